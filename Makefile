@@ -1,0 +1,3 @@
+generate:
+	.venv/bin/python scripts/generate.py
+.PHONY: generate

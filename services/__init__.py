@@ -1,0 +1,1 @@
+"""The implementation of Runyard's services; the public contract is the package ``runyard``."""

@@ -1,0 +1,1 @@
+"""The store: closures in transactions, on SQLite (and PostgreSQL)."""

@@ -1,0 +1,1 @@
+"""The content model that agents, models and people exchange, shared by all services."""
