@@ -1,3 +1,53 @@
-generate:
-	.venv/bin/python scripts/generate.py
-.PHONY: generate
+# The commands of this project; `make` lists them. Each sets up what it needs by itself, and
+# needs the network for that only once.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: setup demo demo-model test test-fast verify generate format bench-store clean help
+
+# The first Python that is new enough; name another one with PYTHON=.
+ifndef PYTHON
+PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; exit; }; \
+	done; echo python3)
+endif
+BIN := .venv/bin
+
+setup: ## make .venv with everything the project needs (Python 3.11+)
+	@command -v "$(PYTHON)" >/dev/null || { \
+		echo "setup: no $(PYTHON) found; install Python 3.11 or newer" \
+			"(Debian, Ubuntu: apt-get install python3 python3-venv)" >&2; exit 1; }
+	@"$(PYTHON)" scripts/bootstrap.py
+
+demo: setup ## run the main job: four servers, a failover, an approval, a wake, the trace
+	@$(BIN)/runyard demo $(ARGS)
+
+demo-model: setup ## the same with a small real model, built and served on this machine
+	@$(BIN)/python scripts/demo_model.py $(ARGS)
+
+test: setup ## run every test (under 10 minutes on 2 cores)
+	@$(BIN)/pytest $(ARGS)
+
+test-fast: setup ## run what is quick: pure rules and architecture (under a minute)
+	@$(BIN)/pytest -m "not slow and not e2e" tests/unit tests/arch $(ARGS)
+
+verify: setup ## run what CI runs: formats, types, contracts, tests with coverage, the wheel
+	@$(BIN)/python scripts/verify.py $(ARGS)
+
+generate: setup ## regenerate gen/python from protos/
+	@$(BIN)/python scripts/generate.py $(ARGS)
+
+format: setup ## format the Python code and the protos
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format .
+	@$(BIN)/buf format --write protos
+
+bench-store: setup ## measure the store against a driver awaited per statement
+	@$(BIN)/python -m tests.bench.store $(ARGS)
+
+clean: ## remove everything that was made, .venv and build/ included
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
