@@ -1,0 +1,273 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from runyard.provider.v1 import provider_pb2 as _provider_pb2
+from runyard.types.v1 import content_pb2 as _content_pb2
+from runyard.types.v1 import stream_pb2 as _stream_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class MidStream(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MID_STREAM_UNSPECIFIED: _ClassVar[MidStream]
+    MID_STREAM_INTERRUPT: _ClassVar[MidStream]
+    MID_STREAM_RESTART: _ClassVar[MidStream]
+
+class AttemptKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ATTEMPT_KIND_UNSPECIFIED: _ClassVar[AttemptKind]
+    ATTEMPT_KIND_INITIAL: _ClassVar[AttemptKind]
+    ATTEMPT_KIND_RETRY: _ClassVar[AttemptKind]
+    ATTEMPT_KIND_FAILOVER: _ClassVar[AttemptKind]
+
+class AttemptOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ATTEMPT_OUTCOME_UNSPECIFIED: _ClassVar[AttemptOutcome]
+    ATTEMPT_OUTCOME_STREAMING: _ClassVar[AttemptOutcome]
+    ATTEMPT_OUTCOME_SUCCEEDED: _ClassVar[AttemptOutcome]
+    ATTEMPT_OUTCOME_FAILED: _ClassVar[AttemptOutcome]
+    ATTEMPT_OUTCOME_INTERRUPTED: _ClassVar[AttemptOutcome]
+    ATTEMPT_OUTCOME_CANCELLED: _ClassVar[AttemptOutcome]
+
+class SkipReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SKIP_REASON_UNSPECIFIED: _ClassVar[SkipReason]
+    SKIP_REASON_QUOTA_DEADLINE: _ClassVar[SkipReason]
+    SKIP_REASON_CIRCUIT_OPEN: _ClassVar[SkipReason]
+    SKIP_REASON_QUARANTINED: _ClassVar[SkipReason]
+    SKIP_REASON_INCAPABLE: _ClassVar[SkipReason]
+    SKIP_REASON_LIMIT_REACHED: _ClassVar[SkipReason]
+
+class StickyOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STICKY_OUTCOME_UNSPECIFIED: _ClassVar[StickyOutcome]
+    STICKY_OUTCOME_HOME: _ClassVar[StickyOutcome]
+    STICKY_OUTCOME_PINNED: _ClassVar[StickyOutcome]
+    STICKY_OUTCOME_MOVED: _ClassVar[StickyOutcome]
+    STICKY_OUTCOME_RETURNED: _ClassVar[StickyOutcome]
+    STICKY_OUTCOME_ANONYMOUS: _ClassVar[StickyOutcome]
+
+class BreakerState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BREAKER_STATE_UNSPECIFIED: _ClassVar[BreakerState]
+    BREAKER_STATE_CLOSED: _ClassVar[BreakerState]
+    BREAKER_STATE_OPEN: _ClassVar[BreakerState]
+    BREAKER_STATE_HALF_OPEN: _ClassVar[BreakerState]
+MID_STREAM_UNSPECIFIED: MidStream
+MID_STREAM_INTERRUPT: MidStream
+MID_STREAM_RESTART: MidStream
+ATTEMPT_KIND_UNSPECIFIED: AttemptKind
+ATTEMPT_KIND_INITIAL: AttemptKind
+ATTEMPT_KIND_RETRY: AttemptKind
+ATTEMPT_KIND_FAILOVER: AttemptKind
+ATTEMPT_OUTCOME_UNSPECIFIED: AttemptOutcome
+ATTEMPT_OUTCOME_STREAMING: AttemptOutcome
+ATTEMPT_OUTCOME_SUCCEEDED: AttemptOutcome
+ATTEMPT_OUTCOME_FAILED: AttemptOutcome
+ATTEMPT_OUTCOME_INTERRUPTED: AttemptOutcome
+ATTEMPT_OUTCOME_CANCELLED: AttemptOutcome
+SKIP_REASON_UNSPECIFIED: SkipReason
+SKIP_REASON_QUOTA_DEADLINE: SkipReason
+SKIP_REASON_CIRCUIT_OPEN: SkipReason
+SKIP_REASON_QUARANTINED: SkipReason
+SKIP_REASON_INCAPABLE: SkipReason
+SKIP_REASON_LIMIT_REACHED: SkipReason
+STICKY_OUTCOME_UNSPECIFIED: StickyOutcome
+STICKY_OUTCOME_HOME: StickyOutcome
+STICKY_OUTCOME_PINNED: StickyOutcome
+STICKY_OUTCOME_MOVED: StickyOutcome
+STICKY_OUTCOME_RETURNED: StickyOutcome
+STICKY_OUTCOME_ANONYMOUS: StickyOutcome
+BREAKER_STATE_UNSPECIFIED: BreakerState
+BREAKER_STATE_CLOSED: BreakerState
+BREAKER_STATE_OPEN: BreakerState
+BREAKER_STATE_HALF_OPEN: BreakerState
+
+class Session(_message.Message):
+    __slots__ = ("thread_id", "run_id", "agent_id", "session_key")
+    THREAD_ID_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    SESSION_KEY_FIELD_NUMBER: _ClassVar[int]
+    thread_id: str
+    run_id: str
+    agent_id: str
+    session_key: str
+    def __init__(self, thread_id: _Optional[str] = ..., run_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., session_key: _Optional[str] = ...) -> None: ...
+
+class Attempt(_message.Message):
+    __slots__ = ("attempt_id", "number", "member_id", "provider_id", "upstream_model", "kind", "outcome", "failure", "http_status", "retry_after", "elapsed")
+    ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_ID_FIELD_NUMBER: _ClassVar[int]
+    UPSTREAM_MODEL_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    HTTP_STATUS_FIELD_NUMBER: _ClassVar[int]
+    RETRY_AFTER_FIELD_NUMBER: _ClassVar[int]
+    ELAPSED_FIELD_NUMBER: _ClassVar[int]
+    attempt_id: str
+    number: int
+    member_id: str
+    provider_id: str
+    upstream_model: str
+    kind: AttemptKind
+    outcome: AttemptOutcome
+    failure: _provider_pb2.FailureClass
+    http_status: int
+    retry_after: _duration_pb2.Duration
+    elapsed: _duration_pb2.Duration
+    def __init__(self, attempt_id: _Optional[str] = ..., number: _Optional[int] = ..., member_id: _Optional[str] = ..., provider_id: _Optional[str] = ..., upstream_model: _Optional[str] = ..., kind: _Optional[_Union[AttemptKind, str]] = ..., outcome: _Optional[_Union[AttemptOutcome, str]] = ..., failure: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., http_status: _Optional[int] = ..., retry_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class SkippedMember(_message.Message):
+    __slots__ = ("member_id", "reason", "until", "detail")
+    MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    member_id: str
+    reason: SkipReason
+    until: _timestamp_pb2.Timestamp
+    detail: str
+    def __init__(self, member_id: _Optional[str] = ..., reason: _Optional[_Union[SkipReason, str]] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., detail: _Optional[str] = ...) -> None: ...
+
+class RouteDecision(_message.Message):
+    __slots__ = ("target_id", "pool", "pool_revision", "registry_version", "member_id", "provider_id", "upstream_model", "home_member_id", "sticky", "attempts", "skipped")
+    TARGET_ID_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    POOL_REVISION_FIELD_NUMBER: _ClassVar[int]
+    REGISTRY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_ID_FIELD_NUMBER: _ClassVar[int]
+    UPSTREAM_MODEL_FIELD_NUMBER: _ClassVar[int]
+    HOME_MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
+    STICKY_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    target_id: str
+    pool: bool
+    pool_revision: str
+    registry_version: int
+    member_id: str
+    provider_id: str
+    upstream_model: str
+    home_member_id: str
+    sticky: StickyOutcome
+    attempts: _containers.RepeatedCompositeFieldContainer[Attempt]
+    skipped: _containers.RepeatedCompositeFieldContainer[SkippedMember]
+    def __init__(self, target_id: _Optional[str] = ..., pool: bool = ..., pool_revision: _Optional[str] = ..., registry_version: _Optional[int] = ..., member_id: _Optional[str] = ..., provider_id: _Optional[str] = ..., upstream_model: _Optional[str] = ..., home_member_id: _Optional[str] = ..., sticky: _Optional[_Union[StickyOutcome, str]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., skipped: _Optional[_Iterable[_Union[SkippedMember, _Mapping]]] = ...) -> None: ...
+
+class Started(_message.Message):
+    __slots__ = ("decision", "response_id")
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
+    decision: RouteDecision
+    response_id: str
+    def __init__(self, decision: _Optional[_Union[RouteDecision, _Mapping]] = ..., response_id: _Optional[str] = ...) -> None: ...
+
+class StreamReset(_message.Message):
+    __slots__ = ("reason", "decision")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    reason: _provider_pb2.FailureClass
+    decision: RouteDecision
+    def __init__(self, reason: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., decision: _Optional[_Union[RouteDecision, _Mapping]] = ...) -> None: ...
+
+class Interrupted(_message.Message):
+    __slots__ = ("reason", "partial_usage", "committed_length", "resumable")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    PARTIAL_USAGE_FIELD_NUMBER: _ClassVar[int]
+    COMMITTED_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    RESUMABLE_FIELD_NUMBER: _ClassVar[int]
+    reason: _provider_pb2.FailureClass
+    partial_usage: _content_pb2.Usage
+    committed_length: int
+    resumable: bool
+    def __init__(self, reason: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., partial_usage: _Optional[_Union[_content_pb2.Usage, _Mapping]] = ..., committed_length: _Optional[int] = ..., resumable: bool = ...) -> None: ...
+
+class InferItem(_message.Message):
+    __slots__ = ("started", "text_delta", "reasoning_delta", "tool_call_delta", "tool_call_ready", "usage", "stream_reset", "finished", "interrupted")
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    TEXT_DELTA_FIELD_NUMBER: _ClassVar[int]
+    REASONING_DELTA_FIELD_NUMBER: _ClassVar[int]
+    TOOL_CALL_DELTA_FIELD_NUMBER: _ClassVar[int]
+    TOOL_CALL_READY_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    STREAM_RESET_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_FIELD_NUMBER: _ClassVar[int]
+    INTERRUPTED_FIELD_NUMBER: _ClassVar[int]
+    started: Started
+    text_delta: _provider_pb2.TextDelta
+    reasoning_delta: _provider_pb2.ReasoningDelta
+    tool_call_delta: _provider_pb2.ToolCallDelta
+    tool_call_ready: _provider_pb2.ToolCallReady
+    usage: _content_pb2.Usage
+    stream_reset: StreamReset
+    finished: _provider_pb2.Finished
+    interrupted: Interrupted
+    def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., text_delta: _Optional[_Union[_provider_pb2.TextDelta, _Mapping]] = ..., reasoning_delta: _Optional[_Union[_provider_pb2.ReasoningDelta, _Mapping]] = ..., tool_call_delta: _Optional[_Union[_provider_pb2.ToolCallDelta, _Mapping]] = ..., tool_call_ready: _Optional[_Union[_provider_pb2.ToolCallReady, _Mapping]] = ..., usage: _Optional[_Union[_content_pb2.Usage, _Mapping]] = ..., stream_reset: _Optional[_Union[StreamReset, _Mapping]] = ..., finished: _Optional[_Union[_provider_pb2.Finished, _Mapping]] = ..., interrupted: _Optional[_Union[Interrupted, _Mapping]] = ...) -> None: ...
+
+class MemberState(_message.Message):
+    __slots__ = ("target_id", "member_id", "breaker", "consecutive_failures", "probe_at", "quarantine", "quarantined_until", "quota_until")
+    TARGET_ID_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
+    BREAKER_FIELD_NUMBER: _ClassVar[int]
+    CONSECUTIVE_FAILURES_FIELD_NUMBER: _ClassVar[int]
+    PROBE_AT_FIELD_NUMBER: _ClassVar[int]
+    QUARANTINE_FIELD_NUMBER: _ClassVar[int]
+    QUARANTINED_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    QUOTA_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    target_id: str
+    member_id: str
+    breaker: BreakerState
+    consecutive_failures: int
+    probe_at: _timestamp_pb2.Timestamp
+    quarantine: _provider_pb2.FailureClass
+    quarantined_until: _timestamp_pb2.Timestamp
+    quota_until: _timestamp_pb2.Timestamp
+    def __init__(self, target_id: _Optional[str] = ..., member_id: _Optional[str] = ..., breaker: _Optional[_Union[BreakerState, str]] = ..., consecutive_failures: _Optional[int] = ..., probe_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., quarantine: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., quarantined_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., quota_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class Pin(_message.Message):
+    __slots__ = ("pool_id", "session", "member_id", "home_member_id", "reason", "moved_at", "expires_at")
+    POOL_ID_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
+    HOME_MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MOVED_AT_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    pool_id: str
+    session: str
+    member_id: str
+    home_member_id: str
+    reason: _provider_pb2.FailureClass
+    moved_at: _timestamp_pb2.Timestamp
+    expires_at: _timestamp_pb2.Timestamp
+    def __init__(self, pool_id: _Optional[str] = ..., session: _Optional[str] = ..., member_id: _Optional[str] = ..., home_member_id: _Optional[str] = ..., reason: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., moved_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class RoutingEvent(_message.Message):
+    __slots__ = ("cursor", "at", "member", "pinned", "unpinned", "heartbeat", "reconnect")
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
+    PINNED_FIELD_NUMBER: _ClassVar[int]
+    UNPINNED_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    RECONNECT_FIELD_NUMBER: _ClassVar[int]
+    cursor: bytes
+    at: _timestamp_pb2.Timestamp
+    member: MemberState
+    pinned: Pin
+    unpinned: Pin
+    heartbeat: _stream_pb2.Heartbeat
+    reconnect: _stream_pb2.Reconnect
+    def __init__(self, cursor: _Optional[bytes] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., member: _Optional[_Union[MemberState, _Mapping]] = ..., pinned: _Optional[_Union[Pin, _Mapping]] = ..., unpinned: _Optional[_Union[Pin, _Mapping]] = ..., heartbeat: _Optional[_Union[_stream_pb2.Heartbeat, _Mapping]] = ..., reconnect: _Optional[_Union[_stream_pb2.Reconnect, _Mapping]] = ...) -> None: ...
