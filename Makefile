@@ -23,7 +23,7 @@ demo: setup ## run the main job: four servers, a failover, an approval, a wake, 
 	@$(BIN)/runyard demo $(ARGS)
 
 demo-model: setup ## the same with a small real model, built and served on this machine
-	@$(BIN)/python scripts/demo_model.py $(ARGS)
+	@$(BIN)/python -m scripts.demo_model $(ARGS)
 
 test: setup ## run every test (under 10 minutes on 2 cores)
 	@$(BIN)/pytest $(ARGS)
@@ -32,10 +32,10 @@ test-fast: setup ## run what is quick: pure rules and architecture (under a minu
 	@$(BIN)/pytest -m "not slow and not e2e" tests/unit tests/arch $(ARGS)
 
 verify: setup ## run what CI runs: formats, types, contracts, tests with coverage, the wheel
-	@$(BIN)/python scripts/verify.py $(ARGS)
+	@$(BIN)/python -m scripts.verify $(ARGS)
 
 generate: setup ## regenerate gen/python from protos/
-	@$(BIN)/python scripts/generate.py $(ARGS)
+	@$(BIN)/python -m scripts.generate $(ARGS)
 
 format: setup ## format the Python code and the protos
 	@$(BIN)/ruff check --quiet --fix-only .

@@ -1,8 +1,8 @@
 """Generate the Python stubs of protos/ into gen/python.
 
-    python scripts/generate.py               every package
-    python scripts/generate.py registry pool only these areas
-    python scripts/generate.py --check       compare with what is committed, write nothing
+    python -m scripts.generate               every package
+    python -m scripts.generate registry pool only these areas
+    python -m scripts.generate --check       compare with what is committed, write nothing
 
 The output depends on the protos and the pinned tools alone. Files that did not change are not
 touched, so that a running server or an editor sees no needless reload.

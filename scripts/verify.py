@@ -1,0 +1,130 @@
+"""Check everything that CI checks; go on after a failure, so that one run tells all.
+
+python -m scripts.verify                 everything
+python -m scripts.verify types imports   only these steps
+python -m scripts.verify --list          their names
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts import wheel_check
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+FROZEN = ROOT / "protos" / "frozen"
+COVERAGE = ROOT / "build" / "coverage"
+CORE_FLOOR_PERCENT = 100
+ALL_FLOOR_PERCENT = 90
+
+
+@dataclass(frozen=True)
+class Outcome:
+    step: str
+    passed: bool
+    elapsed_s: float
+
+
+def run(*command: str) -> bool:
+    """Run a tool of this environment; its output goes where ours goes."""
+    program = BIN / command[0]
+    return subprocess.run([str(program), *command[1:]], cwd=ROOT, check=False).returncode == 0
+
+
+def lint() -> bool:
+    return all([run("ruff", "check", "."), run("ruff", "format", "--check", ".")])
+
+
+def types() -> bool:
+    return run("mypy")
+
+
+def imports() -> bool:
+    return run("lint-imports")
+
+
+def contracts() -> bool:
+    """Buf's rules; and no package that is frozen may break a client of its committed image."""
+    checks = [run("buf", "lint"), run("buf", "format", "--diff", "--exit-code", "protos")]
+    for image in sorted(FROZEN.glob("*.binpb")):
+        folder = f"protos/runyard/{image.stem}"
+        checks.append(run("buf", "breaking", "--against", str(image), "--path", folder))
+    return all(checks)
+
+
+def generated() -> bool:
+    return run("python", "-m", "scripts.generate", "--check")
+
+
+def tests() -> bool:
+    """What `make test` runs, with branch coverage of this process and of the servers it starts."""
+    shutil.rmtree(COVERAGE, ignore_errors=True)
+    COVERAGE.mkdir(parents=True)
+    return run("coverage", "run", "-m", "pytest")
+
+
+def coverage() -> bool:
+    report = ("coverage", "report", "--skip-covered", "--skip-empty", "--show-missing")
+    core = "services/*/core/*"
+    return all(
+        [
+            run("coverage", "combine", "--quiet"),
+            run(*report, f"--include={core}", f"--fail-under={CORE_FLOOR_PERCENT}"),
+            run(*report, f"--fail-under={ALL_FLOOR_PERCENT}"),
+        ]
+    )
+
+
+def wheel() -> bool:
+    return wheel_check.main() == 0
+
+
+STEPS: Mapping[str, Callable[[], bool]] = {
+    "lint": lint,
+    "types": types,
+    "imports": imports,
+    "contracts": contracts,
+    "generated": generated,
+    "wheel": wheel,
+    "tests": tests,
+    "coverage": coverage,
+}
+
+
+def timed(step: str) -> Outcome:
+    print(f"\n── verify: {step}", flush=True)
+    started = time.monotonic()
+    passed = STEPS[step]()
+    return Outcome(step, passed, time.monotonic() - started)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("steps", nargs="*", choices=[[], *STEPS], help="all when none is named")
+    parser.add_argument("--list", action="store_true", help="print the names of the steps")
+    options = parser.parse_args(argv)
+    if options.list:
+        print("\n".join(STEPS))
+        return 0
+    outcomes = [timed(step) for step in options.steps or STEPS]
+    print("\n── verify: summary")
+    for outcome in outcomes:
+        verdict = "ok" if outcome.passed else "FAILED"
+        print(f"{outcome.step:10} {outcome.elapsed_s:7.1f} s  {verdict}")
+    failed = [outcome.step for outcome in outcomes if not outcome.passed]
+    print(f"verify: {'failed: ' + ', '.join(failed) if failed else 'everything passed'}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

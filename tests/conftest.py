@@ -1,0 +1,40 @@
+"""What every test gets: Hypothesis profiles, and proof that no test leaves a task behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+from hypothesis import HealthCheck, settings
+
+# The same examples on every machine: a gate that fails by luck is ignored sooner or later.
+settings.register_profile(
+    "gate",
+    max_examples=60,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("chaos", parent=settings.get_profile("gate"), max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
+
+
+def running() -> set[asyncio.Task[object]]:
+    current = asyncio.current_task()
+    return {task for task in asyncio.all_tasks() if task is not current and not task.done()}
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def no_task_is_left() -> AsyncIterator[None]:
+    """Fail a test that leaves a task running; session fixtures start theirs before it."""
+    before = running()
+    yield
+    for _ in range(20):  # what was cancelled needs a few turns of the loop to end
+        if not running() - before:
+            return
+        await asyncio.sleep(0)
+    left = [task.get_coro() for task in running() - before]
+    raise AssertionError(f"tasks left running: {left}")
