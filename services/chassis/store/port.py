@@ -46,6 +46,13 @@ class Store(Protocol):
     @property
     def info(self) -> StoreInfo: ...
 
+    @property
+    def sole_owner(self) -> bool:
+        """Whether owning the store proves every former owner dead.
+
+        True: reclaim what they held at once. False: their leases have to run out.
+        """
+
     async def write(self, fn: Callable[[Tx], T]) -> T:
         """Run ``fn`` in a transaction and return its result once that is durable.
 
