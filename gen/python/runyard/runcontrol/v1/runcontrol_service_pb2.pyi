@@ -553,7 +553,7 @@ class RedriveDispatchResponse(_message.Message):
     def __init__(self, dispatch: _Optional[_Union[_runcontrol_pb2.Dispatch, _Mapping]] = ...) -> None: ...
 
 class DeliverWakeRequest(_message.Message):
-    __slots__ = ("request_id", "pool_id", "condition_id", "run_id", "status", "events", "message_ids", "summary", "cause_traceparent", "suspension_traceparent")
+    __slots__ = ("request_id", "pool_id", "condition_id", "run_id", "status", "events", "message_ids", "summary", "cause_traceparent", "suspension_traceparent", "cursor")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     POOL_ID_FIELD_NUMBER: _ClassVar[int]
     CONDITION_ID_FIELD_NUMBER: _ClassVar[int]
@@ -564,6 +564,7 @@ class DeliverWakeRequest(_message.Message):
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     CAUSE_TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     SUSPENSION_TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     pool_id: str
     condition_id: str
@@ -574,7 +575,8 @@ class DeliverWakeRequest(_message.Message):
     summary: str
     cause_traceparent: str
     suspension_traceparent: str
-    def __init__(self, request_id: _Optional[str] = ..., pool_id: _Optional[str] = ..., condition_id: _Optional[str] = ..., run_id: _Optional[str] = ..., status: _Optional[_Union[_runcontrol_pb2.WakeStatus, str]] = ..., events: _Optional[_Iterable[_Union[_runcontrol_pb2.WakeEvent, _Mapping]]] = ..., message_ids: _Optional[_Iterable[str]] = ..., summary: _Optional[str] = ..., cause_traceparent: _Optional[str] = ..., suspension_traceparent: _Optional[str] = ...) -> None: ...
+    cursor: bytes
+    def __init__(self, request_id: _Optional[str] = ..., pool_id: _Optional[str] = ..., condition_id: _Optional[str] = ..., run_id: _Optional[str] = ..., status: _Optional[_Union[_runcontrol_pb2.WakeStatus, str]] = ..., events: _Optional[_Iterable[_Union[_runcontrol_pb2.WakeEvent, _Mapping]]] = ..., message_ids: _Optional[_Iterable[str]] = ..., summary: _Optional[str] = ..., cause_traceparent: _Optional[str] = ..., suspension_traceparent: _Optional[str] = ..., cursor: _Optional[bytes] = ...) -> None: ...
 
 class DeliverWakeResponse(_message.Message):
     __slots__ = ("outcome",)
