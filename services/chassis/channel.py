@@ -1,0 +1,83 @@
+"""Outbound channels: keepalive, retries where they are safe, deadline and trace passed on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import grpc
+
+from services.chassis.interceptors.client import outbound
+from services.chassis.policy import MethodPolicy
+from services.chassis.streaming import streaming
+
+__all__ = ["open_channel", "retry_safe_methods", "streaming"]
+
+# Half of a pair: a server that allows pings less often closes the connection on too many of them.
+KEEPALIVE_INTERVAL_MS = 30_000
+KEEPALIVE_TIMEOUT_MS = 10_000
+
+_BASE_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.keepalive_time_ms", KEEPALIVE_INTERVAL_MS),
+    ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+    ("grpc.keepalive_permit_without_calls", 0),
+    ("grpc.http2.max_pings_without_data", 0),
+    # By default a peer that was away for long is tried again after up to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+)
+# A stalled reader then holds a hundred small messages instead of many thousand.
+_TOKEN_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 16_384),
+)
+
+
+def open_channel(
+    target: str, *, retry_safe: Sequence[str] = (), tokens: bool = False
+) -> grpc.aio.Channel:
+    """A channel to ``target``; the caller closes it.
+
+    Args:
+        retry_safe: Full method names that the channel may repeat on UNAVAILABLE. Never those whose
+            server withholds headers until it has decided, ``Infer`` above all.
+        tokens: The channel carries model output: bound how far a server runs ahead of its reader.
+    """
+    options: list[tuple[str, Any]] = [*_BASE_OPTIONS]
+    if tokens:
+        options += _TOKEN_OPTIONS
+    options.append(("grpc.service_config", service_config(retry_safe)))
+    return grpc.aio.insecure_channel(target, options=options, interceptors=outbound(target))
+
+
+def retry_safe_methods(policy: Mapping[str, MethodPolicy]) -> tuple[str, ...]:
+    """The methods whose policy row lets a channel repeat them."""
+    return tuple(sorted(method for method, row in policy.items() if row.retry_safe))
+
+
+def service_config(retry_safe: Sequence[str]) -> str:
+    """The JSON that gRPC takes as ``grpc.service_config``."""
+    if not retry_safe:
+        return "{}"
+    names = [_method_name(method) for method in retry_safe]
+    policy = {
+        "maxAttempts": 4,
+        "initialBackoff": "0.1s",
+        "maxBackoff": "2s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+    return json.dumps(
+        {
+            "methodConfig": [{"name": names, "retryPolicy": policy}],
+            "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
+        }
+    )
+
+
+def _method_name(method: str) -> dict[str, str]:
+    service, _, name = method.removeprefix("/").rpartition("/")
+    if not service or not name:
+        raise ValueError(f"not a full method name: {method!r}")
+    return {"service": service, "method": name}

@@ -1,0 +1,81 @@
+"""``grpc.health.v1`` that asks readiness when it answers, and whose watches end with the server.
+
+The servicer of grpcio-health-checking keeps a copy of the status, and holds every watch open: one
+watching balancer would make each stop take its whole grace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+from grpc_health.v1 import health_pb2 as pb
+from grpc_health.v1 import health_pb2_grpc as rpc
+
+from services.chassis.drain import Drain
+from services.chassis.errors import DomainError, ErrorKind
+from services.chassis.interceptors.arities import Context
+
+# Readiness is a question asked of the service, so a watch has to repeat it.
+WATCH_INTERVAL_S = 0.1
+
+Status = pb.HealthCheckResponse.ServingStatus
+
+
+class UnknownServiceError(DomainError):
+    """Health was asked about a service that is not served here."""
+
+    kind = ErrorKind.NOT_FOUND
+    reason = "UNKNOWN_SERVICE"
+
+
+# The capital letters are those of the RPCs.
+class Health(rpc.HealthServicer):
+    """Answers for the server as a whole (``""``) and for each of its services, all alike."""
+
+    def __init__(self, names: Sequence[str], ready: Callable[[], bool], drain: Drain) -> None:
+        self._names = ("", *names)
+        self._ready = ready
+        self._drain = drain
+
+    async def Check(self, request: pb.HealthCheckRequest, context: Context) -> Any:  # noqa: N802
+        status = self._status(request.service)
+        if status == pb.HealthCheckResponse.SERVICE_UNKNOWN:
+            raise UnknownServiceError(
+                f"no service {request.service!r} here", service=request.service
+            )
+        return pb.HealthCheckResponse(status=status)
+
+    async def List(self, request: Any, context: Context) -> Any:  # noqa: N802
+        status = pb.HealthCheckResponse(status=self._status(""))
+        statuses = dict.fromkeys(self._names, status)
+        return pb.HealthListResponse(statuses=statuses)  # type: ignore[attr-defined]  # not in the stubs
+
+    async def Watch(  # noqa: N802
+        self, request: pb.HealthCheckRequest, context: Context
+    ) -> AsyncIterator[Any]:
+        told = None
+        while True:
+            draining = self._drain.started
+            status = self._status(request.service)
+            if status != told:
+                yield pb.HealthCheckResponse(status=status)
+                told = status
+            if draining:
+                return
+            await self._pause()
+
+    def _status(self, service: str) -> Status:
+        if service not in self._names:
+            return pb.HealthCheckResponse.SERVICE_UNKNOWN
+        if self._drain.started or not self._ready():
+            return pb.HealthCheckResponse.NOT_SERVING
+        return pb.HealthCheckResponse.SERVING
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(WATCH_INTERVAL_S):
+                await self._drain.wait()
+        except TimeoutError:
+            return

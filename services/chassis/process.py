@@ -1,0 +1,111 @@
+"""A service as a process: read settings, serve until a signal, drain, exit."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable
+
+from services.chassis import logs, telemetry
+from services.chassis.errors import DomainError
+from services.chassis.server import Build, RunningServer, running
+from services.chassis.service import S
+from services.chassis.settings import load_settings
+from services.chassis.startup import StartupRefusedError
+
+EXIT_OK = 0
+EXIT_CRASHED = 1
+EXIT_REFUSED = 2
+
+log = logging.getLogger(__name__)
+
+
+def run(settings_type: type[S], build: Build[S]) -> int:
+    """Serve until SIGTERM or SIGINT; answer the exit code of the process.
+
+    0 after a drain; 2 when the process refuses to start, with one line on standard error that names
+    the fix; 1 after a defect, whose traceback is in the log.
+    """
+    try:
+        settings = load_settings(settings_type)
+    except StartupRefusedError as error:
+        return _refused(settings_type.service(), error)
+    logs.configure(settings.log_level, settings.log_format)
+    log.info("settings", extra=settings.describe())
+    exporting = telemetry.setup(settings_type.service(), settings.otlp_endpoint)
+    try:
+        asyncio.run(_serve(settings, build))
+    except (StartupRefusedError, DomainError) as error:
+        return _refused(settings_type.service(), error)
+    except Exception:
+        log.exception("the process failed")
+        return EXIT_CRASHED
+    finally:
+        exporting.shutdown()
+    return EXIT_OK
+
+
+def _refused(service: str, error: Exception) -> int:
+    sys.stderr.write(f"runyard {service}: {' '.join(str(error).split())}\n")
+    return EXIT_REFUSED
+
+
+async def _serve(settings: S, build: Build[S]) -> None:
+    stop = _Stop()
+    try:
+        async with running(settings, build) as server:
+            stop.serves(server)
+            log.info("serving", extra={"address": server.target, **_facts(server)})
+            await stop.requested.wait()
+    except asyncio.CancelledError:
+        if not stop.requested.is_set():
+            raise
+    log.info("stopped")
+
+
+def _facts(server: RunningServer) -> dict[str, object]:
+    facts = server.service.server_info
+    return {
+        "version": facts.version,
+        "store": f"{facts.store.engine} {facts.store.version}",
+        "durability": facts.store.durability,
+    }
+
+
+class _Stop:
+    """The first signal asks for a drain, or ends a start; the second gives it no more time.
+
+    A third finds the default handler and kills.
+    """
+
+    def __init__(self) -> None:
+        self.requested = asyncio.Event()
+        self._give_up: Callable[[], object] = _current_task().cancel
+        self._server: RunningServer | None = None
+        self._loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._signalled, number)
+
+    def serves(self, server: RunningServer) -> None:
+        self._server = server
+
+    def _signalled(self, number: signal.Signals) -> None:
+        log.info("signal", extra={"signal": number.name})
+        first = not self.requested.is_set()
+        self.requested.set()
+        if self._server is None:
+            self._give_up()
+        elif not first:
+            self._server.hurry()
+        if not first:
+            for restored in (signal.SIGTERM, signal.SIGINT):
+                self._loop.remove_signal_handler(restored)
+
+
+def _current_task() -> asyncio.Task[object]:
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("not in a task")
+    return task

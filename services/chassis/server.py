@@ -1,0 +1,243 @@
+"""A gRPC server from its binding to its drain, for production and tests alike."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import cast
+
+import grpc
+
+from services.chassis.clock import Clock, SystemClock
+from services.chassis.drain import Drain
+from services.chassis.housekeeping import housekeeping
+from services.chassis.ids import IdSource, Uuid7Source
+from services.chassis.interceptors.live import LiveCalls
+from services.chassis.interceptors.server import CallInterceptor, CallRules
+from services.chassis.listening import Address, parse_address, refuse_taken
+from services.chassis.notifier import LocalNotifier
+from services.chassis.policy import Authenticator, LocalAuthenticator, check_policy
+from services.chassis.service import (
+    MAX_REQUEST_BYTES,
+    Build,
+    Chassis,
+    S,
+    ServerFacts,
+    Service,
+    Servicer,
+)
+from services.chassis.settings import ServiceSettings
+from services.chassis.startup import StartupRefusedError
+from services.chassis.tasks import Tasks
+
+__all__ = [
+    "MAX_REQUEST_BYTES",
+    "Build",
+    "Chassis",
+    "RunningServer",
+    "ServerFacts",
+    "Service",
+    "Servicer",
+    "running",
+]
+
+# A handler that the server has cancelled still has to run its ``finally``.
+LAST_HANDLER_S = 1.0
+
+_OPTIONS: tuple[tuple[str, int], ...] = (
+    # A second server on the port would otherwise succeed in silence and get half of the calls.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+    # The other half of the keepalive pair of ``channel.py``.
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # A reader that vanished without a word frees its stream within a minute, not after two hours.
+    ("grpc.keepalive_time_ms", 45_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+)
+
+log = logging.getLogger(__name__)
+
+
+class RunningServer:
+    """A bound server.
+
+    Attributes:
+        port: The one it got, also when it asked for 0.
+        target: How a client on this machine reaches it.
+    """
+
+    def __init__(self, server: grpc.aio.Server, address: Address, port: int, service: Service):
+        self._server = server
+        self._hurried = asyncio.Event()
+        self.port = port
+        self.target = address.target(port)
+        self.service = service
+
+    def hurry(self) -> None:
+        """Give a drain in progress, or to come, no more time."""
+        self._hurried.set()
+
+    async def stop(self, drain: Drain, live: LiveCalls, grace_s: float) -> None:
+        """Drain: returns when no handler runs, after ``grace_s`` and a little at the latest."""
+        loop = asyncio.get_running_loop()
+        ends_s = loop.time() + grace_s
+        log.info("draining", extra={"live_calls": live.count, "grace_s": grace_s})
+        # Health reads it too: from here it answers NOT_SERVING.
+        drain.start()
+        if self.service.hand_back is not None:
+            await self._hand_back(self.service.hand_back, grace_s)
+        await self._stop_serving(max(0.0, ends_s - loop.time()))
+        if not await self._within(live.idle(), LAST_HANDLER_S):
+            log.error("handlers outlive the server", extra={"live_calls": live.count})
+
+    async def _hand_back(self, hand_back: Callable[[], Awaitable[None]], limit_s: float) -> None:
+        try:
+            if not await self._within(hand_back(), limit_s):
+                log.warning("claimed work was not handed back in time")
+        except Exception:
+            # Leases run out: what was not handed back is late, not lost.
+            log.exception("claimed work was not handed back")
+
+    async def _stop_serving(self, grace_s: float) -> None:
+        stopping = asyncio.ensure_future(self._server.stop(grace_s))
+        if not await self._within(asyncio.shield(stopping), grace_s + LAST_HANDLER_S):
+            await self._within(self._server.stop(None), LAST_HANDLER_S)
+        await self._within(stopping, LAST_HANDLER_S)
+
+    async def _within(self, work: Awaitable[None], limit_s: float) -> bool:
+        """Whether ``work`` ended by itself; else it is cancelled."""
+        task = asyncio.ensure_future(work)
+        hurried = asyncio.ensure_future(self._hurried.wait())
+        try:
+            await asyncio.wait(
+                {task, hurried}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if task.done():
+                task.result()
+                return True
+            return False
+        finally:
+            for pending in (task, hurried):
+                pending.cancel()
+            await asyncio.gather(task, hurried, return_exceptions=True)
+
+
+@asynccontextmanager
+async def running(
+    settings: S,
+    build: Build[S],
+    *,
+    clock: Clock | None = None,
+    ids: IdSource | None = None,
+    authenticator: Authenticator | None = None,
+) -> AsyncIterator[RunningServer]:
+    """Serve for the length of the block, then drain and close everything.
+
+    Raises:
+        StartupRefusedError: Unsafe or taken address, method without a policy row.
+    """
+    address = parse_address(settings.listen)
+    refuse_exposed(address, settings)
+    clock = clock or SystemClock()
+    async with AsyncExitStack() as stack:
+        chassis = Chassis(
+            clock=clock,
+            ids=ids or Uuid7Source(clock),
+            drain=Drain(),
+            stack=stack,
+            tasks=Tasks(clock),
+            notifier=LocalNotifier(clock),
+        )
+        try:
+            service = await build(settings, chassis)
+            live = LiveCalls()
+            server = _assembled(service, chassis, live, authenticator or LocalAuthenticator())
+            port = _bound(server, address, settings.variable("listen"))
+            await server.start()
+            bound = RunningServer(server, address, port, service)
+            try:
+                yield bound
+            finally:
+                await bound.stop(chassis.drain, live, settings.drain_grace_s)
+        finally:
+            await chassis.tasks.close()
+
+
+def refuse_exposed(address: Address, settings: ServiceSettings) -> None:
+    """Refuse to let other machines in without TLS and authentication, unless told to.
+
+    Raises:
+        StartupRefusedError: Names the address and both ways out.
+    """
+    if address.loopback or settings.insecure:
+        return
+    raise StartupRefusedError(
+        f"other machines can reach {address}, and this server has neither TLS nor authentication: "
+        f"set {settings.variable('listen')} to a loopback address such as 127.0.0.1:{address.port},"
+        f" or accept the risk with {settings.variable('insecure')}=true"
+    )
+
+
+def _assembled(
+    service: Service, chassis: Chassis, live: LiveCalls, authenticator: Authenticator
+) -> grpc.aio.Server:
+    own = housekeeping(
+        [servicer.full_name for servicer in service.servicers],
+        service.ready or (lambda: True),
+        chassis.drain,
+    )
+    servicers = [*service.servicers, *own]
+    policy = {**service.policy}
+    for servicer in servicers:
+        policy.update(servicer.policy)
+    rules = CallRules(
+        domain=service.error_domain,
+        policy=policy,
+        housekeeping=frozenset(method for servicer in own for method in servicer.policy),
+        authenticator=authenticator,
+        ids=chassis.ids,
+    )
+    server = grpc.aio.server(interceptors=[CallInterceptor(rules, live)], options=_OPTIONS)
+    check_policy(_registered(server, servicers), policy)
+    return server
+
+
+def _registered(server: grpc.aio.Server, servicers: Iterable[Servicer]) -> list[str]:
+    """Add ``servicers``; answer the methods they serve."""
+    register = _Register(server)
+    for servicer in servicers:
+        servicer.add(cast("grpc.aio.Server", register))
+        if servicer.full_name not in register.services:
+            raise StartupRefusedError(
+                f"the servicer named {servicer.full_name} registered no method under that name"
+            )
+    return register.methods
+
+
+class _Register:
+    """Stands in for the server while generated code registers, to see which methods there are."""
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self._server = server
+        self.methods: list[str] = []
+        self.services: set[str] = set()
+
+    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        self._server.add_generic_rpc_handlers(handlers)
+
+    def add_registered_method_handlers(self, service: str, handlers: Iterable[str]) -> None:
+        self.services.add(service)
+        self.methods += [f"/{service}/{name}" for name in handlers]
+
+
+def _bound(server: grpc.aio.Server, address: Address, variable: str) -> int:
+    refuse_taken(address, variable)
+    try:
+        return server.add_insecure_port(str(address))
+    except RuntimeError as error:
+        raise StartupRefusedError(
+            f"cannot listen on {address}: set {variable} to another address"
+        ) from error

@@ -1,0 +1,117 @@
+"""What a service gives to its process, and what it gets from it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import TypeAlias, TypeVar
+
+import grpc
+
+from services.chassis.clock import Clock
+from services.chassis.drain import Drain
+from services.chassis.ids import IdSource
+from services.chassis.notifier import Notifier
+from services.chassis.policy import MethodPolicy
+from services.chassis.settings import ServiceSettings
+from services.chassis.store.port import StoreInfo
+from services.chassis.tasks import Tasks
+
+MAX_REQUEST_BYTES = 16 * 1024 * 1024
+
+S = TypeVar("S", bound=ServiceSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Servicer:
+    """One gRPC service, as generated code registers it.
+
+    Attributes:
+        full_name: ``runyard.registry.v1.RegistryService``.
+        add: ``partial(add_RegistryServiceServicer_to_server, RegistryServicer(...))``.
+        policy: Rows that come with it; a service's own are in ``Service.policy``.
+    """
+
+    full_name: str
+    add: Callable[[grpc.aio.Server], None]
+    policy: Mapping[str, MethodPolicy] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What ``GetServerInfo`` answers.
+
+    Attributes:
+        version: Of the distribution.
+        commit: Source revision; empty when unknown.
+        limits: In force, by a name that ends in its unit.
+        grpc_services: Full names of the services served.
+    """
+
+    service: str
+    version: str
+    commit: str
+    store: StoreInfo
+    limits: Mapping[str, int]
+    grpc_services: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        service: str,
+        store: StoreInfo,
+        grpc_services: Sequence[str],
+        limits: Mapping[str, int] | None = None,
+    ) -> ServerFacts:
+        """The facts of this distribution; the request limit of the chassis is added."""
+        every = {"max_request_bytes": MAX_REQUEST_BYTES, **(limits or {})}
+        return cls(service, _version(), "", store, every, tuple(grpc_services))
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a ``build`` function answers.
+
+    Attributes:
+        error_domain: ``registry.runyard.dev``.
+        policy: A row for every method of ``servicers`` that brings none.
+        ready: Health says SERVING while it answers True; None = always. Asked often: no I/O.
+        hand_back: Gives claimed work back when the server stops, before running calls are cut.
+    """
+
+    name: str
+    error_domain: str
+    servicers: Sequence[Servicer]
+    policy: Mapping[str, MethodPolicy]
+    server_info: ServerFacts
+    ready: Callable[[], bool] | None = None
+    hand_back: Callable[[], Awaitable[None]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chassis:
+    """What the process gives to ``build``.
+
+    Attributes:
+        stack: Closed last, in reverse order of entry: enter the store first, channels after it.
+        tasks: Cancelled and awaited before ``stack`` is closed.
+    """
+
+    clock: Clock
+    ids: IdSource
+    drain: Drain
+    stack: AsyncExitStack
+    tasks: Tasks
+    notifier: Notifier
+
+
+Build: TypeAlias = Callable[[S, Chassis], Awaitable[Service]]
+
+
+def _version() -> str:
+    try:
+        return metadata.version("runyard-services")
+    except metadata.PackageNotFoundError:
+        return "unknown"

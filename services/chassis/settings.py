@@ -1,0 +1,128 @@
+"""Settings of a service process: read once, from its own environment variables, at start."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import ClassVar, TypeVar, cast
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.chassis.startup import StartupRefusedError
+
+_MASK = "***"
+_URL_PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^/@]*(?=@)")
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
+class ServiceSettings(BaseSettings):
+    """What every service has; a subclass sets ``env_prefix``, defaults and its own fields."""
+
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(frozen=True)
+
+    listen: str = Field(description="host:port to serve on; port 0 picks a free one.")
+    database_url: str = Field(description="Where the service keeps its state, sqlite:///FILE.")
+    drain_grace_s: float = Field(
+        default=8.0,
+        ge=0,
+        le=3600,
+        description="Seconds that running calls get when the process stops.",
+    )
+    log_level: LogLevel = Field(default=LogLevel.INFO, description="debug, info, warning or error.")
+    log_format: LogFormat = Field(default=LogFormat.TEXT, description="text or json.")
+    otlp_endpoint: str = Field(
+        default="", description="Base URL of an OTLP/HTTP receiver; empty exports nothing."
+    )
+    insecure: bool = Field(
+        default=False,
+        description="Accept callers from other machines without TLS and authentication.",
+    )
+
+    @classmethod
+    def prefix(cls) -> str:
+        """Of its environment variables, ``RUNYARD_REGISTRY_``."""
+        return cls.model_config.get("env_prefix", "")
+
+    @classmethod
+    def service(cls) -> str:
+        """Short name of the service, ``registry``."""
+        return cls.prefix().removeprefix("RUNYARD_").rstrip("_").lower()
+
+    @classmethod
+    def variable(cls, field: str) -> str:
+        """The environment variable of a field."""
+        return f"{cls.prefix()}{field}".upper()
+
+    def describe(self) -> dict[str, str]:
+        """Effective values by variable, fit to be printed: secrets and passwords masked."""
+        return {self.variable(f): _shown(getattr(self, f)) for f in type(self).model_fields}
+
+
+S = TypeVar("S", bound=ServiceSettings)
+
+
+def load_settings(settings: type[S]) -> S:
+    """Read ``settings`` from the environment.
+
+    Raises:
+        StartupRefusedError: A variable is unknown, missing or malformed.
+    """
+    refuse_unknown(settings, os.environ)
+    try:
+        return cast("Callable[[], S]", settings)()  # every value may come from the environment
+    except ValidationError as error:
+        raise StartupRefusedError(_problems(settings, error)) from None
+
+
+def refuse_unknown(settings: type[ServiceSettings], environment: Mapping[str, str]) -> None:
+    """Refuse variables that carry the prefix and name no setting: a typo must not go unnoticed.
+
+    Raises:
+        StartupRefusedError: Names each with the nearest known one.
+    """
+    known = {settings.variable(field) for field in settings.model_fields}
+    prefix = settings.prefix().upper()
+    strangers = sorted(
+        name
+        for name in environment
+        if name.upper().startswith(prefix) and name.upper() not in known
+    )
+    if strangers:
+        raise StartupRefusedError("; ".join(_suggestion(name, known) for name in strangers))
+
+
+def _suggestion(name: str, known: set[str]) -> str:
+    near = difflib.get_close_matches(name.upper(), sorted(known), n=1, cutoff=0.0)
+    return f"unknown setting {name}: did you mean {near[0]}?"
+
+
+def _problems(settings: type[ServiceSettings], error: ValidationError) -> str:
+    """Without the offending values: one of them may be a secret."""
+    problems = []
+    for problem in error.errors(include_url=False, include_input=False, include_context=False):
+        name = settings.variable(".".join(str(part) for part in problem["loc"]))
+        missing = problem["type"] == "missing"
+        text = "is not set" if missing else problem["msg"][:1].lower() + problem["msg"][1:]
+        problems.append(f"{name}: {text}")
+    return "; ".join(problems)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return _MASK if value.get_secret_value() else ""
+    return _URL_PASSWORD.sub(rf"\1:{_MASK}", str(value))

@@ -1,0 +1,55 @@
+"""``runyard.types.v1.ServerInfoService``: the same in every process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import grpc
+
+from runyard.types.v1 import server_info_service_pb2 as pb
+from runyard.types.v1 import server_info_service_pb2_grpc as rpc
+from services.chassis.policy import ANY_ROLE, MethodPolicy
+from services.chassis.service import ServerFacts, Servicer
+
+FULL_NAME = "runyard.types.v1.ServerInfoService"
+
+POLICY: Mapping[str, MethodPolicy] = {
+    f"/{FULL_NAME}/GetServerInfo": MethodPolicy(
+        ANY_ROLE, deadline_cap_s=5.0, idempotent=True, retry_safe=True
+    ),
+}
+
+
+class ServerInfoServicer(rpc.ServerInfoServiceServicer):
+    """Answers the facts of this process."""
+
+    def __init__(self, facts: ServerFacts) -> None:
+        self._answer = facts_to_pb(facts)
+
+    async def GetServerInfo(
+        self,
+        request: pb.GetServerInfoRequest,
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> pb.GetServerInfoResponse:
+        return self._answer
+
+
+def facts_to_pb(facts: ServerFacts) -> pb.GetServerInfoResponse:
+    return pb.GetServerInfoResponse(
+        service=facts.service,
+        version=facts.version,
+        commit=facts.commit,
+        store_engine=facts.store.engine,
+        store_version=facts.store.version,
+        durability=facts.store.durability,
+        limits=[pb.Limit(name=name, value=value) for name, value in sorted(facts.limits.items())],
+        grpc_services=facts.grpc_services,
+    )
+
+
+def server_info_servicer(facts: ServerFacts) -> Servicer:
+    """The servicer with its policy row: no service has to list it."""
+    add = partial(rpc.add_ServerInfoServiceServicer_to_server, ServerInfoServicer(facts))
+    return Servicer(FULL_NAME, add, POLICY)
