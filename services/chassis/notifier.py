@@ -54,7 +54,8 @@ class LocalBell:
         try:
             await waiter
         finally:
-            self._waiter = None
+            if self._waiter is waiter:  # a cancelled wait may end after the next has begun
+                self._waiter = None
             late.cancel()
 
 
