@@ -485,7 +485,7 @@ class EventRef(_message.Message):
     def __init__(self, event_id: _Optional[str] = ..., sequence: _Optional[int] = ..., kind: _Optional[str] = ..., message_id: _Optional[str] = ..., reply_to: _Optional[str] = ..., sender_run_id: _Optional[str] = ..., content_ref: _Optional[str] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("event_id", "pool_id", "sequence", "kind", "sender_run_id", "sender_agent_id", "message_id", "reply_to", "topic", "to_agent_id", "recipient_run_ids", "correlation", "condition_id", "policy_refs", "terminal", "summary", "event_time", "traceparent")
+    __slots__ = ("event_id", "pool_id", "sequence", "kind", "sender_run_id", "sender_agent_id", "message_id", "reply_to", "topic", "to_agent_id", "recipient_run_ids", "correlation", "condition_id", "policy_refs", "terminal", "summary", "event_time", "traceparent", "reply_message_id")
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     POOL_ID_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -504,6 +504,7 @@ class Event(_message.Message):
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     EVENT_TIME_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
+    REPLY_MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
     event_id: str
     pool_id: str
     sequence: int
@@ -522,7 +523,8 @@ class Event(_message.Message):
     summary: str
     event_time: _timestamp_pb2.Timestamp
     traceparent: str
-    def __init__(self, event_id: _Optional[str] = ..., pool_id: _Optional[str] = ..., sequence: _Optional[int] = ..., kind: _Optional[str] = ..., sender_run_id: _Optional[str] = ..., sender_agent_id: _Optional[str] = ..., message_id: _Optional[str] = ..., reply_to: _Optional[str] = ..., topic: _Optional[str] = ..., to_agent_id: _Optional[str] = ..., recipient_run_ids: _Optional[_Iterable[str]] = ..., correlation: _Optional[_Iterable[_Union[Correlation, _Mapping]]] = ..., condition_id: _Optional[str] = ..., policy_refs: _Optional[_Iterable[_Union[PolicyRef, _Mapping]]] = ..., terminal: bool = ..., summary: _Optional[str] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ...) -> None: ...
+    reply_message_id: str
+    def __init__(self, event_id: _Optional[str] = ..., pool_id: _Optional[str] = ..., sequence: _Optional[int] = ..., kind: _Optional[str] = ..., sender_run_id: _Optional[str] = ..., sender_agent_id: _Optional[str] = ..., message_id: _Optional[str] = ..., reply_to: _Optional[str] = ..., topic: _Optional[str] = ..., to_agent_id: _Optional[str] = ..., recipient_run_ids: _Optional[_Iterable[str]] = ..., correlation: _Optional[_Iterable[_Union[Correlation, _Mapping]]] = ..., condition_id: _Optional[str] = ..., policy_refs: _Optional[_Iterable[_Union[PolicyRef, _Mapping]]] = ..., terminal: bool = ..., summary: _Optional[str] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., reply_message_id: _Optional[str] = ...) -> None: ...
 
 class LogRecord(_message.Message):
     __slots__ = ("event", "pool", "member", "message", "wake", "actor")
