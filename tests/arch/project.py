@@ -1,0 +1,72 @@
+"""The project as the architecture tests see it: its files, services and protos."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
+
+import runyard
+import services
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SERVICES = ("registry", "router", "runcontrol", "pool")
+# Packages whose services a server implements beside the chassis's own.
+SERVED_PACKAGES = {
+    "registry": ("registry",),
+    "router": ("router", "provider"),
+    "runcontrol": ("runcontrol", "worker"),
+    "pool": ("pool",),
+}
+
+
+def python_files(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), filename=str(path))
+
+
+def functions(module: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(module):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def module_names() -> list[str]:
+    """Every module of the implementation but the migrations, which Alembic loads by path."""
+    found = pkgutil.walk_packages(services.__path__, "services.")
+    return [module.name for module in found if ".migrations" not in module.name]
+
+
+def proto_files() -> list[FileDescriptor]:
+    """Descriptors of every file under protos/runyard."""
+    names = sorted(
+        module.name
+        for module in pkgutil.walk_packages(runyard.__path__, "runyard.")
+        if module.name.endswith("_pb2")
+    )
+    return [importlib.import_module(name).DESCRIPTOR for name in names]
+
+
+def proto_services() -> list[ServiceDescriptor]:
+    return [service for file in proto_files() for service in file.services_by_name.values()]
+
+
+def method_paths(package: str) -> set[str]:
+    """``/runyard.pool.v1.PoolService/OpenPool`` for every RPC of an area."""
+    return {
+        f"/{service.full_name}/{method.name}"
+        for service in proto_services()
+        if service.file.package == f"runyard.{package}.v1"
+        for method in service.methods
+    }

@@ -1,0 +1,87 @@
+"""Rules of the contracts that Buf does not know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from google.api import annotations_pb2
+from google.protobuf.descriptor import EnumDescriptor, FileDescriptor, MethodDescriptor
+
+from tests.arch.project import proto_files, proto_services
+
+COMMON_REASONS = {
+    "ERROR_REASON_UNSPECIFIED",
+    "ERROR_REASON_INVALID_REQUEST",
+    "ERROR_REASON_IDEMPOTENCY_CONFLICT",
+    "ERROR_REASON_STORE_UNAVAILABLE",
+    "ERROR_REASON_UNIMPLEMENTED",
+    "ERROR_REASON_INTERNAL",
+    "ERROR_REASON_UNAUTHENTICATED",
+    "ERROR_REASON_PERMISSION_DENIED",
+    "ERROR_REASON_DEADLINE_EXCEEDED",
+}
+# Mutating RPCs that need no request_id, and why.
+WITHOUT_REQUEST_ID = {
+    "runyard.provider.v1.InferenceProviderService.Infer": "costs tokens, keeps nothing",
+    "runyard.router.v1.RouterService.Infer": "costs tokens, keeps nothing",
+    "runyard.router.v1.RouterService.Generate": "costs tokens, keeps nothing",
+}
+
+FILES = proto_files()
+METHODS = [method for service in proto_services() for method in service.methods]
+ERROR_REASONS = [
+    file.enum_types_by_name["ErrorReason"]
+    for file in FILES
+    if "ErrorReason" in file.enum_types_by_name
+]
+
+
+def by_name(item: FileDescriptor | MethodDescriptor | EnumDescriptor) -> str:
+    return str(item.name if isinstance(item, FileDescriptor) else item.full_name)
+
+
+def changes_something(method: MethodDescriptor) -> bool:
+    options = method.GetOptions()
+    return options.idempotency_level != options.NO_SIDE_EFFECTS
+
+
+@pytest.mark.parametrize("file", FILES, ids=by_name)
+def test_every_language_finds_its_package(file: FileDescriptor) -> None:
+    options = file.GetOptions()
+    assert options.go_package.startswith("runyard.dev/gen/go/")
+    assert options.java_package == f"dev.{file.package}"
+    assert options.csharp_namespace.startswith("Runyard.")
+    assert options.ruby_package.startswith("Runyard::")
+
+
+@pytest.mark.parametrize("method", METHODS, ids=by_name)
+def test_what_a_proxy_can_transcode_has_an_http_rule(method: MethodDescriptor) -> None:
+    # given
+    options: Any = method.GetOptions()
+    rule = options.Extensions[annotations_pb2.http]
+
+    # then
+    assert (rule.WhichOneof("pattern") is None) == method.client_streaming
+
+
+@pytest.mark.parametrize("method", METHODS, ids=by_name)
+def test_a_mutating_request_takes_a_request_id(method: MethodDescriptor) -> None:
+    has_field = "request_id" in method.input_type.fields_by_name
+    expected = (
+        changes_something(method)
+        and not method.client_streaming
+        and method.full_name not in WITHOUT_REQUEST_ID
+    )
+    assert has_field == expected
+
+
+@pytest.mark.parametrize("enum", ERROR_REASONS, ids=by_name)
+def test_every_service_knows_the_common_reasons(enum: EnumDescriptor) -> None:
+    assert set(enum.values_by_name) >= COMMON_REASONS
+
+
+def test_every_service_package_lists_its_reasons() -> None:
+    packages = {service.file.package for service in proto_services()} - {"runyard.types.v1"}
+    assert {enum.file.package for enum in ERROR_REASONS} == packages
+    assert len(packages) == 6
