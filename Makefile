@@ -34,8 +34,9 @@ test-fast: setup ## run what is quick: pure rules and architecture (under a minu
 verify: setup ## run what CI runs: formats, types, contracts, tests with coverage, the wheel
 	@$(BIN)/python -m scripts.verify $(ARGS)
 
-generate: setup ## regenerate gen/python from protos/
+generate: setup ## regenerate stubs from protos/ and the settings tables
 	@$(BIN)/python -m scripts.generate $(ARGS)
+	@$(BIN)/python -m scripts.settings_docs
 
 format: setup ## format the Python code and the protos
 	@$(BIN)/ruff check --quiet --fix-only .
