@@ -48,7 +48,7 @@ def types() -> bool:
 
 
 def imports() -> bool:
-    return run("lint-imports")
+    return run("lint-imports", "--no-logo")
 
 
 def contracts() -> bool:
@@ -61,7 +61,8 @@ def contracts() -> bool:
 
 
 def generated() -> bool:
-    return run("python", "-m", "scripts.generate", "--check")
+    stubs = run("python", "-m", "scripts.generate", "--check")
+    return run("python", "-m", "scripts.settings_docs", "--check") and stubs
 
 
 def tests() -> bool:
