@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from importlib.metadata import distributions, version
 
@@ -54,3 +55,9 @@ def test_the_environment_is_the_locked_one() -> None:
     }
     assert wrong == {}
     assert len(wanted) > 50
+
+
+def test_an_old_python_can_read_the_set_up_that_refuses_it() -> None:
+    source = (ROOT / "scripts" / "bootstrap.py").read_text()
+    assert ast.parse(source, feature_version=(3, 6)).body
+    assert "from __future__ import annotations" not in source  # 3.7 and newer
