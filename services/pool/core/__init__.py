@@ -1,0 +1,1 @@
+"""What a pool is and how it decides: pure."""

@@ -1,0 +1,140 @@
+"""The use cases of messages: send, respond and read them, and what time does to them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from services.chassis.caller import Replay
+from services.pool.core import responding
+from services.pool.core.delivering import deliver, enter, repeated
+from services.pool.core.digests import of_answer, of_draft
+from services.pool.core.errors import AlreadyRespondedError, MessageNotFoundError
+from services.pool.core.journal import Desk, Journal
+from services.pool.core.model import (
+    Answer,
+    Caller,
+    DeliveryState,
+    Draft,
+    MessageRecord,
+    MessageState,
+)
+from services.pool.core.ports import Encode, PoolReader
+from services.pool.core.results import MessageView, Responded, Sent
+
+
+class Messages:
+    """Everything a client does with messages; inboxes are another matter."""
+
+    def __init__(self, desk: Desk, encode: Encode) -> None:
+        self._desk = desk
+        self._encode = encode
+
+    async def send(self, caller: Caller, pool_id: str, draft: Draft) -> Sent | Replay:
+        """Deliver ``draft`` to whom its address means now.
+
+        Raises:
+            PoolNotFoundError: No such pool.
+            IdempotencyConflictError: Key or id were used for another message.
+            NotAMemberError: The sender is not in the pool.
+            RunNotOwnedError: The sender is bound to another principal.
+            ContractUnsatisfiableError: More answers are asked for than there are recipients.
+        """
+        return await self._desk.command(
+            caller, pool_id, lambda journal: self._send(journal, draft), self._encode.sent
+        )
+
+    async def respond(self, caller: Caller, pool_id: str, answer: Answer) -> Responded | Replay:
+        """Answer a message as one of its recipients.
+
+        Raises:
+            PoolNotFoundError: No such pool.
+            MessageNotFoundError: There is nothing to answer.
+            NotARecipientError: The run did not get it.
+            AlreadyRespondedError: The run gave another answer before.
+            IdempotencyConflictError: Key or id were used for another message.
+        """
+        return await self._desk.command(
+            caller, pool_id, lambda journal: self._respond(journal, answer), self._encode.responded
+        )
+
+    async def get(self, caller: Caller, pool_id: str, message_id: str) -> MessageView:
+        """One message with its body, replies and deliveries.
+
+        Raises:
+            MessageNotFoundError: No such message, or no such pool.
+        """
+
+        def view(reader: PoolReader) -> MessageView:
+            return MessageView(
+                pool_id,
+                _existing(reader.message(pool_id, message_id), pool_id, message_id),
+                reader.body(pool_id, message_id),
+                tuple(reader.replies(pool_id, message_id)),
+                tuple(reader.deliveries_of(pool_id, message_id)),
+            )
+
+        return await self._desk.store.read(caller.principal.tenant, view)
+
+    def _send(self, journal: Journal, draft: Draft) -> Sent:
+        digest = of_draft(draft)
+        before = repeated(journal, draft.idempotency_key, digest)
+        return before or deliver(journal, draft, digest, self._desk.ids.new_id())
+
+    def _respond(self, journal: Journal, answer: Answer) -> Responded:
+        pool_id, request_id = journal.pool.pool_id, answer.request_message_id
+        digest = of_answer(answer)
+        sent = repeated(journal, answer.idempotency_key, digest)
+        if sent is None:
+            request = _existing(journal.tx.message(pool_id, request_id), pool_id, request_id)
+            sent = self._answer(journal, answer, digest, request)
+        request = _existing(journal.tx.message(pool_id, request_id), pool_id, request_id)
+        return Responded(sent, request.receipt.state)
+
+    def _answer(
+        self, journal: Journal, answer: Answer, digest: bytes, request: MessageRecord
+    ) -> Sent:
+        journal.acting(answer.run_id)
+        responding.check_recipient(request, answer.run_id)
+        pool_id = journal.pool.pool_id
+        earlier = journal.tx.reply(pool_id, answer.request_message_id, answer.run_id)
+        if earlier is None:
+            draft = responding.draft_of(answer, request)
+            return deliver(journal, draft, digest, self._desk.ids.new_id())
+        given_id = earlier.reply_message_id
+        given = _existing(journal.tx.message(pool_id, given_id), pool_id, given_id)
+        if not responding.says_the_same(given.message, answer.content):
+            raise AlreadyRespondedError(
+                f"run {answer.run_id!r} has answered message {answer.request_message_id!r} "
+                f"with {given_id!r}",
+                run_id=answer.run_id,
+                message_id=answer.request_message_id,
+                reply_message_id=given_id,
+            )
+        return Sent(pool_id, given, deduplicated=True)
+
+
+def expire(journal: Journal, message_id: str) -> None:
+    """End the deliveries nobody acknowledged, and the message if nobody did."""
+    pool_id = journal.pool.pool_id
+    record = _existing(journal.tx.message(pool_id, message_id), pool_id, message_id)
+    deliveries = journal.tx.deliveries_of(pool_id, message_id)
+    for delivery in deliveries:
+        if delivery.state.is_open:
+            journal.tx.save_delivery(pool_id, replace(delivery, state=DeliveryState.EXPIRED))
+    acked = any(delivery.state is DeliveryState.ACKED for delivery in deliveries)
+    if not acked and record.receipt.state is MessageState.DELIVERED:
+        enter(journal, record, MessageState.EXPIRED)
+
+
+def time_out(journal: Journal, message_id: str) -> None:
+    """End a response contract that is not met."""
+    pool_id = journal.pool.pool_id
+    record = _existing(journal.tx.message(pool_id, message_id), pool_id, message_id)
+    if record.receipt.state is MessageState.DELIVERED:
+        enter(journal, record, MessageState.TIMED_OUT)
+
+
+def _existing(record: MessageRecord | None, pool_id: str, message_id: str) -> MessageRecord:
+    if record is None:
+        raise MessageNotFoundError.of(pool_id, message_id)
+    return record

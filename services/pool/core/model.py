@@ -1,0 +1,487 @@
+"""Pools, members, messages, deliveries, wakes and events as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+
+from services.chassis.caller import Principal, RequestKey
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, under which key, in which trace.
+
+    Attributes:
+        traceparent: W3C context of the call; empty when tracing is off.
+    """
+
+    principal: Principal
+    request: RequestKey | None = None
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PolicyRef:
+    """A policy by name; equality includes the version."""
+
+    kind: str
+    policy_id: str
+    version: str = ""
+
+
+Policies = tuple[PolicyRef, ...]
+
+
+class LeaverPolicy(Enum):
+    DEAD_LETTER = "dead_letter"
+    REROUTE_TO_AGENT = "reroute_to_agent"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolConfig:
+    """What a pool demands. Policy references are sorted and unique, so equality is that of sets."""
+
+    required_policy_refs: Policies = ()
+    include_sender_in_pool_broadcast: bool = False
+    envelope_only: bool = True
+    policy_refs: Policies = ()
+    auto_leave: bool = True
+    leaver_policy: LeaverPolicy = LeaverPolicy.DEAD_LETTER
+
+
+class PoolState(Enum):
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A pool's row: locked by every command, so whoever holds it owns the log's next sequence.
+
+    Attributes:
+        revision: Rises with config and state; the etag.
+        open_wakes: Registered wakes; zero saves the matching.
+    """
+
+    pool_id: str
+    config: PoolConfig
+    create_time: datetime
+    update_time: datetime
+    state: PoolState = PoolState.OPEN
+    revision: int = 1
+    created: bool = False
+    member_count: int = 0
+    open_wakes: int = 0
+    head_sequence: int = 0
+    oldest_sequence: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A run in a pool.
+
+    Attributes:
+        topics: Sorted and unique, as ``policy_refs``.
+        principal: Who may act as the run.
+        sequence: The log record of this incarnation.
+    """
+
+    run_id: str
+    agent_id: str
+    topics: tuple[str, ...]
+    policy_refs: Policies
+    principal: str
+    incarnation: int
+    join_time: datetime
+    sequence: int = 0
+
+
+class TargetKind(Enum):
+    RUN = "run"
+    AGENT = "agent"
+    TOPIC = "topic"
+    POOL = "pool"
+
+
+class Cardinality(Enum):
+    ALL = "all"
+    EXACTLY_ONE = "exactly_one"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    kind: TargetKind
+    value: str
+    cardinality: Cardinality = Cardinality.ALL
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Correlation:
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class InlineBody:
+    data: bytes
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContentRef:
+    content_ref: str
+
+
+Content = ContentRef | InlineBody
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseContract:
+    """How many answers a message asks for; ``timeout`` None waits for ever."""
+
+    expected_responses: int
+    timeout: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message as its sender asks for it.
+
+    Attributes:
+        message_id: Empty when the server is to make one.
+        correlation: Sorted by key.
+    """
+
+    from_run_id: str
+    to: Address
+    content: Content
+    idempotency_key: str
+    message_id: str = ""
+    correlation: tuple[Correlation, ...] = ()
+    reply_to: str = ""
+    contract: ResponseContract | None = None
+    expire_time: datetime | None = None
+    policy_refs: Policies = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A reply as its sender asks for it; ``correlation`` None takes that of the request."""
+
+    request_message_id: str
+    run_id: str
+    content: Content
+    idempotency_key: str
+    message_id: str = ""
+    correlation: tuple[Correlation, ...] | None = None
+    policy_refs: Policies = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as it was accepted, without its body.
+
+    Attributes:
+        content_ref: Empty for an inline body.
+        media_type: Of the inline body; empty for a reference.
+        body_sha256: Hexadecimal; empty for a reference.
+        late: It answers a message whose contract had ended.
+    """
+
+    message_id: str
+    from_run_id: str
+    from_agent_id: str
+    to: Address
+    idempotency_key: str
+    accept_time: datetime
+    content_ref: str = ""
+    media_type: str = ""
+    body_bytes: int = 0
+    body_sha256: str = ""
+    correlation: tuple[Correlation, ...] = ()
+    reply_to: str = ""
+    contract: ResponseContract | None = None
+    expire_time: datetime | None = None
+    policy_refs: Policies = ()
+    late: bool = False
+    traceparent: str = ""
+
+
+class MessageState(Enum):
+    ACCEPTED = "accepted"
+    DELIVERED = "delivered"
+    RESPONDED = "responded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    EXPIRED = "expired"
+
+
+class Undelivered(Enum):
+    NO_SUCH_MEMBER = "no_such_member"
+    NO_TOPIC_MEMBERS = "no_topic_members"
+    POLICY_REQUIRED_MISSING = "policy_required_missing"
+    RECIPIENT_POLICY_MISMATCH = "recipient_policy_mismatch"
+    FOREIGN_POOL = "foreign_pool"
+    SENDER_EXCLUDED = "sender_excluded"
+    AMBIGUOUS_RECIPIENT = "ambiguous_recipient"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Recipient:
+    run_id: str
+    agent_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """A candidate that did not get a message, or the run or agent that is not there."""
+
+    run_id: str
+    agent_id: str
+    reason: Undelivered
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a message.
+
+    Attributes:
+        excluded: The first hundred, by run.
+        sequence: The log record of this state.
+    """
+
+    message_id: str
+    state: MessageState
+    sequence: int
+    delivered_to: tuple[Recipient, ...] = ()
+    excluded: tuple[Exclusion, ...] = ()
+    excluded_count: int = 0
+    failure: Undelivered | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRecord:
+    """A message and its newest receipt.
+
+    Attributes:
+        digest: Of what was asked, to tell a repeat from a conflict.
+    """
+
+    message: Message
+    receipt: Receipt
+    digest: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer to a message; there is one per responder."""
+
+    request_message_id: str
+    responder_run_id: str
+    reply_message_id: str
+    late: bool
+    sequence: int
+    reply_time: datetime
+
+
+class DeliveryState(Enum):
+    PENDING = "pending"
+    LEASED = "leased"
+    ACKED = "acked"
+    EXPIRED = "expired"
+
+    @property
+    def is_open(self) -> bool:
+        return self in {DeliveryState.PENDING, DeliveryState.LEASED}
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message in one inbox.
+
+    Attributes:
+        sequence: The record that delivered it: an inbox is read in this order.
+        due_time: When it may be fetched; the end of the lease while leased.
+        lease_token: Of the newest attempt; empty before the first.
+    """
+
+    message_id: str
+    run_id: str
+    sequence: int
+    due_time: datetime
+    state: DeliveryState = DeliveryState.PENDING
+    attempt: int = 0
+    lease_token: str = ""
+    expire_time: datetime | None = None
+
+
+class EventKind(Enum):
+    POOL_OPENED = "pool.opened"
+    POOL_CREATED = "pool.created"
+    MEMBER_JOINED = "member.joined"
+    MEMBER_UPDATED = "member.updated"
+    MESSAGE_ACCEPTED = "message.accepted"
+    MESSAGE_DELIVERED = "message.delivered"
+    MESSAGE_RESPONDED = "message.responded"
+    MESSAGE_FAILED = "message.failed"
+    MESSAGE_TIMED_OUT = "message.timed_out"
+    MESSAGE_EXPIRED = "message.expired"
+    WAKE_REGISTERED = "wake.registered"
+    WAKE_TRIGGERED = "wake.triggered"
+    WAKE_TIMED_OUT = "wake.timed_out"
+    WAKE_CANCELLED = "wake.cancelled"
+    WAKE_FAILED = "wake.failed"
+
+    @property
+    def family(self) -> str:
+        return self.value.partition(".")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened; names only, never content.
+
+    Attributes:
+        sequence: 0 until the log has taken it.
+        observable: Whether others may see it: its run held every policy of the pool.
+    """
+
+    kind: EventKind
+    sequence: int = 0
+    sender_run_id: str = ""
+    sender_agent_id: str = ""
+    message_id: str = ""
+    reply_to: str = ""
+    reply_message_id: str = ""
+    topic: str = ""
+    to_agent_id: str = ""
+    recipient_run_ids: tuple[str, ...] = ()
+    correlation: tuple[Correlation, ...] = ()
+    condition_id: str = ""
+    content_ref: str = ""
+    policy_refs: Policies = ()
+    terminal: bool = False
+    observable: bool = True
+    event_time: datetime | None = None
+    traceparent: str = ""
+
+    @property
+    def event_id(self) -> str:
+        return f"event.{self.sequence}"
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events are meant; every set field narrows it, every tuple is sorted and unique."""
+
+    kinds: tuple[str, ...] = ()
+    recipient_run_ids: tuple[str, ...] = ()
+    message_ids: tuple[str, ...] = ()
+    reply_to: tuple[str, ...] = ()
+    topics: tuple[str, ...] = ()
+    sender_run_ids: tuple[str, ...] = ()
+    sender_agent_ids: tuple[str, ...] = ()
+    correlation: tuple[Correlation, ...] = ()
+    correlation_keys: tuple[str, ...] = ()
+    terminal_only: bool = False
+
+
+class ResumePolicy(Enum):
+    MATCHING_EVENT_REFS = "matching_event_refs"
+    REDACTED_SUMMARY = "redacted_summary"
+    NONE = "none"
+
+
+class Start(Enum):
+    EARLIEST = "earliest"
+    NOW = "now"
+
+
+@dataclass(frozen=True, slots=True)
+class WakeCondition:
+    """What a run waits for.
+
+    Attributes:
+        match_from: An extreme of the log, or the sequence after which events count.
+        timeout: None waits for ever; zero times out at once, whatever has matched.
+    """
+
+    condition_id: str
+    run_id: str
+    filters: tuple[EventFilter, ...]
+    idempotency_key: str
+    after_matches: int = 1
+    timeout: timedelta | None = None
+    match_from: Start | int = Start.EARLIEST
+    resume_with: ResumePolicy = ResumePolicy.MATCHING_EVENT_REFS
+    policy_refs: Policies = ()
+
+
+class WakeState(Enum):
+    REGISTERED = "registered"
+    TRIGGERED = "triggered"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class WakeDelivery(Enum):
+    """Whether run control was told how a wake ended."""
+
+    NONE = "none"
+    QUEUED = "queued"
+    ACCEPTED = "accepted"
+    RUN_FINISHED = "run_finished"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """A registered condition and what became of it.
+
+    Attributes:
+        matched: Events that matched so far, in order.
+        seen_sequence: The newest record it has taken into account.
+        deadline: When it times out; None never.
+    """
+
+    condition: WakeCondition
+    register_time: datetime
+    registered_sequence: int
+    state: WakeState = WakeState.REGISTERED
+    matched: tuple[Event, ...] = ()
+    ended_sequence: int = 0
+    seen_sequence: int = 0
+    deadline: datetime | None = None
+    end_time: datetime | None = None
+    end_reason: str = ""
+    suspend_traceparent: str = ""
+    cause_traceparent: str = ""
+    delivery: WakeDelivery = WakeDelivery.NONE
+    digest: bytes = field(default=b"", repr=False)
+
+
+class TimerKind(Enum):
+    WAKE = "wake"
+    RESPONSE = "response"
+    EXPIRY = "expiry"
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """Something that is due at a time: of a wake by its condition, of a message by its id."""
+
+    kind: TimerKind
+    subject_id: str
+    due_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DueTimer:
+    """A timer, and whose."""
+
+    tenant: str
+    pool_id: str
+    timer: Timer

@@ -1,0 +1,119 @@
+"""The use cases of pools and members: open, join, look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from services.chassis.caller import Replay, once
+from services.pool.core.errors import PoolNotFoundError
+from services.pool.core.joining import JoinCommand, Joined, join
+from services.pool.core.journal import Desk, Journal
+from services.pool.core.model import Caller, Event, EventKind, Member, Pool, PoolConfig
+from services.pool.core.opening import Opened, open_pool
+from services.pool.core.ports import Encode, MemberQuery, PoolReader, PoolTx
+
+
+class Pools:
+    def __init__(self, desk: Desk, encode: Encode) -> None:
+        self._desk = desk
+        self._encode = encode
+
+    async def open(self, caller: Caller, pool_id: str, config: PoolConfig) -> Opened | Replay:
+        """Open a pool, or answer the one that is open with an equal configuration.
+
+        Raises:
+            ConfigConflictError: It is open with another configuration.
+        """
+        return await self._desk.store.write(
+            caller.principal.tenant,
+            lambda tx: once(
+                tx,
+                caller.request,
+                lambda: self._open(tx, caller, pool_id, config),
+                self._encode.opened,
+            ),
+        )
+
+    async def join(self, caller: Caller, pool_id: str, command: JoinCommand) -> Joined | Replay:
+        """Make a run a member and bind it to the caller.
+
+        Raises:
+            PoolNotFoundError: No such pool.
+            AgentMismatchError: The run is a member as another agent.
+            RunNotOwnedError: The run is bound to another principal.
+        """
+        return await self._desk.command(
+            caller, pool_id, lambda journal: _join(journal, command), self._encode.joined
+        )
+
+    async def get(self, caller: Caller, pool_id: str) -> Pool:
+        """Raises:
+        PoolNotFoundError: No such pool.
+        """
+        return await self._desk.store.read(
+            caller.principal.tenant, lambda reader: _pool(reader, pool_id)
+        )
+
+    async def members(self, caller: Caller, pool_id: str, query: MemberQuery) -> Sequence[Member]:
+        """A page of members by run id.
+
+        Raises:
+            PoolNotFoundError: No such pool.
+        """
+
+        def page(reader: PoolReader) -> Sequence[Member]:
+            return reader.members(_pool(reader, pool_id).pool_id, query)
+
+        return await self._desk.store.read(caller.principal.tenant, page)
+
+    def _open(self, tx: PoolTx, caller: Caller, pool_id: str, config: PoolConfig) -> Opened:
+        now = self._desk.clock.now()
+        decision = open_pool(tx.lock_pool(pool_id), pool_id, config, now)
+        if not decision.opened:
+            return decision
+        journal = Journal(tx, decision.pool, caller, now)
+        tx.insert_pool(decision.pool)
+        event = Event(kind=EventKind.POOL_OPENED, policy_refs=config.policy_refs)
+        journal.record(event, decision.pool)
+        journal.close()
+        return replace(decision, pool=journal.pool)
+
+
+def _join(journal: Journal, command: JoinCommand) -> Joined:
+    pool_id = journal.pool.pool_id
+    existing = journal.tx.member(pool_id, command.run_id)
+    decision = join(existing, command, journal.caller.principal, journal.now)
+    if decision.kind is None:
+        return Joined(decision.member, changed=False, head_sequence=journal.pool.head_sequence)
+    if not journal.pool.created:
+        _create(journal, decision.member)
+    member = replace(decision.member, sequence=journal.next_sequence)
+    journal.record(_event(journal, decision.kind, member), member)
+    if existing is None:
+        journal.pool = replace(journal.pool, member_count=journal.pool.member_count + 1)
+    journal.tx.save_member(pool_id, member)
+    return Joined(member, changed=True, head_sequence=journal.pool.head_sequence)
+
+
+def _create(journal: Journal, first: Member) -> None:
+    """A pool is created by its first member, once."""
+    journal.pool = replace(journal.pool, created=True)
+    journal.record(_event(journal, EventKind.POOL_CREATED, first), journal.pool)
+
+
+def _event(journal: Journal, kind: EventKind, member: Member) -> Event:
+    return Event(
+        kind=kind,
+        sender_run_id=member.run_id,
+        sender_agent_id=member.agent_id,
+        policy_refs=journal.pool.config.policy_refs,
+        observable=journal.observable(member),
+    )
+
+
+def _pool(reader: PoolReader, pool_id: str) -> Pool:
+    pool = reader.pool(pool_id)
+    if pool is None:
+        raise PoolNotFoundError.of(pool_id)
+    return pool

@@ -1,0 +1,85 @@
+"""Responding: who may answer what, and when enough answers are in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from services.pool.core.digests import sha256
+from services.pool.core.errors import NotARecipientError
+from services.pool.core.model import (
+    Address,
+    Answer,
+    Content,
+    ContentRef,
+    Draft,
+    Message,
+    MessageRecord,
+    MessageState,
+    Reply,
+    TargetKind,
+)
+
+
+def draft_of(answer: Answer, request: MessageRecord) -> Draft:
+    """The message that carries ``answer`` to the sender of ``request``."""
+    asked = request.message
+    return Draft(
+        from_run_id=answer.run_id,
+        to=Address(TargetKind.RUN, asked.from_run_id),
+        content=answer.content,
+        idempotency_key=answer.idempotency_key,
+        message_id=answer.message_id,
+        correlation=asked.correlation if answer.correlation is None else answer.correlation,
+        reply_to=asked.message_id,
+        policy_refs=answer.policy_refs,
+    )
+
+
+def is_recipient(request: MessageRecord, run_id: str) -> bool:
+    return any(recipient.run_id == run_id for recipient in request.receipt.delivered_to)
+
+
+def check_recipient(request: MessageRecord, run_id: str) -> None:
+    """Raises:
+    NotARecipientError: The run did not get the message it answers.
+    """
+    if not is_recipient(request, run_id):
+        message_id = request.message.message_id
+        raise NotARecipientError(
+            f"message {message_id!r} was not delivered to run {run_id!r}",
+            message_id=message_id,
+            run_id=run_id,
+        )
+
+
+def says_the_same(given: Message, content: Content) -> bool:
+    """Whether ``content`` is what ``given`` carries."""
+    if isinstance(content, ContentRef):
+        return given.content_ref == content.content_ref
+    return (given.media_type, given.body_sha256) == (content.media_type, sha256(content.data))
+
+
+def is_late(request: MessageRecord) -> bool:
+    """Whether an answer now comes after the response contract has ended."""
+    contract = request.message.contract
+    return contract is not None and request.receipt.state is not MessageState.DELIVERED
+
+
+def reply_of(message: Message, sequence: int, now: datetime) -> Reply:
+    return Reply(
+        request_message_id=message.reply_to,
+        responder_run_id=message.from_run_id,
+        reply_message_id=message.message_id,
+        late=message.late,
+        sequence=sequence,
+        reply_time=now,
+    )
+
+
+def is_met(request: MessageRecord, replies: Sequence[Reply]) -> bool:
+    """Whether ``replies`` fulfil a contract that is still open."""
+    contract = request.message.contract
+    if contract is None or request.receipt.state is not MessageState.DELIVERED:
+        return False
+    return len(replies) >= contract.expected_responses
