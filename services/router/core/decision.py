@@ -1,0 +1,98 @@
+"""Where an answer came from and why: what callers, traces and operators are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from services.router.core.failures import Failure
+
+
+class AttemptKind(Enum):
+    INITIAL = "initial"
+    RETRY = "retry"
+    FAILOVER = "failover"
+
+
+class AttemptOutcome(Enum):
+    STREAMING = "streaming"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    CANCELLED = "cancelled"
+
+
+class SkipReason(Enum):
+    QUOTA_DEADLINE = "quota_deadline"
+    CIRCUIT_OPEN = "circuit_open"
+    QUARANTINED = "quarantined"
+    INCAPABLE = "incapable"
+    LIMIT_REACHED = "limit_reached"
+
+
+class Sticky(Enum):
+    """How the session's history bore on the choice."""
+
+    HOME = "home"
+    PINNED = "pinned"
+    MOVED = "moved"
+    RETURNED = "returned"
+    ANONYMOUS = "anonymous"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request to a provider.
+
+    Attributes:
+        number: From 1 in its call.
+        failure: None while nothing went wrong.
+        elapsed_s: From sending the request to its end, or to the first frame while streaming.
+    """
+
+    id: str
+    number: int
+    member_id: str
+    provider_id: str
+    upstream_model: str
+    kind: AttemptKind
+    outcome: AttemptOutcome
+    failure: Failure | None = None
+    elapsed_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A member that was not called.
+
+    Attributes:
+        until: When the reason goes away by itself; None when unknown.
+        detail: For INCAPABLE, what is missing.
+    """
+
+    member_id: str
+    reason: SkipReason
+    until: datetime | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteDecision:
+    """Attributes are those of ``runyard.router.v1.RouteDecision``.
+
+    Attributes:
+        member_id: Empty, with provider and upstream model, when no member answered.
+    """
+
+    target_id: str
+    pool: bool
+    pool_revision: str
+    registry_version: int
+    home_member_id: str
+    sticky: Sticky
+    member_id: str = ""
+    provider_id: str = ""
+    upstream_model: str = ""
+    attempts: tuple[Attempt, ...] = ()
+    skipped: tuple[Skipped, ...] = ()

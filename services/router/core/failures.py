@@ -1,0 +1,81 @@
+"""What can go wrong with a model call, in the same words for every kind of provider."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class FailureClass(Enum):
+    INVALID_REQUEST = "invalid_request"
+    CONTEXT_LENGTH = "context_length"
+    CONTENT_POLICY = "content_policy"
+    AUTH = "auth"
+    PERMISSION = "permission"
+    NOT_FOUND = "not_found"
+    PAYMENT = "payment"
+    RATE_LIMIT = "rate_limit"
+    QUOTA_EXHAUSTED = "quota_exhausted"
+    OVERLOADED = "overloaded"
+    SERVER_ERROR = "server_error"
+    TIMEOUT_CONNECT = "timeout_connect"
+    TIMEOUT_FIRST_CHUNK = "timeout_first_chunk"
+    TIMEOUT_IDLE = "timeout_idle"
+    TIMEOUT_TOTAL = "timeout_total"
+    STREAM_TRUNCATED = "stream_truncated"
+    STREAM_MALFORMED = "stream_malformed"
+    CANCELLED = "cancelled"
+    LOCAL_SHED = "local_shed"
+
+
+QUOTA = frozenset({FailureClass.RATE_LIMIT, FailureClass.QUOTA_EXHAUSTED, FailureClass.OVERLOADED})
+PERMANENT = frozenset(
+    {
+        FailureClass.AUTH,
+        FailureClass.PERMISSION,
+        FailureClass.NOT_FOUND,
+        FailureClass.PAYMENT,
+    }
+)
+# Asking the same again cannot go better.
+FINAL = PERMANENT | {
+    FailureClass.INVALID_REQUEST,
+    FailureClass.CONTEXT_LENGTH,
+    FailureClass.CONTENT_POLICY,
+}
+# The member's own fault and worth another try on it; the total clock leaves no time for one.
+TRANSIENT = frozenset(
+    {
+        FailureClass.SERVER_ERROR,
+        FailureClass.TIMEOUT_CONNECT,
+        FailureClass.TIMEOUT_FIRST_CHUNK,
+        FailureClass.TIMEOUT_IDLE,
+        FailureClass.STREAM_TRUNCATED,
+        FailureClass.STREAM_MALFORMED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How one attempt failed.
+
+    Attributes:
+        http_status: Of the provider's answer; 0 when there was none.
+        retry_after_s: How long the provider asked to be left alone; None when it did not say.
+        detail: What the provider said, fit to be shown to the caller: never a credential, empty
+            unless the request itself is at fault.
+    """
+
+    kind: FailureClass
+    http_status: int = 0
+    retry_after_s: float | None = None
+    detail: str = ""
+
+
+class UpstreamError(Exception):
+    """Raised by adapters, and by nothing else; never leaves the router."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.kind.value)
+        self.failure = failure

@@ -1,0 +1,116 @@
+"""What a stream carries, from an adapter to the caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from services.content.model import FinishReason, ToolCall, Usage
+from services.router.core.decision import RouteDecision
+from services.router.core.failures import FailureClass
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The provider accepted the request; adapters send it first, callers never see it."""
+
+    response_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """More reasoning; ``provider_id`` alone can use ``opaque_state``."""
+
+    text: str
+    provider_id: str = ""
+    opaque_state: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """More of the call number ``index``; ids come with its first delta only."""
+
+    index: int
+    arguments_json: str = ""
+    call_id: str = ""
+    tool_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallReady:
+    index: int
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReport:
+    """Tokens so far; cumulative."""
+
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    reason: FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    decision: RouteDecision
+    response_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The answer broke off.
+
+    Attributes:
+        committed_bytes: UTF-8 length of the text that was sent.
+        resumable: Asking again may succeed.
+    """
+
+    reason: FailureClass
+    partial_usage: Usage | None
+    committed_bytes: int
+    resumable: bool
+
+
+# What an adapter yields, and what a caller receives.
+UpstreamItem: TypeAlias = (
+    Opened | TextDelta | ReasoningDelta | ToolCallDelta | ToolCallReady | UsageReport | Finished
+)
+Item: TypeAlias = (
+    Started
+    | TextDelta
+    | ReasoningDelta
+    | ToolCallDelta
+    | ToolCallReady
+    | UsageReport
+    | Finished
+    | Interrupted
+)
+
+
+def commits(item: UpstreamItem) -> bool:
+    """Whether the item is part of the answer itself: from then on no other member can take over."""
+    return not isinstance(item, Opened | UsageReport)
+
+
+def size_bytes(item: UpstreamItem | Item) -> int:
+    """About how much room the item takes on the wire."""
+    match item:
+        case TextDelta(text):
+            return len(text) + 8
+        case ReasoningDelta(text, _, state):
+            return len(text) + len(state) + 16
+        case ToolCallDelta(arguments_json=arguments):
+            return len(arguments) + 32
+        case ToolCallReady(call=call):
+            return len(call.arguments_json) + 64
+        case _:
+            return 64

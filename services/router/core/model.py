@@ -1,0 +1,212 @@
+"""What the router knows of the registry: providers, models and pools, ready to be routed with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TypeAlias
+
+from services.router.core.script import Script
+
+
+class HomeStrategy(Enum):
+    DETERMINISTIC = "deterministic"
+    ROUND_ROBIN = "round_robin"
+    FIRST_HEALTHY = "first_healthy"
+
+
+class StickyScope(Enum):
+    THREAD = "thread"
+    RUN = "run"
+
+
+class ReturnHome(Enum):
+    NEVER = "never"
+    NEXT_SESSION = "next_session"
+
+
+class MidStream(Enum):
+    INTERRUPT = "interrupt"
+    RESTART = "restart"
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """Where a secret is; read at the time of the call. Exactly one is set."""
+
+    env: str = ""
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header of every request; exactly one of ``value`` and ``secret`` is set."""
+
+    name: str
+    value: str = ""
+    secret: Credential | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """A script in place of a provider."""
+
+    script: Script
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAi:
+    """An endpoint compatible with OpenAI chat completions.
+
+    Attributes:
+        output_limit_field: The request field that takes the output limit.
+        stream_usage: Ask for token counts in streams.
+    """
+
+    base_url: str
+    organization: str = ""
+    project: str = ""
+    output_limit_field: str = "max_tokens"
+    stream_usage: bool = True
+    headers: tuple[Header, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """A kind of provider that this version cannot call: ``anthropic``, ``grpc``."""
+
+    name: str
+
+
+Adapter: TypeAlias = Builtin | OpenAi | Unsupported
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Where models are served.
+
+    Attributes:
+        timeout_s: Upper bound of the first-chunk and idle clocks.
+        revision: Changes with the content; quota deadlines belong to one.
+    """
+
+    id: str
+    adapter: Adapter
+    credential: Credential | None = None
+    timeout_s: float = 300.0
+    revision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One offering of a provider.
+
+    Attributes:
+        cache_ttl_s: How long its prompt cache stays warm; a pin lasts at least as long.
+        reasoning: It thinks before it answers, so that its idle clock is doubled.
+    """
+
+    id: str
+    provider_id: str
+    upstream_model: str
+    cache_ttl_s: float = 0.0
+    reasoning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PoolMember:
+    model_id: str
+    weight: int = 1
+    failover_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchPolicy:
+    """Which failures move a session.
+
+    Attributes:
+        quota_threshold_s: With ``on_quota``: only hints at least this long move; None moves on any.
+        max_switches: Consecutive moves of one incident; None is unbounded.
+    """
+
+    on_circuit_open: bool = True
+    on_quota: bool = True
+    on_permanent: bool = True
+    on_retry_exhausted: bool = False
+    quota_threshold_s: float | None = None
+    max_switches: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Upper bounds in seconds; ``total_s`` None leaves it to the caller's deadline."""
+
+    first_chunk_s: float = 60.0
+    idle_s: float = 60.0
+    total_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Several models that behave as one; a model called directly is a pool of itself alone."""
+
+    id: str
+    members: tuple[PoolMember, ...]
+    home: HomeStrategy = HomeStrategy.DETERMINISTIC
+    sticky_scope: StickyScope = StickyScope.THREAD
+    switch: SwitchPolicy = field(default_factory=SwitchPolicy)
+    pin_ttl_s: float = 3600.0
+    return_home: ReturnHome = ReturnHome.NEVER
+    in_place_retries: int = 1
+    clocks: Clocks = field(default_factory=Clocks)
+    mid_stream: MidStream = MidStream.INTERRUPT
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A pool member with the model and provider behind it."""
+
+    model: Model
+    provider: Provider
+    weight: int = 1
+    failover_only: bool = False
+
+    @property
+    def id(self) -> str:
+        return self.model.id
+
+    @property
+    def quota_key(self) -> tuple[str, str, str]:
+        """What a quota belongs to: the account behind the provider, and the upstream model."""
+        return self.provider.id, self.provider.revision, self.model.upstream_model
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a call may name: a pool, or a model as an implicit pool.
+
+    Attributes:
+        members: In the pool's order.
+        revision: Hash of the pool's content, 16 hexadecimal digits; pins belong to one.
+        is_pool: False for a model.
+    """
+
+    pool: Pool
+    members: tuple[Member, ...]
+    revision: str
+    is_pool: bool
+
+    @property
+    def lone(self) -> bool:
+        """There is nowhere to move to, whatever happens."""
+        return len(self.members) == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One registry version, immutable, as the router needs it."""
+
+    version: int
+    incarnation: str
+    targets: Mapping[str, Target]

@@ -1,0 +1,71 @@
+"""What the router needs from outside: providers, the registry's snapshot, a place for pins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.router.core.items import UpstreamItem
+from services.router.core.model import Member, Snapshot
+from services.router.core.pins import Pin, PinKey
+from services.router.core.request import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamCall:
+    """One request to one provider.
+
+    Attributes:
+        cache_key: The same for all calls of a session, empty when it has none: a hint for prompt
+            caches.
+    """
+
+    member: Member
+    prompt: Prompt
+    cache_key: str
+
+
+class UpstreamStream(Protocol):
+    async def read(self) -> Sequence[UpstreamItem]:
+        """What has arrived since the last read, at least one item; waits for it.
+
+        ``Opened`` comes first and ``Finished`` last; nothing is read after it.
+
+        Raises:
+            UpstreamError: The answer broke off or makes no sense.
+        """
+
+
+class ProviderAdapter(Protocol):
+    def open(self, call: UpstreamCall) -> AbstractAsyncContextManager[UpstreamStream]:
+        """Send the request; entering waits until the provider has accepted it.
+
+        Leaving closes the connection unless the answer was read to its end. Sends one request,
+        never repeats it, and applies no clock but its own for connecting.
+
+        Raises:
+            UpstreamError: The provider refused or could not be reached.
+        """
+
+
+class Snapshots(Protocol):
+    @property
+    def current(self) -> Snapshot | None:
+        """The newest registry version that has arrived, live or stored."""
+
+    async def at_least(self, version: int) -> Snapshot:
+        """A snapshot of that version or a newer one; waits up to 2 s for it.
+
+        Raises:
+            DomainError: SNAPSHOT_BEHIND.
+        """
+
+
+class PinStore(Protocol):
+    async def load(self, limit: int) -> list[Pin]:
+        """The most recently used pins."""
+
+    async def save(self, pins: Sequence[Pin], gone: Sequence[PinKey]) -> None:
+        """Store and remove, in one transaction."""

@@ -1,0 +1,88 @@
+"""What a caller asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from services.content.model import Message, ToolDefinition
+from services.router.core.model import MidStream
+from services.router.core.session import Session
+
+
+class ToolChoiceMode(Enum):
+    AUTO = "auto"
+    NONE = "none"
+    REQUIRED = "required"
+    TOOL = "tool"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """``tool_id`` belongs to mode TOOL."""
+
+    mode: ToolChoiceMode = ToolChoiceMode.AUTO
+    tool_id: str = ""
+
+
+class ReasoningEffort(Enum):
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """None leaves a setting to the provider."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_output_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    reasoning_effort: ReasoningEffort | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JsonObject:
+    """Any JSON object."""
+
+
+@dataclass(frozen=True, slots=True)
+class JsonSchema:
+    name: str
+    json_schema: str
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a model gets to see and has to observe; the same for every member.
+
+    Attributes:
+        response_format: None is free text.
+    """
+
+    messages: tuple[Message, ...]
+    tools: tuple[ToolDefinition, ...] = ()
+    tool_choice: ToolChoice = field(default_factory=ToolChoice)
+    sampling: Sampling = field(default_factory=Sampling)
+    response_format: JsonObject | JsonSchema | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InferCommand:
+    """One call.
+
+    Attributes:
+        min_registry_version: 0 routes with what is there.
+        mid_stream: None is what the pool says.
+        max_attempts: None is unbounded.
+    """
+
+    target_id: str
+    prompt: Prompt
+    session: Session = field(default_factory=Session)
+    min_registry_version: int = 0
+    mid_stream: MidStream | None = None
+    max_attempts: int | None = None

@@ -1,0 +1,170 @@
+"""The spans of a call: ``route {target}`` around one ``chat {model}`` per attempt.
+
+Started and ended by hand, never made current: calls are asynchronous generators, and a current span
+would leak into whoever consumes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from opentelemetry import trace
+from opentelemetry.trace import Link, Span, SpanKind, StatusCode
+
+from services.chassis.telemetry import current_traceparent, link_to, mark_failed, tracer
+from services.chassis.telemetry_names import (
+    ERROR_TYPE,
+    LINK_FAILOVER_FROM,
+    LINK_MOVED_BY,
+    LINK_TYPE,
+    RUN_ID,
+    THREAD_ID,
+)
+from services.content.model import FinishReason, Usage
+from services.router.core.decision import Attempt, AttemptKind, AttemptOutcome, RouteDecision
+from services.router.core.model import Builtin, Member, OpenAi
+from services.router.core.session import Session
+from services.router.engine import span_names as names
+
+_LINK_OF_KIND: Mapping[AttemptKind, str] = {
+    AttemptKind.RETRY: names.LINK_RETRY_OF,
+    AttemptKind.FAILOVER: LINK_FAILOVER_FROM,
+}
+
+
+def traceparent_of(span: Span) -> str:
+    """The span in W3C form; empty when nothing is recorded."""
+    with trace.use_span(span, end_on_exit=False):
+        return current_traceparent()
+
+
+def start_route(decision: RouteDecision, session: Session, moved_by: str) -> Span:
+    """The logical call, a child of the current span.
+
+    Args:
+        moved_by: Traceparent of what moved the session before this call; empty when nothing did.
+    """
+    attributes: dict[str, str | int] = {
+        names.OPERATION: names.OPERATION_CHAT,
+        names.REQUEST_MODEL: decision.target_id,
+        names.TARGET: decision.target_id,
+        names.POOL_REVISION: decision.pool_revision,
+        names.REGISTRY_VERSION: decision.registry_version,
+        names.HOME_MEMBER: decision.home_member_id,
+    }
+    if session.thread_id:
+        attributes |= {names.CONVERSATION_ID: session.thread_id, THREAD_ID: session.thread_id}
+    if session.run_id:
+        attributes[RUN_ID] = session.run_id
+    return tracer().start_span(
+        f"route {decision.target_id}",
+        kind=SpanKind.INTERNAL,
+        links=_links(moved_by, LINK_MOVED_BY),
+        attributes=attributes,
+    )
+
+
+def end_route(span: Span, decision: RouteDecision, error: BaseException | None) -> None:
+    span.set_attribute(names.STICKY, decision.sticky.value)
+    span.set_attribute(names.ATTEMPTS, len(decision.attempts))
+    if decision.member_id:
+        span.set_attribute(names.MEMBER_ID, decision.member_id)
+    if error is not None:
+        mark_failed(span, error)
+    span.end()
+
+
+def note_failover(span: Span, before: Attempt, to_member_id: str) -> None:
+    """Say on the logical call why it goes on elsewhere."""
+    facts: dict[str, str | float] = {"from": before.member_id, "to": to_member_id}
+    if before.failure is not None:
+        facts["reason"] = before.failure.kind.value
+        if before.failure.retry_after_s is not None:
+            facts["retry_after_s"] = before.failure.retry_after_s
+    span.add_event(names.FAILOVER_EVENT, facts)
+
+
+def start_attempt(
+    route: Span, attempt: Attempt, member: Member, *, is_home: bool, before: str
+) -> Span:
+    """One request to a provider.
+
+    Args:
+        before: Traceparent of the attempt that this one repeats or replaces; empty for the first.
+    """
+    attributes: dict[str, str | int | bool] = {
+        names.OPERATION: names.OPERATION_CHAT,
+        names.PROVIDER_NAME: provider_name(member),
+        names.REQUEST_MODEL: attempt.upstream_model,
+        names.REQUEST_STREAM: True,
+        names.ATTEMPT_ID: attempt.id,
+        names.ATTEMPT_NUMBER: attempt.number,
+        names.ATTEMPT_KIND: attempt.kind.value,
+        names.MEMBER_ID: attempt.member_id,
+        names.MEMBER_ROLE: "failover_only" if member.failover_only else "member",
+        names.IS_HOME: is_home,
+        **_server(member),
+    }
+    return tracer().start_span(
+        f"chat {attempt.upstream_model}",
+        context=trace.set_span_in_context(route),
+        kind=SpanKind.CLIENT,
+        links=_links(before, _LINK_OF_KIND.get(attempt.kind, "")),
+        attributes=attributes,
+    )
+
+
+def end_attempt(
+    span: Span, attempt: Attempt, usage: Usage | None, finish: FinishReason | None
+) -> None:
+    """Close the span with how the attempt came out; a cancel is no error."""
+    if attempt.failure is not None:
+        span.set_attribute(ERROR_TYPE, attempt.failure.kind.value)
+        if attempt.outcome is not AttemptOutcome.CANCELLED:
+            span.set_status(StatusCode.ERROR)
+    if finish is not None:
+        span.set_attribute(names.FINISH_REASONS, [finish.value])
+    if usage is not None:
+        span.set_attributes(
+            {
+                names.INPUT_TOKENS: usage.input_tokens,
+                names.OUTPUT_TOKENS: usage.output_tokens,
+                names.CACHE_READ_TOKENS: usage.cache_read_input_tokens,
+                names.CACHE_WRITE_TOKENS: usage.cache_write_input_tokens,
+                names.REASONING_TOKENS: usage.reasoning_output_tokens,
+            }
+        )
+    span.end()
+
+
+def note_commit(span: Span, response_id: str, first_chunk_s: float) -> None:
+    """The attempt's answer begins to reach the caller."""
+    span.set_attribute(names.COMMIT, True)
+    span.set_attribute(names.TIME_TO_FIRST_CHUNK, first_chunk_s)
+    if response_id:
+        span.set_attribute(names.RESPONSE_ID, response_id)
+
+
+def provider_name(member: Member) -> str:
+    """What the conventions call the provider's flavour of API."""
+    adapter = member.provider.adapter
+    if isinstance(adapter, Builtin):
+        return "runyard.builtin"
+    return "openai" if isinstance(adapter, OpenAi) else adapter.name
+
+
+def _server(member: Member) -> dict[str, str | int]:
+    adapter = member.provider.adapter
+    if not isinstance(adapter, OpenAi):
+        return {}
+    url = urlsplit(adapter.base_url)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    return {names.SERVER_ADDRESS: url.hostname or "", names.SERVER_PORT: port}
+
+
+def _links(traceparent: str, kind: str) -> list[Link]:
+    if not kind:
+        return []
+    link = link_to(traceparent, **{LINK_TYPE: kind, names.ROUTER_LINK_TYPE: kind})
+    return [] if link is None else [link]
