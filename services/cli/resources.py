@@ -1,0 +1,134 @@
+"""Manifests as resources of the registry, and the registry's answers back to file and line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runyard.registry.v1 import registry_pb2 as pb
+from services.chassis.errors import Violation
+from services.cli.exits import EXIT_USAGE, CliError
+from services.cli.manifests import Document, Problem, duplicates, line_of, read_documents
+from services.cli.reflect import Filling
+
+_MEMBERS: Mapping[str, str] = {
+    "Provider": "provider",
+    "Model": "model",
+    "ModelPool": "model_pool",
+    "Agent": "agent",
+    "Tool": "tool",
+}
+_RESOURCE = re.compile(r"resources\[(\d+)\](?:\.(.*))?")
+
+
+@dataclass
+class Manifests:
+    """What some files say.
+
+    Attributes:
+        documents: In the order of ``resources``.
+        lines: Per resource the line of every field, by its path in the resource.
+        problems: Everything that is wrong with the files; they cannot be applied then.
+    """
+
+    resources: list[pb.Resource] = field(default_factory=list)
+    documents: list[Document] = field(default_factory=list)
+    lines: list[dict[str, int]] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def locate(self, violation: Violation) -> str:
+        """A violation of the registry, with the place in the files that it is about."""
+        found = _RESOURCE.fullmatch(violation.field)
+        index = int(found[1]) if found else len(self.documents)
+        if found is None or index >= len(self.documents):
+            return f"{violation.field}: {violation.description}"
+        document = self.documents[index]
+        path = (found[2] or "").removeprefix(_MEMBERS[document.kind]).removeprefix(".")
+        line = _nearest(self.lines[index], path, document.line)
+        name = path if path in {"", "id"} else f"spec.{path}"
+        about = f"{document.kind} {document.id}"
+        what = f"{about}: {name}: " if name else f"{about}: "
+        return f"{document.file}:{line}: {what}{violation.description}"
+
+
+def load(texts: Iterable[tuple[str, str]]) -> Manifests:
+    """Read manifests from pairs of file name and text."""
+    manifests = Manifests()
+    for file, text in texts:
+        documents, problems = read_documents(text, file)
+        manifests.documents += documents
+        manifests.problems += problems
+    for document in manifests.documents:
+        _fill(document, manifests)
+    manifests.problems += duplicates(manifests.documents)
+    manifests.problems.sort(key=lambda problem: (problem.file, problem.line))
+    return manifests
+
+
+def read_files(paths: Sequence[str], stdin: str = "") -> list[tuple[str, str]]:
+    """The texts of files, of the YAML files of folders, and of ``-``, standard input.
+
+    Raises:
+        CliError: A path cannot be read, or a folder holds no manifest.
+    """
+    texts = []
+    for path in paths:
+        if path == "-":
+            texts.append(("standard input", stdin))
+            continue
+        for file in _files(Path(path)):
+            try:
+                texts.append((str(file), file.read_text(encoding="utf-8")))
+            except (OSError, UnicodeDecodeError) as error:
+                raise CliError(
+                    f"cannot read {file}: {error}", reason="UNREADABLE", exit_code=EXIT_USAGE
+                ) from error
+    return texts
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.iterdir() if file.suffix in {".yaml", ".yml"})
+    if not files:
+        raise CliError(
+            f"no .yaml file in {path}",
+            reason="NO_MANIFESTS",
+            hint="name files, or a folder that holds some",
+            exit_code=EXIT_USAGE,
+        )
+    return files
+
+
+def _fill(document: Document, manifests: Manifests) -> None:
+    resource = pb.Resource()
+    member = getattr(resource, _MEMBERS[document.kind])
+    member.SetInParent()
+    filling = Filling(document.file)
+    if document.spec is not None:
+        filling.message(document.spec, member, "spec", "")
+        for key, _ in document.spec.value:
+            if key.value == "id":
+                filling.problems.append(
+                    Problem(
+                        document.file,
+                        line_of(key),
+                        "spec.id",
+                        "stands outside: write id beside kind and spec",
+                    )
+                )
+    member.id = document.id
+    manifests.resources.append(resource)
+    manifests.lines.append(filling.lines)
+    manifests.problems += filling.problems
+
+
+def _nearest(lines: Mapping[str, int], path: str, default: int) -> int:
+    """The line of a field, else of the innermost field around it that was written."""
+    while path:
+        if path in lines:
+            return lines[path]
+        path = path[: max(path.rfind("."), path.rfind("["), 0)]
+    return default

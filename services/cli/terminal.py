@@ -1,0 +1,98 @@
+"""What may be written to a terminal, and how."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from services.cli.exits import CliError
+
+# Wide enough that nothing is folded where a program reads.
+_PIPE_WIDTH = 10_000
+
+
+class Output(StrEnum):
+    """How a command answers."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def safe(text: str) -> str:
+    """``text`` without the control characters by which it could act on a terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
+
+
+class Terminal:
+    """Where a command writes: text for people, or JSON, one value per line.
+
+    In JSON nothing but JSON is written to standard output.
+    """
+
+    def __init__(self, output: Output = Output.TEXT) -> None:
+        self.json = output is Output.JSON
+        self.console = _console(sys.stdout)
+
+    def line(self, *parts: str | tuple[str, str]) -> None:
+        """One line of parts, each plain or with a style; in JSON nothing."""
+        if not self.json:
+            self.console.print(_assembled(parts), soft_wrap=True)
+
+    def text(self, text: Text) -> None:
+        if not self.json:
+            self.console.print(text, soft_wrap=True)
+
+    def stream(self, part: str, style: str = "") -> None:
+        """Text without a line break, visible at once."""
+        if not self.json:
+            self.console.print(Text(safe(part), style=style), end="", soft_wrap=True)
+            self.console.file.flush()
+
+    def data(self, value: Any) -> None:
+        """A value for programs; in text nothing."""
+        if self.json:
+            self.console.file.write(json.dumps(value, ensure_ascii=False) + "\n")
+            self.console.file.flush()
+
+    def fail(self, error: CliError) -> None:
+        errors = _console(sys.stderr)
+        if self.json:
+            errors.file.write(json.dumps(error_json(error), ensure_ascii=False) + "\n")
+            return
+        errors.print(
+            _assembled((("error: ", "bold red"), error.message, (f"  [{error.reason}]", "dim"))),
+            soft_wrap=True,
+        )
+        for detail in error.details:
+            errors.print(Text(f"  {safe(detail)}"), soft_wrap=True)
+        if error.hint:
+            errors.print(_assembled((("next:  ", "bold"), error.hint)), soft_wrap=True)
+
+
+def error_json(error: CliError) -> dict[str, Any]:
+    return {
+        "error": {
+            "reason": error.reason,
+            "message": error.message,
+            "details": list(error.details),
+            "hint": error.hint,
+        }
+    }
+
+
+def _assembled(parts: tuple[str | tuple[str, str], ...]) -> Text:
+    text = Text()
+    for part in parts:
+        words, style = part if isinstance(part, tuple) else (part, "")
+        text.append(safe(words), style)
+    return text
+
+
+def _console(file: Any) -> Console:
+    width = None if file.isatty() else _PIPE_WIDTH
+    return Console(file=file, width=width, highlight=False, markup=False, emoji=False)

@@ -1,0 +1,184 @@
+"""A trace on a terminal: a tree with durations and error reasons, its links drawn below a span."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.text import Text
+
+from services.chassis.telemetry_names import ERROR_TYPE, ERROR_TYPE_CANCELLED
+from services.cli.spans import SpanLink, SpanRecord, Value
+from services.cli.terminal import safe
+from services.cli.tracetree import SpanNode, Trace, link_targets, link_type
+
+_COLOURS = {
+    "cli": "white",
+    "registry": "green",
+    "router": "magenta",
+    "runcontrol": "cyan",
+    "pool": "yellow",
+}
+_WIDEST_NAME = 72
+
+# What tells one span from its siblings, if it has it; the first of each group is shown.
+_FACTS: Sequence[Sequence[str]] = (
+    ("gen_ai.request.model", "runyard.model.id", "router.member.id"),
+    ("gen_ai.tool.name", "runyard.tool.id"),
+    ("runyard.agent.id", "gen_ai.agent.id"),
+    ("router.attempt.kind",),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    tree: str
+    name: str
+    span: SpanRecord | None
+    link: str = ""
+
+
+def render(traces: Sequence[Trace]) -> list[Text]:
+    """The lines of all traces; link targets carry the number that the link names."""
+    numbers = link_targets(traces)
+    places = {(s.trace_id, s.span_id): s for trace in traces for s in trace.spans()}
+    lines: list[Text] = []
+    for trace in traces:
+        rows = [row for root in trace.roots for row in _rows(root, "", "", numbers, places)]
+        lines.append(_heading(trace))
+        width = min(_WIDEST_NAME, max(len(row.tree + row.name) for row in rows if row.span))
+        lines += [_line(row, width, trace.start_ns) for row in rows]
+        lines.append(Text())
+    return lines
+
+
+def _heading(trace: Trace) -> Text:
+    spans = trace.spans()
+    duration_ns = max(s.end_ns for s in spans) - trace.start_ns
+    services = sorted({s.service for s in spans})
+    why = "linked trace" if trace.linked else "trace"
+    return Text.assemble(
+        (f"{why} {trace.trace_id}", "bold"),
+        (f"  {duration(duration_ns)}  {len(spans)} spans  {', '.join(services)}", "dim"),
+    )
+
+
+def _rows(
+    node: SpanNode,
+    lead: str,
+    below: str,
+    numbers: Mapping[tuple[str, str], int],
+    places: Mapping[tuple[str, str], SpanRecord],
+) -> Iterable[_Row]:
+    number = numbers.get((node.span.trace_id, node.span.span_id))
+    mark = f" [{number}]" if number else ""
+    yield _Row(lead, f"{span_name(node.span)}{mark}", node.span)
+    stem = "│  " if node.children else "   "
+    for link in node.span.links:
+        yield _Row(f"{below}{stem}", "", None, _link_text(link, numbers, places))
+    for index, child in enumerate(node.children):
+        last = index == len(node.children) - 1
+        yield from _rows(
+            child,
+            below + ("└─ " if last else "├─ "),
+            below + ("   " if last else "│  "),
+            numbers,
+            places,
+        )
+
+
+def _link_text(
+    link: SpanLink,
+    numbers: Mapping[tuple[str, str], int],
+    places: Mapping[tuple[str, str], SpanRecord],
+) -> str:
+    key = (link.trace_id, link.span_id)
+    target = places.get(key)
+    if target is None:
+        return f"↖ {safe(link_type(link))}: span {link.span_id} of trace {link.trace_id}"
+    return f"↖ {safe(link_type(link))}: [{numbers[key]}] {span_name(target)} ({target.service})"
+
+
+def _line(row: _Row, width: int, start_ns: int) -> Text:
+    if row.span is None:
+        return Text.assemble((row.tree, "dim"), (row.link, "bold yellow"))
+    span = row.span
+    colour = _COLOURS.get(span.service, "blue")
+    failed = span.status == "error"
+    line = Text.assemble((row.tree, "dim"), (row.name, "bold red" if failed else "bold"))
+    line.append(" " * (width + 2 - len(line.plain)))
+    line.append(f"{safe(span.service):<10}", colour)
+    line.append(f" +{duration(span.start_ns - start_ns):>8} ", "dim")
+    line.append(f"{duration(span.end_ns - span.start_ns):>8}")
+    trouble = _trouble(span)
+    if trouble:
+        cancelled = trouble == ERROR_TYPE_CANCELLED
+        line.append(f"  {'·' if cancelled else '✗'} {trouble}", "dim" if cancelled else "bold red")
+    return line
+
+
+def span_name(span: SpanRecord) -> str:
+    """The name with what tells the span from its siblings, unless the name says it already."""
+    name = span.name.rpartition("/")[2] if "/" in span.name else span.name
+    facts = []
+    for group in _FACTS:
+        value = next((span.attributes[key] for key in group if key in span.attributes), None)
+        if value is not None and str(value) not in name:
+            facts.append(str(value))
+    arrow = "→ " if span.kind == "client" and "/" in span.name else ""
+    return safe(arrow + name + (f" ({', '.join(facts)})" if facts else ""))
+
+
+def _trouble(span: SpanRecord) -> str:
+    reason: Value = span.attributes.get(ERROR_TYPE, "")
+    return safe(str(reason)) or ("error" if span.status == "error" else "")
+
+
+def duration(length_ns: int) -> str:
+    if length_ns < 1_000_000:
+        return f"{length_ns / 1_000:.0f} µs"
+    if length_ns < 1_000_000_000:
+        return f"{length_ns / 1_000_000:.1f} ms"
+    return f"{length_ns / 1_000_000_000:.2f} s"
+
+
+def to_json(traces: Sequence[Trace]) -> list[dict[str, Any]]:
+    """The same for scripts; nested as the tree is."""
+    return [
+        {
+            "trace_id": trace.trace_id,
+            "linked": trace.linked,
+            "roots": [_json_node(root) for root in trace.roots],
+        }
+        for trace in traces
+    ]
+
+
+def _json_node(node: SpanNode) -> dict[str, Any]:
+    span = node.span
+    return {
+        "span_id": span.span_id,
+        "parent_id": span.parent_id,
+        "name": span.name,
+        "service": span.service,
+        "kind": span.kind,
+        "start_ns": span.start_ns,
+        "duration_ns": span.end_ns - span.start_ns,
+        "status": span.status,
+        "attributes": dict(span.attributes),
+        "events": [
+            {"name": e.name, "at_ns": e.at_ns, "attributes": dict(e.attributes)}
+            for e in span.events
+        ],
+        "links": [
+            {
+                "type": link_type(link),
+                "trace_id": link.trace_id,
+                "span_id": link.span_id,
+                "attributes": dict(link.attributes),
+            }
+            for link in span.links
+        ],
+        "children": [_json_node(child) for child in node.children],
+    }

@@ -1,0 +1,254 @@
+"""From YAML to resources: what is accepted, and where every problem is said to be."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+
+from runyard.registry.v1 import registry_pb2 as pb
+from runyard.types.v1 import content_pb2
+from services.chassis.errors import Violation
+from services.cli.resources import Manifests, load
+
+
+def manifests(text: str) -> Manifests:
+    return load([("team.yaml", textwrap.dedent(text))])
+
+
+def problems(text: str) -> list[str]:
+    return [str(problem) for problem in manifests(text).problems]
+
+
+def resource(text: str) -> pb.Resource:
+    loaded = manifests(text)
+    assert loaded.problems == []
+    (found,) = loaded.resources
+    return found
+
+
+def test_documents_become_resources_of_every_kind() -> None:
+    # given one document of each kind
+    loaded = manifests("""
+        kind: Provider
+        id: local
+        spec:
+          builtin:
+            steps:
+              - matches: "weather in (?P<city>\\\\w+)"
+                reply:
+                  tool_calls:
+                    - tool_id: forecast
+                      arguments_json: {city: "${city}", days: 3, exact: true}
+              - upstream_model: flaky
+                fault: {kind: rate_limited, retry_after: 30s}
+            delta_interval: 200ms
+        ---
+        kind: Model
+        id: small
+        spec:
+          provider_id: local
+          upstream_model: small-1
+          context_window: 32_000
+          modalities: [text, image]
+          prices: {input_per_million: 0.15}
+          knowledge_cutoff: 2025-01-31
+        ---
+        kind: ModelPool
+        id: narration
+        spec:
+          members:
+            - model_id: small
+              weight: 2
+            - model_id: large
+              role: failover_only
+          switch: {on_quota: true, max_switches_per_session: 0}
+          clocks: {first_chunk: 1m30s}
+        ---
+        kind: Agent
+        id: scout
+        spec:
+          model_id: narration
+          tools: [pool_send]
+          approval_rules: [{tool_id: "*", approval: ask}]
+          sampling: {temperature: 0.5}
+        ---
+        kind: Tool
+        id: pool_send
+        spec:
+          builtin: pool_send
+          approval: ask
+    """)
+
+    # when they are read
+    provider, model, pool, agent, tool = loaded.resources
+
+    # then each value is in its field
+    assert loaded.problems == []
+    steps = provider.provider.builtin.steps
+    assert provider.provider.id == "local"
+    assert steps[0].matches == r"weather in (?P<city>\w+)"
+    assert steps[0].reply.tool_calls[0].arguments_json == (
+        '{"city": "${city}", "days": 3, "exact": true}'
+    )
+    assert steps[1].fault.kind == pb.BUILTIN_FAULT_KIND_RATE_LIMITED
+    assert steps[1].fault.retry_after.seconds == 30
+    assert provider.provider.builtin.delta_interval.nanos == 200_000_000
+    assert model.model.context_window == 32_000
+    assert list(model.model.modalities) == [pb.MODALITY_TEXT, pb.MODALITY_IMAGE]
+    assert model.model.prices.input_per_million == "0.15"
+    assert model.model.knowledge_cutoff == "2025-01-31"
+    assert [member.weight for member in pool.model_pool.members] == [2, 0]
+    assert not pool.model_pool.members[1].HasField("weight")
+    assert pool.model_pool.members[1].role == pb.POOL_MEMBER_ROLE_FAILOVER_ONLY
+    assert pool.model_pool.switch.HasField("max_switches_per_session")
+    assert pool.model_pool.clocks.first_chunk.seconds == 90
+    assert agent.agent.sampling.temperature == 0.5
+    assert agent.agent.approval_rules[0].approval == content_pb2.APPROVAL_ASK
+    assert tool.tool.builtin == pb.BUILTIN_TOOL_POOL_SEND
+    assert tool.tool.approval == content_pb2.APPROVAL_ASK
+
+
+def test_an_empty_message_is_written_as_braces() -> None:
+    found = resource("{kind: Tool, id: search, spec: {worker: {}}}")
+    assert found.tool.WhichOneof("executor") == "worker"
+
+
+def test_a_document_without_a_spec_and_empty_documents_are_fine() -> None:
+    loaded = manifests("---\n---\nkind: Agent\nid: bare\n---\n# nothing\n")
+    assert loaded.problems == []
+    assert [r.agent.id for r in loaded.resources] == ["bare"]
+
+
+def test_every_problem_is_told_with_file_line_and_field() -> None:
+    # given a manifest with one mistake on each of several lines
+    found = problems("""
+        kind: ModelPool
+        id: narration
+        spec:
+          members:
+            - model_id: small
+              wieght: 2
+            - model_id: large
+              role: failover
+          clocks:
+            first_chunk: 30
+          mid_stream:
+          retry: yes
+        ---
+        kind: Modle
+        id: x
+        ---
+        kind: Model
+        id: y
+        colour: red
+        spec: {context_window: many, id: y}
+    """)
+
+    # then they are reported together, in the order of the file
+    assert found == [
+        'team.yaml:7: spec.members[0].wieght: unknown field "wieght", did you mean "weight"?',
+        'team.yaml:9: spec.members[1].role: unknown value "failover", did you mean "failover_only"?',
+        "team.yaml:11: spec.clocks.first_chunk: '30' is no duration: write 30s, 200ms, 1h30m or 7d",
+        'team.yaml:12: spec.mid_stream: has no value: leave it out, or write "" for an empty one',
+        "team.yaml:13: spec.retry: must be a mapping of fields: in_place",
+        'team.yaml:15: kind: unknown kind "Modle", did you mean "Model"?',
+        'team.yaml:20: colour: unknown field "colour"; known are id, kind, spec',
+        "team.yaml:21: spec.context_window: 'many' is no whole number",
+        "team.yaml:21: spec.id: stands outside: write id beside kind and spec",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("{weight: -1}", "-1 is not between 0 and 4294967295"),
+        ("{weight: 4294967296}", "4294967296 is not between 0 and 4294967295"),
+        ("{weight: [1]}", "must be a single value"),
+        ("{model_id: {a: b}}", "must be a single value"),
+    ],
+)
+def test_a_value_that_does_not_fit_its_field_is_a_problem(spec: str, message: str) -> None:
+    (found,) = problems(f"{{kind: ModelPool, id: p, spec: {{members: [{spec}]}}}}")
+    assert found.endswith(message)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("just text", "team.yaml:1: a document is a mapping of kind, id and spec"),
+        ("id: x\nspec: {}", "team.yaml:1: kind: is required and must be text"),
+        ("kind: Tool\nid:\n", "team.yaml:2: id: is required and must be text"),
+        ("kind: Tool\nid: a\nspec: [1]", "team.yaml:3: spec: must be a mapping of fields"),
+        ("kind: Tool\nid: a\nid: b", "team.yaml:3: id: is written twice"),
+        ("kind: Tool\nid: a\n<<: {spec: {}}", "team.yaml:3: merge keys (<<) are not supported"),
+        ("kind: Tool\n  id: a", "team.yaml:2: not YAML: mapping values are not allowed here"),
+        ("kind: Tool\nid: a\nspec: {[1]: 2}", "team.yaml:3: spec: a field name must be plain text"),
+        ("kind: Agent\nid: a\nspec: {tools: x}", "team.yaml:3: spec.tools: must be a list"),
+    ],
+)
+def test_the_outer_form_is_checked_too(text: str, expected: str) -> None:
+    assert problems(text) == [expected]
+
+
+def test_two_choices_of_one_oneof_are_a_problem() -> None:
+    assert problems("""
+        kind: Provider
+        id: both
+        spec:
+          builtin: {}
+          openai: {}
+    """) == ['team.yaml:6: spec.openai: cannot stand beside "builtin": only one of them can be set']
+
+
+def test_the_same_resource_in_two_files_is_a_problem() -> None:
+    text = "kind: Agent\nid: scout\n"
+    loaded = load([("a.yaml", text), ("b.yaml", f"# copied\n{text}")])
+    assert [str(problem) for problem in loaded.problems] == [
+        "b.yaml:2: id: Agent scout stands at a.yaml:1 already"
+    ]
+
+
+@pytest.mark.parametrize("nesting", [66, 1000])
+def test_json_fields_may_not_be_nested_without_end(nesting: int) -> None:
+    schema = "[" * nesting + "]" * nesting
+    (found,) = problems(f"{{kind: Tool, id: t, spec: {{json_schema: {schema}}}}}")
+    assert "nested" in found
+
+
+def test_a_violation_of_the_registry_is_led_back_to_its_line() -> None:
+    # given two resources of a file
+    loaded = manifests("""
+        kind: Agent
+        id: first
+        ---
+        kind: ModelPool
+        id: second
+        spec:
+          members:
+            - model_id: a
+            - model_id: b
+    """)
+
+    # when the registry finds something wrong with parts of the second, and with the whole
+    told = [
+        loaded.locate(Violation(name, "is wrong"))
+        for name in (
+            "resources[1].model_pool.members[1].model_id",
+            "resources[1].model_pool.members[1].weight",
+            "resources[1].model_pool.routing.home",
+            "resources[0].agent.id",
+            "resources[1]",
+            "expected_version",
+        )
+    ]
+
+    # then each names the line of what was written, or of what it is part of
+    assert told == [
+        "team.yaml:10: ModelPool second: spec.members[1].model_id: is wrong",
+        "team.yaml:10: ModelPool second: spec.members[1].weight: is wrong",
+        "team.yaml:5: ModelPool second: spec.routing.home: is wrong",
+        "team.yaml:2: Agent first: id: is wrong",
+        "team.yaml:5: ModelPool second: is wrong",
+        "expected_version: is wrong",
+    ]
