@@ -32,37 +32,38 @@ from services.content.model import (
 MAX_INLINE_IMAGE_BYTES = 1 << 20
 
 E = TypeVar("E", bound=Enum)
+N = TypeVar("N", bound=int)
 
-ROLE_FROM_PB: Mapping[int, Role] = {
+ROLE_FROM_PB: Mapping[pb.MessageRole, Role] = {
     pb.MESSAGE_ROLE_SYSTEM: Role.SYSTEM,
     pb.MESSAGE_ROLE_USER: Role.USER,
     pb.MESSAGE_ROLE_ASSISTANT: Role.ASSISTANT,
     pb.MESSAGE_ROLE_TOOL: Role.TOOL,
 }
-FINISH_REASON_FROM_PB: Mapping[int, FinishReason] = {
+FINISH_REASON_FROM_PB: Mapping[pb.FinishReason, FinishReason] = {
     pb.FINISH_REASON_STOP: FinishReason.STOP,
     pb.FINISH_REASON_LENGTH: FinishReason.LENGTH,
     pb.FINISH_REASON_TOOL_CALLS: FinishReason.TOOL_CALLS,
     pb.FINISH_REASON_CONTENT_FILTER: FinishReason.CONTENT_FILTER,
 }
-USAGE_SOURCE_FROM_PB: Mapping[int, UsageSource] = {
+USAGE_SOURCE_FROM_PB: Mapping[pb.UsageSource, UsageSource] = {
     pb.USAGE_SOURCE_PROVIDER: UsageSource.PROVIDER,
     pb.USAGE_SOURCE_ESTIMATED: UsageSource.ESTIMATED,
 }
-EFFECT_CLASS_FROM_PB: Mapping[int, EffectClass] = {
+EFFECT_CLASS_FROM_PB: Mapping[pb.EffectClass, EffectClass] = {
     pb.EFFECT_CLASS_PURE: EffectClass.PURE,
     pb.EFFECT_CLASS_IDEMPOTENT: EffectClass.IDEMPOTENT,
     pb.EFFECT_CLASS_RECONCILABLE: EffectClass.RECONCILABLE,
     pb.EFFECT_CLASS_AT_MOST_ONCE: EffectClass.AT_MOST_ONCE,
 }
-APPROVAL_FROM_PB: Mapping[int, Approval] = {
+APPROVAL_FROM_PB: Mapping[pb.Approval, Approval] = {
     pb.APPROVAL_ALLOW: Approval.ALLOW,
     pb.APPROVAL_ASK: Approval.ASK,
     pb.APPROVAL_DENY: Approval.DENY,
 }
 
 
-def inverse(table: Mapping[int, E]) -> Mapping[E, int]:
+def inverse(table: Mapping[N, E]) -> Mapping[E, N]:
     """The table that encodes what ``table`` decodes."""
     return {value: number for number, value in table.items()}
 
@@ -139,8 +140,8 @@ def _image_from_pb(image: pb.Image, field: str, found: list[Violation]) -> Image
 
 
 def message_to_pb(message: Message) -> pb.Message:
-    role = pb.MessageRole.ValueType(ROLE_TO_PB[message.role])
-    return pb.Message(role=role, parts=[part_to_pb(part) for part in message.parts])
+    parts = [part_to_pb(part) for part in message.parts]
+    return pb.Message(role=ROLE_TO_PB[message.role], parts=parts)
 
 
 def part_to_pb(part: Part) -> pb.Part:
@@ -149,7 +150,7 @@ def part_to_pb(part: Part) -> pb.Part:
             return pb.Part(text=pb.Text(text=text))
         case Image(url, data, media_type):
             source = {"url": url} if url else {"data": data}
-            return pb.Part(image=pb.Image(media_type=media_type, **source))  # type: ignore[arg-type]  # one of two typed keywords
+            return pb.Part(image=pb.Image(media_type=media_type, **source))
         case ToolCall(call_id, tool_id, arguments_json):
             return pb.Part(
                 tool_call=pb.ToolCall(
@@ -197,5 +198,5 @@ def usage_to_pb(usage: Usage) -> pb.Usage:
         cache_read_input_tokens=usage.cache_read_input_tokens,
         cache_write_input_tokens=usage.cache_write_input_tokens,
         reasoning_output_tokens=usage.reasoning_output_tokens,
-        source=pb.UsageSource.ValueType(USAGE_SOURCE_TO_PB[usage.source]),
+        source=USAGE_SOURCE_TO_PB[usage.source],
     )

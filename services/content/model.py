@@ -157,7 +157,7 @@ class EffectClass(Enum):
 
 
 class Approval(Enum):
-    """Whether a tool call needs a person's consent; ordered from lax to strict by ``strictness``."""
+    """Whether a tool call needs a person's consent, from lax to strict by ``strictness``."""
 
     ALLOW = "allow"
     ASK = "ask"
