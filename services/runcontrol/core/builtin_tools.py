@@ -1,0 +1,230 @@
+"""The tools that run control brings: what models are told about them and what calls mean."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from services.runcontrol.core.commands import (
+    JoinCommand,
+    PoolCommand,
+    RespondCommand,
+    SendCommand,
+    SuspendCommand,
+)
+from services.runcontrol.core.model import Call
+from services.runcontrol.core.specs import Builtin
+from services.runcontrol.core.work import Work
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_WAIT_S = 30 * 86_400.0
+
+_POOL = {
+    "type": "string",
+    "description": "The pool; may be left out when the run joined exactly one.",
+}
+_BODY = {"description": "What to say: text, or any JSON value."}
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What a model is told; ``properties`` are those of the argument object."""
+
+    description: str
+    properties: Mapping[str, object]
+    required: tuple[str, ...] = ()
+
+    @property
+    def json_schema(self) -> str:
+        return json.dumps(
+            {
+                "type": "object",
+                "properties": self.properties,
+                "required": list(self.required),
+                "additionalProperties": False,
+            }
+        )
+
+
+DEFINITIONS: Mapping[Builtin, Definition] = {
+    Builtin.POOL_JOIN: Definition(
+        "Join a pool, so that other agents in it can reach you.",
+        {
+            "pool_id": {"type": "string", "description": "The pool to join."},
+            "topics": {"type": "array", "items": {"type": "string"}, "maxItems": 64},
+        },
+        ("pool_id",),
+    ),
+    Builtin.POOL_SEND: Definition(
+        "Send a message to members of a pool: to an agent, a run, a topic or everybody. "
+        "Answers with the receipt; its message_id can be given to pool_wait as reply_to.",
+        {
+            "pool_id": _POOL,
+            "to": {
+                "type": "object",
+                "description": "Exactly one of agent_id, run_id, topic; left out = everybody.",
+                "properties": {
+                    "agent_id": {"type": "string"},
+                    "run_id": {"type": "string"},
+                    "topic": {"type": "string"},
+                },
+                "additionalProperties": False,
+            },
+            "body": _BODY,
+        },
+        ("body",),
+    ),
+    Builtin.POOL_RESPOND: Definition(
+        "Answer a message of a pool; the answer goes to whoever sent it.",
+        {
+            "pool_id": _POOL,
+            "message_id": {"type": "string", "description": "The message that is answered."},
+            "body": _BODY,
+        },
+        ("message_id", "body"),
+    ),
+    Builtin.POOL_WAIT: Definition(
+        "Wait until a message for you arrives in a pool. The messages follow the result.",
+        {
+            "pool_id": _POOL,
+            "reply_to": {
+                "type": "string",
+                "description": "Only answers to this message of yours; left out = any message.",
+            },
+            "timeout_s": {
+                "type": "number",
+                "exclusiveMinimum": 0,
+                "description": "Give up after this many seconds; left out = never.",
+            },
+        },
+    ),
+    Builtin.ASK_HUMAN: Definition(
+        "Ask a person a question and wait for the answer.",
+        {"question": {"type": "string", "description": "The question."}},
+        ("question",),
+    ),
+}
+
+
+class BadArgumentsError(Exception):
+    """The call cannot be carried out; the text is for the model."""
+
+
+def pool_command(builtin: Builtin, call: Call, work: Work) -> PoolCommand:
+    """What a call of a pool tool asks of the pool.
+
+    Raises:
+        BadArgumentsError: The arguments do not fit the tool or the run.
+    """
+    arguments: dict[str, Any] = json.loads(call.arguments_json or "{}")
+    strangers = sorted(arguments.keys() - DEFINITIONS[builtin].properties.keys())
+    if strangers:
+        raise BadArgumentsError(f"unknown argument {strangers[0]}")
+    base = {
+        "tenant": call.tenant,
+        "principal": work.run.principal,
+        "run_id": call.run_id,
+        "call_id": call.call_id,
+        "pool_id": _pool_id(arguments, work),
+    }
+    return _COMMANDS[builtin](base, arguments, call, work)
+
+
+def _join(base: dict[str, str], arguments: dict[str, Any], call: Call, work: Work) -> PoolCommand:
+    if "pool_id" not in arguments:
+        raise BadArgumentsError("pool_id is required")
+    topics = arguments.get("topics", [])
+    if not isinstance(topics, list) or not all(isinstance(t, str) for t in topics):
+        raise BadArgumentsError("topics must be an array of strings")
+    return JoinCommand(**base, agent_id=work.run.agent_id, topics=tuple(topics))
+
+
+def _send(base: dict[str, str], arguments: dict[str, Any], call: Call, work: Work) -> PoolCommand:
+    to = arguments.get("to", {})
+    known = {"agent_id", "run_id", "topic"}
+    if not isinstance(to, dict) or len(to) > 1 or not to.keys() <= known:
+        raise BadArgumentsError("to must have exactly one of agent_id, run_id, topic")
+    body, media_type = _body(arguments)
+    target = {f"to_{name}": _text(to, name, required=True) for name in to}
+    return SendCommand(**base, body=body, media_type=media_type, **target)
+
+
+def _respond(
+    base: dict[str, str], arguments: dict[str, Any], call: Call, work: Work
+) -> PoolCommand:
+    body, media_type = _body(arguments)
+    message_id = _text(arguments, "message_id", required=True)
+    return RespondCommand(**base, message_id=message_id, body=body, media_type=media_type)
+
+
+def _wait(base: dict[str, str], arguments: dict[str, Any], call: Call, work: Work) -> PoolCommand:
+    timeout_s = arguments.get("timeout_s", 0)
+    if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float):
+        raise BadArgumentsError("timeout_s must be a number of seconds")
+    if "timeout_s" in arguments and not 0 < timeout_s <= MAX_WAIT_S:
+        raise BadArgumentsError(f"timeout_s must be more than 0 and at most {MAX_WAIT_S:.0f}")
+    membership = work.membership(base["pool_id"])
+    return SuspendCommand(
+        **base,
+        condition_id=condition_id(call),
+        reply_to=_text(arguments, "reply_to"),
+        timeout_s=float(timeout_s),
+        after=membership.cursor if membership else "",
+    )
+
+
+_Maker = Callable[[dict[str, str], dict[str, Any], Call, Work], PoolCommand]
+_COMMANDS: Mapping[Builtin, _Maker] = {
+    Builtin.POOL_JOIN: _join,
+    Builtin.POOL_SEND: _send,
+    Builtin.POOL_RESPOND: _respond,
+    Builtin.POOL_WAIT: _wait,
+}
+
+
+def condition_id(call: Call) -> str:
+    """The name under which a call's wait is registered; each registration has its own."""
+    return call.call_id if call.generation == 0 else f"{call.call_id}.{call.generation}"
+
+
+def question(call: Call) -> str:
+    """What ``ask_human`` asks.
+
+    Raises:
+        BadArgumentsError: There is no question.
+    """
+    return _text(json.loads(call.arguments_json or "{}"), "question", required=True)
+
+
+def _pool_id(arguments: dict[str, Any], work: Work) -> str:
+    if named := _text(arguments, "pool_id"):
+        return named
+    joined = {membership.pool_id for membership in work.memberships}
+    if len(joined) != 1:
+        raise BadArgumentsError(
+            "pool_id is required: the run has joined " + ("several pools" if joined else "no pool")
+        )
+    return joined.pop()
+
+
+def _text(arguments: Mapping[str, Any], name: str, *, required: bool = False) -> str:
+    value = arguments.get(name, "")
+    if not isinstance(value, str):
+        raise BadArgumentsError(f"{name} must be a string")
+    if required and not value:
+        raise BadArgumentsError(f"{name} is required")
+    return value
+
+
+def _body(arguments: Mapping[str, Any]) -> tuple[str, str]:
+    """The body as text, and what that text is."""
+    if "body" not in arguments:
+        raise BadArgumentsError("body is required")
+    value = arguments["body"]
+    plain = isinstance(value, str)
+    body = value if plain else json.dumps(value, ensure_ascii=False)
+    if len(body.encode()) > MAX_BODY_BYTES:
+        raise BadArgumentsError(f"body is larger than {MAX_BODY_BYTES} bytes")
+    return body, "text/plain" if plain else "application/json"

@@ -1,0 +1,53 @@
+"""Ending a run from outside, in whatever state it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import Enum
+
+from services.runcontrol.core.events import RunCancelling
+from services.runcontrol.core.finishing import finish
+from services.runcontrol.core.model import RunState, Termination, TerminationReason
+from services.runcontrol.core.work import Work
+
+
+class CancelOutcome(Enum):
+    CANCELLED = "cancelled"
+    CANCELLING = "cancelling"
+    ALREADY_DONE = "already_done"
+    NOTHING_ACTIVE = "nothing_active"
+
+
+def cancel(work: Work, reason: str) -> tuple[Work, CancelOutcome]:
+    """End the run now, or tell its owner to: the wish is durable either way."""
+    match work.run.state:
+        case RunState.DONE:
+            return work, CancelOutcome.ALREADY_DONE
+        case RunState.CANCELLING:
+            return work, CancelOutcome.CANCELLING
+        case RunState.QUEUED | RunState.WAITING:
+            ended = work.on_run(cancel_reason=reason)
+            termination = Termination(TerminationReason.CANCELLED, reason)
+            return finish(ended, termination), CancelOutcome.CANCELLED
+        case RunState.RUNNING:
+            return _ask_owner(work, reason), CancelOutcome.CANCELLING
+
+
+def _ask_owner(work: Work, reason: str) -> Work:
+    lease = replace(work.lease, cancel_requested=True) if work.lease else None
+    asked = replace(work, lease=lease)
+    asked = asked.on_run(state=RunState.CANCELLING, cancel_reason=reason)
+    return asked.emit(RunCancelling(reason))
+
+
+def expire(work: Work) -> Work:
+    """End a run that nobody executes because its deadline has passed; others stay as they are.
+
+    A run that is being executed notices by itself, one that waits only for people has its clock
+    stopped.
+    """
+    idle = work.run.state in (RunState.QUEUED, RunState.WAITING)
+    if not idle or work.run.paused_at is not None or work.now < work.run.deadline_at:
+        return work
+    text = "the run's deadline passed"
+    return finish(work, Termination(TerminationReason.DEADLINE, text))

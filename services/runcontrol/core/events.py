@@ -1,0 +1,221 @@
+"""The facts a run leaves in its streams; each is committed with the change it tells of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.content.model import Usage
+from services.runcontrol.core.model import (
+    Call,
+    CallState,
+    Decision,
+    StoredMessage,
+    Termination,
+    Ticket,
+    WaitingReason,
+    WakeStatus,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunQueued:
+    dispatch_id: str
+    agent_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunResumed:
+    attempt: int
+    causes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunCancelling:
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """Always a run's last event."""
+
+    termination: Termination
+    usage: Usage
+    output_text: str
+    unknown_call_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnded:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class StepReset:
+    """Deltas from ``from_run_seq`` up to this event do not count: the step runs again."""
+
+    from_run_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageCommitted:
+    """A message joined the thread; it repeats the deltas of the covered range, if any."""
+
+    message: StoredMessage
+    covers_from_run_seq: int = 0
+    covers_to_run_seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallPlanned:
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallGated:
+    call_id: str
+    ticket_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDispatched:
+    call_id: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallSettled:
+    call_id: str
+    state: CallState
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class TicketOpened:
+    ticket: Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class TicketDecided:
+    ticket_id: str
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class TicketVoided:
+    ticket_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputQueued:
+    input_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputConsumed:
+    input_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    retry_class: str
+    reason: str
+    message: str
+    will_retry: bool
+    retry_at: datetime | None
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """The router's choice for one model call; ``switched_from`` is "" when it was not moved."""
+
+    target_id: str
+    model_id: str
+    provider_id: str
+    switched_from: str
+    reason: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunParked:
+    reasons: tuple[WaitingReason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunWoken:
+    """Something a wait was for has arrived; ``wake_status`` only for a wait on a pool."""
+
+    cause: str
+    call_id: str
+    wake_status: WakeStatus | None = None
+    cause_traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReported:
+    usage: Usage
+
+
+Kind = (
+    RunQueued
+    | RunStarted
+    | RunResumed
+    | RunCancelling
+    | RunFinished
+    | StepStarted
+    | StepEnded
+    | StepReset
+    | TextDelta
+    | ReasoningDelta
+    | MessageCommitted
+    | ToolCallPlanned
+    | ToolCallGated
+    | ToolCallDispatched
+    | ToolCallSettled
+    | TicketOpened
+    | TicketDecided
+    | TicketVoided
+    | InputQueued
+    | InputConsumed
+    | AttemptFailed
+    | Routed
+    | RunParked
+    | RunWoken
+    | UsageReported
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact with its place in the run's and in the thread's order, both from 1 without gap."""
+
+    run_seq: int
+    thread_seq: int
+    run_id: str
+    thread_id: str
+    at: datetime
+    step: int
+    kind: Kind

@@ -1,0 +1,107 @@
+"""The end of a run: nothing it left open stays open, and its last event says how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from services.content.model import Message, Role, ToolResult
+from services.runcontrol.core.events import RunFinished, TicketVoided, ToolCallSettled
+from services.runcontrol.core.model import (
+    Call,
+    CallState,
+    DispatchState,
+    InputState,
+    MessageOrigin,
+    Phase,
+    RunState,
+    Termination,
+    TerminationReason,
+    TicketState,
+)
+from services.runcontrol.core.work import Work
+
+# In these states a call may have had an effect that nobody has reported.
+_OUT = frozenset({CallState.DISPATCHED, CallState.ACCEPTED})
+
+_DISPATCH_END = {
+    TerminationReason.CANCELLED: DispatchState.CANCELLED,
+    TerminationReason.SUPERSEDED: DispatchState.SUPERSEDED,
+    TerminationReason.ERROR: DispatchState.DEAD,
+    TerminationReason.DEAD_LETTER: DispatchState.DEAD,
+}
+
+
+def finish(work: Work, termination: Termination) -> Work:
+    """End the run in one change: calls settled, tickets void, dispatch over, thread free."""
+    work = _void_tickets(_give_up_calls(work), termination)
+    work = _free_thread(_end_dispatch(work, termination))
+    inputs = tuple(replace(i, state=InputState.DROPPED) for i in work.inputs)
+    unknown = tuple(c.call_id for c in work.calls if c.state is CallState.UNKNOWN)
+    work = replace(work, inputs=inputs, lease=None).on_run(
+        state=RunState.DONE,
+        termination=termination,
+        waiting=(),
+        dispatch_id="",
+        paused_at=None,
+        ended_at=work.now,
+    )
+    run = work.run
+    return work.emit(RunFinished(termination, run.usage, run.output_text, unknown))
+
+
+def settle_call(work: Work, call: Call, state: CallState, result: str) -> Work:
+    """Give a call its result, once and for all."""
+    settled = replace(call, state=state, result=result)
+    return work.with_call(settled).emit(ToolCallSettled(call.call_id, state, result))
+
+
+def append_results(work: Work) -> Work:
+    """Answer every call of the step's assistant message with one message of results."""
+    results = tuple(
+        ToolResult(c.model_call_id, c.result, is_error=c.state is not CallState.SUCCEEDED)
+        for c in work.calls
+        if c.model_call_id
+    )
+    return work.say(MessageOrigin.TOOL, Message(Role.TOOL, results)) if results else work
+
+
+def _give_up_calls(work: Work) -> Work:
+    open_calls = [call for call in work.calls if not call.settled]
+    for call in open_calls:
+        state = CallState.UNKNOWN if call.state in _OUT else CallState.CANCELLED
+        work = settle_call(work, call, state, "the run ended before this call had a result")
+    # Without results the thread's next run could not be prompted: every call must be answered.
+    pending = work.run.phase is Phase.CALLS and bool(open_calls)
+    return append_results(work) if pending else work
+
+
+def _void_tickets(work: Work, termination: Termination) -> Work:
+    reasons = {
+        TerminationReason.CANCELLED: "cancelled",
+        TerminationReason.SUPERSEDED: "superseded",
+    }
+    reason = reasons.get(termination.reason, "run_done")
+    for ticket in work.tickets:
+        if ticket.state in (TicketState.OPEN, TicketState.DECIDED):
+            void = replace(ticket, state=TicketState.VOID, void_reason=reason)
+            work = work.with_ticket(void).emit(TicketVoided(ticket.ticket_id, reason))
+    return work
+
+
+def _end_dispatch(work: Work, termination: Termination) -> Work:
+    dispatch = work.dispatch
+    if dispatch is None:
+        return work
+    state = _DISPATCH_END.get(termination.reason, DispatchState.ACKED)
+    return work.with_dispatch(
+        replace(dispatch, state=state, last_error=termination.error_reason or dispatch.last_error)
+    )
+
+
+def _free_thread(work: Work) -> Work:
+    """Drop the thread's pointers to the run; those to other runs stay."""
+    run_id, thread = work.run.run_id, work.thread
+    return work.on_thread(
+        active_run_id="" if thread.active_run_id == run_id else thread.active_run_id,
+        open_run_id="" if thread.open_run_id == run_id else thread.open_run_id,
+    )

@@ -1,0 +1,36 @@
+"""Whether a tool call needs consent, and what exactly a consent covers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from services.content.model import Approval
+from services.runcontrol.core.specs import AgentSpec, ToolSpec
+
+
+def gate(agent: AgentSpec, tool: ToolSpec) -> Approval:
+    """The stricter of the tool's own demand and the agent's first rule that fits."""
+    rule = next((r.approval for r in agent.rules if r.tool_id in (tool.tool_id, "*")), None)
+    return max((tool.approval, rule or Approval.ALLOW), key=lambda a: a.strictness)
+
+
+def canonical(arguments_json: str) -> str | None:
+    """One text for equal argument objects; None when it is not a JSON object.
+
+    An empty text is an empty object: models leave out arguments that a tool does not need.
+    """
+    try:
+        value = json.loads(arguments_json or "{}")
+    except ValueError:
+        return None
+    if not isinstance(value, dict):
+        return None
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def argument_digest(tool_id: str, version: str, arguments_json: str) -> bytes:
+    """SHA-256 over tool, version and canonical arguments; what an approval is bound to."""
+    arguments = canonical(arguments_json)
+    parts = [tool_id, version, arguments if arguments is not None else arguments_json]
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).digest()

@@ -1,0 +1,488 @@
+"""What run control keeps: threads, runs and everything a run leaves behind, as frozen values.
+
+Every entity belongs to a tenant; ids are unique within it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum, IntEnum
+
+from services.content.model import EffectClass, Message, Usage
+
+
+class RunState(Enum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    CANCELLING = "cancelling"
+    DONE = "done"
+
+
+class Phase(Enum):
+    """What the current step needs next; a re-claimed run continues from here.
+
+    INFER: the model's answer is not committed. CALLS: it is; its tool calls are being settled.
+    """
+
+    INFER = "infer"
+    CALLS = "calls"
+
+
+class TerminationReason(Enum):
+    NATURAL_END = "natural_end"
+    MAX_ROUNDS = "max_rounds"
+    TOKEN_BUDGET = "token_budget"  # noqa: S105  # a budget of tokens, not a secret
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+    DEADLINE = "deadline"
+    ERROR = "error"
+    DEAD_LETTER = "dead_letter"
+
+
+class WaitingKind(Enum):
+    APPROVAL = "approval"
+    USER_INPUT = "user_input"
+    TOOL = "tool"
+    WAKE = "wake"
+    RECONCILE = "reconcile"
+    BACKOFF = "backoff"
+
+
+# Waits for a person do not count against the run's deadline.
+HUMAN_WAITS = frozenset({WaitingKind.APPROVAL, WaitingKind.USER_INPUT, WaitingKind.RECONCILE})
+
+
+class DispatchState(Enum):
+    QUEUED = "queued"
+    CLAIMED = "claimed"
+    ACKED = "acked"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+    DEAD = "dead"
+
+
+class DispatchKind(Enum):
+    START = "start"
+    CONTINUE = "continue"
+
+
+class CallState(Enum):
+    PLANNED = "planned"
+    GATED = "gated"
+    READY = "ready"
+    DISPATCHED = "dispatched"
+    ACCEPTED = "accepted"
+    SUSPENDED = "suspended"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
+SETTLED = frozenset({CallState.SUCCEEDED, CallState.FAILED, CallState.CANCELLED, CallState.UNKNOWN})
+
+
+class TicketState(Enum):
+    OPEN = "open"
+    DECIDED = "decided"
+    CONSUMED = "consumed"
+    EXPIRED = "expired"
+    VOID = "void"
+
+
+LIVE_TICKETS = frozenset({TicketState.OPEN, TicketState.DECIDED})
+
+
+class TicketKind(Enum):
+    APPROVAL = "approval"
+    RECONCILE = "reconcile"
+    QUESTION = "question"
+
+
+class VerdictKind(Enum):
+    APPROVE = "approve"
+    DENY = "deny"
+    ANSWER = "answer"
+    CANCEL_CALL = "cancel_call"
+    CANCEL_RUN = "cancel_run"
+
+
+class InputState(Enum):
+    PENDING = "pending"
+    CONSUMED = "consumed"
+    RETRACTED = "retracted"
+    DROPPED = "dropped"
+
+
+class WakeStatus(Enum):
+    TRIGGERED = "triggered"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class MessageOrigin(Enum):
+    INPUT = "input"
+    MODEL = "model"
+    TOOL = "tool"
+    POOL = "pool"
+
+
+class Priority(IntEnum):
+    """Smaller goes first."""
+
+    HIGH = 0
+    NORMAL = 1
+    LOW = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """A conversation, the aggregate every transaction locks.
+
+    Attributes:
+        epoch: Rises with every interrupt; queued work of an older epoch never runs.
+        fence: Rises with every claim; an owner's write under an older one is refused.
+        event_seq: Newest event in the thread's order; 0 before the first.
+        input_seq: Newest dispatch or input in the thread's order of arrival.
+        message_seq: Newest message; 0 before the first.
+        active_run_id: The run that executes under a lease; "" when none does.
+        open_run_id: The started run that is not done; "" when there is none.
+        ready_at: When its head can be claimed; None when nothing can.
+    """
+
+    tenant: str
+    thread_id: str
+    created_at: datetime
+    updated_at: datetime
+    epoch: int = 1
+    fence: int = 0
+    event_seq: int = 0
+    input_seq: int = 0
+    message_seq: int = 0
+    agent_id: str = ""
+    active_run_id: str = ""
+    open_run_id: str = ""
+    latest_run_id: str = ""
+    ready_at: datetime | None = None
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.active_run_id or self.open_run_id) or self.ready_at is not None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingReason:
+    """One thing a parked run waits for; which ids are set depends on the kind."""
+
+    kind: WaitingKind
+    call_id: str = ""
+    ticket_id: str = ""
+    condition_id: str = ""
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Termination:
+    """How a run ended; ``error_reason`` is a stable code for ERROR and DEAD_LETTER."""
+
+    reason: TerminationReason
+    message: str = ""
+    error_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolMembership:
+    pool_id: str
+    topics: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One activation of an agent.
+
+    Attributes:
+        step: Number of the current step; 0 before the first.
+        step_seq: The run's event sequence at the current step's start; deltas follow it.
+        rounds: Committed model calls.
+        dispatch_id: The queued or claimed dispatch; "" while parked and when done.
+        principal: Who submitted it; calls to siblings are made on that one's behalf.
+        deadline_at: When it ends by itself, unless paused.
+        paused_at: Since when it waits for a person only; the wait is added to the deadline.
+        max_total_tokens: 0 = no limit.
+    """
+
+    tenant: str
+    run_id: str
+    thread_id: str
+    agent_id: str
+    spec_digest: bytes
+    registry_version: int
+    deadline_at: datetime
+    created_at: datetime
+    max_rounds: int
+    max_total_tokens: int = 0
+    state: RunState = RunState.QUEUED
+    phase: Phase = Phase.CALLS
+    step: int = 0
+    step_seq: int = 0
+    rounds: int = 0
+    usage: Usage = field(default_factory=Usage)
+    output_text: str = ""
+    termination: Termination | None = None
+    waiting: tuple[WaitingReason, ...] = ()
+    dispatch_id: str = ""
+    pool: PoolMembership | None = None
+    priority: Priority = Priority.NORMAL
+    principal: str = ""
+    event_seq: int = 0
+    cancel_reason: str = ""
+    paused_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a dispatch continues its run.
+
+    Attributes:
+        kind: ``decision``, ``tool_result``, ``wake``, ``backoff`` or ``recovery``.
+        traceparent: Context of what caused it; "" when unknown.
+        suspended_traceparent: Context in which the wait began; "" when unknown.
+    """
+
+    kind: str
+    traceparent: str = ""
+    suspended_traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """One turn of a run in its thread's queue.
+
+    Attributes:
+        attempt: Claims, hand-offs not counted.
+        crashes: Attempts lost with their server since the last committed step.
+        errors: Attempts failed since the last committed step.
+        throttles: Attempts refused for load since the last committed step.
+        traceparent: Context of what queued it first.
+    """
+
+    tenant: str
+    dispatch_id: str
+    thread_id: str
+    run_id: str
+    kind: DispatchKind
+    epoch: int
+    priority: Priority
+    seq: int
+    available_at: datetime
+    created_at: datetime
+    state: DispatchState = DispatchState.QUEUED
+    attempt: int = 0
+    crashes: int = 0
+    errors: int = 0
+    throttles: int = 0
+    handoffs: int = 0
+    causes: tuple[Cause, ...] = ()
+    last_error: str = ""
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to execute a thread's claimed dispatch until ``until``."""
+
+    tenant: str
+    thread_id: str
+    run_id: str
+    dispatch_id: str
+    fence: int
+    instance_id: str
+    until: datetime
+    cancel_requested: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool call as run control executes it.
+
+    Attributes:
+        call_id: ``run.step.index``: unique for ever, the idempotency key of the effect.
+        model_call_id: The model's name for it; "" for the join asked for at submit.
+        condition_id: The wait it registered with a pool; "" unless it waits for one.
+        generation: Rises when a wait is registered again; part of ``condition_id``.
+        pool_id: The pool it acts in; "" for other tools.
+        traceparent: Context in which it was started.
+    """
+
+    tenant: str
+    call_id: str
+    run_id: str
+    step: int
+    index: int
+    model_call_id: str
+    tool_id: str
+    arguments_json: str
+    digest: bytes
+    effect_class: EffectClass
+    state: CallState = CallState.PLANNED
+    attempt: int = 0
+    fence: int = 0
+    generation: int = 0
+    condition_id: str = ""
+    pool_id: str = ""
+    result: str = ""
+    traceparent: str = ""
+
+    @property
+    def settled(self) -> bool:
+        return self.state in SETTLED
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was decided; ``text`` is the reason of a denial or the content of an answer."""
+
+    kind: VerdictKind
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A verdict as somebody handed it in.
+
+    Attributes:
+        digest: Over verdict and comment; tells a repeat from a conflict.
+        won: It decided the ticket.
+    """
+
+    decision_id: str
+    verdict: Verdict
+    digest: bytes
+    decided_by: str
+    comment: str
+    decided_at: datetime
+    won: bool
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A question to a person that a run waits on; an approval holds for ``digest`` only."""
+
+    tenant: str
+    ticket_id: str
+    kind: TicketKind
+    run_id: str
+    thread_id: str
+    agent_id: str
+    call_id: str
+    model_call_id: str
+    tool_id: str
+    arguments_json: str
+    digest: bytes
+    created_at: datetime
+    question: str = ""
+    state: TicketState = TicketState.OPEN
+    winner: Decision | None = None
+    void_reason: str = ""
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Messages said to a thread, until a run reads them."""
+
+    tenant: str
+    input_id: str
+    thread_id: str
+    run_id: str
+    seq: int
+    messages: tuple[Message, ...]
+    created_at: datetime
+    state: InputState = InputState.PENDING
+    revision: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message with its place in the thread."""
+
+    seq: int
+    run_id: str
+    origin: MessageOrigin
+    message: Message
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A committed step: the model's answer and what it cost."""
+
+    tenant: str
+    run_id: str
+    step: int
+    message_seq: int
+    finish_reason: str
+    usage: Usage
+    target_id: str
+    model_id: str
+    committed_at: datetime
+    traceparent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """The end of a wait on a pool, kept until its call has taken it.
+
+    Attributes:
+        after: The pool's cursor behind everything that matched; "" when nothing did.
+        message_ids: Deliveries to fetch and show.
+    """
+
+    tenant: str
+    pool_id: str
+    condition_id: str
+    run_id: str
+    status: WakeStatus
+    message_ids: tuple[str, ...]
+    after: str
+    summary: str
+    cause_traceparent: str
+    suspension_traceparent: str
+    received_at: datetime
+    taken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A pool message a run has fetched.
+
+    Attributes:
+        receipt: What acknowledging it takes, besides its id; "" when nothing does.
+        body: The JSON object the model reads.
+        shown: It is part of the thread; another delivery of it is acknowledged and forgotten.
+    """
+
+    tenant: str
+    run_id: str
+    pool_id: str
+    message_id: str
+    receipt: str
+    body: str
+    shown: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A pool the run has joined, and how far it has read its log."""
+
+    tenant: str
+    run_id: str
+    pool_id: str
+    cursor: str

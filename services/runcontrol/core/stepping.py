@@ -1,0 +1,193 @@
+"""The agent loop as transitions: what a run does next, decided inside one transaction.
+
+    INFER: the model is asked; its answer is committed with the calls it asks for.
+    CALLS: every call is moved as far as it goes. All settled: their results become a message and
+    the next step begins. Some not: the run parks. None at all: the run has ended naturally.
+
+Step 0 is before the first question to the model; it carries the join asked for at submit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from services.content.model import FinishReason, Message, Role, Text, Usage
+from services.runcontrol.core.events import (
+    InputConsumed,
+    Kind,
+    StepEnded,
+    StepStarted,
+    UsageReported,
+)
+from services.runcontrol.core.finishing import append_results, finish
+from services.runcontrol.core.model import (
+    CallState,
+    Checkpoint,
+    InputState,
+    MessageOrigin,
+    Phase,
+    RunState,
+    Termination,
+    TerminationReason,
+)
+from services.runcontrol.core.parking import park
+from services.runcontrol.core.specs import Specs
+from services.runcontrol.core.tool_calls import advance_call, join_call, plan_calls
+from services.runcontrol.core.waking import FetchRequest, show_deliveries, to_fetch
+from services.runcontrol.core.work import Work
+
+
+@dataclass(frozen=True, slots=True)
+class Infer:
+    """Ask the model; ``step`` is what the answer will be committed as."""
+
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """Nothing to do until a cause arrives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The run is over."""
+
+
+Next = Infer | FetchRequest | Parked | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model said.
+
+    Attributes:
+        covers: Run sequences of the first and last delta it repeats; (0, 0) = none.
+        model_id: The model that answered, as far as the router said.
+    """
+
+    message: Message
+    finish_reason: FinishReason
+    usage: Usage
+    covers: tuple[int, int] = (0, 0)
+    model_id: str = ""
+
+
+def advance(work: Work, fence: int, specs: Specs, trace: str) -> tuple[Work, Next]:
+    """Move the run to the next point where something outside is needed."""
+    work.require_owner(fence)
+    if work.run.state is RunState.CANCELLING:
+        cancelled = Termination(TerminationReason.CANCELLED, work.run.cancel_reason)
+        return finish(work, cancelled), Ended()
+    if work.now >= work.run.deadline_at:
+        text = "the run's deadline passed"
+        return finish(work, Termination(TerminationReason.DEADLINE, text)), Ended()
+    if work.run.phase is Phase.INFER:
+        return work, Infer(work.run.step)
+    if work.run.step == 0 and not work.calls and work.run.pool is not None:
+        pool = work.run.pool
+        work = join_call(work, pool.pool_id, pool.topics, trace)
+    return _settle_calls(work, specs, trace)
+
+
+def _settle_calls(work: Work, specs: Specs, trace: str) -> tuple[Work, Next]:
+    for call in work.calls:
+        work = advance_call(work, call, specs, trace)
+        if work.run.state is RunState.DONE:
+            return work, Ended()
+    if (request := _messages_to_fetch(work)) is not None:
+        return work, request
+    if any(not call.settled for call in work.calls):
+        return park(work), Parked()
+    return _end_step(work, trace)
+
+
+def _messages_to_fetch(work: Work) -> FetchRequest | None:
+    for call in work.calls:
+        arrived = work.wake_of(call.condition_id) if call.state is CallState.SUSPENDED else None
+        if arrived is not None:
+            return to_fetch(call, arrived)
+    return None
+
+
+def _end_step(work: Work, trace: str) -> tuple[Work, Next]:
+    run = work.run
+    refused = next((c for c in work.calls if c.state is not CallState.SUCCEEDED), None)
+    if run.step == 0 and refused is not None:
+        ended = Termination(TerminationReason.ERROR, refused.result, "JOIN_REFUSED")
+        return finish(work, ended), Ended()
+    if run.step > 0:
+        work = _show(append_results(work), trace).emit(StepEnded())
+    if run.step > 0 and not work.calls:
+        return finish(work, Termination(TerminationReason.NATURAL_END)), Ended()
+    return _start_step(work)
+
+
+def _show(work: Work, trace: str) -> Work:
+    """Put fetched pool messages behind the results, where the model reads them next."""
+    work, fresh = show_deliveries(work, trace)
+    for delivery in fresh:
+        work = work.say(MessageOrigin.POOL, Message(Role.USER, (Text(delivery.body),)))
+    return work
+
+
+def _start_step(work: Work) -> tuple[Work, Next]:
+    run = work.run
+    if run.rounds >= run.max_rounds:
+        text = f"the limit of {run.max_rounds} model calls is reached"
+        return finish(work, Termination(TerminationReason.MAX_ROUNDS, text)), Ended()
+    spent = run.usage.input_tokens + run.usage.output_tokens
+    if run.max_total_tokens and spent >= run.max_total_tokens:
+        text = f"the budget of {run.max_total_tokens} tokens is used up"
+        return finish(work, Termination(TerminationReason.TOKEN_BUDGET, text)), Ended()
+    work = replace(work, calls=()).on_run(step=run.step + 1, phase=Phase.INFER)
+    work = _read_inputs(work).emit(StepStarted())
+    return work.on_run(step_seq=work.run.event_seq), Infer(work.run.step)
+
+
+def _read_inputs(work: Work) -> Work:
+    """Make pending input part of the conversation, exactly once."""
+    consumed = []
+    for pending in work.inputs:
+        consumed.append(replace(pending, state=InputState.CONSUMED))
+        work = work.emit(InputConsumed(pending.input_id))
+        for message in pending.messages:
+            work = work.say(MessageOrigin.INPUT, message)
+    return replace(work, inputs=tuple(consumed))
+
+
+def record(work: Work, fence: int, kinds: tuple[Kind, ...]) -> Work:
+    """Append what happens while the model answers: deltas and the route."""
+    work.require_owner(fence)
+    for kind in kinds:
+        work = work.emit(kind)
+    return work
+
+
+def commit_answer(work: Work, fence: int, answer: Answer, specs: Specs, trace: str) -> Work:
+    """Make the model's answer and the calls it asks for part of the run."""
+    work.require_owner(fence)
+    run = work.run
+    work = work.say(MessageOrigin.MODEL, answer.message, answer.covers)
+    checkpoint = Checkpoint(
+        tenant=run.tenant,
+        run_id=run.run_id,
+        step=run.step,
+        message_seq=work.thread.message_seq,
+        finish_reason=answer.finish_reason.value,
+        usage=answer.usage,
+        target_id=specs.agent.target_id,
+        model_id=answer.model_id,
+        committed_at=work.now,
+        traceparent=trace,
+    )
+    work = replace(work, checkpoints=(*work.checkpoints, checkpoint))
+    work = work.with_dispatch(replace(work.claimed(), crashes=0, errors=0, throttles=0))
+    work = work.on_run(
+        phase=Phase.CALLS,
+        rounds=run.rounds + 1,
+        usage=run.usage.plus(answer.usage),
+        output_text=answer.message.text or run.output_text,
+    )
+    work = work.emit(UsageReported(answer.usage))
+    return plan_calls(work, answer.message.tool_calls, specs)

@@ -1,0 +1,188 @@
+"""Tickets: opening one for a call, deciding it exactly once, and using the decision exactly once.
+
+OPEN -- decide --> DECIDED -- the effect starts --> CONSUMED
+OPEN, DECIDED -- the run ends --> VOID
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from services.chassis.errors import IdempotencyConflictError
+from services.chassis.ids import IdSource
+from services.runcontrol.core.errors import VerdictNotApplicableError
+from services.runcontrol.core.events import (
+    RunWoken,
+    TicketDecided,
+    TicketOpened,
+    TicketVoided,
+    ToolCallGated,
+)
+from services.runcontrol.core.finishing import finish, settle_call
+from services.runcontrol.core.gating import argument_digest
+from services.runcontrol.core.model import (
+    Call,
+    CallState,
+    Cause,
+    Decision,
+    RunState,
+    Termination,
+    TerminationReason,
+    Ticket,
+    TicketKind,
+    TicketState,
+    Verdict,
+    VerdictKind,
+)
+from services.runcontrol.core.parking import resolve
+from services.runcontrol.core.work import Work
+
+APPLICABLE: Mapping[TicketKind, frozenset[VerdictKind]] = {
+    TicketKind.APPROVAL: frozenset(VerdictKind),
+    TicketKind.QUESTION: frozenset(
+        {
+            VerdictKind.ANSWER,
+            VerdictKind.DENY,
+            VerdictKind.CANCEL_CALL,
+            VerdictKind.CANCEL_RUN,
+        }
+    ),
+    TicketKind.RECONCILE: frozenset({VerdictKind.CANCEL_CALL, VerdictKind.CANCEL_RUN}),
+}
+
+
+class DecisionOutcome(Enum):
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+    STALE = "stale"
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What became of a decision; ``why`` only for STALE."""
+
+    outcome: DecisionOutcome
+    ticket: Ticket
+    why: str = ""
+
+
+def decision_digest(verdict: Verdict, comment: str) -> bytes:
+    text = "\x00".join((verdict.kind.value, verdict.text, comment))
+    return hashlib.sha256(text.encode()).digest()
+
+
+def ticket_id(call: Call, kind: TicketKind) -> str:
+    """Derived, so that judging a call again cannot ask twice."""
+    name = f"{call.call_id}\x00{call.generation}\x00{kind.value}"
+    return f"t-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+
+
+def open_ticket(work: Work, call: Call, kind: TicketKind, question: str, trace: str) -> Work:
+    """Ask a person about ``call``, in the transaction that stops it."""
+    ticket = Ticket(
+        tenant=call.tenant,
+        ticket_id=ticket_id(call, kind),
+        kind=kind,
+        run_id=call.run_id,
+        thread_id=work.run.thread_id,
+        agent_id=work.run.agent_id,
+        call_id=call.call_id,
+        model_call_id=call.model_call_id,
+        tool_id=call.tool_id,
+        arguments_json=call.arguments_json,
+        digest=call.digest,
+        created_at=work.now,
+        question=question,
+        traceparent=trace,
+    )
+    state = CallState.GATED if kind is TicketKind.APPROVAL else CallState.SUSPENDED
+    asked = work.with_call(replace(call, state=state, traceparent=trace)).with_ticket(ticket)
+    if kind is TicketKind.APPROVAL:
+        asked = asked.emit(ToolCallGated(call.call_id, ticket.ticket_id))
+    return asked.emit(TicketOpened(ticket))
+
+
+def judge(
+    ticket: Ticket, decision: Decision, earlier: Decision | None, expected_digest: bytes
+) -> Decided:
+    """What ``decision`` comes to; changes nothing.
+
+    Args:
+        earlier: What was handed in for this ticket under the same decision id.
+        expected_digest: What the decider looked at; empty = not checked.
+
+    Raises:
+        IdempotencyConflictError: The decision id was used with other content.
+        VerdictNotApplicableError: The verdict does not answer the ticket's question.
+    """
+    if earlier is not None and earlier.digest != decision.digest:
+        raise IdempotencyConflictError(
+            "the decision id was used before with other content",
+            ticket_id=ticket.ticket_id,
+            decision_id=decision.decision_id,
+        )
+    if earlier is not None and earlier.won:
+        return Decided(DecisionOutcome.DUPLICATE, ticket)
+    if ticket.winner is not None:
+        return Decided(DecisionOutcome.CONFLICT, ticket)
+    if ticket.state is not TicketState.OPEN:
+        return Decided(DecisionOutcome.STALE, ticket, ticket.void_reason or ticket.state.value)
+    if expected_digest and expected_digest != ticket.digest:
+        return Decided(DecisionOutcome.STALE, ticket, "digest_differs")
+    if decision.verdict.kind not in APPLICABLE[ticket.kind]:
+        raise VerdictNotApplicableError(
+            f"verdict {decision.verdict.kind.value} does not answer a {ticket.kind.value} ticket",
+            verdict=decision.verdict.kind.value,
+            kind=ticket.kind.value,
+        )
+    won = replace(ticket, state=TicketState.DECIDED, winner=replace(decision, won=True))
+    return Decided(DecisionOutcome.ACCEPTED, won)
+
+
+def accept(work: Work, ticket: Ticket, winner: Decision, ids: IdSource) -> Work:
+    """Store the winning decision and let a waiting run continue with it."""
+    waiting = work.run.state is RunState.WAITING
+    work = work.with_ticket(ticket).emit(TicketDecided(ticket.ticket_id, winner))
+    if waiting:
+        work = work.emit(RunWoken("decision", ticket.call_id, None, winner.traceparent))
+    cause = Cause("decision", winner.traceparent, ticket.traceparent)
+    return resolve(work, ticket.call_id, cause, ids)
+
+
+def apply_decision(work: Work, call: Call, ticket: Ticket, version: str) -> Work:
+    """Use a decided ticket, in the transaction in which its effect starts.
+
+    An approval of something else than the call as it stands approves nothing: fail closed.
+
+    Args:
+        version: Of the tool's pinned specification.
+    """
+    decision = ticket.winner
+    if decision is None:
+        return work
+    verdict = decision.verdict
+    digest = argument_digest(call.tool_id, version, call.arguments_json)
+    if verdict.kind is VerdictKind.APPROVE and digest != ticket.digest:
+        void = replace(ticket, state=TicketState.VOID, void_reason="args_changed")
+        work = work.with_ticket(void).emit(TicketVoided(ticket.ticket_id, "args_changed"))
+        return settle_call(work, call, CallState.FAILED, "the approval was for another call")
+    work = work.with_ticket(replace(ticket, state=TicketState.CONSUMED))
+    if verdict.kind is VerdictKind.APPROVE:
+        return work.with_call(replace(call, state=CallState.READY))
+    if verdict.kind is VerdictKind.CANCEL_RUN:
+        return finish(work, Termination(TerminationReason.CANCELLED, verdict.text))
+    state, text = _settlement(verdict)
+    return settle_call(work, call, state, text)
+
+
+def _settlement(verdict: Verdict) -> tuple[CallState, str]:
+    """What a verdict that starts nothing makes of its call."""
+    if verdict.kind is VerdictKind.ANSWER:
+        return CallState.SUCCEEDED, verdict.text
+    if verdict.kind is VerdictKind.DENY:
+        return CallState.FAILED, f"denied: {verdict.text}" if verdict.text else "denied"
+    return CallState.CANCELLED, "cancelled by a person"

@@ -1,0 +1,152 @@
+"""One tool call, moved as far as it can go without waiting.
+
+PLANNED -> (GATED) -> READY -> DISPATCHED -> SUCCEEDED | FAILED | CANCELLED | UNKNOWN
+                           \\-> SUSPENDED -/
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from services.content.model import Approval, EffectClass, ToolCall
+from services.runcontrol.core.builtin_tools import (
+    BadArgumentsError,
+    pool_command,
+    question,
+)
+from services.runcontrol.core.commands import Effect, JoinCommand, SuspendCommand
+from services.runcontrol.core.events import ToolCallDispatched, ToolCallPlanned
+from services.runcontrol.core.finishing import settle_call
+from services.runcontrol.core.gating import argument_digest, canonical, gate
+from services.runcontrol.core.model import (
+    Call,
+    CallState,
+    TicketKind,
+)
+from services.runcontrol.core.specs import Builtin, Specs, ToolSpec
+from services.runcontrol.core.tickets import apply_decision, open_ticket
+from services.runcontrol.core.waking import Take, take, to_fetch
+from services.runcontrol.core.work import Work
+
+JOIN_CALL_INDEX = 0
+
+
+def call_id(run_id: str, step: int, index: int) -> str:
+    """Unique for ever: the key under which the call's effect happens once."""
+    return f"{run_id}.{step}.{index}"
+
+
+def plan_calls(work: Work, asked: tuple[ToolCall, ...], specs: Specs) -> Work:
+    """Write down what the model asks for, before anything of it is judged or run."""
+    for index, wanted in enumerate(asked):
+        tool = specs.tool(wanted.tool_id)
+        version = tool.version if tool else ""
+        call = Call(
+            tenant=work.run.tenant,
+            call_id=call_id(work.run.run_id, work.run.step, index),
+            run_id=work.run.run_id,
+            step=work.run.step,
+            index=index,
+            model_call_id=wanted.call_id,
+            tool_id=wanted.tool_id,
+            arguments_json=wanted.arguments_json,
+            digest=argument_digest(wanted.tool_id, version, wanted.arguments_json),
+            effect_class=tool.effect_class if tool else EffectClass.AT_MOST_ONCE,
+        )
+        work = replace(work, calls=(*work.calls, call)).emit(ToolCallPlanned(call))
+    return work
+
+
+def advance_call(work: Work, call: Call, specs: Specs, trace: str) -> Work:
+    """Take every transition that is possible now; the run may end by one of them."""
+    if call.state is CallState.PLANNED:
+        work = _judge(work, call, specs, trace)
+    call = work.call(call.call_id)
+    ticket = work.ticket_of(call.call_id)
+    if call.state in (CallState.GATED, CallState.SUSPENDED) and ticket is not None:
+        work = apply_decision(work, call, ticket, specs.require(call.tool_id).version)
+    elif call.state is CallState.SUSPENDED:
+        work = _take_bare_wake(work, call, trace)
+    call = work.call(call.call_id)
+    return _start(work, call, specs, trace) if call.state is CallState.READY else work
+
+
+def _judge(work: Work, call: Call, specs: Specs, trace: str) -> Work:
+    tool = specs.tool(call.tool_id)
+    if tool is None:
+        return settle_call(work, call, CallState.FAILED, f"there is no tool {call.tool_id}")
+    if canonical(call.arguments_json) is None:
+        text = "the arguments are not a JSON object"
+        return settle_call(work, call, CallState.FAILED, text)
+    match gate(specs.agent, tool):
+        case Approval.DENY:
+            return settle_call(work, call, CallState.FAILED, "denied by policy")
+        case Approval.ASK:
+            return open_ticket(work, call, TicketKind.APPROVAL, "", trace)
+        case Approval.ALLOW:
+            return work.with_call(replace(call, state=CallState.READY))
+
+
+def _start(work: Work, call: Call, specs: Specs, trace: str) -> Work:
+    """Start the effect; it leaves through the outbox once this is committed."""
+    builtin = specs.require(call.tool_id).builtin
+    if builtin is None:
+        text = f"no worker serves tool {call.tool_id}"
+        return settle_call(work, call, CallState.FAILED, text)
+    started = replace(call, attempt=call.attempt + 1, fence=work.thread.fence, traceparent=trace)
+    try:
+        if builtin is Builtin.ASK_HUMAN:
+            asks = question(started)
+            return open_ticket(work, started, TicketKind.QUESTION, asks, trace)
+        return _send(work, started, builtin, trace)
+    except BadArgumentsError as error:
+        return settle_call(work, call, CallState.FAILED, f"bad arguments: {error}")
+
+
+def _send(work: Work, call: Call, builtin: Builtin, trace: str) -> Work:
+    command = pool_command(builtin, call, work)
+    sent = replace(call, state=CallState.DISPATCHED, pool_id=command.pool_id)
+    if isinstance(command, SuspendCommand):
+        sent = replace(sent, state=CallState.SUSPENDED, condition_id=command.condition_id)
+    work = work.with_call(sent).effect(Effect(command, trace))
+    return work.emit(ToolCallDispatched(call.call_id, sent.attempt))
+
+
+def _take_bare_wake(work: Work, call: Call, trace: str) -> Work:
+    """A wake without messages needs no fetching: the call takes it here."""
+    arrived = work.wake_of(call.condition_id)
+    if arrived is None or to_fetch(call, arrived) is not None:
+        return work
+    return take(work, call, arrived, Take(), trace)
+
+
+def join_call(work: Work, pool_id: str, topics: tuple[str, ...], trace: str) -> Work:
+    """The join asked for at submit: the only call of step 0, which no model asked for."""
+    run = work.run
+    identity = call_id(run.run_id, 0, JOIN_CALL_INDEX)
+    command = JoinCommand(
+        run.tenant, run.principal, run.run_id, identity, pool_id, run.agent_id, topics
+    )
+    call = Call(
+        tenant=run.tenant,
+        call_id=identity,
+        run_id=run.run_id,
+        step=0,
+        index=JOIN_CALL_INDEX,
+        model_call_id="",
+        tool_id=Builtin.POOL_JOIN.value,
+        arguments_json="{}",
+        digest=b"",
+        effect_class=EffectClass.IDEMPOTENT,
+        state=CallState.DISPATCHED,
+        attempt=1,
+        fence=work.thread.fence,
+        pool_id=pool_id,
+        traceparent=trace,
+    )
+    return replace(work, calls=(call,)).effect(Effect(command, trace))
+
+
+def unsupported(tool: ToolSpec) -> bool:
+    """Whether a run with this tool must be refused: it would fail in ways nobody asked for."""
+    return tool.builtin is Builtin.POOL_CHECK

@@ -1,0 +1,383 @@
+"""The tables of run control; the tenant is the first column of every key.
+
+Columns are named after the fields of the entity they keep; a Text column holds JSON where the
+field is a structure. ``thread`` is the row every transaction locks first.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Column, Index, MetaData, Table, TextClause, text
+
+from services.chassis.idempotency import requests_table
+from services.chassis.outbox import outbox_table
+from services.chassis.store.columns import Bool, Integer, LargeBinary, Text, UtcMicros
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+metadata = MetaData()
+
+
+def _key(name: str, type_: type = Text) -> Column[object]:
+    return Column(name, type_, primary_key=True, autoincrement=False)
+
+
+def _text(name: str) -> Column[object]:
+    return Column(name, Text, nullable=False)
+
+
+def _int(name: str) -> Column[object]:
+    return Column(name, Integer, nullable=False)
+
+
+def _instant(name: str, *, nullable: bool = False) -> Column[object]:
+    return Column(name, UtcMicros, nullable=nullable)
+
+
+def _bytes(name: str) -> Column[object]:
+    return Column(name, LargeBinary, nullable=False)
+
+
+def _flag(name: str) -> Column[object]:
+    return Column(name, Bool, nullable=False)
+
+
+# A partial index serves only queries that repeat its condition word for word, not as parameters.
+QUEUED = text("state = 'queued'")
+CLAIMED = text("state = 'claimed'")
+DEAD = text("state = 'dead'")
+IDLE = text("state IN ('queued', 'waiting') AND paused_at IS NULL")
+LIVE = text("state IN ('open', 'decided')")
+OPEN = text("state = 'open'")
+PENDING = text("state = 'pending'")
+READY = text("ready_at IS NOT NULL")
+UNSHOWN = text("shown = 0")
+UNTAKEN = text("taken = 0")
+WON = text("won = 1")
+
+
+def _partial(name: str, *columns: Column[object], where: TextClause, unique: bool = False) -> None:
+    Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
+thread = Table(
+    "thread",
+    metadata,
+    _key("tenant"),
+    _key("thread_id"),
+    _int("epoch"),
+    _int("fence"),
+    _int("event_seq"),
+    _int("input_seq"),
+    _int("message_seq"),
+    _text("agent_id"),
+    _text("active_run_id"),
+    _text("open_run_id"),
+    _text("latest_run_id"),
+    _instant("ready_at", nullable=True),
+    _instant("created_at"),
+    _instant("updated_at"),
+    sqlite_strict=True,
+)
+_partial("thread_ready", thread.c.ready_at, where=READY)
+
+run = Table(
+    "run",
+    metadata,
+    _key("tenant"),
+    _key("run_id"),
+    _text("thread_id"),
+    _text("agent_id"),
+    _bytes("spec_digest"),
+    _int("registry_version"),
+    _instant("deadline_at"),
+    _instant("created_at"),
+    _int("max_rounds"),
+    _int("max_total_tokens"),
+    _text("state"),
+    _text("phase"),
+    _int("step"),
+    _int("step_seq"),
+    _int("rounds"),
+    _text("usage"),
+    _text("output_text"),
+    _text("termination"),
+    _text("waiting"),
+    _text("dispatch_id"),
+    _text("pool"),
+    _int("priority"),
+    _text("principal"),
+    _int("event_seq"),
+    _text("cancel_reason"),
+    _instant("paused_at", nullable=True),
+    _instant("started_at", nullable=True),
+    _instant("ended_at", nullable=True),
+    _text("traceparent"),
+    sqlite_strict=True,
+)
+Index("run_thread", run.c.tenant, run.c.thread_id, run.c.created_at)
+_partial(
+    "run_deadline",
+    run.c.deadline_at,
+    where=IDLE,
+)
+
+dispatch = Table(
+    "dispatch",
+    metadata,
+    _key("tenant"),
+    _key("dispatch_id"),
+    _text("thread_id"),
+    _text("run_id"),
+    _text("kind"),
+    _int("epoch"),
+    _int("priority"),
+    _int("seq"),
+    _instant("available_at"),
+    _instant("created_at"),
+    _text("state"),
+    _int("attempt"),
+    _int("crashes"),
+    _int("errors"),
+    _int("throttles"),
+    _int("handoffs"),
+    _text("causes"),
+    _text("last_error"),
+    _text("traceparent"),
+    sqlite_strict=True,
+)
+_partial(
+    "dispatch_one_claimed",
+    dispatch.c.tenant,
+    dispatch.c.thread_id,
+    where=CLAIMED,
+    unique=True,
+)
+_partial(
+    "dispatch_one_queued_per_run",
+    dispatch.c.tenant,
+    dispatch.c.run_id,
+    where=QUEUED,
+    unique=True,
+)
+_partial(
+    "dispatch_queue",
+    dispatch.c.tenant,
+    dispatch.c.thread_id,
+    dispatch.c.priority,
+    dispatch.c.seq,
+    where=QUEUED,
+)
+_partial("dispatch_dead", dispatch.c.tenant, dispatch.c.created_at, where=DEAD)
+
+# Written every few seconds for every running run: narrow, and apart from everything else.
+lease = Table(
+    "lease",
+    metadata,
+    _key("tenant"),
+    _key("thread_id"),
+    _text("run_id"),
+    _text("dispatch_id"),
+    _int("fence"),
+    _text("instance_id"),
+    _instant("until"),
+    _flag("cancel_requested"),
+    sqlite_strict=True,
+)
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    _key("tenant"),
+    _key("run_id"),
+    _key("step", Integer),
+    _int("message_seq"),
+    _text("finish_reason"),
+    _text("usage"),
+    _text("target_id"),
+    _text("model_id"),
+    _instant("committed_at"),
+    _text("traceparent"),
+    sqlite_strict=True,
+)
+
+message = Table(
+    "message",
+    metadata,
+    _key("tenant"),
+    _key("thread_id"),
+    _key("seq", Integer),
+    _text("run_id"),
+    _text("origin"),
+    _bytes("body"),
+    _instant("created_at"),
+    sqlite_strict=True,
+)
+
+tool_call = Table(
+    "tool_call",
+    metadata,
+    _key("tenant"),
+    _key("call_id"),
+    _text("run_id"),
+    _int("step"),
+    _int("index"),
+    _text("model_call_id"),
+    _text("tool_id"),
+    _text("arguments_json"),
+    _bytes("digest"),
+    _text("effect_class"),
+    _text("state"),
+    _int("attempt"),
+    _int("fence"),
+    _int("generation"),
+    _text("condition_id"),
+    _text("pool_id"),
+    _text("result"),
+    _text("traceparent"),
+    sqlite_strict=True,
+)
+Index("tool_call_run", tool_call.c.tenant, tool_call.c.run_id, tool_call.c.step, tool_call.c.index)
+
+ticket = Table(
+    "ticket",
+    metadata,
+    _key("tenant"),
+    _key("ticket_id"),
+    _text("kind"),
+    _text("run_id"),
+    _text("thread_id"),
+    _text("agent_id"),
+    _text("call_id"),
+    _text("model_call_id"),
+    _text("tool_id"),
+    _text("arguments_json"),
+    _bytes("digest"),
+    _instant("created_at"),
+    _text("question"),
+    _text("state"),
+    _text("winner"),
+    _text("void_reason"),
+    _text("traceparent"),
+    sqlite_strict=True,
+)
+Index("ticket_run", ticket.c.tenant, ticket.c.run_id)
+_partial("ticket_live", ticket.c.tenant, ticket.c.run_id, where=LIVE)
+Index("ticket_state", ticket.c.tenant, ticket.c.state, ticket.c.created_at, ticket.c.ticket_id)
+
+decision = Table(
+    "decision",
+    metadata,
+    _key("tenant"),
+    _key("ticket_id"),
+    _key("decision_id"),
+    _text("verdict"),
+    _bytes("digest"),
+    _text("decided_by"),
+    _text("comment"),
+    _instant("decided_at"),
+    _flag("won"),
+    _text("traceparent"),
+    sqlite_strict=True,
+)
+_partial(
+    "decision_one_winner",
+    decision.c.tenant,
+    decision.c.ticket_id,
+    where=WON,
+    unique=True,
+)
+
+# "input" is a word of SQL dialects.
+thread_input = Table(
+    "thread_input",
+    metadata,
+    _key("tenant"),
+    _key("input_id"),
+    _text("thread_id"),
+    _text("run_id"),
+    _int("seq"),
+    _bytes("messages"),
+    _instant("created_at"),
+    _text("state"),
+    _int("revision"),
+    sqlite_strict=True,
+)
+_partial(
+    "thread_input_pending",
+    thread_input.c.tenant,
+    thread_input.c.run_id,
+    thread_input.c.seq,
+    where=PENDING,
+)
+
+event = Table(
+    "event",
+    metadata,
+    _key("tenant"),
+    _key("thread_id"),
+    _key("thread_seq", Integer),
+    _text("run_id"),
+    _int("run_seq"),
+    _text("kind"),
+    _instant("at"),
+    _bytes("body"),
+    sqlite_strict=True,
+)
+Index("event_run", event.c.tenant, event.c.run_id, event.c.run_seq, unique=True)
+
+wake = Table(
+    "wake",
+    metadata,
+    _key("tenant"),
+    _key("pool_id"),
+    _key("condition_id"),
+    _text("run_id"),
+    _text("status"),
+    _text("message_ids"),
+    _text("after"),
+    _text("summary"),
+    _text("cause_traceparent"),
+    _text("suspension_traceparent"),
+    _instant("received_at"),
+    _flag("taken"),
+    sqlite_strict=True,
+)
+_partial("wake_untaken", wake.c.tenant, wake.c.run_id, where=UNTAKEN)
+
+delivery = Table(
+    "delivery",
+    metadata,
+    _key("tenant"),
+    _key("run_id"),
+    _key("pool_id"),
+    _key("message_id"),
+    _text("receipt"),
+    _text("body"),
+    _flag("shown"),
+    sqlite_strict=True,
+)
+_partial("delivery_unshown", delivery.c.tenant, delivery.c.run_id, where=UNSHOWN)
+
+membership = Table(
+    "membership",
+    metadata,
+    _key("tenant"),
+    _key("run_id"),
+    _key("pool_id"),
+    _text("cursor"),
+    sqlite_strict=True,
+)
+
+pinned_spec = Table(
+    "pinned_spec",
+    metadata,
+    _key("tenant"),
+    _key("digest", LargeBinary),
+    _bytes("body"),
+    sqlite_strict=True,
+)
+
+outbox = outbox_table(metadata)
+request = requests_table(metadata)
