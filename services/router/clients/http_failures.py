@@ -1,0 +1,178 @@
+"""What the answers of HTTP providers mean, in the router's own words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import msgspec
+
+from services.router.core.failures import Failure, FailureClass
+
+MAX_DETAIL_CHARS = 500
+
+# Only the caller can mend these, so only these tell it what the provider said.
+_SHOWN = frozenset({FailureClass.INVALID_REQUEST, FailureClass.CONTEXT_LENGTH})
+_OF_STATUS: Mapping[int, FailureClass] = {
+    401: FailureClass.AUTH,
+    402: FailureClass.PAYMENT,
+    403: FailureClass.PERMISSION,
+    404: FailureClass.NOT_FOUND,
+    408: FailureClass.SERVER_ERROR,
+    409: FailureClass.SERVER_ERROR,
+    413: FailureClass.CONTEXT_LENGTH,
+    429: FailureClass.RATE_LIMIT,
+    503: FailureClass.OVERLOADED,
+    529: FailureClass.OVERLOADED,
+}
+_OF_CODE: Mapping[str, FailureClass] = {
+    "authentication_error": FailureClass.AUTH,
+    "invalid_api_key": FailureClass.AUTH,
+    "permission_error": FailureClass.PERMISSION,
+    "not_found_error": FailureClass.NOT_FOUND,
+    "model_not_found": FailureClass.NOT_FOUND,
+    "billing_error": FailureClass.PAYMENT,
+    "billing_hard_limit_reached": FailureClass.PAYMENT,
+    "credit_balance_exhausted": FailureClass.PAYMENT,
+    "insufficient_quota": FailureClass.QUOTA_EXHAUSTED,
+    "rate_limit_error": FailureClass.RATE_LIMIT,
+    "rate_limit_exceeded": FailureClass.RATE_LIMIT,
+    "tokens": FailureClass.RATE_LIMIT,
+    "requests": FailureClass.RATE_LIMIT,
+    "overloaded": FailureClass.OVERLOADED,
+    "overloaded_error": FailureClass.OVERLOADED,
+    "server_overloaded": FailureClass.OVERLOADED,
+    "context_length_exceeded": FailureClass.CONTEXT_LENGTH,
+    "request_too_large": FailureClass.CONTEXT_LENGTH,
+    "content_filter": FailureClass.CONTENT_POLICY,
+    "content_policy_violation": FailureClass.CONTENT_POLICY,
+}
+_CONTEXT_NEEDLES = (
+    "context length",
+    "context size",
+    "context window",
+    "context_length",
+    "input is too long",
+    "prompt is too long",
+    "reduce the length",
+    "too many tokens",
+)
+
+
+class ErrorBody(msgspec.Struct):
+    """The shapes that errors are seen in: ``{"error": {…}}``, ``{"error": "…"}``, flat."""
+
+    error: Any = None
+    object: Any = None
+    message: Any = None
+    type: Any = None
+    code: Any = None
+
+
+_DECODER = msgspec.json.Decoder(ErrorBody)
+
+
+def failure_of_response(
+    status: int, headers: Mapping[str, str], body: bytes, secrets: tuple[str, ...], now: datetime
+) -> Failure:
+    """What an answer with an error status means.
+
+    Args:
+        headers: Looked up without regard to case.
+        secrets: Never shown, should the provider repeat them.
+    """
+    try:
+        facts = _facts(_DECODER.decode(body))
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        facts = _Facts("", "", None)
+    kind = _kind(status, facts)
+    detail = _shown(facts.message, secrets) if kind in _SHOWN else ""
+    return Failure(kind, status, retry_after_s(headers, now), detail)
+
+
+def failure_in_stream(error: ErrorBody, secrets: tuple[str, ...]) -> Failure | None:
+    """What an error inside a stream that began well means; None when it is no error at all."""
+    if error.error is None and error.object != "error":
+        return None
+    facts = _facts(error)
+    kind = _kind(facts.status or 500, facts)
+    detail = _shown(facts.message, secrets) if kind in _SHOWN else ""
+    return Failure(kind, facts.status or 0, None, detail)
+
+
+def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
+    """How long the provider asks to be left alone: milliseconds, seconds or a date, in this order;
+    what is negative or makes no sense counts as nothing said.
+    """
+    millis = _number(headers.get("retry-after-ms"))
+    if millis is not None:
+        return millis / 1000
+    text = headers.get("retry-after")
+    seconds = _number(text)
+    return seconds if seconds is not None else _until(text, now)
+
+
+class _Facts(msgspec.Struct):
+    """Attributes: ``codes`` joined by spaces, lower case; ``status`` when the code is a number."""
+
+    codes: str
+    message: str
+    status: int | None
+
+
+def _facts(body: ErrorBody) -> _Facts:
+    inner = body.error if body.error is not None else body.message
+    code, kind, message = body.code, body.type, inner
+    if isinstance(inner, dict):
+        code, kind, message = inner.get("code"), inner.get("type"), inner.get("message")
+    status = _status(code)
+    codes = " ".join(text.lower() for text in (code, kind) if isinstance(text, str))
+    return _Facts(codes, message if isinstance(message, str) else "", status)
+
+
+def _status(code: object) -> int | None:
+    if isinstance(code, str) and code.isdecimal():
+        code = int(code)
+    return code if isinstance(code, int) and 400 <= code <= 599 else None
+
+
+def _kind(status: int, facts: _Facts) -> FailureClass:
+    for code in facts.codes.split():
+        if code in _OF_CODE:
+            return _OF_CODE[code]
+    text = f"{facts.codes} {facts.message}".lower()
+    if status in {400, 422, 500} and any(needle in text for needle in _CONTEXT_NEEDLES):
+        return FailureClass.CONTEXT_LENGTH
+    if "invalid_request" in facts.codes and status >= 500:
+        return FailureClass.INVALID_REQUEST
+    if status in _OF_STATUS:
+        return _OF_STATUS[status]
+    return FailureClass.INVALID_REQUEST if 400 <= status < 500 else FailureClass.SERVER_ERROR
+
+
+def _shown(message: str, secrets: tuple[str, ...]) -> str:
+    for secret in secrets:
+        message = message.replace(secret, "***")
+    printable = "".join(char if char.isprintable() else " " for char in message)
+    return printable[:MAX_DETAIL_CHARS].strip()
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value >= 0 else None
+
+
+def _until(text: str | None, now: datetime) -> float | None:
+    try:
+        instant = parsedate_to_datetime(text or "")
+    except ValueError:
+        return None
+    if instant.tzinfo is None:
+        instant = instant.replace(tzinfo=UTC)
+    return max(0.0, (instant - now).total_seconds())

@@ -1,0 +1,248 @@
+"""A chat completions stream, chunk by chunk, as the router's items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from services.content.model import FinishReason, ToolCall, Usage, UsageSource
+from services.router.clients.http_failures import ErrorBody, failure_in_stream
+from services.router.core.failures import Failure, FailureClass, UpstreamError
+from services.router.core.items import (
+    Finished,
+    Opened,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallReady,
+    UpstreamItem,
+    UsageReport,
+)
+
+DONE = b"[DONE]"
+# A complete call has to fit a message.
+MAX_ARGUMENTS_CHARS = 1024 * 1024
+# Where a provider does not count: about the usual length of a token in western text.
+CHARS_PER_TOKEN = 4
+
+_FINISH: Mapping[str, FinishReason] = {
+    "stop": FinishReason.STOP,
+    "length": FinishReason.LENGTH,
+    "tool_calls": FinishReason.TOOL_CALLS,
+    "function_call": FinishReason.TOOL_CALLS,
+    "content_filter": FinishReason.CONTENT_FILTER,
+}
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _ToolDelta(msgspec.Struct):
+    index: int | None = None
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _Delta(msgspec.Struct):
+    content: str | None = None
+    refusal: str | None = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    tool_calls: list[_ToolDelta] | None = None
+    function_call: _Function | None = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+
+
+class _InputDetails(msgspec.Struct):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+class _OutputDetails(msgspec.Struct):
+    reasoning_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _InputDetails | None = None
+    completion_tokens_details: _OutputDetails | None = None
+
+
+class _Chunk(ErrorBody):
+    id: str | None = None
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+
+
+class _Call:
+    """A tool call that is being written."""
+
+    __slots__ = ("arguments", "call_id", "chars", "tool_id")
+
+    def __init__(self, call_id: str, tool_id: str) -> None:
+        self.call_id = call_id
+        self.tool_id = tool_id
+        self.arguments: list[str] = []
+        self.chars = 0
+
+
+_DECODER = msgspec.json.Decoder(_Chunk)
+
+
+class AnswerReader:
+    """Turns the data of events into items.
+
+    Args:
+        tool_ids: The tools of the request by the name they were sent with.
+        input_chars: Size of the request, to estimate its tokens if the provider does not count.
+        secrets: Never shown, should the provider repeat them.
+
+    Attributes:
+        ended: The terminator has come; what follows is ignored.
+    """
+
+    def __init__(
+        self, tool_ids: Mapping[str, str], input_chars: int, secrets: tuple[str, ...]
+    ) -> None:
+        self.ended = False
+        self._tool_ids = tool_ids
+        self._input_chars = input_chars
+        self._output_chars = 0
+        self._secrets = secrets
+        self._opened = False
+        self._finish: str | None = None
+        self._usage: _Usage | None = None
+        self._calls: list[_Call] = []
+        self._place_of: dict[int, int] = {}
+
+    def take(self, data: bytes, items: list[UpstreamItem]) -> None:
+        """Add to ``items`` what one event says.
+
+        Raises:
+            UpstreamError: It says that something went wrong, or nothing that makes sense.
+        """
+        if self.ended:
+            return
+        if data.startswith(DONE):
+            self._end(items)
+            return
+        try:
+            chunk = _DECODER.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            raise UpstreamError(Failure(FailureClass.STREAM_MALFORMED)) from None
+        failure = failure_in_stream(chunk, self._secrets)
+        if failure is not None:
+            raise UpstreamError(failure)
+        self._take_chunk(chunk, items)
+
+    def finish(self, items: list[UpstreamItem]) -> None:
+        """The connection has ended.
+
+        Raises:
+            UpstreamError: Before the answer had.
+        """
+        if self.ended:
+            return
+        if self._finish is None:
+            raise UpstreamError(Failure(FailureClass.STREAM_TRUNCATED))
+        self._end(items)
+
+    def _take_chunk(self, chunk: _Chunk, items: list[UpstreamItem]) -> None:
+        if not self._opened:
+            self._opened = True
+            items.append(Opened(chunk.id or ""))
+        if chunk.usage is not None:
+            self._usage = chunk.usage
+        for choice in chunk.choices or ():
+            if choice.delta is not None:
+                self._take_delta(choice.delta, items)
+            if choice.finish_reason:
+                self._finish = choice.finish_reason
+
+    def _take_delta(self, delta: _Delta, items: list[UpstreamItem]) -> None:
+        text = delta.content or delta.refusal
+        if text:
+            self._output_chars += len(text)
+            items.append(TextDelta(text))
+        for reasoning in (delta.reasoning_content, delta.reasoning):
+            if isinstance(reasoning, str) and reasoning:
+                self._output_chars += len(reasoning)
+                items.append(ReasoningDelta(reasoning))
+                break
+        for call in delta.tool_calls or ():
+            self._take_call(call, items)
+        if delta.function_call is not None:
+            self._take_call(_ToolDelta(index=0, function=delta.function_call), items)
+
+    def _take_call(self, delta: _ToolDelta, items: list[UpstreamItem]) -> None:
+        function = delta.function or _Function()
+        index, begins = self._place(delta, function)
+        call = self._calls[index]
+        fragment = function.arguments or ""
+        call.arguments.append(fragment)
+        call.chars += len(fragment)
+        self._output_chars += len(fragment)
+        if call.chars > MAX_ARGUMENTS_CHARS:
+            raise UpstreamError(Failure(FailureClass.STREAM_MALFORMED))
+        if begins:
+            items.append(ToolCallDelta(index, fragment, call.call_id, call.tool_id))
+        elif fragment:
+            items.append(ToolCallDelta(index, fragment))
+
+    def _place(self, delta: _ToolDelta, function: _Function) -> tuple[int, bool]:
+        """Which call a delta belongs to, and whether it begins it.
+
+        Some servers leave the index out or send 0 for every call: another id is another call.
+        """
+        upstream_index = len(self._calls) if delta.index is None and delta.id else delta.index or 0
+        index = self._place_of.get(upstream_index)
+        other = index is not None and delta.id and delta.id != self._calls[index].call_id
+        if index is not None and not other:
+            return index, False
+        if not function.name:
+            raise UpstreamError(Failure(FailureClass.STREAM_MALFORMED))
+        index = len(self._calls)
+        self._place_of[upstream_index] = index
+        tool_id = self._tool_ids.get(function.name, function.name)
+        self._calls.append(_Call(delta.id or f"call_{index}", tool_id))
+        return index, True
+
+    def _end(self, items: list[UpstreamItem]) -> None:
+        self.ended = True
+        for index, call in enumerate(self._calls):
+            complete = ToolCall(call.call_id, call.tool_id, "".join(call.arguments) or "{}")
+            items.append(ToolCallReady(index, complete))
+        items.append(UsageReport(self._count()))
+        items.append(Finished(self._reason()))
+
+    def _reason(self) -> FinishReason:
+        """Servers say "stop" although they call tools: their presence decides."""
+        reason = _FINISH.get(self._finish or "", FinishReason.STOP)
+        return FinishReason.TOOL_CALLS if self._calls and reason is FinishReason.STOP else reason
+
+    def _count(self) -> Usage:
+        usage = self._usage
+        if usage is None:
+            return Usage(
+                input_tokens=-(-self._input_chars // CHARS_PER_TOKEN),
+                output_tokens=-(-self._output_chars // CHARS_PER_TOKEN),
+                source=UsageSource.ESTIMATED,
+            )
+        given = usage.prompt_tokens_details or _InputDetails()
+        made = usage.completion_tokens_details or _OutputDetails()
+        return Usage(
+            input_tokens=usage.prompt_tokens or 0,
+            output_tokens=usage.completion_tokens or 0,
+            cache_read_input_tokens=given.cached_tokens or 0,
+            cache_write_input_tokens=given.cache_write_tokens or 0,
+            reasoning_output_tokens=made.reasoning_tokens or 0,
+        )
