@@ -1,0 +1,145 @@
+"""Requests to commands, answers to responses."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from runyard.registry.v1 import registry_service_pb2 as service_pb
+from runyard.types.v1 import stream_pb2
+from services.chassis.errors import InvalidRequestError, Violation
+from services.registry.api.decoding import Decoder, EnumTable, optional
+from services.registry.api.pages import page_after, page_token
+from services.registry.api.resources import (
+    KINDS,
+    published_to_pb,
+    ref_to_pb,
+    resources_from_pb,
+    resources_to_pb,
+    stored_to_pb,
+)
+from services.registry.core.applying import Action, ApplyCommand, Change, Mode
+from services.registry.core.model import Ref
+from services.registry.core.ports import ListQuery, Stored
+from services.registry.core.registry import Applied, Found, Listed
+from services.registry.core.watching import (
+    Alive,
+    ChangePart,
+    Frame,
+    NetChange,
+    Part,
+    SnapshotPart,
+    Stopping,
+)
+
+_MODES = EnumTable(service_pb.ApplyMode, "APPLY_MODE", Mode)
+_ACTIONS = EnumTable(service_pb.ChangeAction, "CHANGE_ACTION", Action)
+
+
+def apply_from_pb(request: service_pb.ApplyResourcesRequest) -> ApplyCommand:
+    submitted, unreadable = resources_from_pb(request.resources)
+    decoder = Decoder()
+    mode = decoder.enum(_MODES.from_pb, request.mode, "mode", Mode.UPSERT)
+    return ApplyCommand(
+        submitted=submitted,
+        unreadable=(*unreadable, *decoder.found),
+        mode=mode,
+        apply_set=request.apply_set,
+        prune=request.prune,
+        dry_run=request.dry_run,
+        expected_version=optional(request, "expected_version", None),
+    )
+
+
+def applied_to_pb(applied: Applied) -> service_pb.ApplyResourcesResponse:
+    return service_pb.ApplyResourcesResponse(
+        version=applied.version,
+        incarnation=applied.incarnation,
+        changes=map(_change_to_pb, applied.changes),
+    )
+
+
+def encode_applied(applied: Applied) -> bytes:
+    return applied_to_pb(applied).SerializeToString(deterministic=True)
+
+
+def _change_to_pb(change: Change) -> service_pb.ResourceChange:
+    return service_pb.ResourceChange(
+        ref=ref_to_pb(change.ref),
+        action=_ACTIONS.to_pb[change.action],
+        fields=[
+            service_pb.FieldChange(path=field.path, before=field.before, after=field.after)
+            for field in change.fields
+        ],
+        fields_truncated=change.fields_truncated,
+    )
+
+
+def found_to_pb(found: Found) -> service_pb.GetResourceResponse:
+    return service_pb.GetResourceResponse(
+        resource=stored_to_pb(found.stored), version=found.version
+    )
+
+
+def list_from_pb(request: service_pb.ListResourcesRequest) -> ListQuery:
+    if request.kind and request.kind not in KINDS.from_pb:
+        raise InvalidRequestError.of([Violation("kind", "must be a known kind or unset")])
+    return ListQuery(
+        kind=KINDS.from_pb.get(request.kind),
+        apply_set=request.apply_set,
+        after=page_after(_query_of(request), request.page_token),
+        limit=request.page_size,
+    )
+
+
+def listed_to_pb(
+    listed: Listed, request: service_pb.ListResourcesRequest
+) -> service_pb.ListResourcesResponse:
+    return service_pb.ListResourcesResponse(
+        resources=resources_to_pb(listed.resources),
+        next_page_token=page_token(_query_of(request), listed.next_after),
+        version=listed.version,
+    )
+
+
+def _query_of(request: service_pb.ListResourcesRequest) -> tuple[object, ...]:
+    return ("ListResources", int(request.kind), request.apply_set)
+
+
+def snapshot_part_to_pb(part: SnapshotPart) -> service_pb.GetSnapshotResponse:
+    return service_pb.GetSnapshotResponse(
+        incarnation=part.facts.incarnation,
+        version=part.facts.version,
+        part=part.number,
+        last_part=part.last,
+        resources=[published_to_pb(one) for one in part.resources],
+        content_hash=part.facts.content_hash.hex(),
+    )
+
+
+def frame_to_pb(frame: Frame, incarnation: str, now: datetime) -> service_pb.WatchSnapshotResponse:
+    message = service_pb.WatchSnapshotResponse(incarnation=incarnation)
+    match frame:
+        case ChangePart(NetChange(from_version, to_version), number, Part() as part):
+            message.from_version = from_version
+            message.to_version = to_version
+            message.part = number
+            message.last_part = part.next_after is None
+            message.items.extend(map(_item_to_pb, part.items))
+        case Alive(version):
+            message.from_version = message.to_version = version
+            message.heartbeat.cursor = _cursor(version)
+            message.heartbeat.server_time.FromDatetime(now)
+        case Stopping(version):
+            message.from_version = message.to_version = version
+            message.reconnect.CopyFrom(stream_pb2.Reconnect(cursor=_cursor(version)))
+    return message
+
+
+def _item_to_pb(item: Stored | Ref) -> service_pb.SnapshotItem:
+    if isinstance(item, Stored):
+        return service_pb.SnapshotItem(upserted=published_to_pb(item))
+    return service_pb.SnapshotItem(removed=ref_to_pb(item))
+
+
+def _cursor(version: int) -> bytes:
+    return str(version).encode("ascii")

@@ -1,0 +1,139 @@
+"""Resources of any kind to and from the wire, and the bytes they are stored as."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from runyard.registry.v1 import registry_pb2 as pb
+from services.chassis.errors import InvalidRequestError, Violation
+from services.registry.api.agents import agent_from_pb, agent_to_pb, tool_from_pb, tool_to_pb
+from services.registry.api.decoding import Decoder, EnumTable
+from services.registry.api.models import model_from_pb, model_to_pb, pool_from_pb, pool_to_pb
+from services.registry.api.providers import provider_from_pb, provider_to_pb
+from services.registry.core.model import (
+    Agent,
+    Kind,
+    Model,
+    ModelPool,
+    Provider,
+    Ref,
+    Resource,
+    Tool,
+)
+from services.registry.core.ports import Stored
+from services.registry.core.validating import Submitted
+
+# A message carries at least one resource, and no client accepts more than 4 MiB by default.
+MAX_RESOURCE_BYTES = 1 << 20
+
+KINDS = EnumTable(pb.ResourceKind, "RESOURCE_KIND", Kind)
+
+
+def resources_from_pb(
+    resources: Iterable[pb.Resource],
+) -> tuple[tuple[Submitted, ...], tuple[Violation, ...]]:
+    """What was submitted, and what is wrong with how it is written."""
+    decoder = Decoder()
+    read = (
+        _submitted(message, f"resources[{index}]", decoder)
+        for index, message in enumerate(resources)
+    )
+    submitted = tuple(item for item in read if item)
+    return submitted, tuple(decoder.found)
+
+
+def _submitted(message: pb.Resource, field: str, decoder: Decoder) -> Submitted | None:
+    size_bytes = message.ByteSize()
+    if size_bytes > MAX_RESOURCE_BYTES:
+        decoder.wrong(field, f"is {size_bytes:,} bytes, at most {MAX_RESOURCE_BYTES:,} are allowed")
+    arm = message.WhichOneof("resource")
+    if arm is None:
+        decoder.wrong(field, "must set one of provider, model, model_pool, agent and tool")
+        return None
+    path = f"{field}.{arm}"
+    return Submitted(path, _resource_from_pb(message, path, decoder))
+
+
+def _resource_from_pb(message: pb.Resource, field: str, decoder: Decoder) -> Resource:
+    match message.WhichOneof("resource"):
+        case "provider":
+            return provider_from_pb(message.provider, field, decoder)
+        case "model":
+            return model_from_pb(message.model, field, decoder)
+        case "model_pool":
+            return pool_from_pb(message.model_pool, field, decoder)
+        case "agent":
+            return agent_from_pb(message.agent, field, decoder)
+        case "tool":
+            return tool_from_pb(message.tool, field, decoder)
+        case _:
+            raise ValueError(f"an empty resource: {field}")
+
+
+def resource_to_pb(resource: Resource) -> pb.Resource:
+    match resource:
+        case Provider():
+            return pb.Resource(provider=provider_to_pb(resource))
+        case Model():
+            return pb.Resource(model=model_to_pb(resource))
+        case ModelPool():
+            return pb.Resource(model_pool=pool_to_pb(resource))
+        case Agent():
+            return pb.Resource(agent=agent_to_pb(resource))
+        case Tool():
+            return pb.Resource(tool=tool_to_pb(resource))
+
+
+class ProtobufCodec:
+    """``ResourceCodec``: a stored body is a ``Resource`` message without its meta.
+
+    What is read from the store goes to the wire as it is.
+    """
+
+    def encode(self, resource: Resource) -> bytes:
+        return resource_to_pb(resource).SerializeToString(deterministic=True)
+
+    def decode(self, body: bytes) -> Resource:
+        return _resource_from_pb(pb.Resource.FromString(body), "", Decoder())
+
+
+def stored_to_pb(stored: Stored) -> pb.Resource:
+    """With all of its meta."""
+    message = published_to_pb(stored)
+    message.meta.apply_set = stored.apply_set
+    return message
+
+
+def published_to_pb(stored: Stored) -> pb.Resource:
+    """As part of a version: marks are no content, so they are not in it."""
+    message = pb.Resource.FromString(stored.body)
+    meta = message.meta
+    meta.content_hash = stored.content_hash.hex()
+    meta.since_version = stored.since_version
+    meta.update_time.FromDatetime(stored.updated_at)
+    meta.updated_by = stored.updated_by
+    return message
+
+
+def ref_from_pb(kind: int, id_: str) -> Ref:
+    """Name one resource.
+
+    Raises:
+        InvalidRequestError: An unknown kind, an empty id, or both.
+    """
+    found = []
+    if kind not in KINDS.from_pb:
+        found.append(Violation("kind", "must be a known kind"))
+    if not id_:
+        found.append(Violation("id", "must not be empty"))
+    if found:
+        raise InvalidRequestError.of(found)
+    return Ref(KINDS.from_pb[kind], id_)
+
+
+def ref_to_pb(ref: Ref) -> pb.ResourceRef:
+    return pb.ResourceRef(kind=KINDS.to_pb[ref.kind], id=ref.id)
+
+
+def resources_to_pb(stored: Sequence[Stored]) -> list[pb.Resource]:
+    return [stored_to_pb(one) for one in stored]

@@ -1,0 +1,120 @@
+"""The registry's RPCs: decode, delegate, encode."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any, TypeAlias
+
+import grpc
+
+from runyard.registry.v1 import registry_service_pb2 as pb
+from runyard.registry.v1 import registry_service_pb2_grpc as rpc
+from services.chassis.calls import current_call, reply, request_key
+from services.chassis.clock import Clock
+from services.chassis.errors import UnimplementedError
+from services.registry.api import convert
+from services.registry.api.resources import ref_from_pb
+from services.registry.core.ports import Origin
+from services.registry.core.registry import Registry
+from services.registry.core.watching import Streams
+
+Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+
+
+class RegistryServicer(rpc.RegistryServiceServicer):
+    """Wire face of the registry."""
+
+    def __init__(self, registry: Registry, streams: Streams, clock: Clock) -> None:
+        self._registry = registry
+        self._streams = streams
+        self._clock = clock
+
+    async def ApplyResources(
+        self, request: pb.ApplyResourcesRequest, context: Context
+    ) -> pb.ApplyResourcesResponse:
+        call = current_call()
+        origin = Origin(call.principal, call.method, request_key(request))
+        answer = await self._registry.apply(origin, convert.apply_from_pb(request))
+        return reply(pb.ApplyResourcesResponse, answer, convert.applied_to_pb)
+
+    async def GetResource(
+        self, request: pb.GetResourceRequest, context: Context
+    ) -> pb.GetResourceResponse:
+        found = await self._registry.get(ref_from_pb(request.kind, request.id))
+        return convert.found_to_pb(found)
+
+    async def ListResources(
+        self, request: pb.ListResourcesRequest, context: Context
+    ) -> pb.ListResourcesResponse:
+        listed = await self._registry.list(convert.list_from_pb(request))
+        return convert.listed_to_pb(listed, request)
+
+    async def GetSnapshot(
+        self, request: pb.GetSnapshotRequest, context: Context
+    ) -> AsyncIterator[pb.GetSnapshotResponse]:
+        version = request.version if request.HasField("version") else None
+        async with aclosing(self._streams.snapshot(version)) as parts:
+            async for part in parts:
+                yield convert.snapshot_part_to_pb(part)
+
+    async def WatchSnapshot(
+        self, request: pb.WatchSnapshotRequest, context: Context
+    ) -> AsyncIterator[pb.WatchSnapshotResponse]:
+        incarnation = await self._streams.incarnation()
+        watch = self._streams.watch(request.after_version, request.incarnation)
+        async with aclosing(watch) as frames:
+            async for frame in frames:
+                yield convert.frame_to_pb(frame, incarnation, self._clock.now())
+
+    async def DeleteResource(
+        self, request: pb.DeleteResourceRequest, context: Context
+    ) -> pb.DeleteResourceResponse:
+        raise _not_served("DeleteResource")
+
+    async def RegisterProvider(
+        self, request: pb.RegisterProviderRequest, context: Context
+    ) -> pb.RegisterProviderResponse:
+        raise _not_served("RegisterProvider")
+
+    async def ReplaceProvider(
+        self, request: pb.ReplaceProviderRequest, context: Context
+    ) -> pb.ReplaceProviderResponse:
+        raise _not_served("ReplaceProvider")
+
+    async def PreviewRemoveProvider(
+        self, request: pb.PreviewRemoveProviderRequest, context: Context
+    ) -> pb.PreviewRemoveProviderResponse:
+        raise _not_served("PreviewRemoveProvider")
+
+    async def RemoveProvider(
+        self, request: pb.RemoveProviderRequest, context: Context
+    ) -> pb.RemoveProviderResponse:
+        raise _not_served("RemoveProvider")
+
+    async def ValidateResources(
+        self, request: pb.ValidateResourcesRequest, context: Context
+    ) -> pb.ValidateResourcesResponse:
+        raise _not_served("ValidateResources")
+
+    async def ListVersions(
+        self, request: pb.ListVersionsRequest, context: Context
+    ) -> pb.ListVersionsResponse:
+        raise _not_served("ListVersions")
+
+    async def DiffVersions(
+        self, request: pb.DiffVersionsRequest, context: Context
+    ) -> pb.DiffVersionsResponse:
+        raise _not_served("DiffVersions")
+
+    async def Rollback(self, request: pb.RollbackRequest, context: Context) -> pb.RollbackResponse:
+        raise _not_served("Rollback")
+
+    async def ListAuditEntries(
+        self, request: pb.ListAuditEntriesRequest, context: Context
+    ) -> pb.ListAuditEntriesResponse:
+        raise _not_served("ListAuditEntries")
+
+
+def _not_served(method: str) -> UnimplementedError:
+    return UnimplementedError(f"{method} is not served by this version", method=method)

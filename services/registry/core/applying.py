@@ -1,0 +1,192 @@
+"""What an apply does: a pure function of the command and of what it touches."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from services.chassis.errors import InvalidRequestError, Violation
+from services.chassis.ids import id_violations
+from services.registry.core.canonical import FieldChange, content_hash
+from services.registry.core.errors import (
+    ResourceExistsError,
+    ResourceNotFoundError,
+    VersionMismatchError,
+)
+from services.registry.core.field_rules import field_violations
+from services.registry.core.model import Ref, Resource
+from services.registry.core.normalising import normalised
+from services.registry.core.validating import Submitted, Surroundings, diagnose
+
+MAX_RESOURCES = 5000
+
+
+class Mode(Enum):
+    """What an apply may do to a resource."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    UPSERT = "upsert"
+
+
+class Action(Enum):
+    """What a mutation does to a resource."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyCommand:
+    """What the caller wants.
+
+    Attributes:
+        unreadable: What was found wrong while the request was read.
+        apply_set: Mark of the submitted resources; empty keeps the marks they have.
+        prune: Remove what carries the mark and was not submitted.
+    """
+
+    submitted: tuple[Submitted, ...]
+    unreadable: tuple[Violation, ...] = ()
+    mode: Mode = Mode.UPSERT
+    apply_set: str = ""
+    prune: bool = False
+    dry_run: bool = False
+    expected_version: int | None = None
+
+    @property
+    def refs(self) -> frozenset[Ref]:
+        return frozenset(item.ref for item in self.submitted)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is there already under a submitted ref."""
+
+    content_hash: bytes
+    apply_set: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """A resource to write, normalised."""
+
+    resource: Resource
+    content_hash: bytes
+    apply_set: str
+    action: Action
+
+    @property
+    def ref(self) -> Ref:
+        return self.resource.ref
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happened to one resource; ``fields`` are filled for a dry run only."""
+
+    ref: Ref
+    action: Action
+    fields: tuple[FieldChange, ...] = ()
+    fields_truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What would be written.
+
+    Attributes:
+        unchanged: Submitted and the same already.
+        adopted: Those of them that only change their mark: that makes no version.
+    """
+
+    upserts: tuple[Upsert, ...]
+    unchanged: tuple[Ref, ...]
+    adopted: tuple[Ref, ...]
+    removed: tuple[Ref, ...]
+
+    @property
+    def makes_a_version(self) -> bool:
+        return bool(self.upserts or self.removed)
+
+    def changes(self) -> tuple[Change, ...]:
+        """One per resource, sorted by kind and id."""
+        found = [Change(upsert.ref, upsert.action) for upsert in self.upserts]
+        found += [Change(ref, Action.UNCHANGED) for ref in self.unchanged]
+        found += [Change(ref, Action.REMOVED) for ref in self.removed]
+        return tuple(sorted(found, key=lambda change: change.ref))
+
+
+def check_version(expected: int | None, current: int) -> None:
+    """Compare and set: raise unless ``expected`` is current; None is not compared."""
+    if expected is not None and expected != current:
+        raise VersionMismatchError.of(expected, current)
+
+
+def pruned(command: ApplyCommand, marked: Iterable[Ref]) -> tuple[Ref, ...]:
+    """What carries the mark of ``command`` and is not in it."""
+    return tuple(sorted(set(marked) - command.refs)) if command.prune else ()
+
+
+def check(command: ApplyCommand, removed: Collection[Ref], around: Surroundings) -> None:
+    """Raise with everything that is wrong with ``command``, rules of fields and of references."""
+    found = [*command.unreadable, *_command_violations(command)]
+    for item in command.submitted:
+        found += field_violations(item.resource, item.field)
+    found += [one.violation() for one in diagnose(command.submitted, removed, around)]
+    if found:
+        raise InvalidRequestError.of(found)
+
+
+def _command_violations(command: ApplyCommand) -> Iterator[Violation]:
+    count = len(command.submitted)
+    if count > MAX_RESOURCES:
+        yield Violation(
+            "resources", f"has {count:,} entries, at most {MAX_RESOURCES:,} are allowed"
+        )
+    if not count and not command.unreadable and not command.prune:
+        yield Violation("resources", "must not be empty, except with prune")
+    if command.apply_set:
+        yield from id_violations(command.apply_set, "apply_set")
+    elif command.prune:
+        yield Violation("prune", "needs apply_set")
+
+
+def draft(command: ApplyCommand, held: Mapping[Ref, Held], removed: Sequence[Ref]) -> Draft:
+    """Decide what to write. ``command`` has passed ``check``.
+
+    Raises:
+        ResourceExistsError: Mode create, and some exist.
+        ResourceNotFoundError: Mode update, and some do not.
+    """
+    _check_mode(command, held)
+    upserts, unchanged, adopted = [], [], []
+    for item in command.submitted:
+        upsert = _upsert(item, command, held.get(item.ref))
+        if upsert.action is not Action.UNCHANGED:
+            upserts.append(upsert)
+            continue
+        unchanged.append(item.ref)
+        if upsert.apply_set != held[item.ref].apply_set:
+            adopted.append(item.ref)
+    return Draft(tuple(upserts), tuple(unchanged), tuple(adopted), tuple(removed))
+
+
+def _check_mode(command: ApplyCommand, held: Mapping[Ref, Held]) -> None:
+    if command.mode is Mode.CREATE and held:
+        raise ResourceExistsError.of(held)
+    missing = command.refs - held.keys()
+    if command.mode is Mode.UPDATE and missing:
+        raise ResourceNotFoundError.of(missing)
+
+
+def _upsert(item: Submitted, command: ApplyCommand, held: Held | None) -> Upsert:
+    resource = normalised(item.resource)
+    digest = content_hash(resource)
+    if held is None:
+        return Upsert(resource, digest, command.apply_set, Action.CREATED)
+    action = Action.UNCHANGED if digest == held.content_hash else Action.UPDATED
+    return Upsert(resource, digest, command.apply_set or held.apply_set, action)

@@ -1,0 +1,115 @@
+"""What makes a provider legal on its own, before any other resource is looked at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from itertools import chain
+
+from services.chassis.errors import Violation
+from services.registry.core import checks
+from services.registry.core.model import (
+    HOUR,
+    MINUTE,
+    AnthropicAdapter,
+    BuiltinAdapter,
+    BuiltinFault,
+    BuiltinStep,
+    GrpcAdapter,
+    HttpHeader,
+    OpenAiAdapter,
+    Provider,
+)
+from services.registry.core.secrets import SECRET_HEADERS, looks_like_secret
+
+MAX_STEPS = 256
+MAX_PATTERN_CHARS = 1024
+MAX_TOOL_CALLS = 64
+MAX_HEADERS = 64
+_GRPC_TARGET = re.compile(r"(dns:///)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
+
+
+def provider_violations(provider: Provider, field: str) -> Iterator[Violation]:
+    yield from checks.positive(provider.timeout, HOUR, f"{field}.timeout")
+    yield from checks.credential(provider.credential_ref, f"{field}.credential_ref")
+    yield from _base_url(provider, f"{field}.base_url")
+    match provider.adapter:
+        case BuiltinAdapter() as adapter:
+            yield from _builtin(adapter, f"{field}.builtin")
+        case OpenAiAdapter(headers=headers):
+            yield from _headers(headers, f"{field}.openai.headers")
+        case AnthropicAdapter(betas=betas, headers=headers):
+            yield from checks.at_most(len(betas), MAX_HEADERS, "betas", f"{field}.anthropic.betas")
+            for index, beta in enumerate(betas):
+                yield from checks.name(beta, f"{field}.anthropic.betas[{index}]")
+            yield from _headers(headers, f"{field}.anthropic.headers")
+        case GrpcAdapter():
+            return
+
+
+def _base_url(provider: Provider, field: str) -> Iterator[Violation]:
+    match provider.adapter:
+        case BuiltinAdapter():
+            if provider.base_url:
+                yield Violation(field, "must be empty: a builtin provider is inside the router")
+        case GrpcAdapter():
+            if not _GRPC_TARGET.fullmatch(provider.base_url):
+                yield Violation(field, "must be a gRPC target, host:port or dns:///host:port")
+        case _:
+            if provider.base_url:
+                yield from checks.url(provider.base_url, field)
+
+
+def _headers(headers: tuple[HttpHeader, ...], field: str) -> Iterator[Violation]:
+    yield from checks.at_most(len(headers), MAX_HEADERS, "headers", field)
+    yield from checks.distinct((header.name.lower() for header in headers), field, ".name")
+    for index, header in enumerate(headers):
+        yield from _header(header, f"{field}[{index}]")
+
+
+def _header(header: HttpHeader, field: str) -> Iterator[Violation]:
+    if not _HEADER_NAME.fullmatch(header.name):
+        yield Violation(f"{field}.name", "must be a header name of RFC 9110")
+    yield from checks.credential(header.value_ref, f"{field}.value_ref")
+    if header.value is None:
+        return
+    if header.name.lower() in SECRET_HEADERS:
+        yield Violation(f"{field}.value", "carries a secret; use value_ref")
+    elif looks_like_secret(header.value):
+        yield Violation(f"{field}.value", checks.PASTED)
+    elif not header.value.isprintable():
+        yield Violation(f"{field}.value", "must not contain control characters")
+
+
+def _builtin(adapter: BuiltinAdapter, field: str) -> Iterator[Violation]:
+    yield from checks.lasts(adapter.delta_interval, timedelta(0), MINUTE, f"{field}.delta_interval")
+    yield from checks.at_most(len(adapter.steps), MAX_STEPS, "steps", f"{field}.steps")
+    yield from chain.from_iterable(
+        _step(step, f"{field}.steps[{index}]") for index, step in enumerate(adapter.steps)
+    )
+
+
+def _step(step: BuiltinStep, field: str) -> Iterator[Violation]:
+    yield from _pattern(step.matches, f"{field}.matches")
+    if isinstance(step.outcome, BuiltinFault):
+        hint = step.outcome.retry_after
+        yield from checks.lasts(hint, timedelta(0), 24 * HOUR, f"{field}.fault.retry_after")
+        return
+    calls = f"{field}.reply.tool_calls"
+    yield from checks.at_most(len(step.outcome.tool_calls), MAX_TOOL_CALLS, "calls", calls)
+    for index, call in enumerate(step.outcome.tool_calls):
+        yield from checks.name(call.tool_id, f"{calls}[{index}].tool_id")
+
+
+def _pattern(pattern: str, field: str) -> Iterator[Violation]:
+    if len(pattern) > MAX_PATTERN_CHARS:
+        yield Violation(
+            field, f"is {len(pattern)} characters, at most {MAX_PATTERN_CHARS:,} are allowed"
+        )
+        return
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        yield Violation(field, f"is no regular expression: {error}")

@@ -1,0 +1,117 @@
+"""What a watcher is owed: a pure function of the head and of what it has."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.registry.core.cutting import PART_BYTES, PART_ITEMS, cut
+from services.registry.core.model import Ref
+from services.registry.core.ports import Head, RegistryReads, Stored
+
+WHOLE = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NetChange:
+    """From one version to another; from 0 it is the whole snapshot."""
+
+    from_version: int
+    to_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a net change, small enough for one message.
+
+    Attributes:
+        items: What is new or differs, and the names of what is no more, by kind and id.
+        next_after: Where the next part begins; None on the last.
+    """
+
+    items: Sequence[Stored | Ref]
+    next_after: Ref | None
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotFacts:
+    """A version that is kept."""
+
+    version: int
+    incarnation: str
+    content_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotPart:
+    """A piece of a whole snapshot; ``number`` counts from 0."""
+
+    facts: SnapshotFacts
+    number: int
+    last: bool
+    resources: tuple[Stored, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePart:
+    """A piece of a net change; ``number`` counts from 0."""
+
+    change: NetChange
+    number: int
+    part: Part
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """Nothing happened for a while; the watcher has everything up to ``version``."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """The server drains; nothing follows."""
+
+    version: int
+
+
+Frame = ChangePart | Alive | Stopping
+
+
+class Streams(Protocol):
+    """The long answers, as the wire face needs them."""
+
+    def snapshot(self, version: int | None) -> AsyncGenerator[SnapshotPart, None]: ...
+
+    def watch(self, after_version: int, incarnation: str) -> AsyncGenerator[Frame, None]: ...
+
+    async def incarnation(self) -> str: ...
+
+
+def resume_from(head: Head, after_version: int, incarnation: str) -> int:
+    """The version a watcher really has; 0 when nothing can be built on what it has."""
+    if incarnation != head.incarnation or after_version > head.version:
+        return WHOLE
+    return after_version if after_version >= head.oldest_version else WHOLE
+
+
+def next_change(head: Head, has_version: int) -> NetChange | None:
+    """What to send to a watcher that has ``has_version``; None when it has everything."""
+    if has_version == head.version:
+        return None
+    # A slow watcher's version may be gone by now.
+    kept = has_version >= head.oldest_version
+    return NetChange(has_version if kept else WHOLE, head.version)
+
+
+def read_part(reads: RegistryReads, change: NetChange, after: Ref | None) -> Part:
+    """The part of ``change`` after ``after``.
+
+    Versions never change, so that the parts of a change may be read one by one while newer ones
+    are published.
+    """
+    found = reads.changed(change.from_version, change.to_version, after, PART_ITEMS + 1)
+    count = cut(found, PART_BYTES, PART_ITEMS)
+    items = [reads.stored_at(sized.ref, change.to_version) or sized.ref for sized in found[:count]]
+    return Part(items, found[count - 1].ref if count < len(found) else None)

@@ -1,0 +1,72 @@
+"""The registry's process: wires its rooms together."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from runyard.registry.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
+from services.chassis import process
+from services.chassis.service import MAX_REQUEST_BYTES, Chassis, ServerFacts, Service, Servicer
+from services.chassis.store.opening import open_store
+from services.registry.api.convert import encode_applied
+from services.registry.api.policy import FULL_NAME, POLICY
+from services.registry.api.resources import MAX_RESOURCE_BYTES, ProtobufCodec
+from services.registry.api.servicer import RegistryServicer
+from services.registry.core.applying import MAX_RESOURCES
+from services.registry.core.registry import Registry
+from services.registry.engine.streams import SnapshotStreams
+from services.registry.settings import RegistrySettings
+from services.registry.store.registry_store import SNAPSHOT_CHANNEL, SqlRegistryStore
+from services.registry.store.tables import MIGRATIONS, metadata
+from services.wire.server_info import FULL_NAME as SERVER_INFO
+from services.wire.server_info import server_info_servicer
+
+ERROR_DOMAIN = "registry.runyard.dev"
+LIMITS = {
+    "max_request_bytes": MAX_REQUEST_BYTES,
+    "max_resource_bytes": MAX_RESOURCE_BYTES,
+    "max_resources_per_apply": MAX_RESOURCES,
+}
+
+
+async def build(settings: RegistrySettings, chassis: Chassis) -> Service:
+    """Open the store, found the registry in it, and answer what to serve."""
+    database = await chassis.stack.enter_async_context(
+        open_store(
+            settings.database_url,
+            metadata=metadata,
+            migrations=MIGRATIONS,
+            clock=chassis.clock,
+            notifier=chassis.notifier,
+        )
+    )
+    store = SqlRegistryStore(database, chassis.clock)
+    await store.found(chassis.ids.new_id())
+    registry = Registry(store, ProtobufCodec(), encode_applied, chassis.clock)
+    streams = SnapshotStreams(
+        store,
+        registry,
+        notifier=chassis.notifier,
+        channel=SNAPSHOT_CHANNEL,
+        clock=chassis.clock,
+        drain=chassis.drain,
+    )
+    servicer = RegistryServicer(registry, streams, chassis.clock)
+    add = partial(add_RegistryServiceServicer_to_server, servicer)
+    facts = ServerFacts.of("registry", database.info, [FULL_NAME, SERVER_INFO], LIMITS)
+    return Service(
+        name="registry",
+        error_domain=ERROR_DOMAIN,
+        servicers=[Servicer(FULL_NAME, add), server_info_servicer(facts)],
+        policy=POLICY,
+        server_info=facts,
+    )
+
+
+def main() -> int:
+    """Serve until a signal; answer the exit code."""
+    return process.run(RegistrySettings, build)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

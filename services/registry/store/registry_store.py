@@ -1,0 +1,242 @@
+"""The adapter of ``core.ports`` over the chassis store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+from services.chassis.clock import Clock
+from services.chassis.idempotency import TxRequestLog
+from services.chassis.store.port import Row, Store, Tx
+from services.registry.core.applying import Held
+from services.registry.core.canonical import snapshot_hash
+from services.registry.core.model import Kind, Ref, Target
+from services.registry.core.ports import (
+    Head,
+    ListQuery,
+    Publication,
+    RegistryReads,
+    RegistryTx,
+    Sized,
+    Stored,
+    Written,
+)
+from services.registry.core.validating import Surroundings, Wanted
+from services.registry.store import statements as sql
+from services.registry.store.tables import request as request_table
+
+T = TypeVar("T")
+
+# Rung for every version; watchers listen.
+SNAPSHOT_CHANNEL = "snapshot"
+
+_FIRST_VERSION = 1
+_BEFORE_ALL = Ref(Kind(1), "")
+
+
+class SqlRegistryReads:
+    """``RegistryReads`` on one transaction."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+
+    def head(self) -> Head:
+        return _head(self._tx.one(sql.HEAD))
+
+    def held(self, refs: Iterable[Ref]) -> Mapping[Ref, Held]:
+        rows = ((ref, self._tx.one(sql.HELD, kind=ref.kind, id=ref.id)) for ref in refs)
+        return {ref: Held(row.content_hash, row.apply_set) for ref, row in rows if row}
+
+    def marked(self, apply_set: str) -> Sequence[Ref]:
+        return [_ref(row) for row in self._tx.all(sql.MARKED, apply_set=apply_set)]
+
+    def surroundings(self, wanted: Wanted) -> Surroundings:
+        kinds = ((target, self._kinds(target)) for target in wanted.targets)
+        return Surroundings(
+            kinds={target: found for target, found in kinds if found},
+            dependents={target: self._dependents(target) for target in wanted.vacated},
+        )
+
+    def _kinds(self, target: Target) -> frozenset[Kind]:
+        candidates = [kind for kind in Kind if kind.space is target.space]
+        return frozenset(
+            kind for kind in candidates if self._tx.one(sql.HELD, kind=kind, id=target.id)
+        )
+
+    def _dependents(self, target: Target) -> Sequence[Ref]:
+        rows = self._tx.all(sql.DEPENDENTS, space=target.space, target_id=target.id)
+        return [_ref(row) for row in rows]
+
+    def stored(self, ref: Ref) -> Stored | None:
+        row = self._tx.one(sql.STORED, kind=ref.kind, id=ref.id)
+        return _stored(row) if row else None
+
+    def stored_at(self, ref: Ref, version: int) -> Stored | None:
+        row = self._tx.one(sql.STORED_AT, kind=ref.kind, id=ref.id, to_version=version)
+        return _stored(row) if row else None
+
+    def listed(self, query: ListQuery) -> Sequence[Sized]:
+        rows = self._tx.all(
+            sql.LISTED,
+            kind=query.kind or 0,
+            apply_set=query.apply_set,
+            **_page(query.after, query.limit),
+        )
+        return [_sized(row) for row in rows]
+
+    def changed(
+        self, from_version: int, to_version: int, after: Ref | None, limit: int
+    ) -> Sequence[Sized]:
+        page = _page(after, limit)
+        if from_version == 0:
+            rows = self._tx.all(sql.WHOLE, to_version=to_version, **page)
+        else:
+            rows = self._tx.all(
+                sql.NET_CHANGE, from_version=from_version, to_version=to_version, **page
+            )
+        return [_sized(row) for row in rows]
+
+    def snapshot_hash(self, version: int) -> bytes | None:
+        if self._tx.one(sql.FIND_VERSION, version=version) is None:
+            return None
+        rows = self._tx.all(sql.ENTRIES, to_version=version)
+        return snapshot_hash((_ref(row), row.content_hash) for row in rows)
+
+
+class SqlRegistryTx(SqlRegistryReads, TxRequestLog):
+    """``RegistryTx`` on one transaction."""
+
+    def __init__(self, tx: Tx, now: datetime) -> None:
+        SqlRegistryReads.__init__(self, tx)
+        TxRequestLog.__init__(self, tx, request_table, now)
+
+    def lock_head(self) -> Head:
+        return _head(self._tx.one(sql.LOCK_HEAD))
+
+    def publish(self, publication: Publication) -> None:
+        for ref in publication.removed:
+            self._end(ref, publication.version)
+        for written in publication.upserts:
+            self._end(written.ref, publication.version)
+            self._add(written, publication)
+        self._tx.run(sql.MOVE_HEAD, to_version=publication.version)
+        self._record(publication)
+        self._tx.ring(SNAPSHOT_CHANNEL)
+
+    def adopt(self, refs: Collection[Ref], apply_set: str) -> None:
+        for ref in refs:
+            self._tx.run(sql.ADOPT, kind=ref.kind, id=ref.id, new_apply_set=apply_set)
+
+    def _end(self, ref: Ref, version: int) -> None:
+        self._tx.run(sql.DROP_REFERENCES, kind=ref.kind, id=ref.id)
+        self._tx.run(sql.END_RESOURCE, kind=ref.kind, id=ref.id, to_version=version)
+
+    def _add(self, written: Written, publication: Publication) -> None:
+        kind, id_ = written.ref
+        self._tx.run(
+            sql.ADD_RESOURCE,
+            kind=kind,
+            id=id_,
+            valid_from=publication.version,
+            valid_to=None,
+            content_hash=written.content_hash,
+            apply_set=written.apply_set,
+            updated_at=publication.at,
+            updated_by=publication.by,
+            body_bytes=len(written.body),
+            body=written.body,
+        )
+        self._tx.run_many(
+            sql.ADD_REFERENCE,
+            [
+                {"space": target.space, "target_id": target.id, "kind": kind, "id": id_}
+                for target in written.targets
+            ],
+        )
+
+    def _record(self, publication: Publication) -> None:
+        self._tx.run(
+            sql.ADD_VERSION,
+            version=publication.version,
+            created_at=publication.at,
+            created_by=publication.by,
+            method=publication.method,
+            request_id=publication.request_id,
+            change_count=len(publication.upserts) + len(publication.removed),
+            restored_from=None,
+        )
+
+
+class SqlRegistryStore:
+    """``RegistryStore`` on a store of the chassis."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def found(self, incarnation: str) -> Head:
+        """The head; on the first start of a database make it version 1, empty."""
+        now = self._clock.now()
+        return await self._store.write(lambda tx: _found(tx, incarnation, now))
+
+    async def write(self, fn: Callable[[RegistryTx], T]) -> T:
+        now = self._clock.now()
+        return await self._store.write(lambda tx: fn(SqlRegistryTx(tx, now)))
+
+    async def read(self, fn: Callable[[RegistryReads], T]) -> T:
+        return await self._store.read(lambda tx: fn(SqlRegistryReads(tx)))
+
+
+def _found(tx: Tx, incarnation: str, now: datetime) -> Head:
+    row = tx.one(sql.LOCK_HEAD)
+    if row is not None:
+        return _head(row)
+    head = Head(_FIRST_VERSION, incarnation, _FIRST_VERSION)
+    tx.run(
+        sql.ADD_HEAD,
+        only=1,
+        version=head.version,
+        oldest_version=head.oldest_version,
+        incarnation=head.incarnation,
+    )
+    tx.run(
+        sql.ADD_VERSION,
+        version=head.version,
+        created_at=now,
+        created_by="",
+        method="",
+        request_id="",
+        change_count=0,
+        restored_from=None,
+    )
+    return head
+
+
+def _head(row: Row) -> Head:
+    return Head(row.version, row.incarnation, row.oldest_version)
+
+
+def _ref(row: Row) -> Ref:
+    return Ref(Kind(row.kind), row.id)
+
+
+def _sized(row: Row) -> Sized:
+    return Sized(_ref(row), row.size_bytes or len(row.id))
+
+
+def _stored(row: Row) -> Stored:
+    return Stored(
+        ref=_ref(row),
+        content_hash=row.content_hash,
+        since_version=row.valid_from,
+        apply_set=row.apply_set,
+        updated_at=row.updated_at,
+        updated_by=row.updated_by,
+        body=row.body,
+    )
+
+
+def _page(after: Ref | None, limit: int) -> dict[str, object]:
+    kind, id_ = after or _BEFORE_ALL
+    return {"after_kind": int(kind), "after_id": id_, "limit": limit}

@@ -1,0 +1,82 @@
+"""The tables. A resource is rows, each valid from a version up to, not including, another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import CheckConstraint, Column, Index, MetaData, Table
+
+from services.chassis.idempotency import requests_table
+from services.chassis.store.columns import Integer, LargeBinary, Text, UtcMicros
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+metadata = MetaData()
+
+# One row: every writer locks it first, so that versions are given out in the order of commits.
+head = Table(
+    "head",
+    metadata,
+    Column("only", Integer, CheckConstraint("only = 1"), primary_key=True, autoincrement=False),
+    Column("version", Integer, nullable=False),
+    Column("oldest_version", Integer, nullable=False),
+    Column("incarnation", Text, nullable=False),
+    sqlite_strict=True,
+)
+
+version = Table(
+    "version",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("created_at", UtcMicros, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("change_count", Integer, nullable=False),
+    Column("restored_from", Integer),
+    sqlite_strict=True,
+)
+
+resource = Table(
+    "resource",
+    metadata,
+    Column("kind", Integer, primary_key=True, autoincrement=False),
+    Column("id", Text, primary_key=True),
+    Column("valid_from", Integer, primary_key=True, autoincrement=False),
+    Column("valid_to", Integer),  # NULL: current
+    Column("content_hash", LargeBinary, nullable=False),
+    Column("apply_set", Text, nullable=False),
+    Column("updated_at", UtcMicros, nullable=False),
+    Column("updated_by", Text, nullable=False),
+    Column("body_bytes", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    sqlite_strict=True,
+)
+
+_current = resource.c.valid_to.is_(None)
+Index(
+    "resource_current",
+    resource.c.kind,
+    resource.c.id,
+    unique=True,
+    sqlite_where=_current,
+    postgresql_where=_current,
+)
+Index("resource_valid_from", resource.c.valid_from)
+Index("resource_valid_to", resource.c.valid_to)
+Index("resource_apply_set", resource.c.apply_set)
+
+# The edges of the current version, looked up by what they point at.
+reference = Table(
+    "reference",
+    metadata,
+    Column("space", Integer, primary_key=True, autoincrement=False),
+    Column("target_id", Text, primary_key=True),
+    Column("kind", Integer, primary_key=True, autoincrement=False),
+    Column("id", Text, primary_key=True),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+Index("reference_holder", reference.c.kind, reference.c.id)
+
+request = requests_table(metadata)
