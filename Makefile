@@ -44,7 +44,7 @@ format: setup ## format the Python code and the protos
 	@$(BIN)/buf format --write protos
 
 bench-store: setup ## measure the store against a driver awaited per statement
-	@$(BIN)/python -m tests.bench.store $(ARGS)
+	@$(BIN)/python -m tests.bench.bench_store $(ARGS)
 
 clean: ## remove everything that was made, .venv and build/ included
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
