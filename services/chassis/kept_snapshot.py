@@ -1,0 +1,147 @@
+"""The last good copy of somebody else's snapshot, in a consumer's own store.
+
+Opaque bytes per resource, so that a change costs what it changes. Declare the tables with
+``kept_snapshot_tables`` and create the same ones in a migration:
+
+    kept_snapshot  only=1 | version | incarnation
+    kept_resource  kind, id | body
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from sqlalchemy import Column, MetaData, Table, bindparam, select
+
+from services.chassis.store.columns import Integer, LargeBinary, Text
+from services.chassis.store.port import Store, Tx
+from services.chassis.store.statement import Statement, UpsertInsert, statement, upsert
+
+# Kind and id of a resource.
+Key: TypeAlias = tuple[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A whole snapshot as it was last kept."""
+
+    version: int
+    incarnation: str
+    resources: Mapping[Key, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptChange:
+    """What leads from the kept snapshot to a newer one.
+
+    Attributes:
+        whole: ``upserts`` are everything there is; nothing kept before survives.
+    """
+
+    version: int
+    incarnation: str
+    whole: bool
+    upserts: Mapping[Key, bytes]
+    removed: Iterable[Key] = ()
+
+
+class KeptSnapshot(Protocol):
+    async def load(self) -> Kept | None:
+        """The copy; None when there never was one."""
+
+    async def save(self, change: KeptChange) -> None:
+        """Take the copy along, in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptTables:
+    """The tables and their statements; made by ``kept_snapshot_tables``."""
+
+    snapshot: Table
+    resource: Table
+    find: Statement = field(init=False)
+    everything: Statement = field(init=False)
+    move: Statement = field(init=False)
+    put: Statement = field(init=False)
+    drop: Statement = field(init=False)
+    clear: Statement = field(init=False)
+
+    def __post_init__(self) -> None:
+        s, r = self.snapshot.c, self.resource.c
+        for name, clause in {
+            "find": select(s.version, s.incarnation),
+            "everything": select(r.kind, r.id, r.body),
+            "move": _replacing(self.snapshot, "version", "incarnation"),
+            "put": _replacing(self.resource, "body"),
+            "drop": self.resource.delete().where(
+                r.kind == bindparam("kind"), r.id == bindparam("id")
+            ),
+            "clear": self.resource.delete(),
+        }.items():
+            object.__setattr__(self, name, statement(clause))
+
+
+def _replacing(table: Table, *columns: str) -> UpsertInsert:
+    put = upsert(table)
+    return put.on_conflict_do_update(
+        index_elements=list(table.primary_key),
+        set_={name: put.excluded[name] for name in columns},
+    )
+
+
+def kept_snapshot_tables(metadata: MetaData) -> KeptTables:
+    """Declare the tables; the service's migration creates them."""
+    snapshot = Table(
+        "kept_snapshot",
+        metadata,
+        Column("only", Integer, primary_key=True, autoincrement=False),
+        Column("version", Integer, nullable=False),
+        Column("incarnation", Text, nullable=False),
+        sqlite_strict=True,
+    )
+    resource = Table(
+        "kept_resource",
+        metadata,
+        Column("kind", Integer, primary_key=True, autoincrement=False),
+        Column("id", Text, primary_key=True),
+        Column("body", LargeBinary, nullable=False),
+        sqlite_strict=True,
+    )
+    return KeptTables(snapshot, resource)
+
+
+class SqlKeptSnapshot:
+    """``KeptSnapshot`` in a service's store."""
+
+    def __init__(self, store: Store, tables: KeptTables) -> None:
+        self._store = store
+        self._tables = tables
+
+    async def load(self) -> Kept | None:
+        return await self._store.read(self._load)
+
+    async def save(self, change: KeptChange) -> None:
+        await self._store.write(lambda tx: self._save(tx, change))
+
+    def _load(self, tx: Tx) -> Kept | None:
+        head = tx.one(self._tables.find)
+        if head is None:
+            return None
+        rows = tx.all(self._tables.everything)
+        return Kept(head.version, head.incarnation, {(row.kind, row.id): row.body for row in rows})
+
+    def _save(self, tx: Tx, change: KeptChange) -> None:
+        tables = self._tables
+        if change.whole:
+            tx.run(tables.clear)
+        tx.run_many(tables.drop, [{"kind": kind, "id": id_} for kind, id_ in change.removed])
+        tx.run_many(
+            tables.put,
+            [
+                {"kind": kind, "id": id_, "body": body}
+                for (kind, id_), body in change.upserts.items()
+            ],
+        )
+        tx.run(tables.move, only=1, version=change.version, incarnation=change.incarnation)
