@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
+from services.cli.exits import EXIT_USAGE, CliError
 from services.cli.ring import SpanRing
 from services.cli.spans import from_otlp
 
@@ -33,9 +33,9 @@ class _Receiver:
         if request.content_type != PROTOBUF:
             raise web.HTTPUnsupportedMediaType(text=f"send {PROTOBUF}")
         try:
-            # aiohttp has undone the encoding already; a body that is none of ours fails here.
-            export = ExportTraceServiceRequest.FromString(await request.read())
-        except (DecodeError, gzip.BadGzipFile, zlib.error) as error:
+            body = _decoded(await request.read(), request.headers.get("Content-Encoding", ""))
+            export = ExportTraceServiceRequest.FromString(body)
+        except (DecodeError, zlib.error) as error:
             raise web.HTTPBadRequest(text="not an ExportTraceServiceRequest") from error
         self._ring.append(from_otlp(export))
         return _answer(ExportTraceServiceResponse().SerializeToString())
@@ -46,8 +46,36 @@ class _Receiver:
         return _answer(ExportMetricsServiceResponse().SerializeToString())
 
 
+def _decoded(body: bytes, encoding: str) -> bytes:
+    """The body without its gzip or deflate encoding, which never grows beyond the limit."""
+    if encoding in {"", "identity"}:
+        return body
+    if encoding not in {"gzip", "deflate"}:
+        raise web.HTTPUnsupportedMediaType(text=f"unknown encoding {encoding!r}")
+    either = zlib.MAX_WBITS | 32
+    unpacking = zlib.decompressobj(either)
+    unpacked = unpacking.decompress(body, MAX_REQUEST_BYTES)
+    if unpacking.unconsumed_tail:
+        raise web.HTTPRequestEntityTooLarge(MAX_REQUEST_BYTES, len(unpacked))
+    if not unpacking.eof:
+        raise web.HTTPBadRequest(text="the compressed body is cut off")
+    return unpacked
+
+
 def _answer(body: bytes) -> web.Response:
     return web.Response(body=body, content_type=PROTOBUF)
+
+
+async def _bind(site: web.TCPSite, port: int) -> None:
+    try:
+        await site.start()
+    except OSError as error:
+        raise CliError(
+            f"cannot receive spans on port {port}: {error.strerror}",
+            reason="PORT_TAKEN",
+            hint="choose other ports with --port-base (0 picks free ones)",
+            exit_code=EXIT_USAGE,
+        ) from error
 
 
 @asynccontextmanager
@@ -55,19 +83,20 @@ async def receiving(folder: Path, port: int) -> AsyncIterator[int]:
     """Receive on loopback for the length of the block; gives the port, a free one for 0.
 
     Raises:
-        OSError: The port is taken.
+        CliError: The port is taken.
     """
     ring = SpanRing(folder)
     receiver = _Receiver(ring)
     app = web.Application(client_max_size=MAX_REQUEST_BYTES)
     app.router.add_post("/v1/traces", receiver.traces)
     app.router.add_post("/v1/metrics", receiver.metrics)
-    runner = web.AppRunner(app, access_log=None)
+    # Exporters keep their connections open: a stop must not wait for them.
+    # aiohttp's own decoding breaks the connection on a body that is not what it says.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, auto_decompress=False)
     try:
         await runner.setup()
-        # Exporters keep their connections open: a stop must not wait for them.
-        site = web.TCPSite(runner, "127.0.0.1", port, shutdown_timeout=0.5)
-        await site.start()
+        site = web.TCPSite(runner, "127.0.0.1", port)
+        await _bind(site, port)
         bound: int = runner.addresses[0][1]
         yield bound
     finally:

@@ -130,7 +130,7 @@ def test_every_problem_is_told_with_file_line_and_field() -> None:
             - model_id: small
               wieght: 2
             - model_id: large
-              role: failover
+              role: x
           clocks:
             first_chunk: 30
           mid_stream:
@@ -148,7 +148,7 @@ def test_every_problem_is_told_with_file_line_and_field() -> None:
     # then they are reported together, in the order of the file
     assert found == [
         'team.yaml:7: spec.members[0].wieght: unknown field "wieght", did you mean "weight"?',
-        'team.yaml:9: spec.members[1].role: unknown value "failover", did you mean "failover_only"?',
+        'team.yaml:9: spec.members[1].role: unknown value "x"; known are failover_only, member',
         "team.yaml:11: spec.clocks.first_chunk: '30' is no duration: write 30s, 200ms, 1h30m or 7d",
         'team.yaml:12: spec.mid_stream: has no value: leave it out, or write "" for an empty one',
         "team.yaml:13: spec.retry: must be a mapping of fields: in_place",

@@ -1,0 +1,94 @@
+"""Stubs of the four services, and what their errors mean to the user of a command."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+
+import grpc
+
+from runyard.pool.v1.pool_service_pb2_grpc import PoolServiceStub
+from runyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from runyard.router.v1.router_service_pb2_grpc import RouterServiceStub
+from runyard.runcontrol.v1.runcontrol_service_pb2_grpc import RunControlServiceStub
+from services.chassis.channel import open_channel
+from services.chassis.rpc_status import ErrorFacts, reason_of
+from services.cli.exits import EXIT_FAILED, EXIT_UNAVAILABLE, EXIT_USAGE, CliError
+from services.cli.plan import SERVICES
+
+CALL_TIMEOUT_S = 30.0
+
+_EXITS: Mapping[grpc.StatusCode, int] = {
+    grpc.StatusCode.INVALID_ARGUMENT: EXIT_USAGE,
+    grpc.StatusCode.UNAVAILABLE: EXIT_UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED: EXIT_UNAVAILABLE,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: EXIT_UNAVAILABLE,
+}
+
+_HINTS: Mapping[str, str] = {
+    "AGENT_NOT_FOUND": "apply a manifest that has it: runyard apply -f FILE",
+    "TARGET_NOT_FOUND": "apply a manifest that has it: runyard apply -f FILE",
+    "RUN_NOT_FOUND": "check the run's id; runyard run prints it",
+    "TICKET_NOT_FOUND": "see which tickets are open: runyard tickets",
+    "SNAPSHOT_MISSING": "is the registry running? start everything with: runyard up",
+    "POOL_NOT_FOUND": "check the pool's id",
+}
+
+
+class Clients:
+    """Stubs over one channel per service; channels connect when they are first used."""
+
+    def __init__(self, endpoints: Mapping[str, str], channels: Mapping[str, grpc.aio.Channel]):
+        self.endpoints = endpoints
+        self.registry = RegistryServiceStub(channels["registry"])
+        self.router = RouterServiceStub(channels["router"])
+        self.runcontrol = RunControlServiceStub(channels["runcontrol"])
+        self.pool = PoolServiceStub(channels["pool"])
+
+    @contextmanager
+    def talking_to(self, service: str) -> Iterator[None]:
+        """Turn the errors of calls in the block into ones that a user can act on."""
+        try:
+            yield
+        except grpc.aio.AioRpcError as error:
+            raise explained(service, self.endpoints[service], error) from error
+
+
+@asynccontextmanager
+async def connected(endpoints: Mapping[str, str]) -> AsyncIterator[Clients]:
+    channels = {
+        service: open_channel(endpoints[service], tokens=service in {"router", "runcontrol"})
+        for service in SERVICES
+    }
+    try:
+        yield Clients(endpoints, channels)
+    finally:
+        for channel in channels.values():
+            await channel.close()
+
+
+def explained(service: str, target: str, error: grpc.aio.AioRpcError) -> CliError:
+    """What ``error`` means, and what to do next."""
+    facts = reason_of(error)
+    exit_code = _EXITS.get(facts.code, EXIT_FAILED)
+    if not facts.reason and facts.code is grpc.StatusCode.UNAVAILABLE:
+        return CliError(
+            f"cannot reach {service} at {target}",
+            reason="UNREACHABLE",
+            hint="start the servers with: runyard up; "
+            "or say where they are: RUNYARD_ENDPOINTS or --endpoint",
+            exit_code=exit_code,
+        )
+    return CliError(
+        facts.message or facts.code.name.lower(),
+        reason=facts.reason or facts.code.name,
+        hint=_hint(facts),
+        details=tuple(f"{v.field}: {v.description}" for v in facts.violations),
+        exit_code=exit_code,
+    )
+
+
+def _hint(facts: ErrorFacts) -> str:
+    if facts.retry_after_s is not None:
+        return f"try again in {facts.retry_after_s:g} s"
+    return _HINTS.get(facts.reason, "")

@@ -1,0 +1,78 @@
+"""The frame of every command: an event loop, a terminal, an exit code, never a traceback."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import grpc
+import typer
+
+from services.chassis import telemetry
+from services.cli.clients import Clients, connected
+from services.cli.endpoints import read_endpoints
+from services.cli.exits import EXIT_FAILED, EXIT_INTERRUPTED, CliError
+from services.cli.terminal import Output, Terminal
+
+OTLP_VARIABLE = "RUNYARD_OTLP_ENDPOINT"
+DEBUG_VARIABLE = "RUNYARD_DEBUG"
+
+
+def run(output: Output, work: Callable[[Terminal], Awaitable[None]]) -> None:
+    """Run a command to its exit code.
+
+    Raises:
+        typer.Exit: Always with a code other than 0.
+    """
+    terminal = Terminal(output)
+    try:
+        asyncio.run(_entered(work, terminal))
+    except CliError as error:
+        terminal.fail(error)
+        raise typer.Exit(error.exit_code) from None
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    except BrokenPipeError:
+        # Whoever reads us has read enough. Python would complain again when it closes the file.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise typer.Exit(EXIT_FAILED) from None
+    except Exception as error:
+        terminal.fail(_unforeseen(error))
+        raise typer.Exit(EXIT_FAILED) from None
+
+
+async def _entered(work: Callable[[Terminal], Awaitable[None]], terminal: Terminal) -> None:
+    await work(terminal)
+
+
+def _unforeseen(error: Exception) -> CliError:
+    if os.environ.get(DEBUG_VARIABLE):
+        traceback.print_exception(error)
+    if isinstance(error, grpc.aio.AioRpcError):
+        return CliError(error.details() or error.code().name, reason=error.code().name)
+    return CliError(
+        f"unforeseen: {type(error).__name__}: {error}",
+        reason="INTERNAL",
+        hint=f"this is a defect; {DEBUG_VARIABLE}=1 shows where",
+    )
+
+
+@asynccontextmanager
+async def clients(name: str, endpoints: Iterable[str] | None) -> AsyncIterator[Clients]:
+    """Stubs for the length of the block, which is one span if RUNYARD_OTLP_ENDPOINT is set."""
+    exporting = telemetry.setup("cli", os.environ.get(OTLP_VARIABLE, ""))
+    try:
+        with telemetry.span(f"runyard {name}"):
+            async with connected(read_endpoints(os.environ, endpoints or ())) as found:
+                yield found
+    finally:
+        await asyncio.to_thread(exporting.shutdown)
+
+
+def new_request_id() -> str:
+    """Makes one use of a command repeatable at the server without a second effect."""
+    return f"cli-{uuid4()}"

@@ -1,0 +1,37 @@
+"""The command ``runyard``: parses, and delegates to one module per group of commands."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from services.cli import serve, trace, up
+
+app = typer.Typer(
+    name="runyard",
+    help="The control plane under LLM agents: registry, router, run control and pool.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong use or settings, 3 a server is unavailable. "
+    "Servers are found by RUNYARD_ENDPOINTS=registry=host:port,… or --endpoint.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command()(up.up)
+app.command()(serve.serve)
+app.command("check-config")(serve.check_config)
+app.command()(trace.trace)
+
+
+def main() -> int:
+    """Run the command line; answer the exit code."""
+    try:
+        app()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""``runyard serve`` and ``check-config``: one service in this process."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import threading
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from services.chassis.settings import ServiceSettings, load_settings
+from services.chassis.startup import StartupRefusedError
+from services.cli.exits import EXIT_USAGE, CliError
+from services.cli.options import OutputOption
+from services.cli.plan import SERVICES
+from services.cli.terminal import Output, Terminal
+
+ServiceName = StrEnum("ServiceName", {name: name for name in SERVICES})  # type: ignore[misc]  # made from the one list
+
+ServiceArgument = Annotated[ServiceName, typer.Argument(help="Which of the four services.")]
+
+
+def serve(
+    service: ServiceArgument,
+    with_parent: Annotated[
+        bool,
+        typer.Option(
+            "--with-parent", hidden=True, help="Stop when standard input ends, as it does with us."
+        ),
+    ] = False,
+) -> None:
+    """Run one server in this process, with settings from its RUNYARD_<SERVICE>_* variables.
+
+    Stops on SIGTERM and Ctrl-C after a drain. Exit code 2 means that it refuses to start.
+
+    Example: RUNYARD_REGISTRY_LISTEN=127.0.0.1:9001 runyard serve registry
+    """
+    main = importlib.import_module(f"services.{service.value}.main").main
+    if with_parent:
+        threading.Thread(target=_stop_with_parent, daemon=True).start()
+    raise typer.Exit(main())
+
+
+def _stop_with_parent() -> None:
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def check_config(
+    service: Annotated[
+        ServiceName | None, typer.Argument(help="Only this one; all four without it.")
+    ] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Print the settings that servers would start with, secrets masked; exit code 2 if they refuse.
+
+    Example: runyard check-config router
+    """
+    terminal = Terminal(output)
+    found: dict[str, str] = {}
+    try:
+        for name in [service.value] if service else SERVICES:
+            found.update(load_settings(_settings_of(name)).describe())
+    except StartupRefusedError as error:
+        terminal.fail(CliError(str(error), reason="SETTINGS", exit_code=EXIT_USAGE))
+        raise typer.Exit(EXIT_USAGE) from None
+    for variable, value in found.items():
+        terminal.line((variable, "bold"), f"={value}")
+    terminal.data(found)
+
+
+def _settings_of(service: str) -> type[ServiceSettings]:
+    module = importlib.import_module(f"services.{service}.settings")
+    (found,) = (
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, ServiceSettings)
+        and value is not ServiceSettings
+    )
+    return found
