@@ -22,7 +22,8 @@ HOME = ROOT / "build" / "wheel-check"
 IMPORT_ALL = """
 import importlib, pkgutil, services
 for module in pkgutil.walk_packages(services.__path__, "services."):
-    if ".migrations." not in module.name:  # Alembic loads those, with its context
+    # Alembic loads migrations, with its context; __main__ would start a server.
+    if ".migrations." not in module.name and not module.name.endswith(".__main__"):
         importlib.import_module(module.name)
 print(services.__file__)
 """

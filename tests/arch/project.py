@@ -43,9 +43,11 @@ def functions(module: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctio
 
 
 def module_names() -> list[str]:
-    """Every module of the implementation but the migrations, which Alembic loads by path."""
+    """Every importable module of the implementation; Alembic loads the migrations by path."""
     found = pkgutil.walk_packages(services.__path__, "services.")
-    return [module.name for module in found if ".migrations" not in module.name]
+    return [
+        m.name for m in found if not m.name.endswith("__main__") and ".migrations" not in m.name
+    ]
 
 
 def proto_files() -> list[FileDescriptor]:

@@ -43,6 +43,7 @@ def test_functions_have_at_most_60_lines() -> None:
     counts = {
         f"{relative(path)}:{function.lineno} {function.name}": lines(function)
         for path in PRODUCT
+        if "migrations" not in path.parts  # lists of columns
         for function in functions(parsed(path))
     }
     assert {name: count for name, count in counts.items() if count > FUNCTION_LIMIT_LINES} == {}
