@@ -7,6 +7,9 @@ from dataclasses import replace
 from services.chassis.errors import IdempotencyConflictError
 from services.pool.core import responding, sending
 from services.pool.core.addressing import Resolution, resolve
+from services.pool.core.events import (
+    TimerKind,
+)
 from services.pool.core.journal import Journal
 from services.pool.core.model import (
     Draft,
@@ -14,7 +17,6 @@ from services.pool.core.model import (
     Member,
     MessageRecord,
     MessageState,
-    TimerKind,
 )
 from services.pool.core.results import Sent
 

@@ -8,16 +8,18 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from services.pool.core.events import (
+    EventFilter,
+    Start,
+    WakeCondition,
+)
 from services.pool.core.model import (
     Answer,
     Content,
     ContentRef,
     Correlation,
     Draft,
-    EventFilter,
     Policies,
-    Start,
-    WakeCondition,
 )
 
 _VERSION = b"\x01"

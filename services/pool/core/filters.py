@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from enum import Enum
 
-from services.pool.core.model import Correlation, Event, EventFilter
+from services.pool.core.events import (
+    Event,
+    EventFilter,
+)
+from services.pool.core.model import (
+    Correlation,
+)
 
 WAKE_FAMILY = "wake"
 FAMILY_SUFFIX = ".*"

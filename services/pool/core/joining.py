@@ -7,7 +7,13 @@ from datetime import datetime
 
 from services.chassis.caller import Principal
 from services.pool.core.errors import AgentMismatchError
-from services.pool.core.model import EventKind, Member, Policies
+from services.pool.core.events import (
+    EventKind,
+)
+from services.pool.core.model import (
+    Member,
+    Policies,
+)
 from services.pool.core.policies import acting_name, authorize
 
 
@@ -33,6 +39,7 @@ class JoinDecision:
 class Joined:
     """What a join came to; ``head_sequence`` is that of the pool after it."""
 
+    pool_id: str
     member: Member
     changed: bool
     head_sequence: int

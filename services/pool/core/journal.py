@@ -16,15 +16,17 @@ from services.chassis.caller import Replay, once
 from services.chassis.clock import Clock
 from services.chassis.ids import IdSource
 from services.pool.core.errors import NotAMemberError, PoolNotFoundError
-from services.pool.core.filters import IndexKey, event_keys
-from services.pool.core.model import (
-    Caller,
+from services.pool.core.events import (
     Event,
-    Member,
-    Pool,
     TimerKind,
     Wake,
     WakeState,
+)
+from services.pool.core.filters import IndexKey, event_keys
+from services.pool.core.model import (
+    Caller,
+    Member,
+    Pool,
 )
 from services.pool.core.policies import acting_name, authorize, holds
 from services.pool.core.ports import Fact, PoolStore, PoolTx

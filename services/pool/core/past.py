@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from services.pool.core.events import (
+    Event,
+    EventFilter,
+)
 from services.pool.core.filters import Dimension, IndexKey, index_keys, matches
-from services.pool.core.model import Event, EventFilter
 from services.pool.core.ports import PoolTx
 
 PAGE_EVENTS = 256

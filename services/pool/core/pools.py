@@ -7,9 +7,18 @@ from dataclasses import replace
 
 from services.chassis.caller import Replay, once
 from services.pool.core.errors import PoolNotFoundError
+from services.pool.core.events import (
+    Event,
+    EventKind,
+)
 from services.pool.core.joining import JoinCommand, Joined, join
 from services.pool.core.journal import Desk, Journal
-from services.pool.core.model import Caller, Event, EventKind, Member, Pool, PoolConfig
+from services.pool.core.model import (
+    Caller,
+    Member,
+    Pool,
+    PoolConfig,
+)
 from services.pool.core.opening import Opened, open_pool
 from services.pool.core.ports import Encode, MemberQuery, PoolReader, PoolTx
 
@@ -85,7 +94,9 @@ def _join(journal: Journal, command: JoinCommand) -> Joined:
     existing = journal.tx.member(pool_id, command.run_id)
     decision = join(existing, command, journal.caller.principal, journal.now)
     if decision.kind is None:
-        return Joined(decision.member, changed=False, head_sequence=journal.pool.head_sequence)
+        return Joined(
+            pool_id, decision.member, changed=False, head_sequence=journal.pool.head_sequence
+        )
     if not journal.pool.created:
         _create(journal, decision.member)
     member = replace(decision.member, sequence=journal.next_sequence)
@@ -93,7 +104,7 @@ def _join(journal: Journal, command: JoinCommand) -> Joined:
     if existing is None:
         journal.pool = replace(journal.pool, member_count=journal.pool.member_count + 1)
     journal.tx.save_member(pool_id, member)
-    return Joined(member, changed=True, head_sequence=journal.pool.head_sequence)
+    return Joined(pool_id, member, changed=True, head_sequence=journal.pool.head_sequence)
 
 
 def _create(journal: Journal, first: Member) -> None:

@@ -8,21 +8,23 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from services.chassis.caller import RequestLog
+from services.pool.core.events import (
+    DueTimer,
+    Event,
+    Timer,
+    TimerKind,
+    Wake,
+)
 from services.pool.core.filters import IndexKey
 from services.pool.core.model import (
     Address,
     Delivery,
-    DueTimer,
-    Event,
     InlineBody,
     Member,
     MessageRecord,
     Pool,
     Recipient,
     Reply,
-    Timer,
-    TimerKind,
-    Wake,
 )
 
 if TYPE_CHECKING:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from services.pool.core.events import (
+    Wake,
+)
 from services.pool.core.model import (
     Delivery,
     DeliveryState,
@@ -11,7 +14,6 @@ from services.pool.core.model import (
     MessageRecord,
     MessageState,
     Reply,
-    Wake,
 )
 
 

@@ -9,12 +9,16 @@ from datetime import datetime
 from services.pool.core.addressing import Resolution
 from services.pool.core.digests import sha256
 from services.pool.core.errors import ContractUnsatisfiableError
+from services.pool.core.events import (
+    Event,
+    EventKind,
+    Timer,
+    TimerKind,
+)
 from services.pool.core.model import (
     ContentRef,
     Delivery,
     Draft,
-    Event,
-    EventKind,
     InlineBody,
     Member,
     Message,
@@ -22,8 +26,6 @@ from services.pool.core.model import (
     MessageState,
     Receipt,
     TargetKind,
-    Timer,
-    TimerKind,
     Undelivered,
 )
 

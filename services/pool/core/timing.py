@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from services.chassis.caller import Principal, Role
 from services.pool.core import messages, wakes
+from services.pool.core.events import (
+    DueTimer,
+    Timer,
+    TimerKind,
+)
 from services.pool.core.journal import Desk, Journal
-from services.pool.core.model import Caller, DueTimer, Timer, TimerKind
+from services.pool.core.model import (
+    Caller,
+)
 from services.pool.core.ports import PoolTx
 
 _ACTOR = "pool.timers"

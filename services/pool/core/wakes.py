@@ -9,15 +9,17 @@ from services.pool.core import waking
 from services.pool.core.delivering import conflict
 from services.pool.core.digests import of_condition
 from services.pool.core.errors import WakeNotFoundError
-from services.pool.core.journal import Desk, Journal, wake_event
-from services.pool.core.model import (
-    Caller,
+from services.pool.core.events import (
     Event,
     EventKind,
     Wake,
     WakeCondition,
     WakeDelivery,
     WakeState,
+)
+from services.pool.core.journal import Desk, Journal, wake_event
+from services.pool.core.model import (
+    Caller,
 )
 from services.pool.core.past import first_matches
 from services.pool.core.ports import Encode

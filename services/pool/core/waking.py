@@ -6,11 +6,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from services.pool.core.errors import CursorOutOfRangeError
-from services.pool.core.filters import matches
-from services.pool.core.model import (
+from services.pool.core.events import (
     Event,
     EventKind,
-    Pool,
     Start,
     Timer,
     TimerKind,
@@ -18,6 +16,10 @@ from services.pool.core.model import (
     WakeCondition,
     WakeDelivery,
     WakeState,
+)
+from services.pool.core.filters import matches
+from services.pool.core.model import (
+    Pool,
 )
 
 END_KIND = {
