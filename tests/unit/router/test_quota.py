@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.router.core.model import SwitchPolicy
+from services.router.core.quota import (
+    QuotaDeadline,
+    after_answer,
+    after_refusal,
+    is_worth_a_move,
+    sets_aside,
+)
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def test_a_hint_sets_the_deadline() -> None:
+    assert after_refusal(None, 30.0, NOW) == QuotaDeadline(at(30), 30.0)
+
+
+def test_a_shorter_hint_does_not_bring_the_deadline_forward() -> None:
+    # given
+    before = QuotaDeadline(at(60), 60.0)
+
+    # when, then
+    assert after_refusal(before, 5.0, NOW) is before
+    assert after_refusal(before, 90.0, NOW) == QuotaDeadline(at(90), 90.0)
+
+
+def test_an_absurd_hint_counts_as_a_day() -> None:
+    assert after_refusal(None, 1e9, NOW) == QuotaDeadline(at(86_400), 1e9)
+
+
+def test_refusals_without_a_hint_wait_longer_each_time_up_to_30_s() -> None:
+    # given refusals that each come right after the last deadline
+    deadline: QuotaDeadline | None = None
+    now = NOW
+    waits = []
+
+    # when
+    for _ in range(7):
+        deadline = after_refusal(deadline, None, now)
+        waits.append((deadline.until - now).total_seconds())
+        now = deadline.until
+
+    # then
+    assert waits == [1, 2, 4, 8, 16, 30, 30]
+
+
+def test_refusals_of_calls_that_ran_together_are_one() -> None:
+    # given a first refusal
+    first = after_refusal(None, None, NOW)
+
+    # when another call is refused within its second
+    second = after_refusal(first, None, at(0.5))
+
+    # then
+    assert second is first
+
+
+def test_an_answer_ends_the_streak_but_not_a_deadline_that_runs() -> None:
+    # given
+    running = QuotaDeadline(at(60), 60.0)
+    over = QuotaDeadline(at(-1), None, 4)
+
+    # when, then
+    assert after_answer(running, NOW) is running
+    assert after_answer(over, NOW) is None
+    assert after_answer(None, NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("hint_s", "moves"), [(30.0, False), (60.0, True), (120.0, True), (None, True)]
+)
+def test_a_threshold_of_60_s_lets_shorter_hints_stay(hint_s: float | None, moves: bool) -> None:
+    # given
+    switch = SwitchPolicy(quota_threshold_s=60.0)
+
+    # when, then
+    assert is_worth_a_move(hint_s, switch) is moves
+    assert sets_aside(QuotaDeadline(at(10), hint_s), switch, NOW) is moves
+
+
+def test_a_pool_that_does_not_move_on_quota_sees_no_deadline() -> None:
+    # given
+    switch = SwitchPolicy(on_quota=False)
+
+    # when, then
+    assert not is_worth_a_move(None, switch)
+    assert not sets_aside(QuotaDeadline(at(10), 10.0), switch, NOW)
+
+
+def test_a_deadline_ends_on_its_instant() -> None:
+    # given
+    deadline = QuotaDeadline(at(10), 10.0)
+
+    # when, then
+    assert sets_aside(deadline, SwitchPolicy(), at(9.999))
+    assert not sets_aside(deadline, SwitchPolicy(), at(10))
+    assert not sets_aside(None, SwitchPolicy(), NOW)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 100), st.one_of(st.none(), st.floats(0, 100_000))), max_size=20)
+)
+def test_a_deadline_never_comes_earlier(refusals: list[tuple[float, float | None]]) -> None:
+    # given
+    deadline: QuotaDeadline | None = None
+    now = NOW
+
+    # when refusals come in any order of hints, then
+    for pause_s, hint_s in refusals:
+        now += timedelta(seconds=pause_s)
+        after = after_refusal(deadline, hint_s, now)
+        assert deadline is None or after.until >= deadline.until
+        assert after.until >= now
+        deadline = after
