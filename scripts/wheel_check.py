@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tomllib
 import venv
 import zipfile
 from collections.abc import Iterable
@@ -85,19 +84,10 @@ def run_installed(wheel: Path) -> None:
     if not found.stdout.startswith(str(environment)):
         raise SystemExit(f"wheel: imported {found.stdout.strip()} instead of the installed one")
     command = str(environment / "bin" / "runyard")
-    with (ROOT / "pyproject.toml").open("rb") as file:
-        version = tomllib.load(file)["project"]["version"]
-    for argument in ("--help", "--version"):
-        said = subprocess.run(
-            [command, argument],
-            check=True,
-            cwd=outside,
-            env=clean,
-            stdout=subprocess.PIPE,
-            text=True,
+    for arguments in (["--help"], ["check-config"]):
+        subprocess.run(
+            [command, *arguments], check=True, cwd=outside, env=clean, stdout=subprocess.DEVNULL
         )
-    if version not in said.stdout:
-        raise SystemExit(f"wheel: `runyard --version` says {said.stdout!r}, not {version}")
 
 
 def main() -> int:
