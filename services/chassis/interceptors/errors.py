@@ -80,7 +80,9 @@ async def _refuse_quietly(
 
 
 async def _abort(context: Context, status: WireStatus) -> NoReturn:
-    await context.abort(status.code, status.message, status.trailers)
+    # Trailers that the handler has set explain the failure; on its own abort would drop them.
+    set_before = tuple(context.trailing_metadata() or ())
+    await context.abort(status.code, status.message, (*set_before, *status.trailers))
 
 
 def _asked_to_stop() -> bool:

@@ -40,7 +40,7 @@ from services.router.core.items import (
 
 DECISION_TRAILER = "runyard-route-decision-bin"
 # Clients refuse trailers above 8 KiB, and the error details need their share.
-MAX_TRAILER_BYTES = 3 * 1024
+MAX_TRAILER_BYTES = 2 * 1024
 
 E = TypeVar("E", bound=Enum)
 
