@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from services.chassis.interceptors.client import outbound
+from services.chassis.outbound import OutboundChannel
 from services.chassis.policy import MethodPolicy
 from services.chassis.streaming import streaming
 
@@ -48,7 +48,7 @@ def open_channel(
     if tokens:
         options += _TOKEN_OPTIONS
     options.append(("grpc.service_config", service_config(retry_safe)))
-    return grpc.aio.insecure_channel(target, options=options, interceptors=outbound(target))
+    return OutboundChannel(grpc.aio.insecure_channel(target, options=options), target)
 
 
 def retry_safe_methods(policy: Mapping[str, MethodPolicy]) -> tuple[str, ...]:

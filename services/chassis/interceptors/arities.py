@@ -7,9 +7,10 @@ import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import grpc
+from grpc._cython import cygrpc  # type: ignore[attr-defined]  # ExecuteBatchError is nowhere else
 
 # In quotes: the classes are generic in their stubs alone.
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -17,6 +18,9 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 # Drives a handler to its end: answers the response of a unary one, writes those of a stream.
 Invoke: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
 Around: TypeAlias = Callable[[Invoke, Any, Context], Awaitable[Any]]
+
+# Within this time after a failed write the cancel is here, unless the connection itself broke.
+_CANCEL_FOLLOWS_S = 0.5
 
 _FACTORIES: dict[tuple[bool, bool], Callable[..., Handler]] = {
     (False, False): grpc.unary_unary_rpc_method_handler,
@@ -31,7 +35,7 @@ def surrounded(handler: Handler, around: Around) -> Handler:
     invoke = _invocation(handler)
 
     async def behaviour(request: Any, context: Context) -> Any:
-        return await around(invoke, request, context)
+        return await around(invoke, request, cast("Context", _CalmContext(context)))
 
     factory = _FACTORIES[handler.request_streaming, handler.response_streaming]
     return factory(behaviour, handler.request_deserializer, handler.response_serializer)
@@ -65,6 +69,27 @@ async def _drive(inner: Any, request: Any, context: Context) -> None:
             async for message in messages:
                 await context.write(message)
     _reraise_swallowed_cancel()
+
+
+class _CalmContext:
+    """The context of gRPC, but a peer that leaves a blocked write interrupts the handler once.
+
+    gRPC fails the write first and cancels the task a moment later: clean-up that the failed write
+    began would be torn apart by the cancel.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    async def write(self, message: Any) -> None:
+        try:
+            await self._context.write(message)
+        except cygrpc.ExecuteBatchError:
+            await asyncio.sleep(_CANCEL_FOLLOWS_S)
+            raise
 
 
 def _reraise_swallowed_cancel() -> None:

@@ -1,0 +1,130 @@
+"""Outbound calls: the deadline and the trace of the running call go along, a span goes around.
+
+A wrapper of the channel and not client interceptors: those run each call in a task of its own, are
+installed for one arity per class, and leave tasks behind when a server ends a stream that its
+client still writes to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Self, TypeVar, cast
+
+import grpc
+from opentelemetry import trace
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from services.chassis import telemetry
+from services.chassis.calls import find_call
+from services.chassis.telemetry_names import ERROR_TYPE
+
+# What the answer needs on its way back to a caller that waits as long as we may.
+DEADLINE_MARGIN_S = 0.02
+_SHORTEST_TIMEOUT_S = 0.001
+
+_PROPAGATOR = TraceContextTextMapPropagator()
+
+T = TypeVar("T")
+
+
+class OutboundChannel(grpc.aio.Channel):
+    """``channel``, whose calls know in whose name they are made."""
+
+    def __init__(self, channel: grpc.aio.Channel, target: str) -> None:
+        self._channel = channel
+        host, _, port = target.rpartition(":")
+        self._server: dict[str, str | int] = {"server.address": host or target}
+        if port.isdigit():
+            self._server["server.port"] = int(port)
+
+    def unary_unary(self, method: str, *coders: Any, **options: Any) -> Any:
+        return self._starter(method, self._channel.unary_unary(method, *coders, **options))
+
+    def unary_stream(self, method: str, *coders: Any, **options: Any) -> Any:
+        return self._starter(method, self._channel.unary_stream(method, *coders, **options))
+
+    def stream_unary(self, method: str, *coders: Any, **options: Any) -> Any:
+        return self._starter(method, self._channel.stream_unary(method, *coders, **options))
+
+    def stream_stream(self, method: str, *coders: Any, **options: Any) -> Any:
+        return self._starter(method, self._channel.stream_stream(method, *coders, **options))
+
+    async def close(self, grace: float | None = None) -> None:
+        await self._channel.close(grace)
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        return self._channel.get_state(try_to_connect)
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        await self._channel.wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:
+        await self._channel.channel_ready()
+
+    async def __aenter__(self) -> Self:
+        await self._channel.__aenter__()
+        return self
+
+    async def __aexit__(self, *raised: Any) -> None:
+        await self._channel.__aexit__(*raised)
+
+    def _starter(self, method: str, begin: Callable[..., Any]) -> Callable[..., Any]:
+        name = method.removeprefix("/")
+        attributes = {"rpc.system.name": "grpc", "rpc.method": name, **self._server}
+
+        def start(
+            *requests: Any, timeout: float | None = None, metadata: Any = None, **options: Any
+        ) -> Any:
+            span = telemetry.tracer().start_span(
+                name, kind=trace.SpanKind.CLIENT, attributes=attributes
+            )
+            call = begin(
+                *requests,
+                timeout=budget_s(timeout, _left_s()),
+                metadata=(*(metadata or ()), *_context_of(span)),
+                **options,
+            )
+            call.add_done_callback(lambda done: _end(span, _finished(done.code())))
+            return call
+
+        return start
+
+
+def budget_s(own_s: float | None, left_s: float | None) -> float | None:
+    """The time-out of an outbound call: its own, never beyond what the running call has left."""
+    if left_s is None:
+        return own_s
+    passed_on_s = max(_SHORTEST_TIMEOUT_S, left_s - DEADLINE_MARGIN_S)
+    return passed_on_s if own_s is None else min(own_s, passed_on_s)
+
+
+def _left_s() -> float | None:
+    call = find_call()
+    return call.deadline_s_left() if call else None
+
+
+def _context_of(span: trace.Span) -> list[tuple[str, str]]:
+    carrier: dict[str, str] = {}
+    _PROPAGATOR.inject(carrier, trace.set_span_in_context(span))
+    return list(carrier.items())
+
+
+def _end(span: trace.Span, code: grpc.StatusCode) -> None:
+    if not span.is_recording():  # a call that fails while it writes is done twice
+        return
+    span.set_attribute("rpc.response.status_code", code.name)
+    # Cancelling is how we leave a stream, not a failure of the peer.
+    if code not in {grpc.StatusCode.OK, grpc.StatusCode.CANCELLED}:
+        span.set_attribute(ERROR_TYPE, code.name)
+        span.set_status(trace.StatusCode.ERROR)
+    span.end()
+
+
+def _finished(answer: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that has nothing left to wait for."""
+    try:
+        answer.send(None)
+    except StopIteration as stop:
+        return cast("T", stop.value)
+    answer.close()
+    raise RuntimeError("the call is not finished")

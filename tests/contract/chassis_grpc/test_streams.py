@@ -1,0 +1,349 @@
+"""Streams that end early, stall, or are left: what the server and the client owe each other."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.wrappers_pb2 import StringValue
+
+from services.chassis.channel import open_channel, streaming
+from tests.contract.chassis_grpc.probe import (
+    CHAT,
+    PATIENCE_S,
+    WATCH,
+    Context,
+    Probe,
+    ProbeStub,
+    Signal,
+    failure,
+    probing,
+    text,
+)
+
+# More than any window between the two, so that a write has to wait.
+BULK = text("x" * 64 * 1024)
+
+
+def _calls(caplog: pytest.LogCaptureFixture, method: str) -> list[tuple[int, str]]:
+    """Level and code of each logged call of ``method``."""
+    return [
+        (record.levelno, vars(record)["rpc_code"])
+        for record in caplog.records
+        if record.message == "call" and vars(record)["rpc_method"] == method
+    ]
+
+
+async def _stalled(count: Any) -> None:
+    """Return when ``count()`` has not grown for a while: only time can tell that nothing comes."""
+    clock = asyncio.get_running_loop().time
+    async with asyncio.timeout(PATIENCE_S):
+        before, since_s = count(), clock()
+        while clock() - since_s < 0.15:
+            await asyncio.sleep(0)
+            if count() != before:
+                before, since_s = count(), clock()
+
+
+async def test_leaving_a_stream_ends_its_handler_at_once() -> None:
+    """Dropping the call does not: not before garbage collection, on some versions never."""
+    ended = Signal()
+
+    async def endless(request: StringValue, context: Context) -> AsyncIterator[StringValue]:
+        try:
+            while True:
+                yield request
+                await asyncio.sleep(0)
+        finally:
+            ended.set()
+
+    async with probing(Probe(watch=endless)) as probe:
+        # when a reader breaks out after one message, and keeps the call object alive
+        call = probe.stub.watch(text("x"))
+        async with streaming(call):
+            async for _ in call:
+                break
+
+        # then the handler's finally runs
+        await ended.wait()
+        assert call.cancelled()
+
+
+async def test_leaving_a_stream_by_an_exception_ends_its_handler_too() -> None:
+    ended = Signal()
+
+    async def waiting(request: StringValue, context: Context) -> AsyncIterator[StringValue]:
+        try:
+            yield request
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with probing(Probe(watch=waiting)) as probe:
+        with contextlib.suppress(LookupError):
+            async with streaming(probe.stub.watch(text("x"))) as call:
+                await call.read()
+                raise LookupError
+
+        await ended.wait()
+
+
+async def test_leaving_a_finished_stream_changes_nothing() -> None:
+    async with probing() as probe, streaming(probe.stub.watch(text("x"))) as call:
+        received = [message.value async for message in call]
+    assert received == ["x", "x"]
+    assert await call.code() is grpc.StatusCode.OK
+
+
+async def test_a_generator_blocked_by_a_slow_reader_learns_of_the_cancel_at_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """By itself, a generator suspended at ``yield`` hears of it when it is collected."""
+    caplog.set_level(logging.DEBUG)
+    written = 0
+    ended = Signal()
+    held: list[Any] = []
+
+    async def flood(request: StringValue, context: Context) -> AsyncIterator[StringValue]:
+        nonlocal written
+        try:
+            while True:
+                yield BULK
+                written += 1
+        finally:
+            # A clean-up that has to wait for something is waited for.
+            await asyncio.sleep(0)
+            ended.set()
+
+    def keeping(request: StringValue, context: Context) -> AsyncIterator[StringValue]:
+        messages = flood(request, context)
+        held.append(messages)  # so that the collector cannot be what ends it
+        return messages
+
+    async with probing(Probe(watch=keeping)) as probe:
+        # given a reader that took one message and stalls
+        async with streaming(probe.stub.watch(text("x"))) as call:
+            await call.read()
+            await _stalled(lambda: written)
+            # when it goes away
+        # then the handler ends
+        await ended.wait()
+
+    # and the blocked write counts as the reader's cancel, not as a fault of ours
+    assert _calls(caplog, WATCH) == [(logging.DEBUG, "CANCELLED")]
+    assert "unexpected error in a handler" not in caplog.messages
+
+
+async def test_a_writing_handler_blocked_by_a_slow_reader_is_cancelled(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    written = 0
+    ended = Signal()
+
+    async def flood(requests: AsyncIterator[StringValue], context: Context) -> None:
+        nonlocal written
+        try:
+            while True:
+                await context.write(BULK)
+                written += 1
+        finally:
+            ended.set()
+
+    async with probing(Probe(chat=flood)) as probe:
+        async with streaming(probe.stub.chat()) as call:
+            await call.read()
+            await _stalled(lambda: written)
+        await ended.wait()
+
+    assert _calls(caplog, CHAT) == [(logging.DEBUG, "CANCELLED")]
+    assert "unexpected error in a handler" not in caplog.messages
+
+
+async def test_a_batch_that_failed_because_the_peer_left_counts_as_cancelled(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What such a write raises depends on timing; this is the other thing it can be."""
+    caplog.set_level(logging.DEBUG)
+    from grpc._cython import cygrpc  # type: ignore[attr-defined]  # noqa: PLC0415  # private
+
+    started, ended = Signal(), Signal()
+
+    async def failing(request: StringValue, context: Context) -> AsyncIterator[StringValue]:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise cygrpc.ExecuteBatchError("Failed grpc_call_start_batch") from None
+        finally:
+            ended.set()
+        yield request
+
+    async with probing(Probe(watch=failing)) as probe:
+        async with streaming(probe.stub.watch(text("x"))) as call:
+            reading = asyncio.ensure_future(call.read())
+            await started.wait()
+        await ended.wait()
+        await asyncio.gather(reading, return_exceptions=True)
+
+    assert _calls(caplog, WATCH) == [(logging.DEBUG, "CANCELLED")]
+    assert "unexpected error in a handler" not in caplog.messages
+
+
+async def test_cancelling_the_task_of_a_unary_caller_cancels_the_handler() -> None:
+    started, ended = Signal(), Signal()
+
+    async def waiting(request: StringValue, context: Context) -> StringValue:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return request
+
+    async def call(stub: ProbeStub) -> None:
+        await stub.unary(text("x"))
+
+    async with probing(Probe(unary=waiting)) as probe:
+        caller = asyncio.ensure_future(call(probe.stub))
+        await started.wait()
+
+        caller.cancel()
+
+        await ended.wait()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+
+
+async def test_a_handler_that_swallows_its_cancel_still_ends_as_cancelled(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Returning would leak the operation that gRPC has pending for it."""
+    caplog.set_level(logging.DEBUG)
+    started, ended = Signal(), Signal()
+
+    async def stubborn(request: StringValue, context: Context) -> AsyncIterator[StringValue]:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ended.set()
+        for message in (text(n) for n in ""):
+            yield message
+
+    async with probing(Probe(watch=stubborn)) as probe:
+        async with streaming(probe.stub.watch(text("x"))) as call:
+            reading = asyncio.ensure_future(call.read())
+            await started.wait()
+        await ended.wait()
+        await asyncio.gather(reading, return_exceptions=True)
+
+    assert _calls(caplog, WATCH) == [(logging.DEBUG, "CANCELLED")]
+
+
+@pytest.mark.parametrize(("tokens", "least", "most"), [(True, 2, 400), (False, 1_000, 10**9)])
+async def test_a_token_channel_bounds_how_far_a_server_runs_ahead(
+    tokens: bool, least: int, most: int
+) -> None:
+    """Many thousand small messages fit into the default window of a stalled reader."""
+    written = 0
+
+    async def tokens_of(request: StringValue, context: Context) -> AsyncIterator[StringValue]:
+        nonlocal written
+        while True:
+            yield text("x" * 200)
+            written += 1
+
+    async with probing(Probe(watch=tokens_of)) as probe:
+        channel = open_channel(probe.served.target, tokens=tokens)
+        # given a reader that takes one token and stalls
+        async with channel, streaming(ProbeStub(channel).watch(text("x"))) as call:
+            await call.read()
+            await _stalled(lambda: written)
+
+    # then the server wrote so many more
+    assert least <= written <= most
+
+
+async def test_interceptors_and_handlers_work_for_all_four_arities_and_both_styles() -> None:
+    async with probing() as probe:
+        stub = probe.stub
+        # when each arity is called, the bidirectional one by turns
+        one = await stub.unary(text("a"))
+        many = [message.value async for message in stub.watch(text("b"))]
+        call = stub.collect()
+        await call.write(text("c"))
+        await call.write(text("d"))
+        await call.done_writing()
+        together = await call
+        async with streaming(stub.chat()) as chat:
+            await chat.write(text("e"))
+            first = await chat.read()
+            await chat.write(text("f"))
+            second = await chat.read()
+            await chat.done_writing()
+            end = await chat.read()
+
+    # then each answers as it would without interceptors
+    assert (one.value, many, together.value) == ("a", ["b", "b"], "cd")
+    assert (first.value, second.value, end) == ("e", "f", grpc.aio.EOF)  # type: ignore[attr-defined]  # not in the stubs
+
+
+async def test_leaving_a_bidirectional_stream_ends_both_directions() -> None:
+    ended = Signal()
+
+    async def listen(
+        requests: AsyncIterator[StringValue], context: Context
+    ) -> AsyncIterator[StringValue]:
+        try:
+            async for request in requests:
+                yield request
+        finally:
+            ended.set()
+
+    async with probing(Probe(chat=listen)) as probe:
+        async with streaming(probe.stub.chat()) as call:
+            await call.write(text("x"))
+            await call.read()
+        await ended.wait()
+        assert await call.code() is grpc.StatusCode.CANCELLED
+
+
+async def test_closing_a_generator_around_a_stream_ends_the_stream() -> None:
+    """How adapters consume: an async generator that holds the call inside ``streaming``."""
+    ended = Signal()
+
+    async def endless(request: StringValue, context: Context) -> AsyncIterator[StringValue]:
+        try:
+            while True:
+                yield request
+                await asyncio.sleep(0)
+        finally:
+            ended.set()
+
+    async def values(stub: ProbeStub) -> AsyncIterator[str]:
+        async with streaming(stub.watch(text("x"))) as call:
+            async for message in call:
+                yield message.value
+
+    async with probing(Probe(watch=endless)) as probe:
+        async with aclosing(values(probe.stub)) as received:  # type: ignore[type-var]  # a generator
+            assert await anext(received) == "x"
+        await ended.wait()
+
+
+async def test_a_request_above_the_limit_is_refused() -> None:
+    async def length(request: StringValue, context: Context) -> StringValue:
+        return text(str(len(request.value)))
+
+    async with probing(Probe(unary=length)) as probe:
+        error = await failure(probe.stub.unary(text("x" * 16 * 1024 * 1024)))
+        fits = await probe.stub.unary(text("x" * 15 * 1024 * 1024))
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert fits.value == "15728640"
