@@ -1,0 +1,359 @@
+"""Applying resources over gRPC: versions, modes, sets, dry runs, repeats, refusals."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+
+from runyard.registry.v1 import registry_pb2 as pb
+from runyard.registry.v1 import registry_service_pb2 as service_pb
+from runyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from services.chassis.rpc_status import ErrorFacts, reason_of
+from tests.support.registry_resources import agent, model, pool, provider, quickstart, tool
+
+CREATED = service_pb.CHANGE_ACTION_CREATED
+UPDATED = service_pb.CHANGE_ACTION_UPDATED
+UNCHANGED = service_pb.CHANGE_ACTION_UNCHANGED
+REMOVED = service_pb.CHANGE_ACTION_REMOVED
+
+
+async def apply(
+    registry: RegistryServiceStub, *resources: pb.Resource, **fields: object
+) -> service_pb.ApplyResourcesResponse:
+    request = service_pb.ApplyResourcesRequest(resources=resources, **fields)
+    return await registry.ApplyResources(request)
+
+
+async def refused(
+    registry: RegistryServiceStub, *resources: pb.Resource, **fields: object
+) -> ErrorFacts:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await apply(registry, *resources, **fields)
+    return reason_of(caught.value)
+
+
+def actions(answer: service_pb.ApplyResourcesResponse) -> list[tuple[str, int]]:
+    return [(change.ref.id, change.action) for change in answer.changes]
+
+
+async def version_of(registry: RegistryServiceStub) -> int:
+    listed = await registry.ListResources(service_pb.ListResourcesRequest())
+    return int(listed.version)
+
+
+async def test_many_resources_make_one_version(registry: RegistryServiceStub) -> None:
+    # given an empty registry, which is version 1
+    assert await version_of(registry) == 1
+
+    # when one of each kind is applied, each before what it refers to
+    answer = await apply(registry, *reversed(quickstart()))
+
+    # then all of them are one version, listed by kind and id
+    assert answer.version == 2
+    assert actions(answer) == [
+        ("local", CREATED),
+        ("small", CREATED),
+        ("both", CREATED),
+        ("scout", CREATED),
+        ("search", CREATED),
+    ]
+    assert await version_of(registry) == 2
+
+
+async def test_identical_content_is_no_new_version(registry: RegistryServiceStub) -> None:
+    """Leaving a default out and spelling it are the same content."""
+    # given
+    await apply(registry, *quickstart())
+
+    # when the same is applied with a default spelled out
+    again = quickstart()
+    again[2].model_pool.members[0].weight = 1
+    answer = await apply(registry, *again)
+
+    # then nothing happened
+    assert answer.version == 2
+    assert {action for _, action in actions(answer)} == {UNCHANGED}
+
+
+async def test_what_was_read_can_be_applied_again(registry: RegistryServiceStub) -> None:
+    # given
+    await apply(registry, *quickstart())
+    listed = await registry.ListResources(service_pb.ListResourcesRequest())
+
+    # when the answers go back in as they are
+    answer = await apply(registry, *listed.resources)
+
+    # then
+    assert len(listed.resources) == 5
+    assert answer.version == 2
+
+
+async def test_a_refused_apply_changes_nothing_and_reports_everything(
+    registry: RegistryServiceStub,
+) -> None:
+    # given
+    await apply(registry, *quickstart())
+
+    # when five things are wrong in one request
+    facts = await refused(
+        registry,
+        model("orphan", provider_id="nowhere"),
+        pool("lonely", members=["missing"]),
+        agent("lost", model_id="missing", tools=["search", "missing"]),
+        model("both"),
+        provider("fine"),
+    )
+
+    # then all five are named, by field, rule and dependency
+    assert facts.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert facts.reason == "INVALID_REQUEST"
+    assert facts.domain == "registry.runyard.dev"
+    assert [(v.field, v.reason) for v in facts.violations] == [
+        ("resources[0].model.provider_id", "model_missing_provider"),
+        ("resources[1].model_pool.members[0].model_id", "model_pool_missing_model"),
+        ("resources[2].agent.model_id", "agent_missing_model"),
+        ("resources[2].agent.tools[1]", "agent_missing_tool"),
+        ("resources[3].model.id", "ambiguous_model_reference"),
+    ]
+    assert facts.violations[0].description == (
+        "model/orphan: needs provider 'nowhere', which does not exist"
+    )
+    # and not even the valid one is there
+    assert await version_of(registry) == 2
+    listed = await registry.ListResources(service_pb.ListResourcesRequest())
+    assert len(listed.resources) == 5
+
+
+async def test_unreadable_input_is_reported_beside_broken_rules(
+    registry: RegistryServiceStub,
+) -> None:
+    # given an empty resource, an unknown enum number, a missing arm, a bad number, a bad reference
+    odd = pool("odd", members=["gone"])
+    odd.model_pool.routing.home = 77  # type: ignore[assignment]  # a number of a later version
+    odd.model_pool.members[0].weight = 0
+    bare = pb.Resource(provider=pb.Provider(id="bare", base_url="https://example.com"))
+
+    # when
+    facts = await refused(registry, pb.Resource(), odd, bare)
+
+    # then
+    assert [(v.field, v.reason) for v in facts.violations] == [
+        ("resources[0]", ""),
+        ("resources[1].model_pool.members[0].model_id", "model_pool_missing_model"),
+        ("resources[1].model_pool.members[0].weight", ""),
+        ("resources[1].model_pool.routing.home", ""),
+        ("resources[2].provider", ""),
+    ]
+
+
+async def test_a_secret_is_refused_and_not_repeated(registry: RegistryServiceStub) -> None:
+    # given a key where the name of its place belongs
+    pasted = "sk-abcdefghijklmnopqrstuvwxyz123456"
+    careless = provider("careless", credential_ref=pb.CredentialRef(env=pasted))
+
+    # when
+    facts = await refused(registry, careless)
+
+    # then the answer points at it without showing it
+    assert [v.field for v in facts.violations] == ["resources[0].provider.credential_ref.env"]
+    assert "looks like a secret" in facts.violations[0].description
+    assert pasted not in facts.message + facts.violations[0].description
+
+
+async def test_expected_version_is_compare_and_set(registry: RegistryServiceStub) -> None:
+    # given version 2
+    await apply(registry, provider("first"))
+
+    # when one caller decides on 2 and another still on 1
+    answer = await apply(registry, provider("second"), expected_version=2)
+    facts = await refused(registry, provider("third"), expected_version=2)
+
+    # then the second one is told where things are
+    assert answer.version == 3
+    assert facts.code is grpc.StatusCode.ABORTED
+    assert facts.reason == "VERSION_MISMATCH"
+    assert (facts.metadata["expected"], facts.metadata["current"]) == ("2", "3")
+
+
+async def test_mode_create_refuses_what_exists(registry: RegistryServiceStub) -> None:
+    # given
+    await apply(registry, provider("known"))
+
+    # when the content is identical
+    facts = await refused(
+        registry, provider("known"), provider("new"), mode=service_pb.APPLY_MODE_CREATE
+    )
+
+    # then
+    assert facts.code is grpc.StatusCode.ALREADY_EXISTS
+    assert facts.reason == "RESOURCE_EXISTS"
+    assert facts.metadata["resources"] == "provider/known"
+
+
+async def test_mode_update_refuses_what_is_unknown(registry: RegistryServiceStub) -> None:
+    # given
+    await apply(registry, provider("known"))
+
+    # when
+    facts = await refused(
+        registry, provider("known"), provider("new"), mode=service_pb.APPLY_MODE_UPDATE
+    )
+
+    # then
+    assert facts.code is grpc.StatusCode.NOT_FOUND
+    assert facts.reason == "RESOURCE_NOT_FOUND"
+    assert facts.metadata["resources"] == "provider/new"
+
+
+async def test_a_dry_run_tells_the_plan_and_writes_nothing(registry: RegistryServiceStub) -> None:
+    # given
+    await apply(registry, *quickstart())
+
+    # when a member gets more weight and a tool is new
+    heavier = pool()
+    heavier.model_pool.members[0].weight = 3
+    plan = await apply(registry, heavier, tool("browse"), dry_run=True, request_id="plan-1")
+
+    # then the plan says so, field by field
+    assert plan.version == 3
+    assert actions(plan) == [("both", UPDATED), ("browse", CREATED)]
+    (field,) = plan.changes[0].fields
+    assert (field.path, field.before, field.after) == ("members[0].weight", "1", "3")
+    assert {f.path: f.after for f in plan.changes[1].fields}["effect_class"] == '"at_most_once"'
+    # and the registry is where it was
+    assert await version_of(registry) == 2
+    assert (await apply(registry, *quickstart())).version == 2
+
+
+async def test_a_dry_run_reports_what_an_apply_would(registry: RegistryServiceStub) -> None:
+    # when
+    facts = await refused(registry, model("orphan"), dry_run=True)
+
+    # then
+    assert [v.reason for v in facts.violations] == ["model_missing_provider"]
+
+
+async def test_prune_removes_only_what_carries_the_set(registry: RegistryServiceStub) -> None:
+    # given two resources of a set and one of nobody
+    await apply(registry, provider("kept"), provider("dropped"), apply_set="team")
+    await apply(registry, provider("foreign"))
+
+    # when the set no longer has one of them
+    answer = await apply(registry, provider("kept"), apply_set="team", prune=True)
+
+    # then
+    assert actions(answer) == [("dropped", REMOVED), ("kept", UNCHANGED)]
+    listed = await registry.ListResources(service_pb.ListResourcesRequest())
+    assert [r.provider.id for r in listed.resources] == ["foreign", "kept"]
+
+
+async def test_prune_refuses_to_leave_a_reference_dangling(registry: RegistryServiceStub) -> None:
+    # given an agent of nobody that uses a model of the set
+    await apply(registry, provider(), model(), apply_set="team")
+    await apply(registry, agent("user-of-it"))
+
+    # when
+    facts = await refused(registry, provider(), apply_set="team", prune=True)
+
+    # then
+    assert [(v.field, v.reason) for v in facts.violations] == [
+        ("agent/user-of-it", "agent_missing_model")
+    ]
+
+
+async def test_a_set_takes_over_what_is_there_without_a_new_version(
+    registry: RegistryServiceStub,
+) -> None:
+    # given
+    await apply(registry, provider("one"))
+
+    # when the same content is applied as part of a set
+    answer = await apply(registry, provider("one"), apply_set="team")
+
+    # then only its mark changes
+    assert answer.version == 2
+    listed = await registry.ListResources(service_pb.ListResourcesRequest(apply_set="team"))
+    assert [r.meta.apply_set for r in listed.resources] == ["team"]
+
+
+async def test_a_repeated_request_gets_the_first_answer(registry: RegistryServiceStub) -> None:
+    # given
+    first = await apply(registry, provider("one"), request_id="r-1")
+    await apply(registry, provider("two"))
+
+    # when
+    again = await apply(registry, provider("one"), request_id="r-1")
+
+    # then
+    assert again == first
+    assert again.version == 2
+
+
+async def test_a_request_id_with_other_content_is_a_conflict(
+    registry: RegistryServiceStub,
+) -> None:
+    # given
+    await apply(registry, provider("one"), request_id="r-1")
+
+    # when
+    facts = await refused(registry, provider("two"), request_id="r-1")
+
+    # then
+    assert facts.code is grpc.StatusCode.ALREADY_EXISTS
+    assert facts.reason == "IDEMPOTENCY_CONFLICT"
+
+
+async def test_an_error_is_not_remembered(registry: RegistryServiceStub) -> None:
+    # given a request that failed for want of a provider
+    await refused(registry, model(), request_id="r-1")
+
+    # when the provider is there and the request is repeated
+    await apply(registry, provider())
+    answer = await apply(registry, model(), request_id="r-1")
+
+    # then
+    assert answer.version == 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({}, "resources"),
+        ({"prune": True}, "prune"),
+        ({"apply_set": "x\n", "prune": True}, "apply_set"),
+        ({"mode": 9}, "mode"),
+    ],
+)
+async def test_a_malformed_command_names_the_field(
+    registry: RegistryServiceStub, fields: dict[str, object], field: str
+) -> None:
+    facts = await refused(registry, **fields)
+
+    assert field in [v.field for v in facts.violations]
+
+
+async def test_a_resource_that_no_client_could_read_is_refused(
+    registry: RegistryServiceStub,
+) -> None:
+    # given 1 MiB of prompt and a little
+    wordy = agent(system_prompt="x" * (1 << 20))
+
+    # when
+    facts = await refused(registry, provider(), model(), wordy)
+
+    # then
+    assert [v.field for v in facts.violations] == ["resources[2]"]
+
+
+async def test_an_apply_records_who_and_when(registry: RegistryServiceStub) -> None:
+    # when
+    await apply(registry, provider("one"))
+
+    # then
+    answer = await registry.GetResource(
+        service_pb.GetResourceRequest(kind=pb.RESOURCE_KIND_PROVIDER, id="one")
+    )
+    meta = answer.resource.meta
+    assert (meta.since_version, meta.updated_by) == (2, "local")
+    assert meta.update_time.ToJsonString() == "2026-01-01T00:00:00Z"
+    assert len(meta.content_hash) == 64

@@ -1,0 +1,281 @@
+"""Reading one resource, listings, and whole snapshots."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+
+from runyard.registry.v1 import registry_pb2 as pb
+from runyard.registry.v1 import registry_service_pb2 as service_pb
+from runyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from services.chassis.rpc_status import reason_of
+from services.chassis.streaming import streaming
+from tests.support.registry_resources import agent, model, pool, provider, quickstart
+
+NOT_SERVED = [
+    ("DeleteResource", service_pb.DeleteResourceRequest()),
+    ("RegisterProvider", service_pb.RegisterProviderRequest()),
+    ("ReplaceProvider", service_pb.ReplaceProviderRequest()),
+    ("PreviewRemoveProvider", service_pb.PreviewRemoveProviderRequest()),
+    ("RemoveProvider", service_pb.RemoveProviderRequest()),
+    ("ValidateResources", service_pb.ValidateResourcesRequest()),
+    ("ListVersions", service_pb.ListVersionsRequest()),
+    ("DiffVersions", service_pb.DiffVersionsRequest()),
+    ("Rollback", service_pb.RollbackRequest()),
+    ("ListAuditEntries", service_pb.ListAuditEntriesRequest()),
+]
+
+
+async def apply(registry: RegistryServiceStub, *resources: pb.Resource, **fields: object) -> int:
+    request = service_pb.ApplyResourcesRequest(resources=resources, **fields)
+    return int((await registry.ApplyResources(request)).version)
+
+
+async def snapshot(
+    registry: RegistryServiceStub, version: int | None = None
+) -> list[service_pb.GetSnapshotResponse]:
+    request = service_pb.GetSnapshotRequest(version=version)
+    async with streaming(registry.GetSnapshot(request)) as call:
+        return [part async for part in call]
+
+
+def ids(resources: object) -> list[str]:
+    return [getattr(r, r.WhichOneof("resource")).id for r in resources]  # type: ignore[attr-defined]
+
+
+async def test_a_resource_comes_back_normalised(registry: RegistryServiceStub) -> None:
+    # given a pool of which only members are written
+    await apply(registry, *quickstart())
+
+    # when
+    answer = await registry.GetResource(
+        service_pb.GetResourceRequest(kind=pb.RESOURCE_KIND_MODEL_POOL, id="both")
+    )
+
+    # then every default is set, and what has none is not
+    read = answer.resource.model_pool
+    assert answer.version == 2
+    assert read.members[0].weight == 1
+    assert read.members[0].role == pb.POOL_MEMBER_ROLE_MEMBER
+    assert read.routing.home == pb.HOME_STRATEGY_DETERMINISTIC
+    assert read.switch.on_permanent
+    assert read.switch.HasField("on_retry_exhausted")
+    assert not read.switch.on_retry_exhausted
+    assert read.breaker.cooldown.seconds == 30
+    assert read.clocks.idle.seconds == 60
+    assert not read.clocks.HasField("total")
+    assert not read.switch.HasField("max_switches_per_session")
+
+
+async def test_an_unknown_resource_is_not_found(registry: RegistryServiceStub) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await registry.GetResource(
+            service_pb.GetResourceRequest(kind=pb.RESOURCE_KIND_AGENT, id="nobody")
+        )
+
+    facts = reason_of(caught.value)
+    assert facts.code is grpc.StatusCode.NOT_FOUND
+    assert facts.reason == "RESOURCE_NOT_FOUND"
+    assert (facts.metadata["kind"], facts.metadata["id"]) == ("agent", "nobody")
+
+
+async def test_a_reference_without_kind_and_id_has_two_violations(
+    registry: RegistryServiceStub,
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await registry.GetResource(service_pb.GetResourceRequest())
+
+    assert [v.field for v in reason_of(caught.value).violations] == ["id", "kind"]
+
+
+async def test_ids_are_free_text(registry: RegistryServiceStub) -> None:
+    # given ids with everything that has a meaning somewhere else
+    odd = ["a/b", "100%", "it's", 'quo"te', "naïve", "🚀", "a b", "-"]
+    await apply(registry, *(provider(each) for each in odd))
+
+    # when
+    found = [
+        await registry.GetResource(
+            service_pb.GetResourceRequest(kind=pb.RESOURCE_KIND_PROVIDER, id=each)
+        )
+        for each in odd
+    ]
+
+    # then
+    assert [answer.resource.provider.id for answer in found] == odd
+
+
+async def test_pages_join_to_the_whole_listing(registry: RegistryServiceStub) -> None:
+    # given
+    await apply(registry, *quickstart())
+
+    # when it is read two by two
+    pages, token = [], ""
+    while True:
+        answer = await registry.ListResources(
+            service_pb.ListResourcesRequest(page_size=2, page_token=token)
+        )
+        pages.append(ids(answer.resources))
+        token = answer.next_page_token
+        if not token:
+            break
+
+    # then
+    assert pages == [["local", "small"], ["both", "scout"], ["search"]]
+
+
+async def test_a_listing_can_be_of_one_kind(registry: RegistryServiceStub) -> None:
+    await apply(registry, *quickstart())
+
+    answer = await registry.ListResources(
+        service_pb.ListResourcesRequest(kind=pb.RESOURCE_KIND_TOOL)
+    )
+
+    assert ids(answer.resources) == ["search"]
+    assert answer.next_page_token == ""
+
+
+async def test_a_page_is_cut_by_size(registry: RegistryServiceStub) -> None:
+    """Four of these would be more than a client accepts by default."""
+    # given five agents of a megabyte each
+    prompt = "x" * (1_000_000)
+    await apply(registry, provider(), model())
+    await apply(registry, *(agent(f"a{n}", system_prompt=prompt) for n in range(5)))
+
+    # when
+    answer = await registry.ListResources(
+        service_pb.ListResourcesRequest(kind=pb.RESOURCE_KIND_AGENT)
+    )
+
+    # then
+    assert ids(answer.resources) == ["a0", "a1", "a2"]
+    assert answer.next_page_token
+
+
+@pytest.mark.parametrize("token", ["nonsense", "bm9uZQ==", "W10=", "é", "W251bGwsIDEsICJ4Il0="])
+async def test_a_foreign_page_token_is_refused(registry: RegistryServiceStub, token: str) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await registry.ListResources(service_pb.ListResourcesRequest(page_token=token))
+
+    assert [v.field for v in reason_of(caught.value).violations] == ["page_token"]
+
+
+async def test_a_page_token_belongs_to_its_query(registry: RegistryServiceStub) -> None:
+    # given a token of the whole listing
+    await apply(registry, *quickstart())
+    first = await registry.ListResources(service_pb.ListResourcesRequest(page_size=1))
+
+    # when it is used for one kind
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await registry.ListResources(
+            service_pb.ListResourcesRequest(
+                page_size=1, kind=pb.RESOURCE_KIND_AGENT, page_token=first.next_page_token
+            )
+        )
+
+    # then
+    (violation,) = reason_of(caught.value).violations
+    assert "another query" in violation.description
+
+
+async def test_a_listing_of_an_unknown_kind_is_refused(registry: RegistryServiceStub) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await registry.ListResources(
+            service_pb.ListResourcesRequest(kind=42)  # type: ignore[arg-type]  # of a later version
+        )
+
+    assert [v.field for v in reason_of(caught.value).violations] == ["kind"]
+
+
+async def test_an_empty_snapshot_is_one_part(registry: RegistryServiceStub) -> None:
+    (part,) = await snapshot(registry)
+
+    assert (part.version, part.part, part.last_part, len(part.resources)) == (1, 0, True, 0)
+    assert part.incarnation
+    assert len(part.content_hash) == 64
+
+
+async def test_a_large_snapshot_comes_in_parts(registry: RegistryServiceStub) -> None:
+    # given 300 agents of about 2 KB
+    await apply(registry, provider(), model())
+    many = [agent(f"a{n:03}", system_prompt="x" * 2000) for n in range(300)]
+    await apply(registry, *many)
+
+    # when
+    parts = await snapshot(registry)
+
+    # then the parts are numbered, bounded, and together the whole
+    assert [part.part for part in parts] == list(range(len(parts)))
+    assert [part.last_part for part in parts] == [False] * (len(parts) - 1) + [True]
+    assert len(parts) >= 9
+    assert max(part.ByteSize() for part in parts) < 100_000
+    joined = [id_ for part in parts for id_ in ids(part.resources)]
+    assert joined == ["local", "small", *(f"a{n:03}" for n in range(300))]
+    assert {part.version for part in parts} == {3}
+
+
+async def test_an_old_version_stays_as_it_was(registry: RegistryServiceStub) -> None:
+    # given version 2, then changes and a removal
+    await apply(registry, provider("a"), provider("b"), apply_set="s")
+    before = await snapshot(registry)
+    await apply(registry, provider("b", timeout={"seconds": 9}), apply_set="s", prune=True)
+
+    # when
+    old, new = await snapshot(registry, 2), await snapshot(registry, 3)
+
+    # then
+    assert old == before
+    assert ids(old[0].resources) == ["a", "b"]
+    assert ids(new[0].resources) == ["b"]
+    assert old[0].content_hash != new[0].content_hash
+
+
+async def test_equal_content_has_an_equal_hash(registry: RegistryServiceStub) -> None:
+    # given content that changes and changes back
+    await apply(registry, provider("a"))
+    await apply(registry, provider("a", timeout={"seconds": 9}))
+    await apply(registry, provider("a"))
+
+    # when
+    hashes = [(await snapshot(registry, version))[0].content_hash for version in (2, 3, 4)]
+
+    # then
+    assert hashes[0] == hashes[2] != hashes[1]
+
+
+@pytest.mark.parametrize("version", [0, 2, -1])
+async def test_a_version_that_is_not_kept_is_not_found(
+    registry: RegistryServiceStub, version: int
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await snapshot(registry, version)
+
+    facts = reason_of(caught.value)
+    assert facts.reason == "VERSION_NOT_FOUND"
+    assert (facts.metadata["oldest"], facts.metadata["current"]) == ("1", "1")
+
+
+@pytest.mark.parametrize(("method", "request_"), NOT_SERVED)
+async def test_a_reserved_call_says_so(
+    registry: RegistryServiceStub, method: str, request_: object
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await getattr(registry, method)(request_)
+
+    facts = reason_of(caught.value)
+    assert facts.code is grpc.StatusCode.UNIMPLEMENTED
+    assert facts.metadata["method"] == method
+
+
+async def test_a_pool_keeps_the_order_of_its_members(registry: RegistryServiceStub) -> None:
+    # given
+    names = ["m3", "m1", "m2"]
+    await apply(registry, provider(), *(model(n) for n in names), pool("ordered", members=names))
+
+    # when
+    answer = await registry.GetResource(
+        service_pb.GetResourceRequest(kind=pb.RESOURCE_KIND_MODEL_POOL, id="ordered")
+    )
+
+    # then
+    assert [m.model_id for m in answer.resource.model_pool.members] == names
