@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from services.cli import serve, trace, up
+from services.cli import apply, infer, runs, serve, tickets, trace, up
 
 app = typer.Typer(
     name="runyard",
@@ -21,6 +21,12 @@ app = typer.Typer(
 app.command()(up.up)
 app.command()(serve.serve)
 app.command("check-config")(serve.check_config)
+app.command()(apply.apply)
+app.command()(infer.infer)
+app.command("run")(runs.run_agent)
+app.add_typer(runs.watch_app, name="watch")
+app.command()(tickets.tickets)
+app.command()(tickets.decide)
 app.command()(trace.trace)
 
 
