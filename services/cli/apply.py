@@ -58,7 +58,8 @@ def apply(
     async def work(terminal: Terminal) -> None:
         manifests = read_manifests(files)
         async with clients("apply", endpoint) as found:
-            show(await apply_resources(found, manifests, dry_run=dry_run), terminal, dry_run)
+            answer = await apply_resources(found, manifests, dry_run=dry_run)
+            show(answer, terminal, dry_run)
 
     run(output, work)
 
@@ -106,7 +107,8 @@ def show(response: pb.ApplyResourcesResponse, terminal: Terminal, dry_run: bool 
         mark, style = _MARKS.get(change.action, ("?", ""))
         name = f"{mark} {short_name(_KIND, change.ref.kind)}/{change.ref.id}"
         terminal.line("  ", (name, style), f" {short_name(_ACTION, change.action)}")
-        for field in change.fields if dry_run else ():
+        # What is new stands in the manifest already.
+        for field in change.fields if change.action == pb.CHANGE_ACTION_UPDATED else ():
             before, after = field.before or "none", field.after or "none"
             terminal.line(f"      {field.path}: ", (before, "red"), " → ", (after, "green"))
     verb = "would be" if dry_run else "is"

@@ -77,8 +77,8 @@ async def stream(
                     for item in response.items:
                         _show(item, terminal)
             finally:
+                terminal.end_speech()
                 if call.done():
-                    terminal.stream("\n")
                     _show_decision(await call.trailing_metadata(), terminal)
 
 
@@ -86,16 +86,16 @@ def _show(item: router_pb2.InferItem, terminal: Terminal) -> None:
     terminal.data(MessageToDict(item, preserving_proto_field_name=True))
     match item.WhichOneof("item"):
         case "text_delta":
-            terminal.stream(item.text_delta.text)
+            terminal.speak(item.text_delta.text)
         case "reasoning_delta":
-            terminal.stream(item.reasoning_delta.text, "dim")
+            terminal.speak(item.reasoning_delta.text, style="dim")
         case "tool_call_ready":
             call = item.tool_call_ready.call
-            terminal.stream(f"\n[calls {call.tool_id} {call.arguments_json}]", "cyan")
+            terminal.line((f"calls {call.tool_id} {call.arguments_json}", "cyan"))
         case "stream_reset":
-            terminal.stream("\n[starts over elsewhere]\n", "yellow")
+            terminal.line(("starts over elsewhere", "yellow"))
         case "interrupted":
-            terminal.stream(" [broke off]", "bold red")
+            terminal.line(("broke off", "bold red"))
 
 
 def _show_decision(trailers: Any, terminal: Terminal) -> None:

@@ -9,8 +9,7 @@ from google.protobuf.descriptor import EnumDescriptor
 from runyard.provider.v1.provider_pb2 import FailureClass
 from runyard.router.v1 import router_pb2 as pb
 from services.cli.reflect import short_name
-
-Part = str | tuple[str, str]
+from services.cli.terminal import Part
 
 DECISION_KEY = "runyard-route-decision-bin"
 

@@ -9,8 +9,7 @@ from google.protobuf.json_format import MessageToDict
 
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from services.cli.reflect import short_name
-from services.cli.routes import Part
-from services.cli.terminal import Terminal
+from services.cli.terminal import Part, Terminal
 
 _COMPLETED = {
     pb.TERMINATION_REASON_NATURAL_END,
@@ -35,7 +34,6 @@ class RunView:
     Attributes:
         label: Before every line, to tell runs apart; empty for none.
         tools: Tool of each call met so far, by the call's id.
-        parked: It waits right now.
         finished: How it ended; None while it has not.
     """
 
@@ -44,7 +42,6 @@ class RunView:
     style: str = "cyan"
     tools: dict[str, str] = field(default_factory=dict)
     finished: pb.RunFinished | None = None
-    _speaking: bool = False
 
     def show(self, event: pb.Event) -> None:
         self.terminal.data(MessageToDict(event, preserving_proto_field_name=True))
@@ -63,19 +60,15 @@ class RunView:
         return self.finished is not None and self.finished.termination.reason in _COMPLETED
 
     def _speak(self, text: str, style: str) -> None:
-        if not self._speaking:
-            self._speaking = True
-            if self.label:
-                self.terminal.stream(f"{self.label} ", self.style)
-            self.terminal.stream("» ", "dim")
-        self.terminal.stream(text, style)
+        self.terminal.speak(
+            text, *self._lead(), ("» ", "dim"), style=style, speaker=f"run {self.label}"
+        )
 
     def _line(self, *parts: Part) -> None:
-        if self._speaking:
-            self._speaking = False
-            self.terminal.stream("\n")
-        lead = [(f"{self.label} ", self.style)] if self.label else []
-        self.terminal.line(*lead, ("· ", "dim"), *parts)
+        self.terminal.line(*self._lead(), ("· ", "dim"), *parts)
+
+    def _lead(self) -> list[Part]:
+        return [(f"{self.label} ", self.style)] if self.label else []
 
     def tool(self, call_id: str) -> str:
         return self.tools.get(call_id, call_id)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 from rich.console import Console
 from rich.text import Text
 
 from services.cli.exits import CliError
+
+# Words, plain or with a style.
+Part: TypeAlias = str | tuple[str, str]
 
 # Wide enough that nothing is folded where a program reads.
 _PIPE_WIDTH = 10_000
@@ -37,21 +41,38 @@ class Terminal:
     def __init__(self, output: Output = Output.TEXT) -> None:
         self.json = output is Output.JSON
         self.console = _console(sys.stdout)
+        self._speaker: str | None = None
 
-    def line(self, *parts: str | tuple[str, str]) -> None:
+    def line(self, *parts: Part) -> None:
         """One line of parts, each plain or with a style; in JSON nothing."""
-        if not self.json:
-            self.console.print(_assembled(parts), soft_wrap=True)
+        self.text(_assembled(parts))
 
     def text(self, text: Text) -> None:
         if not self.json:
+            self.end_speech()
             self.console.print(text, soft_wrap=True)
 
-    def stream(self, part: str, style: str = "") -> None:
-        """Text without a line break, visible at once."""
-        if not self.json:
-            self.console.print(Text(safe(part), style=style), end="", soft_wrap=True)
-            self.console.file.flush()
+    def speak(self, words: str, *lead: Part, style: str = "", speaker: str = "") -> None:
+        """Words that go on where the same speaker stopped, visible at once.
+
+        Args:
+            lead: Stands before them when the speaker begins a line.
+        """
+        if self.json:
+            return
+        text = Text(safe(words), style=style)
+        if self._speaker != speaker:
+            self.end_speech()
+            self._speaker = speaker
+            text = _assembled(lead) + text
+        self.console.print(text, end="", soft_wrap=True)
+        self.console.file.flush()
+
+    def end_speech(self) -> None:
+        """End the line that a speaker has begun."""
+        if self._speaker is not None:
+            self._speaker = None
+            self.console.print()
 
     def data(self, value: Any) -> None:
         """A value for programs; in text nothing."""
@@ -85,7 +106,7 @@ def error_json(error: CliError) -> dict[str, Any]:
     }
 
 
-def _assembled(parts: tuple[str | tuple[str, str], ...]) -> Text:
+def _assembled(parts: Iterable[Part]) -> Text:
     text = Text()
     for part in parts:
         words, style = part if isinstance(part, tuple) else (part, "")
