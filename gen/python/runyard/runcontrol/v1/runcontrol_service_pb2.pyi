@@ -169,13 +169,14 @@ class SubmitRunResponse(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., dispatch_id: _Optional[str] = ..., disposition: _Optional[_Union[SubmitDisposition, str]] = ..., input_id: _Optional[str] = ...) -> None: ...
 
 class SubscribeRunRequest(_message.Message):
-    __slots__ = ("run_id", "after")
+    __slots__ = ("run_id", "after", "start")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
-    FROM_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     after: bytes
-    def __init__(self, run_id: _Optional[str] = ..., after: _Optional[bytes] = ..., **kwargs) -> None: ...
+    start: SubscribeFrom
+    def __init__(self, run_id: _Optional[str] = ..., after: _Optional[bytes] = ..., start: _Optional[_Union[SubscribeFrom, str]] = ...) -> None: ...
 
 class SubscribeRunResponse(_message.Message):
     __slots__ = ("items",)
@@ -198,13 +199,14 @@ class SubscriptionItem(_message.Message):
     def __init__(self, cursor: _Optional[bytes] = ..., event: _Optional[_Union[_runcontrol_pb2.Event, _Mapping]] = ..., snapshot: _Optional[_Union[_runcontrol_pb2.RunSnapshot, _Mapping]] = ..., heartbeat: _Optional[_Union[_stream_pb2.Heartbeat, _Mapping]] = ..., reconnect: _Optional[_Union[_stream_pb2.Reconnect, _Mapping]] = ...) -> None: ...
 
 class SubscribeThreadRequest(_message.Message):
-    __slots__ = ("thread_id", "after")
+    __slots__ = ("thread_id", "after", "start")
     THREAD_ID_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
-    FROM_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
     thread_id: str
     after: bytes
-    def __init__(self, thread_id: _Optional[str] = ..., after: _Optional[bytes] = ..., **kwargs) -> None: ...
+    start: SubscribeFrom
+    def __init__(self, thread_id: _Optional[str] = ..., after: _Optional[bytes] = ..., start: _Optional[_Union[SubscribeFrom, str]] = ...) -> None: ...
 
 class SubscribeThreadResponse(_message.Message):
     __slots__ = ("items",)
