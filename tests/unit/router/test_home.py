@@ -19,7 +19,7 @@ POOLS = [
 ]
 
 
-@pytest.mark.parametrize("weights", POOLS, ids=lambda weights: "+".join(weights))
+@pytest.mark.parametrize("weights", POOLS, ids="+".join)
 def test_sessions_are_shared_by_weight_also_among_ids_that_hardly_differ(
     weights: dict[str, int],
 ) -> None:
