@@ -10,9 +10,9 @@ from google.protobuf.message import Message as ProtobufMessage
 from runyard.pool.v1 import pool_pb2 as pb
 from runyard.pool.v1 import pool_service_pb2 as rpc
 from services.pool.api import enums
-from services.pool.api.cursors import cursor_of
 from services.pool.api.fields import correlation_to_pb, duration_to_pb, policies_to_pb, time_to_pb
 from services.pool.api.wakes import wake_to_pb
+from services.pool.core.cursors import cursor_of
 from services.pool.core.joining import Joined
 from services.pool.core.model import (
     Address,

@@ -9,7 +9,7 @@ from runyard.pool.v1 import pool_pb2 as pb
 from runyard.pool.v1 import pool_service_pb2 as rpc
 from services.chassis.errors import UnimplementedError
 from services.pool.api import enums
-from services.pool.api.cursors import page_start, page_token, sequence_of
+from services.pool.api.cursors import cursor_from_pb, page_start, page_token
 from services.pool.api.decoding import Decoder
 from services.pool.core.events import (
     EventFilter,
@@ -253,7 +253,7 @@ def condition_from_pb(request: rpc.SuspendUntilRequest) -> WakeCondition:
 
 def _match_from(decoder: Decoder, condition: pb.WakeCondition, pool_id: str) -> Start | int:
     if condition.WhichOneof("match_from") == "cursor" and condition.cursor:
-        return sequence_of(condition.cursor, pool_id, "condition.cursor", decoder)
+        return cursor_from_pb(condition.cursor, pool_id, "condition.cursor", decoder)
     return decoder.enum(enums.START, condition.start, "condition.start", Start.EARLIEST)
 
 

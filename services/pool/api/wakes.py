@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from runyard.pool.v1 import pool_pb2 as pb
 from services.pool.api import enums
-from services.pool.api.cursors import cursor_of
 from services.pool.api.fields import correlation_to_pb, duration_to_pb, policies_to_pb, time_to_pb
+from services.pool.core.cursors import cursor_of
 from services.pool.core.digests import filter_fingerprint
 from services.pool.core.events import (
     Event,

@@ -10,7 +10,7 @@ from services.chassis.caller import Replay
 from services.pool.core import leasing
 from services.pool.core.errors import DeliveryNotFoundError
 from services.pool.core.journal import Desk, Journal
-from services.pool.core.model import Caller, Delivery, DeliveryState, MessageRecord
+from services.pool.core.model import Caller, Delivery
 from services.pool.core.ports import Encode
 from services.pool.core.results import Acked, Fetched, Parcel, Unfetched
 
@@ -87,7 +87,7 @@ class Inboxes:
         tx, pool_id = journal.tx, journal.pool.pool_id
         left_bytes = MAX_BODY_BYTES
         for delivery in wanted[: command.limit]:
-            record = _record(journal, delivery)
+            record = journal.message(delivery.message_id)
             left_bytes -= record.message.body_bytes
             if left_bytes < 0:
                 return
@@ -133,14 +133,6 @@ def _seen(
     return max((parcel.delivery.sequence for parcel in parcels), default=0)
 
 
-def _record(journal: Journal, delivery: Delivery) -> MessageRecord:
-    pool_id = journal.pool.pool_id
-    record = journal.tx.message(pool_id, delivery.message_id)
-    if record is None:
-        raise DeliveryNotFoundError.of(pool_id, delivery.message_id, delivery.run_id)
-    return record
-
-
 def _ack(journal: Journal, command: AckCommand) -> Acked:
     tx, pool_id = journal.tx, journal.pool.pool_id
     journal.acting(command.run_id)
@@ -151,7 +143,4 @@ def _ack(journal: Journal, command: AckCommand) -> Acked:
     changed = acked.state is not delivery.state
     if changed:
         tx.save_delivery(pool_id, acked)
-    return Acked(pool_id, acked, _record(journal, delivery), changed)
-
-
-__all__ = ["AckCommand", "DeliveryState", "FetchCommand", "Inboxes"]
+    return Acked(pool_id, acked, journal.message(delivery.message_id), changed)

@@ -15,7 +15,12 @@ from typing import TypeVar
 from services.chassis.caller import Replay, once
 from services.chassis.clock import Clock
 from services.chassis.ids import IdSource
-from services.pool.core.errors import NotAMemberError, PoolNotFoundError
+from services.pool.core.errors import (
+    MessageNotFoundError,
+    NotAMemberError,
+    PoolNotFoundError,
+    WakeNotFoundError,
+)
 from services.pool.core.events import (
     Event,
     TimerKind,
@@ -26,6 +31,7 @@ from services.pool.core.filters import IndexKey, event_keys
 from services.pool.core.model import (
     Caller,
     Member,
+    MessageRecord,
     Pool,
 )
 from services.pool.core.policies import acting_name, authorize, holds
@@ -82,6 +88,24 @@ class Journal:
             raise NotAMemberError.of(self.pool.pool_id, run_id)
         authorize(self.caller.principal, member)
         return member
+
+    def message(self, message_id: str) -> MessageRecord:
+        """Raises:
+        MessageNotFoundError: No such message.
+        """
+        record = self.tx.message(self.pool.pool_id, message_id)
+        if record is None:
+            raise MessageNotFoundError.of(self.pool.pool_id, message_id)
+        return record
+
+    def wake(self, condition_id: str) -> Wake:
+        """Raises:
+        WakeNotFoundError: No such wake.
+        """
+        wake = self.tx.wake(self.pool.pool_id, condition_id)
+        if wake is None:
+            raise WakeNotFoundError.of(self.pool.pool_id, condition_id)
+        return wake
 
     def observable(self, member: Member | None) -> bool:
         return member is not None and holds(member.policy_refs, self.pool.config.policy_refs)

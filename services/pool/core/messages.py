@@ -65,9 +65,12 @@ class Messages:
         """
 
         def view(reader: PoolReader) -> MessageView:
+            record = reader.message(pool_id, message_id)
+            if record is None:
+                raise MessageNotFoundError.of(pool_id, message_id)
             return MessageView(
                 pool_id,
-                _existing(reader.message(pool_id, message_id), pool_id, message_id),
+                record,
                 reader.body(pool_id, message_id),
                 tuple(reader.replies(pool_id, message_id)),
                 tuple(reader.deliveries_of(pool_id, message_id)),
@@ -81,13 +84,13 @@ class Messages:
         return before or deliver(journal, draft, digest, self._desk.ids.new_id())
 
     def _respond(self, journal: Journal, answer: Answer) -> Responded:
-        pool_id, request_id = journal.pool.pool_id, answer.request_message_id
+        request_id = answer.request_message_id
         digest = of_answer(answer)
         sent = repeated(journal, answer.idempotency_key, digest)
         if sent is None:
-            request = _existing(journal.tx.message(pool_id, request_id), pool_id, request_id)
+            request = journal.message(request_id)
             sent = self._answer(journal, answer, digest, request)
-        request = _existing(journal.tx.message(pool_id, request_id), pool_id, request_id)
+        request = journal.message(request_id)
         return Responded(sent, request.receipt.state)
 
     def _answer(
@@ -101,7 +104,7 @@ class Messages:
             draft = responding.draft_of(answer, request)
             return deliver(journal, draft, digest, self._desk.ids.new_id())
         given_id = earlier.reply_message_id
-        given = _existing(journal.tx.message(pool_id, given_id), pool_id, given_id)
+        given = journal.message(given_id)
         if not responding.says_the_same(given.message, answer.content):
             raise AlreadyRespondedError(
                 f"run {answer.run_id!r} has answered message {answer.request_message_id!r} "
@@ -116,7 +119,7 @@ class Messages:
 def expire(journal: Journal, message_id: str) -> None:
     """End the deliveries nobody acknowledged, and the message if nobody did."""
     pool_id = journal.pool.pool_id
-    record = _existing(journal.tx.message(pool_id, message_id), pool_id, message_id)
+    record = journal.message(message_id)
     deliveries = journal.tx.deliveries_of(pool_id, message_id)
     for delivery in deliveries:
         if delivery.state.is_open:
@@ -128,13 +131,6 @@ def expire(journal: Journal, message_id: str) -> None:
 
 def time_out(journal: Journal, message_id: str) -> None:
     """End a response contract that is not met."""
-    pool_id = journal.pool.pool_id
-    record = _existing(journal.tx.message(pool_id, message_id), pool_id, message_id)
+    record = journal.message(message_id)
     if record.receipt.state is MessageState.DELIVERED:
         enter(journal, record, MessageState.TIMED_OUT)
-
-
-def _existing(record: MessageRecord | None, pool_id: str, message_id: str) -> MessageRecord:
-    if record is None:
-        raise MessageNotFoundError.of(pool_id, message_id)
-    return record

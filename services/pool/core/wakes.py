@@ -1,4 +1,4 @@
-"""The use cases of waits: suspend, look, cancel, time out, and hear what run control said."""
+"""The use cases of waits: suspend, look, cancel and time out."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from services.pool.core.events import (
     EventKind,
     Wake,
     WakeCondition,
-    WakeDelivery,
     WakeState,
 )
-from services.pool.core.journal import Desk, Journal, wake_event
+from services.pool.core.journal import Desk, Journal
 from services.pool.core.model import (
     Caller,
 )
@@ -77,29 +76,9 @@ class Wakes:
 
 def time_out(journal: Journal, condition_id: str) -> None:
     """End a wait whose time is up; whoever ended it before has won."""
-    wake = journal.tx.wake(journal.pool.pool_id, condition_id)
-    if wake is not None and wake.state is WakeState.REGISTERED:
+    wake = journal.wake(condition_id)
+    if wake.state is WakeState.REGISTERED:
         journal.end_wake(waking.end(wake, WakeState.TIMED_OUT, "", "", journal.now))
-
-
-def told(journal: Journal, condition_id: str, delivery: WakeDelivery) -> None:
-    """Run control has heard how a wake ended."""
-    pool_id = journal.pool.pool_id
-    wake = journal.tx.wake(pool_id, condition_id)
-    if wake is not None:
-        journal.tx.save_wake(pool_id, replace(wake, delivery=delivery))
-
-
-def refused(journal: Journal, condition_id: str, reason: str) -> None:
-    """Run control will never hear how a wake ended: the wake has failed."""
-    pool_id = journal.pool.pool_id
-    wake = journal.tx.wake(pool_id, condition_id)
-    if wake is not None:
-        failed = replace(
-            waking.refuse(wake, reason, journal.now), ended_sequence=journal.next_sequence
-        )
-        journal.record(wake_event(failed), failed)
-        journal.tx.save_wake(pool_id, failed)
 
 
 def _suspend(journal: Journal, condition: WakeCondition) -> Suspended:
@@ -158,9 +137,7 @@ def _match_past(journal: Journal, wake: Wake, after: int) -> Wake:
 
 def _cancel(journal: Journal, condition_id: str) -> WakeCancelled:
     pool_id = journal.pool.pool_id
-    wake = journal.tx.wake(pool_id, condition_id)
-    if wake is None:
-        raise WakeNotFoundError.of(pool_id, condition_id)
+    wake = journal.wake(condition_id)
     journal.acting(wake.condition.run_id)
     if wake.state is not WakeState.REGISTERED:
         return WakeCancelled(pool_id, wake, changed=False)

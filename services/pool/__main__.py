@@ -1,0 +1,5 @@
+"""``python -m services.pool``: the same as ``runyard serve pool``."""
+
+from services.pool.main import main
+
+raise SystemExit(main())
