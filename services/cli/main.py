@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from services.cli import apply, infer, runs, serve, tickets, trace, up
+from services.cli import apply, demo, infer, runs, serve, tickets, trace, up
 
 app = typer.Typer(
     name="runyard",
@@ -28,6 +28,7 @@ app.add_typer(runs.watch_app, name="watch")
 app.command()(tickets.tickets)
 app.command()(tickets.decide)
 app.command()(trace.trace)
+app.command()(demo.demo)
 
 
 def main() -> int:

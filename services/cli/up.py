@@ -62,10 +62,13 @@ async def _up(plan: Plan, terminal: Terminal) -> None:
 class Telling:
     """Prints what happens to children: their logs prefixed, their restarts in bold."""
 
-    def __init__(self, terminal: Terminal) -> None:
+    def __init__(self, terminal: Terminal, *, logs: bool = True) -> None:
         self._terminal = terminal
+        self._logs = logs
 
     def __call__(self, event: ChildEvent, service: str, text: str) -> None:
+        if event is ChildEvent.LOG and not self._logs:
+            return
         prefix = (f"{service:<10} │ ", COLOURS[service])
         self._terminal.line(prefix, text if event is ChildEvent.LOG else (text, "bold yellow"))
         self._terminal.data({"event": event.value, "service": service, "text": text})
