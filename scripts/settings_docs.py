@@ -10,17 +10,26 @@ import argparse
 import importlib
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import get_args
 
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from services.chassis.settings import ServiceSettings
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "ops" / "settings.md"
 SERVICES = ("registry", "router", "runcontrol", "pool")
+WORDS: Mapping[object, str] = {
+    bool: "`true`, `false`",
+    float: "number",
+    int: "integer",
+    str: "text",
+    SecretStr: "secret",
+    type(None): "none",
+}
 TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -39,9 +48,13 @@ def settings_of(service: str) -> type[ServiceSettings]:
 
 
 def kind(field: FieldInfo) -> str:
-    annotation = field.annotation
-    names = [getattr(part, "__name__", str(part)) for part in get_args(annotation) or [annotation]]
-    return " or ".join("none" if name == "NoneType" else name for name in names)
+    return " or ".join(word(part) for part in get_args(field.annotation) or [field.annotation])
+
+
+def word(annotation: object) -> str:
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return ", ".join(f"`{member.value}`" for member in annotation)
+    return WORDS[annotation]
 
 
 def value(field: FieldInfo) -> str:
