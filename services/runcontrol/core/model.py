@@ -6,7 +6,7 @@ Every entity belongs to a tenant; ids are unique within it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum, IntEnum
 
 from services.content.model import EffectClass, Message, Usage
@@ -455,7 +455,7 @@ class Wake:
     summary: str
     cause_traceparent: str
     suspension_traceparent: str
-    received_at: datetime
+    received_at: datetime = datetime(1970, 1, 1, tzinfo=UTC)
     taken: bool = False
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlalchemy import Column, Index, MetaData, Table, TextClause, text
 
 from services.chassis.idempotency import requests_table
+from services.chassis.kept_snapshot import kept_snapshot_tables
 from services.chassis.outbox import outbox_table
 from services.chassis.store.columns import Bool, Integer, LargeBinary, Text, UtcMicros
 
@@ -381,3 +382,4 @@ pinned_spec = Table(
 
 outbox = outbox_table(metadata)
 request = requests_table(metadata)
+kept_snapshot = kept_snapshot_tables(metadata)

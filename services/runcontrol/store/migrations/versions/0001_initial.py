@@ -19,6 +19,15 @@ def upgrade() -> None:
     _chassis()
 
 
+def _partial(
+    name: str, table: str, columns: list[str], where: str, *, unique: bool = False
+) -> None:
+    condition = sa.text(where)
+    op.create_index(
+        name, table, columns, unique=unique, sqlite_where=condition, postgresql_where=condition
+    )
+
+
 def _queue() -> None:
     op.create_table(
         "thread",
@@ -38,13 +47,7 @@ def _queue() -> None:
         sa.Column("updated_at", UtcMicros, nullable=False),
         sqlite_strict=True,
     )
-    op.create_index(
-        "thread_ready",
-        "thread",
-        ["ready_at"],
-        sqlite_where=sa.text("ready_at IS NOT NULL"),
-        postgresql_where=sa.text("ready_at IS NOT NULL"),
-    )
+    _partial("thread_ready", "thread", ["ready_at"], "ready_at IS NOT NULL")
     op.create_table(
         "run",
         sa.Column("tenant", Text, primary_key=True, autoincrement=False),
@@ -78,12 +81,11 @@ def _queue() -> None:
         sa.Column("traceparent", Text, nullable=False),
         sqlite_strict=True,
     )
-    op.create_index(
+    _partial(
         "run_deadline",
         "run",
         ["deadline_at"],
-        sqlite_where=sa.text("state IN ('queued', 'waiting') AND paused_at IS NULL"),
-        postgresql_where=sa.text("state IN ('queued', 'waiting') AND paused_at IS NULL"),
+        "state IN ('queued', 'waiting') AND paused_at IS NULL",
     )
     op.create_index("run_thread", "run", ["tenant", "thread_id", "created_at"])
     op.create_table(
@@ -109,35 +111,23 @@ def _queue() -> None:
         sa.Column("traceparent", Text, nullable=False),
         sqlite_strict=True,
     )
-    op.create_index(
-        "dispatch_dead",
-        "dispatch",
-        ["tenant", "created_at"],
-        sqlite_where=sa.text("state = 'dead'"),
-        postgresql_where=sa.text("state = 'dead'"),
-    )
-    op.create_index(
+    _partial("dispatch_dead", "dispatch", ["tenant", "created_at"], "state = 'dead'")
+    _partial(
         "dispatch_one_claimed",
         "dispatch",
         ["tenant", "thread_id"],
+        "state = 'claimed'",
         unique=True,
-        sqlite_where=sa.text("state = 'claimed'"),
-        postgresql_where=sa.text("state = 'claimed'"),
     )
-    op.create_index(
+    _partial(
         "dispatch_one_queued_per_run",
         "dispatch",
         ["tenant", "run_id"],
+        "state = 'queued'",
         unique=True,
-        sqlite_where=sa.text("state = 'queued'"),
-        postgresql_where=sa.text("state = 'queued'"),
     )
-    op.create_index(
-        "dispatch_queue",
-        "dispatch",
-        ["tenant", "thread_id", "priority", "seq"],
-        sqlite_where=sa.text("state = 'queued'"),
-        postgresql_where=sa.text("state = 'queued'"),
+    _partial(
+        "dispatch_queue", "dispatch", ["tenant", "thread_id", "priority", "seq"], "state = 'queued'"
     )
     op.create_table(
         "lease",
@@ -192,12 +182,8 @@ def _record() -> None:
         sa.Column("revision", Integer, nullable=False),
         sqlite_strict=True,
     )
-    op.create_index(
-        "thread_input_pending",
-        "thread_input",
-        ["tenant", "run_id", "seq"],
-        sqlite_where=sa.text("state = 'pending'"),
-        postgresql_where=sa.text("state = 'pending'"),
+    _partial(
+        "thread_input_pending", "thread_input", ["tenant", "run_id", "seq"], "state = 'pending'"
     )
     op.create_table(
         "event",
@@ -266,13 +252,7 @@ def _tools() -> None:
         sa.Column("traceparent", Text, nullable=False),
         sqlite_strict=True,
     )
-    op.create_index(
-        "ticket_live",
-        "ticket",
-        ["tenant", "run_id"],
-        sqlite_where=sa.text("state IN ('open', 'decided')"),
-        postgresql_where=sa.text("state IN ('open', 'decided')"),
-    )
+    _partial("ticket_live", "ticket", ["tenant", "run_id"], "state IN ('open', 'decided')")
     op.create_index("ticket_run", "ticket", ["tenant", "run_id"])
     op.create_index("ticket_state", "ticket", ["tenant", "state", "created_at", "ticket_id"])
     op.create_table(
@@ -289,14 +269,7 @@ def _tools() -> None:
         sa.Column("traceparent", Text, nullable=False),
         sqlite_strict=True,
     )
-    op.create_index(
-        "decision_one_winner",
-        "decision",
-        ["tenant", "ticket_id"],
-        unique=True,
-        sqlite_where=sa.text("won = 1"),
-        postgresql_where=sa.text("won = 1"),
-    )
+    _partial("decision_one_winner", "decision", ["tenant", "ticket_id"], "won = 1", unique=True)
 
 
 def _pools() -> None:
@@ -316,13 +289,7 @@ def _pools() -> None:
         sa.Column("taken", Bool, nullable=False),
         sqlite_strict=True,
     )
-    op.create_index(
-        "wake_untaken",
-        "wake",
-        ["tenant", "run_id"],
-        sqlite_where=sa.text("taken = 0"),
-        postgresql_where=sa.text("taken = 0"),
-    )
+    _partial("wake_untaken", "wake", ["tenant", "run_id"], "taken = 0")
     op.create_table(
         "delivery",
         sa.Column("tenant", Text, primary_key=True, autoincrement=False),
@@ -334,13 +301,7 @@ def _pools() -> None:
         sa.Column("shown", Bool, nullable=False),
         sqlite_strict=True,
     )
-    op.create_index(
-        "delivery_unshown",
-        "delivery",
-        ["tenant", "run_id"],
-        sqlite_where=sa.text("shown = 0"),
-        postgresql_where=sa.text("shown = 0"),
-    )
+    _partial("delivery_unshown", "delivery", ["tenant", "run_id"], "shown = 0")
     op.create_table(
         "membership",
         sa.Column("tenant", Text, primary_key=True, autoincrement=False),
@@ -371,28 +332,9 @@ def _chassis() -> None:
         sa.CheckConstraint("state IN (0, 1, 2)", name="outbox_state"),
         sqlite_strict=True,
     )
-    op.create_index(
-        "outbox_due",
-        "outbox",
-        ["due_at"],
-        sqlite_where=sa.text("due_at IS NOT NULL"),
-        postgresql_where=sa.text("due_at IS NOT NULL"),
-    )
-    op.create_index(
-        "outbox_head",
-        "outbox",
-        ["lane"],
-        unique=True,
-        sqlite_where=sa.text("due_at IS NOT NULL"),
-        postgresql_where=sa.text("due_at IS NOT NULL"),
-    )
-    op.create_index(
-        "outbox_settled",
-        "outbox",
-        ["state", "settled_at"],
-        sqlite_where=sa.text("settled_at IS NOT NULL"),
-        postgresql_where=sa.text("settled_at IS NOT NULL"),
-    )
+    _partial("outbox_due", "outbox", ["due_at"], "due_at IS NOT NULL")
+    _partial("outbox_head", "outbox", ["lane"], "due_at IS NOT NULL", unique=True)
+    _partial("outbox_settled", "outbox", ["state", "settled_at"], "settled_at IS NOT NULL")
     op.create_table(
         "request",
         sa.Column("tenant", Text, primary_key=True, autoincrement=False),
@@ -405,3 +347,17 @@ def _chassis() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("request_expires_at", "request", ["expires_at"])
+    op.create_table(
+        "kept_snapshot",
+        sa.Column("only", Integer, primary_key=True, autoincrement=False),
+        sa.Column("version", Integer, nullable=False),
+        sa.Column("incarnation", Text, nullable=False),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "kept_resource",
+        sa.Column("kind", Integer, primary_key=True, autoincrement=False),
+        sa.Column("id", Text, primary_key=True, autoincrement=False),
+        sa.Column("body", LargeBinary, nullable=False),
+        sqlite_strict=True,
+    )

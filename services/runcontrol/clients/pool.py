@@ -1,0 +1,270 @@
+"""The pool as run control's outbox and its woken runs see it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+
+from runyard.pool.v1 import pool_pb2 as pb
+from runyard.pool.v1 import pool_service_pb2 as service
+from runyard.pool.v1.pool_service_pb2_grpc import PoolServiceStub
+from services.chassis.errors import DomainError, ErrorKind, Retry
+from services.chassis.outbox import OutboxRow, RefusedError
+from services.chassis.rpc_status import ErrorFacts, reason_of
+from services.runcontrol.core.commands import (
+    AckCommand,
+    Answered,
+    FetchedMessage,
+    JoinCommand,
+    PoolCommand,
+    RespondCommand,
+    SendCommand,
+    SuspendCommand,
+    decode_command,
+)
+
+CALL_LIMIT_S = 10.0
+# A step has to be committed within this time for the acknowledgement's token to be current.
+FETCH_LEASE_S = 600
+
+_PERMANENT = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.UNIMPLEMENTED,
+        grpc.StatusCode.ABORTED,
+    }
+)
+
+
+class PoolUnavailableError(DomainError):
+    """The pool did not answer; a repeat has a chance."""
+
+    kind = ErrorKind.UNAVAILABLE
+    reason = "POOL_UNAVAILABLE"
+    retry = Retry.RETRYABLE
+
+
+class PoolClient:
+    """Delivers pool commands, and fetches messages."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = PoolServiceStub(channel)
+
+    def deliveries(self) -> Mapping[str, Callable[[OutboxRow], Awaitable[bytes]]]:
+        """For the outbox sender, by kind of row."""
+        return {
+            JoinCommand.kind: self._delivering(self._join),
+            SendCommand.kind: self._delivering(self._send),
+            RespondCommand.kind: self._delivering(self._respond),
+            SuspendCommand.kind: self._delivering(self._suspend),
+            AckCommand.kind: self._delivering(self._acknowledge),
+        }
+
+    def _delivering(
+        self, call: Callable[[Any], Awaitable[Answered]]
+    ) -> Callable[[OutboxRow], Awaitable[bytes]]:
+        async def deliver(row: OutboxRow) -> bytes:
+            command = decode_command(row.kind, row.payload)
+            try:
+                return encode_answer(await call(command))
+            except grpc.aio.AioRpcError as error:
+                raise _refusal(reason_of(error), command) from error
+
+        return deliver
+
+    async def _join(self, command: JoinCommand) -> Answered:
+        request = service.JoinPoolRequest(
+            pool_id=command.pool_id,
+            run_id=command.run_id,
+            agent_id=command.agent_id,
+            topics=command.topics,
+        )
+        answer = await self._stub.JoinPool(request, timeout=CALL_LIMIT_S)
+        facts = {"pool_id": command.pool_id, "joined": True}
+        return Answered(json.dumps(facts), answer.cursor.hex())
+
+    async def _send(self, command: SendCommand) -> Answered:
+        message = pb.Message(
+            from_run_id=command.run_id,
+            to=_address(command),
+            inline_body=_body(command.body, command.media_type),
+            idempotency_key=command.call_id,
+        )
+        request = service.SendMessageRequest(pool_id=command.pool_id, message=message)
+        answer = await self._stub.SendMessage(request, timeout=CALL_LIMIT_S)
+        return Answered(receipt_json(answer.receipt))
+
+    async def _respond(self, command: RespondCommand) -> Answered:
+        request = service.RespondRequest(
+            pool_id=command.pool_id,
+            request_message_id=command.message_id,
+            run_id=command.run_id,
+            inline_body=_body(command.body, command.media_type),
+            idempotency_key=command.call_id,
+        )
+        answer = await self._stub.Respond(request, timeout=CALL_LIMIT_S)
+        return Answered(receipt_json(answer.receipt))
+
+    async def _suspend(self, command: SuspendCommand) -> Answered:
+        request = service.SuspendUntilRequest(
+            pool_id=command.pool_id, condition=_condition(command)
+        )
+        await self._stub.SuspendUntil(request, timeout=CALL_LIMIT_S)
+        return Answered("")
+
+    async def _acknowledge(self, command: AckCommand) -> Answered:
+        request = service.AckDeliveryRequest(
+            pool_id=command.pool_id,
+            run_id=command.run_id,
+            message_id=command.message_id,
+            lease_token=command.receipt,
+        )
+        await self._stub.AckDelivery(request, timeout=CALL_LIMIT_S)
+        return Answered("")
+
+    async def fetch(
+        self, principal: str, run_id: str, pool_id: str, message_ids: tuple[str, ...]
+    ) -> tuple[FetchedMessage, ...]:
+        """The named deliveries, as far as they can be had; leased until acknowledged.
+
+        Raises:
+            PoolUnavailableError: The pool did not answer.
+        """
+        request = service.FetchInboxRequest(
+            pool_id=pool_id,
+            run_id=run_id,
+            max_deliveries=len(message_ids),
+            message_ids=message_ids,
+            lease=Duration(seconds=FETCH_LEASE_S),
+        )
+        try:
+            answer = await self._stub.FetchInbox(request, timeout=CALL_LIMIT_S)
+        except grpc.aio.AioRpcError as error:
+            facts = reason_of(error)
+            if facts.code in _PERMANENT:
+                return ()  # the pool is closed or the run has left: nothing can be had any more
+            raise _unavailable(facts) from error
+        return tuple(fetched_of(delivery) for delivery in answer.deliveries)
+
+
+def _refusal(facts: ErrorFacts, command: PoolCommand) -> Exception:
+    """A refusal for good, or an error that means again later."""
+    if facts.code in _PERMANENT:
+        return RefusedError(facts.reason or facts.code.name, facts.message)
+    return _unavailable(facts)
+
+
+def _unavailable(facts: ErrorFacts) -> PoolUnavailableError:
+    return PoolUnavailableError(
+        f"the pool did not answer: {facts.message}",
+        retry_after_s=facts.retry_after_s,
+        code=facts.code.name,
+    )
+
+
+def _address(command: SendCommand) -> pb.Address:
+    if command.to_run_id:
+        return pb.Address(run_id=command.to_run_id)
+    if command.to_agent_id:
+        return pb.Address(agent_id=command.to_agent_id)
+    if command.to_topic:
+        return pb.Address(topic=command.to_topic)
+    return pb.Address(pool_id=command.pool_id)
+
+
+def _body(text: str, media_type: str) -> pb.InlineBody:
+    return pb.InlineBody(data=text.encode(), media_type=media_type)
+
+
+def _condition(command: SuspendCommand) -> pb.WakeCondition:
+    wanted = pb.EventFilter(
+        kinds=["message.delivered"],
+        recipient_run_ids=[command.run_id],
+        reply_to=[command.reply_to] if command.reply_to else [],
+    )
+    condition = pb.WakeCondition(
+        condition_id=command.condition_id,
+        run_id=command.run_id,
+        filters=[wanted],
+        after_matches=1,
+        resume_with=pb.RESUME_POLICY_MATCHING_EVENT_REFS,
+        idempotency_key=command.condition_id,
+    )
+    if command.timeout_s:
+        condition.timeout.FromNanoseconds(round(command.timeout_s * 1e9))
+    if command.after:
+        condition.cursor = bytes.fromhex(command.after)
+    else:
+        condition.start = pb.WakeCondition.START_EARLIEST
+    return condition
+
+
+def receipt_json(receipt: pb.Receipt) -> str:
+    """What a sender is told, as the model reads it."""
+    facts: dict[str, object] = {
+        "pool_id": receipt.pool_id,
+        "message_id": receipt.message_id,
+        "state": pb.MessageState.Name(receipt.state).removeprefix("MESSAGE_STATE_").lower(),
+        "delivered_to": [
+            {"run_id": each.run_id, "agent_id": each.agent_id} for each in receipt.delivered_to
+        ],
+    }
+    if receipt.excluded:
+        facts["excluded"] = [
+            {"run_id": each.run_id, "agent_id": each.agent_id, "reason": _reason(each.reason)}
+            for each in receipt.excluded
+        ]
+    if receipt.failure_reason:
+        facts["failure_reason"] = _reason(receipt.failure_reason)
+    return json.dumps(facts, ensure_ascii=False)
+
+
+def _reason(value: pb.UndeliveredReason) -> str:
+    return pb.UndeliveredReason.Name(value).removeprefix("UNDELIVERED_REASON_").lower()
+
+
+def fetched_of(delivery: pb.Delivery) -> FetchedMessage:
+    """A delivery as the JSON object the model reads."""
+    message = delivery.message
+    facts: dict[str, object] = {
+        "pool_id": delivery.pool_id,
+        "message_id": message.message_id,
+        "from_run_id": message.from_run_id,
+        "from_agent_id": message.from_agent_id,
+        "reply_to": message.reply_to,
+    }
+    if message.WhichOneof("content") == "content_ref":
+        facts["content_ref"] = message.content_ref
+    else:
+        facts["body"] = _readable(message.inline_body)
+    text = json.dumps(facts, ensure_ascii=False)
+    return FetchedMessage(message.message_id, delivery.lease_token, text)
+
+
+def _readable(body: pb.InlineBody) -> object:
+    """JSON as JSON, other bodies as text; bytes that are no text are replaced, not dropped."""
+    text = body.data.decode("utf-8", "replace")
+    if body.media_type.partition(";")[0].strip() == "application/json":
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text
+
+
+def encode_answer(answer: Answered) -> bytes:
+    return json.dumps({"result": answer.result, "cursor": answer.cursor}).encode()
+
+
+def decode_answer(body: bytes) -> Answered:
+    facts = json.loads(body)
+    return Answered(facts["result"], facts["cursor"])

@@ -1,0 +1,121 @@
+"""The registry's agents and tools in run control's own terms."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from runyard.provider.v1 import provider_pb2 as provider
+from runyard.registry.v1 import registry_pb2 as pb
+from runyard.types.v1 import content_pb2 as content
+from services.content.convert import APPROVAL_FROM_PB, EFFECT_CLASS_FROM_PB
+from services.content.model import Approval, EffectClass
+from services.runcontrol.core.builtin_tools import DEFINITIONS
+from services.runcontrol.core.ports import Catalogs
+from services.runcontrol.core.specs import AgentSpec, Builtin, Catalog, Rule, Specs, ToolSpec
+from services.wire.snapshot import SnapshotConsumer
+
+DEFAULT_MAX_ROUNDS = 16
+
+_BUILTINS: Mapping[int, Builtin] = {
+    pb.BUILTIN_TOOL_POOL_JOIN: Builtin.POOL_JOIN,
+    pb.BUILTIN_TOOL_POOL_SEND: Builtin.POOL_SEND,
+    pb.BUILTIN_TOOL_POOL_CHECK: Builtin.POOL_CHECK,
+    pb.BUILTIN_TOOL_POOL_RESPOND: Builtin.POOL_RESPOND,
+    pb.BUILTIN_TOOL_POOL_WAIT: Builtin.POOL_WAIT,
+    pb.BUILTIN_TOOL_ASK_HUMAN: Builtin.ASK_HUMAN,
+}
+
+_EFFORTS: Mapping[int, provider.ReasoningEffort] = {
+    pb.REASONING_EFFORT_LOW: provider.REASONING_EFFORT_LOW,
+    pb.REASONING_EFFORT_MEDIUM: provider.REASONING_EFFORT_MEDIUM,
+    pb.REASONING_EFFORT_HIGH: provider.REASONING_EFFORT_HIGH,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryCatalog:
+    """One registry snapshot: agents with their tools, put together when they are asked for."""
+
+    version: int
+    agents: Mapping[str, pb.Agent]
+    tools: Mapping[str, pb.Tool]
+
+    def specs(self, agent_id: str) -> Specs | None:
+        agent = self.agents.get(agent_id)
+        if agent is None or agent.HasField("endpoint"):
+            return None
+        found = (self.tools.get(tool_id) for tool_id in agent.tools)
+        return Specs(agent_spec(agent), tuple(tool_spec(tool) for tool in found if tool))
+
+
+def build_catalog(
+    resources: Mapping[tuple[int, str], pb.Resource], version: int, incarnation: str
+) -> RegistryCatalog:
+    """For ``SnapshotConsumer``."""
+    agents = {r.agent.id: r.agent for r in resources.values() if r.HasField("agent")}
+    tools = {r.tool.id: r.tool for r in resources.values() if r.HasField("tool")}
+    return RegistryCatalog(version, agents, tools)
+
+
+def agent_spec(agent: pb.Agent) -> AgentSpec:
+    sampling = sampling_of(agent.sampling).SerializeToString(deterministic=True).hex()
+    return AgentSpec(
+        agent_id=agent.id,
+        target_id=agent.model_id,
+        system_prompt=agent.system_prompt,
+        tool_ids=tuple(agent.tools),
+        rules=tuple(Rule(r.tool_id, _approval(r.approval)) for r in agent.approval_rules),
+        max_rounds=agent.max_rounds if agent.HasField("max_rounds") else DEFAULT_MAX_ROUNDS,
+        max_total_tokens=agent.max_total_tokens if agent.HasField("max_total_tokens") else 0,
+        sampling=sampling,
+    )
+
+
+def sampling_of(sampling: pb.Sampling) -> provider.Sampling:
+    """The same options in the router's contract."""
+    options = provider.Sampling(
+        stop=sampling.stop,
+        reasoning_effort=_EFFORTS.get(
+            sampling.reasoning_effort, provider.REASONING_EFFORT_UNSPECIFIED
+        ),
+    )
+    for name in ("temperature", "top_p", "max_output_tokens", "seed"):
+        if sampling.HasField(name):
+            setattr(options, name, getattr(sampling, name))
+    return options
+
+
+def tool_spec(tool: pb.Tool) -> ToolSpec:
+    """A tool; built-in ones bring their own description, schema and effect class."""
+    builtin = _BUILTINS.get(tool.builtin) if tool.HasField("builtin") else None
+    definition = DEFINITIONS.get(builtin) if builtin else None
+    effect = EFFECT_CLASS_FROM_PB.get(tool.effect_class, EffectClass.AT_MOST_ONCE)
+    version = hashlib.sha256(tool.SerializeToString(deterministic=True)).hexdigest()[:16]
+    return ToolSpec(
+        tool_id=tool.id,
+        description=definition.description if definition else tool.description,
+        json_schema=definition.json_schema if definition else tool.json_schema,
+        effect_class=EffectClass.IDEMPOTENT if builtin else effect,
+        approval=_approval(tool.approval),
+        builtin=builtin,
+        version=version,
+    )
+
+
+def _approval(value: content.Approval) -> Approval:
+    """An unset approval allows; one this version does not know denies: fail closed."""
+    if value == content.APPROVAL_UNSPECIFIED:
+        return Approval.ALLOW
+    return APPROVAL_FROM_PB.get(value, Approval.DENY)
+
+
+class RegistryCatalogs(Catalogs):
+    """``Catalogs`` from the watch of the registry."""
+
+    def __init__(self, consumer: SnapshotConsumer[RegistryCatalog]) -> None:
+        self._consumer = consumer
+
+    async def at_least(self, version: int) -> Catalog:
+        return await self._consumer.at_least(version)

@@ -1,0 +1,180 @@
+"""One model call: what is asked, what streams back, and the answer it adds up to."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from services.content.model import (
+    FinishReason,
+    Message,
+    Part,
+    Reasoning,
+    Role,
+    Text,
+    ToolCall,
+    ToolDefinition,
+    Usage,
+)
+from services.runcontrol.core.events import Kind, ReasoningDelta, Routed, TextDelta
+from services.runcontrol.core.model import Run
+from services.runcontrol.core.retrying import Failure, RetryClass
+from services.runcontrol.core.specs import Specs
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the router is asked."""
+
+    target_id: str
+    messages: tuple[Message, ...]
+    tools: tuple[ToolDefinition, ...]
+    sampling: str
+    thread_id: str
+    run_id: str
+    agent_id: str
+    min_registry_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """Another member starts the answer over: forget what came so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningPiece:
+    text: str
+    provider_id: str = ""
+    opaque_state: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    reason: FinishReason
+
+
+Item = Routed | Restarted | TextDelta | ReasoningPiece | ToolCall | Usage | Finished
+
+
+class InferenceError(Exception):
+    """The call failed; what that means for the run is in ``failure``."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"{failure.reason}: {failure.message}")
+        self.failure = failure
+
+
+class Models(Protocol):
+    """The router."""
+
+    def infer(
+        self, question: Question
+    ) -> AbstractAsyncContextManager[AsyncGenerator[Sequence[Item], None]]:
+        """Ask; leaving the block cancels what is under way.
+
+        Raises:
+            InferenceError: While iterating; the stream ends with it or with ``Finished``.
+        """
+
+
+# Codes of gRPC by name, so that the rule is the contract's table word for word.
+_THROTTLED_REASONS = frozenset(
+    {"ALL_MEMBERS_UNAVAILABLE", "MEMBERS_EXHAUSTED", "SNAPSHOT_BEHIND", "SNAPSHOT_MISSING"}
+)
+_ERROR_CODES = frozenset(
+    {"UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "INTERNAL", "UNKNOWN", "CANCELLED"}
+)
+
+
+def classify(code: str, reason: str) -> RetryClass:
+    """What a status of ``Infer`` means for the attempt."""
+    if code == "RESOURCE_EXHAUSTED" or reason in _THROTTLED_REASONS:
+        return RetryClass.THROTTLED
+    return RetryClass.ERROR if code in _ERROR_CODES else RetryClass.FATAL
+
+
+def question_for(run: Run, specs: Specs, conversation: Sequence[Message]) -> Question:
+    """The agent's instructions, then everything that was said on the thread."""
+    agent = specs.agent
+    system = (Message(Role.SYSTEM, (Text(agent.system_prompt),)),) if agent.system_prompt else ()
+    return Question(
+        target_id=agent.target_id,
+        messages=(*system, *conversation),
+        tools=tuple(ToolDefinition(t.tool_id, t.description, t.json_schema) for t in specs.tools),
+        sampling=agent.sampling,
+        thread_id=run.thread_id,
+        run_id=run.run_id,
+        agent_id=run.agent_id,
+        min_registry_version=run.registry_version,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The answer as far as it has come; ``finish_reason`` is set once it is complete."""
+
+    text: str = ""
+    reasoning: tuple[Reasoning, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    model_id: str = ""
+    finish_reason: FinishReason | None = None
+
+    def add(self, item: Item) -> Draft:
+        match item:
+            case Routed():
+                changed = replace(self, model_id=item.model_id)
+            case Restarted():
+                changed = Draft(model_id=self.model_id)
+            case TextDelta(text):
+                changed = replace(self, text=self.text + text)
+            case ReasoningPiece():
+                changed = replace(self, reasoning=_joined(self.reasoning, item))
+            case ToolCall():
+                changed = replace(self, calls=(*self.calls, item))
+            case Usage():
+                changed = replace(self, usage=item)
+            case Finished(reason):
+                changed = replace(self, finish_reason=reason)
+        return changed
+
+    def message(self) -> Message:
+        """The assistant's message; an answer without anything is an empty text."""
+        said: tuple[Part, ...] = (Text(self.text),) if self.text or not self.calls else ()
+        return Message(Role.ASSISTANT, (*self.reasoning, *said, *self.calls))
+
+
+def _joined(reasoning: tuple[Reasoning, ...], piece: ReasoningPiece) -> tuple[Reasoning, ...]:
+    """Pieces of one provider add up; a sealed one is complete."""
+    last = reasoning[-1] if reasoning else None
+    if last is None or last.opaque_state or last.provider_id != piece.provider_id:
+        return (*reasoning, Reasoning(piece.text, piece.provider_id, piece.opaque_state))
+    text = last.text + piece.text
+    return (*reasoning[:-1], Reasoning(text, last.provider_id, piece.opaque_state))
+
+
+def event_of(item: Item) -> Kind | None:
+    """What subscribers are told about an item while it streams."""
+    match item:
+        case Routed() | TextDelta():
+            return item
+        case ReasoningPiece(text) if text:
+            return ReasoningDelta(text)
+        case _:
+            return None
+
+
+def coalesce(kinds: Sequence[Kind]) -> tuple[Kind, ...]:
+    """Join adjacent deltas of one sort: fewer rows, the same stream."""
+    joined: list[Kind] = []
+    for kind in kinds:
+        last = joined[-1] if joined else None
+        if isinstance(kind, TextDelta) and isinstance(last, TextDelta):
+            joined[-1] = TextDelta(last.text + kind.text)
+        elif isinstance(kind, ReasoningDelta) and isinstance(last, ReasoningDelta):
+            joined[-1] = ReasoningDelta(last.text + kind.text)
+        else:
+            joined.append(kind)
+    return tuple(joined)

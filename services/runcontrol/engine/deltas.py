@@ -1,0 +1,95 @@
+"""Making a model's stream durable while it streams, at a bounded rate of commits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from services.chassis.clock import Clock
+from services.runcontrol.core.events import Kind, ReasoningDelta, StepReset, TextDelta
+from services.runcontrol.core.inference import coalesce
+
+T = TypeVar("T")
+
+# The first piece is committed at once; what follows it within this time shares a commit.
+WINDOW_S = 0.02
+
+
+class DeltaWriter:
+    """Buffers events and commits them in order.
+
+    Attributes:
+        covers: Run sequences of the first and the last delta that still counts; (0, 0) = none.
+    """
+
+    def __init__(self, write: Callable[[tuple[Kind, ...]], Awaitable[int]], clock: Clock) -> None:
+        self._write = write
+        self._clock = clock
+        self._pending: list[Kind] = []
+        self._due_s = clock.monotonic_s()
+        self.covers = (0, 0)
+
+    def add(self, kind: Kind) -> None:
+        self._pending.append(kind)
+
+    @property
+    def empty(self) -> bool:
+        return not self._pending
+
+    @property
+    def due_in_s(self) -> float:
+        """Until the next commit may be made; not positive when it may be made now."""
+        return self._due_s - self._clock.monotonic_s()
+
+    async def flush(self) -> None:
+        """Commit what is there."""
+        kinds, self._pending = coalesce(self._pending), []
+        if not kinds:
+            return
+        newest = await self._write(kinds)
+        self._due_s = self._clock.monotonic_s() + WINDOW_S
+        for seq, kind in enumerate(kinds, start=newest - len(kinds) + 1):
+            if isinstance(kind, StepReset):
+                self.covers = (0, 0)
+            elif isinstance(kind, TextDelta | ReasoningDelta):
+                self.covers = (self.covers[0] or seq, seq)
+
+
+async def paced(
+    batches: AsyncGenerator[Sequence[T], None], writer: DeltaWriter, clock: Clock
+) -> AsyncGenerator[Sequence[T], None]:
+    """Pass ``batches`` on and have ``writer`` commit in between, also while nothing comes.
+
+    The next batch is read while one is being committed, and no more than that one: a slow
+    database slows the model down instead of filling memory.
+    """
+    coming = asyncio.ensure_future(anext(batches, None))
+    try:
+        while True:
+            if not writer.empty and not await _done_within(coming, clock, writer.due_in_s):
+                await writer.flush()
+                continue
+            batch = await coming
+            if batch is None:
+                return
+            coming = asyncio.ensure_future(anext(batches, None))
+            yield batch
+            if writer.due_in_s <= 0:
+                await writer.flush()
+    finally:
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
+
+
+async def _done_within(future: asyncio.Future[T], clock: Clock, delay_s: float) -> bool:
+    if future.done() or delay_s <= 0:
+        return future.done()
+    timer = asyncio.ensure_future(clock.sleep(delay_s))
+    waits: set[asyncio.Future[Any]] = {future, timer}
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        return future.done()
+    finally:
+        timer.cancel()
+        await asyncio.gather(timer, return_exceptions=True)

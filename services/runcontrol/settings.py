@@ -1,0 +1,37 @@
+"""Settings of the run control process."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from services.chassis.settings import ServiceSettings
+
+
+class RunControlSettings(ServiceSettings):
+    """Read once, in ``main``, from ``RUNYARD_RUNCONTROL_*``."""
+
+    model_config = SettingsConfigDict(env_prefix="RUNYARD_RUNCONTROL_", frozen=True)
+
+    listen: str = Field(
+        default="127.0.0.1:7403", description="host:port to serve on; port 0 picks a free one."
+    )
+    database_url: str = Field(
+        default="sqlite:///runcontrol.db",
+        description="Where the service keeps its state, sqlite:///FILE.",
+    )
+    registry_target: str = Field(
+        default="127.0.0.1:7401", min_length=1, description="gRPC target of the registry."
+    )
+    router_target: str = Field(
+        default="127.0.0.1:7402", min_length=1, description="gRPC target of the router."
+    )
+    pool_target: str = Field(
+        default="127.0.0.1:7404", min_length=1, description="gRPC target of the pool service."
+    )
+    max_concurrent_runs: int = Field(
+        default=64,
+        ge=0,
+        le=10_000,
+        description="Runs executed at a time, parked ones not counted; 0 only accepts work.",
+    )
