@@ -107,12 +107,12 @@ def write(path: Path, content: bytes) -> None:
     scratch.replace(path)
 
 
-def apply(changes: Sequence[tuple[str, str]], fresh: dict[str, bytes]) -> None:
+def apply(changes: Sequence[tuple[str, str]], fresh: dict[str, bytes], folder: Path) -> None:
     for action, name in changes:
         if action == "write":
-            write(OUTPUT / name, fresh[name])
+            write(folder / name, fresh[name])
         else:
-            (OUTPUT / name).unlink(missing_ok=True)
+            (folder / name).unlink(missing_ok=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -139,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for action, path in changes:
             print(f"generate: gen/python/{path} is out of date ({action})", file=sys.stderr)
         return 1 if changes else 0
-    apply(changes, fresh)
+    apply(changes, fresh, OUTPUT)
     print(f"generate: {len(fresh)} files, {len(changes)} changed")
     return 0
 

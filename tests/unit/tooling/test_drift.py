@@ -59,18 +59,17 @@ def test_a_settings_table_is_filled_from_its_class_and_the_rest_of_the_page_is_k
 
 
 def test_a_missing_model_says_what_to_remove(tmp_path: Path) -> None:
-    with pytest.raises(ServerError, match="remove .* and run this again"):
+    with pytest.raises(ServerError, match=r"remove .* and run this again"):
         weights(tmp_path)
 
 
-def test_changes_replace_and_remove_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changes_replace_and_remove_files(tmp_path: Path) -> None:
     # given
-    monkeypatch.setattr("scripts.generate.OUTPUT", tmp_path)
     (tmp_path / "runyard").mkdir()
     (tmp_path / "runyard" / "gone.py").write_text("x")
 
     # when
-    apply([("write", "runyard/py.typed"), ("remove", "runyard/gone.py")], FRESH)
+    apply([("write", "runyard/py.typed"), ("remove", "runyard/gone.py")], FRESH, tmp_path)
 
     # then
     assert [path.name for path in (tmp_path / "runyard").iterdir()] == ["py.typed"]
