@@ -12,6 +12,7 @@ from services.chassis.streaming import streaming
 from services.cli.exits import EXIT_UNAVAILABLE, CliError
 
 _PAUSE_S = 0.1
+_RECONNECT_MS = 100
 
 
 async def wait_serving(name: str, target: str, grpc_name: str, timeout_s: float) -> None:
@@ -21,7 +22,7 @@ async def wait_serving(name: str, target: str, grpc_name: str, timeout_s: float)
         CliError: It did not within ``timeout_s``.
     """
     try:
-        async with asyncio.timeout(timeout_s), grpc.aio.insecure_channel(target) as channel:
+        async with asyncio.timeout(timeout_s), _impatient_channel(target) as channel:
             stub: Any = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call]  # so it ships
             # Another process: there is no event of ours to wait for.
             while not await _watch(stub, grpc_name):  # noqa: ASYNC110
@@ -32,6 +33,13 @@ async def wait_serving(name: str, target: str, grpc_name: str, timeout_s: float)
             reason="NOT_SERVING",
             exit_code=EXIT_UNAVAILABLE,
         ) from None
+
+
+def _impatient_channel(target: str) -> grpc.aio.Channel:
+    """By default a server that was not there at first is tried again after seconds."""
+    pauses = ("initial", "min", "max")
+    options = [(f"grpc.{pause}_reconnect_backoff_ms", _RECONNECT_MS) for pause in pauses]
+    return grpc.aio.insecure_channel(target, options=options)
 
 
 async def _watch(stub: Any, grpc_name: str) -> bool:

@@ -33,6 +33,7 @@ class RunView:
 
     Attributes:
         label: Before every line, to tell runs apart; empty for none.
+        whole: Show text when it is complete, so that runs beside each other can be read.
         tools: Tool of each call met so far, by the call's id.
         finished: How it ended; None while it has not.
     """
@@ -40,17 +41,22 @@ class RunView:
     terminal: Terminal
     label: str = ""
     style: str = "cyan"
+    whole: bool = False
     tools: dict[str, str] = field(default_factory=dict)
     finished: pb.RunFinished | None = None
+    _unsaid: str = ""
 
     def show(self, event: pb.Event) -> None:
         self.terminal.data(MessageToDict(event, preserving_proto_field_name=True))
         kind = event.WhichOneof("kind")
-        if kind == "text_delta":
+        if kind == "text_delta" and self.whole:
+            self._unsaid += event.text_delta.text
+        elif kind == "text_delta":
             self._speak(event.text_delta.text, "")
         elif kind == "reasoning_delta":
             self._speak(event.reasoning_delta.text, "dim")
         elif kind in _LINES:
+            self._say_unsaid()
             for parts in _LINES[kind](self, event):
                 self._line(*parts)
 
@@ -64,6 +70,11 @@ class RunView:
             text, *self._lead(), ("» ", "dim"), style=style, speaker=f"run {self.label}"
         )
 
+    def _say_unsaid(self) -> None:
+        if self._unsaid:
+            self.terminal.line(*self._lead(), ("» ", "dim"), self._unsaid)
+            self._unsaid = ""
+
     def _line(self, *parts: Part) -> None:
         self.terminal.line(*self._lead(), ("· ", "dim"), *parts)
 
@@ -71,7 +82,8 @@ class RunView:
         return [(f"{self.label} ", self.style)] if self.label else []
 
     def tool(self, call_id: str) -> str:
-        return self.tools.get(call_id, call_id)
+        """The tool of a call; of the join that comes with a submit, which no model asked for."""
+        return self.tools.get(call_id, "pool_join")
 
 
 Lines = Iterable[list[Part]]
@@ -96,7 +108,7 @@ def _settled(view: RunView, event: pb.Event) -> Lines:
 
 def _ticket(_: RunView, event: pb.Event) -> Lines:
     ticket = event.ticket_opened.ticket
-    asked = ticket.question or f"may it call {ticket.tool_id} {ticket.arguments_json}?"
+    asked = ticket.question or f"may it call {ticket.tool_id} with {ticket.arguments_json}"
     yield [("asks for a decision: ", "bold yellow"), asked]
     yield ["  runyard decide ", (ticket.ticket_id, "bold"), " approve"]
 

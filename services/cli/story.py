@@ -128,7 +128,7 @@ class Story:
             await self.found.pool.OpenPool(request, timeout=CALL_TIMEOUT_S)
         self.terminal.line("pool ", (POOL_ID, "bold"), " is open")
         analyst = self._submit("analyst", "Help whoever asks.", "cyan", pool=POOL_ID)
-        await analyst.until(lambda event: event.HasField("run_parked"))
+        await analyst.until(_waits_for_a_wake)
         scout = self._submit("scout", QUESTION, "green", pool=POOL_ID)
         asked = await scout.until(lambda event: event.HasField("ticket_opened"))
         await self._approve(asked.ticket_opened.ticket)
@@ -159,21 +159,21 @@ class Story:
         """
         await asyncio.to_thread(self.flush)
         run_id = self.runs[agent].run_id
-        missing = set(link_types)
         for _ in range(int(TRACE_TIMEOUT_S / _TRACE_PAUSE_S)):
-            try:
-                traces = trace.load(run_id, self.data)
-            except CliError:
-                traces = []
-            spans = [span for found in traces for span in found.spans()]
-            missing = set(link_types) - {link_type(link) for s in spans for link in s.links}
-            if not missing:
+            traces = self._load(run_id)
+            if _links(traces) >= set(link_types) and not _unanswered(traces):
                 return traces
             await asyncio.sleep(_TRACE_PAUSE_S)
+        missing = ", ".join(sorted(set(link_types) - _links(traces))) or "the servers' side"
         raise CliError(
-            f"the trace of the {agent}'s run {run_id} has no link {', '.join(sorted(missing))}",
-            reason="TRACE_INCOMPLETE",
+            f"the trace of the {agent}'s run {run_id} lacks {missing}", reason="TRACE_INCOMPLETE"
         )
+
+    def _load(self, run_id: str) -> list[Trace]:
+        try:
+            return trace.load(run_id, self.data)
+        except CliError:
+            return []
 
     def _submit(self, agent: str, text: str, style: str, pool: str = "") -> FollowedRun:
         request = service_pb.SubmitRunRequest(
@@ -185,6 +185,25 @@ class Story:
         if pool:
             request.pool.CopyFrom(pb.PoolMembership(pool_id=pool))
         self.terminal.line(("you     ", "bold yellow"), f"run {agent}: {text}")
-        view = RunView(self.terminal, label=f"{agent:<8}", style=style)
+        view = RunView(self.terminal, label=f"{agent:<8}", style=style, whole=bool(pool))
         self.runs[agent] = FollowedRun(self.found, request, view)
         return self.runs[agent]
+
+
+def _waits_for_a_wake(event: pb.Event) -> bool:
+    return any(reason.kind == pb.WAITING_KIND_WAKE for reason in event.run_parked.reasons)
+
+
+def _links(traces: list[Trace]) -> set[str]:
+    spans = [span for found in traces for span in found.spans()]
+    return {link_type(link) for span in spans for link in span.links}
+
+
+def _unanswered(traces: list[Trace]) -> bool:
+    """Whether a call is there and what its server did is still on its way."""
+    spans = [span for found in traces for span in found.spans()]
+    parents = {span.parent_id for span in spans}
+    return any(
+        span.kind == "client" and "rpc.method" in span.attributes and span.span_id not in parents
+        for span in spans
+    )

@@ -27,7 +27,6 @@ _FACTS: Sequence[Sequence[str]] = (
     ("gen_ai.request.model", "runyard.model.id", "router.member.id"),
     ("gen_ai.tool.name", "runyard.tool.id"),
     ("runyard.agent.id", "gen_ai.agent.id"),
-    ("router.attempt.kind",),
 )
 
 
@@ -42,7 +41,7 @@ class _Row:
 def render(traces: Sequence[Trace]) -> list[Text]:
     """The lines of all traces; link targets carry the number that the link names."""
     numbers = link_targets(traces)
-    places = {(s.trace_id, s.span_id): s for trace in traces for s in trace.spans()}
+    places = {_key(span): span for trace in traces for span in trace.spans()}
     lines: list[Text] = []
     for trace in traces:
         rows = [row for root in trace.roots for row in _rows(root, "", "", numbers, places)]
@@ -71,11 +70,11 @@ def _rows(
     numbers: Mapping[tuple[str, str], int],
     places: Mapping[tuple[str, str], SpanRecord],
 ) -> Iterable[_Row]:
-    number = numbers.get((node.span.trace_id, node.span.span_id))
-    mark = f" [{number}]" if number else ""
-    yield _Row(lead, f"{span_name(node.span)}{mark}", node.span)
+    spans, node = _folded(node)
+    marks = "".join(f" [{numbers[key]}]" for key in map(_key, spans) if key in numbers)
+    yield _Row(lead, f"{span_name(node.span)}{marks}", node.span)
     stem = "│  " if node.children else "   "
-    for link in node.span.links:
+    for link in [link for span in spans for link in span.links]:
         yield _Row(f"{below}{stem}", "", None, _link_text(link, numbers, places))
     for index, child in enumerate(node.children):
         last = index == len(node.children) - 1
@@ -86,6 +85,26 @@ def _rows(
             numbers,
             places,
         )
+
+
+def _folded(node: SpanNode) -> tuple[list[SpanRecord], SpanNode]:
+    """A call's two sides as one row, the server's, unless they tell different stories."""
+    (server,) = node.children if len(node.children) == 1 else (None,)
+    if server is None or not _sides_of_one_call(node.span, server.span):
+        return [node.span], node
+    return [node.span, server.span], server
+
+
+def _sides_of_one_call(client: SpanRecord, server: SpanRecord) -> bool:
+    return (
+        (client.kind, server.kind) == ("client", "server")
+        and client.name == server.name
+        and client.status == server.status
+    )
+
+
+def _key(span: SpanRecord) -> tuple[str, str]:
+    return (span.trace_id, span.span_id)
 
 
 def _link_text(
