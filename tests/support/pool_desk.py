@@ -128,12 +128,12 @@ class PoolDesk:
     async def respond(
         self,
         run_id: str,
-        message_id: str,
+        request_id: str,
         key: str,
         content: Content | None = None,
         **more: Any,
     ) -> Responded:
-        answer = Answer(message_id, run_id, content or ContentRef("answer"), key, **more)
+        answer = Answer(request_id, run_id, content or ContentRef("answer"), key, **more)
         return _done(await self.messages.respond(self.caller, POOL, answer))
 
     async def fetch(
