@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,6 +51,7 @@ from tests.support.fake_provider import (
     CHUNK_ID,
     Cut,
     FakeProvider,
+    Move,
     Pause,
     Script,
     chunk,
@@ -366,7 +367,7 @@ async def test_finish_reasons(
     assert said(items) == "I'd rather not"
 
 
-BROKEN = {
+BROKEN: dict[str, tuple[Sequence[Move], FailureClass]] = {
     "end of file before the finish": (text("a"), FailureClass.STREAM_TRUNCATED),
     "connection cut": ([*text("a"), Pause(), Cut()], FailureClass.STREAM_TRUNCATED),
     "garbage": ([*text("a"), b"data: {nonsense\n\n"], FailureClass.STREAM_MALFORMED),
