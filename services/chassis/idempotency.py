@@ -37,7 +37,6 @@ def requests_table(metadata: MetaData) -> Table:
         Column("body", LargeBinary, nullable=False),
         Column("expires_at", UtcMicros, nullable=False),
         sqlite_strict=True,
-        sqlite_with_rowid=False,
     )
     Index("request_expires_at", table.c.expires_at)
     table.info["statements"] = _compile(table)

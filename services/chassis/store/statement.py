@@ -18,11 +18,12 @@ from functools import cached_property, partial
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import BindParameter, Dialect, Insert, TextClause
+from sqlalchemy import BindParameter, Dialect, Insert, LargeBinary, TextClause
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import Insert as UpsertInsert
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.dialects.postgresql.psycopg import PGCompiler_psycopg, PGDialect_psycopg
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import Boolean, TypeEngine
@@ -35,8 +36,37 @@ Params = dict[str, Any]
 Convert = Callable[[Any], Any]
 MakeRow = Callable[[Sequence[Any]], Any]
 
+
+class _ConstantsInline(SQLCompiler):
+    """Writes the constants of a clause into its text; only ``bindparam`` stays a parameter.
+
+    A planner proves that ``state = 0`` fits a partial index ``WHERE state = 0``; of ``state = ?``
+    it can prove nothing, and SQLite then scans.
+    """
+
+    def visit_bindparam(self, bindparam: BindParameter[Any], *args: Any, **options: Any) -> Any:
+        if _is_literal(bindparam):
+            options["literal_binds"] = True
+        return super().visit_bindparam(bindparam, *args, **options)  # type: ignore[no-untyped-call]  # SQLAlchemy
+
+
+def _is_literal(bind: BindParameter[Any]) -> bool:
+    is_given = not bind.required and bind.value is not None and bind.callable is None
+    return is_given and not bind.expanding and not isinstance(bind.type, LargeBinary)
+
+
+class _SqliteCompiler(_ConstantsInline, SQLiteCompiler):
+    pass
+
+
+class _PostgresqlCompiler(_ConstantsInline, PGCompiler_psycopg):
+    pass
+
+
 _SQLITE: Dialect = sqlite.dialect(paramstyle="qmark")
 _POSTGRESQL: Dialect = PGDialect_psycopg(paramstyle="format")  # type: ignore[no-untyped-call]  # SQLAlchemy
+_SQLITE.statement_compiler = _SqliteCompiler
+_POSTGRESQL.statement_compiler = _PostgresqlCompiler
 
 
 class Compiled:
@@ -110,18 +140,22 @@ def _binder(compiled: SQLCompiler) -> Callable[[Params], tuple[Any, ...]]:
     wanted = frozenset(name for name, bind in binds.items() if bind.required)
     pick = _picker(order)
 
-    def bind_all(params: Params) -> tuple[Any, ...]:
+    def bind(params: Params) -> tuple[Any, ...]:
+        if params.keys() != wanted:
+            raise _mismatch(wanted, params, compiled.string)
+        return pick(params)
+
+    def bind_converted(params: Params) -> tuple[Any, ...]:
         if params.keys() != wanted:
             raise _mismatch(wanted, params, compiled.string)
         for name, convert in converts:
             value = params[name]
             if value is not None:
                 params[name] = convert(value)
-        if constants:
-            params |= constants
+        params |= constants
         return pick(params)
 
-    return bind_all
+    return bind_converted if converts or constants else bind
 
 
 def _picker(order: tuple[str, ...]) -> Callable[[Params], tuple[Any, ...]]:

@@ -1,0 +1,245 @@
+"""``make bench-store``: the store against the same statements awaited one by one.
+
+The work is one cycle of ``store_cycle``, submit, claim and acknowledge: 24 statements in 3
+transactions, whose docstring says what each of them is. Both arms execute the same SQL with the
+same parameters on SQLite with WAL and ``synchronous=FULL``, on the same disk, in turns:
+
+store                every transaction is a closure for the writer thread; group commit
+await per statement  aiosqlite: one connection, a lock around BEGIN IMMEDIATE … COMMIT, and one
+                     await per statement, as code looks that was made asynchronous call by call
+
+    python -m tests.bench.bench_store [--rounds 5] [--seconds 2]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import aiosqlite
+
+from services.chassis.clock import SystemClock
+from services.chassis.ids import Uuid7Source
+from services.chassis.notifier import LocalNotifier
+from services.chassis.store.opening import open_store
+from services.chassis.store.port import Store, Tx
+from tests.bench.report import Report
+from tests.bench.store_cycle import (
+    ADD_THREAD,
+    METADATA,
+    STATEMENTS_PER_CYCLE,
+    Mailbox,
+    Transaction,
+)
+
+_RATIO = "cycles_vs_await_per_statement_{}"
+_CONCURRENCIES = (1, 32)
+_TARGETS = {_RATIO.format(32): 15.0}
+
+
+class Arm(Protocol):
+    async def add(self, mailbox: Mailbox) -> None: ...
+
+    async def execute(self, transaction: Callable[[], Transaction]) -> None: ...
+
+
+class StoreArm:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def add(self, mailbox: Mailbox) -> None:
+        await self._store.write(lambda tx: tx.run(ADD_THREAD, **mailbox.new_thread()))
+
+    async def execute(self, transaction: Callable[[], Transaction]) -> None:
+        await self._store.write(lambda tx: _drive(tx, transaction()))
+
+
+def _drive(tx: Tx, steps: Transaction) -> None:
+    row = None
+    try:
+        while True:
+            statement, params = steps.send(row)
+            row = tx.one(statement, **params)
+    except StopIteration:
+        return
+
+
+class AwaitArm:
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+        self._lock = asyncio.Lock()
+
+    async def add(self, mailbox: Mailbox) -> None:
+        statement = ADD_THREAD.sqlite
+        await self._connection.execute(statement.text, statement.bind(mailbox.new_thread()))
+
+    async def execute(self, transaction: Callable[[], Transaction]) -> None:
+        async with self._lock:
+            await self._connection.execute("BEGIN IMMEDIATE")
+            await self._steps(transaction())
+            await self._connection.execute("COMMIT")
+
+    async def _steps(self, steps: Transaction) -> None:
+        row: Any = None
+        try:
+            while True:
+                statement, params = steps.send(row)
+                compiled = statement.sqlite
+                bound = compiled.bind(params)
+                if not compiled.text.startswith("SELECT"):
+                    await self._connection.execute(compiled.text, bound)
+                    row = None
+                    continue
+                async with self._connection.execute(compiled.text, bound) as cursor:
+                    raw = await cursor.fetchone()
+                row = None if raw is None else compiled.row(raw)
+        except StopIteration:
+            return
+
+
+@dataclass(slots=True)
+class Measured:
+    """Every round of one arm at one concurrency."""
+
+    rates: list[float] = field(default_factory=list)
+    latencies_s: list[float] = field(default_factory=list)
+
+    def figures(self) -> dict[str, float]:
+        cuts = statistics.quantiles(self.latencies_s, n=100)
+        rate = statistics.median(self.rates)
+        return {
+            "cycles_per_s": rate,
+            "statements_per_s": rate * STATEMENTS_PER_CYCLE,
+            "slowest_round": min(self.rates),
+            "fastest_round": max(self.rates),
+            "cycle_p50_ms": cuts[49] * 1000,
+            "cycle_p99_ms": cuts[98] * 1000,
+        }
+
+
+@asynccontextmanager
+async def _store_arm(folder: Path) -> AsyncIterator[StoreArm]:
+    url = f"sqlite:///{folder / 'store.db'}"
+    async with open_store(
+        url,
+        metadata=METADATA,
+        migrations=Path(__file__).parent / "store_migrations",
+        clock=SystemClock(),
+        notifier=LocalNotifier(),
+    ) as store:
+        yield StoreArm(store)
+
+
+@asynccontextmanager
+async def _await_arm(folder: Path) -> AsyncIterator[AwaitArm]:
+    """The pragmas, the schema and the statement cache are those of the store."""
+    async with aiosqlite.connect(
+        folder / "await.db", isolation_level=None, cached_statements=1024
+    ) as connection:
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=1",
+            "wal_autocheckpoint=4000",
+        ):
+            await connection.execute(f"PRAGMA {pragma}")
+        await connection.executescript(_schema())
+        yield AwaitArm(connection)
+
+
+def _schema() -> str:
+    from sqlalchemy.dialects import sqlite  # noqa: PLC0415  # beside its only use
+    from sqlalchemy.schema import CreateIndex, CreateTable  # noqa: PLC0415
+
+    dialect = sqlite.dialect()
+    tables = METADATA.sorted_tables
+    indexes = [index for table in tables for index in table.indexes]
+    ddl = [CreateTable(table) for table in tables] + [CreateIndex(index) for index in indexes]
+    return ";".join(str(each.compile(dialect=dialect)) for each in ddl)
+
+
+async def _round(arm: Arm, mailboxes: list[Mailbox], seconds: float, into: Measured) -> None:
+    stop_s = time.perf_counter() + seconds
+
+    async def work(mailbox: Mailbox) -> int:
+        done = 0
+        while (began_s := time.perf_counter()) < stop_s:
+            for transaction in mailbox.transactions():
+                await arm.execute(transaction)
+            done += 1
+            into.latencies_s.append(time.perf_counter() - began_s)
+        return done
+
+    began_s = time.perf_counter()
+    counts = await asyncio.gather(*map(work, mailboxes))
+    into.rates.append(sum(counts) / (time.perf_counter() - began_s))
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+async def measure(folder: Path, rounds: int, seconds: float) -> dict[tuple[str, int], Measured]:
+    results: dict[tuple[str, int], Measured] = {}
+    async with _store_arm(folder) as store, _await_arm(folder) as awaited:
+        arms: dict[str, Arm] = {"store": store, "await per statement": awaited}
+        for concurrency in _CONCURRENCIES:
+            mailboxes = {name: await _mailboxes(arm, concurrency) for name, arm in arms.items()}
+            for name, arm in arms.items():  # warm: statement caches, pages, files
+                await _round(arm, mailboxes[name], seconds / 4, Measured())
+            for _ in range(rounds):
+                for name, arm in arms.items():
+                    into = results.setdefault((name, concurrency), Measured())
+                    with _without_collector():
+                        await _round(arm, mailboxes[name], seconds, into)
+    return results
+
+
+async def _mailboxes(arm: Arm, count: int) -> list[Mailbox]:
+    ids = Uuid7Source(SystemClock())
+    mailboxes = [Mailbox(f"thread-{count}-{number}", ids) for number in range(count)]
+    for mailbox in mailboxes:
+        await arm.add(mailbox)
+    return mailboxes
+
+
+def report(results: dict[tuple[str, int], Measured]) -> Report:
+    rates = {key: statistics.median(measured.rates) for key, measured in results.items()}
+    ratios = {
+        _RATIO.format(count): rates["store", count] / rates["await per statement", count]
+        for count in _CONCURRENCIES
+    }
+    arms = {f"{name}, {count}": measured.figures() for (name, count), measured in results.items()}
+    return Report("store", arms, ratios, _TARGETS)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    options = parser.parse_args()
+    # Beside the report: a temporary folder is often kept in memory, where fsync costs nothing.
+    folder = Path("build") / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        results = asyncio.run(measure(Path(scratch), options.rounds, options.seconds))
+    report(results).publish()
+
+
+if __name__ == "__main__":
+    main()
