@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import assert_never
 
 from services.chassis.errors import Violation
 from services.chassis.ids import id_violations
@@ -26,3 +27,5 @@ def field_violations(resource: Resource, field: str) -> Iterator[Violation]:
             yield from agent_violations(resource, field)
         case Tool():
             yield from tool_violations(resource, field)
+        case _:
+            assert_never(resource)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import chain
+from typing import assert_never
 
 from services.chassis.errors import Violation
 from services.registry.core import checks
@@ -47,6 +48,8 @@ def provider_violations(provider: Provider, field: str) -> Iterator[Violation]:
             yield from _headers(headers, f"{field}.anthropic.headers")
         case GrpcAdapter():
             return
+        case _:
+            assert_never(provider.adapter)
 
 
 def _base_url(provider: Provider, field: str) -> Iterator[Violation]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import assert_never
 
 from services.registry.core.agent_rules import ANY_TOOL
 from services.registry.core.model import (
@@ -39,6 +40,8 @@ def references(resource: Resource) -> Iterator[Reference]:
                 yield Reference(f"members[{index}].model_id", target)
         case Agent():
             yield from _of_agent(resource)
+        case _:
+            assert_never(resource)
 
 
 def _of_agent(agent: Agent) -> Iterator[Reference]:
