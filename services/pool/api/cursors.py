@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Sequence
 
 from services.pool.api.decoding import Decoder
@@ -29,9 +28,9 @@ def page_start(token: str, query: Sequence[str], field: str, into: Decoder) -> s
     if not token:
         return ""
     try:
-        raw = base64.urlsafe_b64decode(token)
+        raw = base64.b64decode(token, altchars=b"-_", validate=True)
         last_id = raw[MARK_BYTES:].decode()
-    except (binascii.Error, UnicodeError, ValueError):
+    except ValueError:  # of base64 and of UTF-8
         into.wrong(field, "is not a page token of this service")
         return ""
     if raw[:MARK_BYTES] != mark_of(*query):
