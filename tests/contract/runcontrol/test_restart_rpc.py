@@ -1,0 +1,132 @@
+"""Run control stopped and started again on its database, in the middle of everything."""
+
+from __future__ import annotations
+
+from runyard.registry.v1 import registry_pb2 as registry
+from runyard.runcontrol.v1 import runcontrol_pb2 as pb
+from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
+from tests.contract.runcontrol.conftest import Suite
+from tests.support import scenario as s
+
+WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa"
+
+
+async def test_a_drained_server_says_where_to_resume_and_the_next_one_goes_on(
+    suite: Suite,
+) -> None:
+    # given a run in the middle of an answer, and its subscriber
+    version = await s.apply(
+        suite.channel("registry"),
+        s.builtin_provider("p", s.replying(WORDS), delta_interval_ms=40),
+        s.model("m", "p"),
+        s.agent("writer", "m"),
+    )
+    run_id = await s.submit(suite.channel("runcontrol"), "writer", "go", min_version=version)
+    cursor, _ = await s.until(suite.channel("runcontrol"), run_id, "text_delta")
+
+    # when the server stops and another one starts on the same database
+    await suite.stop_runcontrol()
+    await suite.start_runcontrol()
+    rest = await s.follow_to_end(suite.channel("runcontrol"), run_id, cursor)
+    whole = await s.follow_to_end(suite.channel("runcontrol"), run_id)
+
+    # then the run finished, and the cursor led to exactly the rest
+    assert WORDS == rest[-1].run_finished.output_text
+    assert [] == s.uncovered_gaps(whole)
+    assert whole[len(whole) - len(rest) :] == rest
+    kinds = s.kinds(whole)
+    assert ("step_reset" in kinds, kinds.count("run_finished")) == (True, 1)
+    run = (await suite.runs.GetRun(service.GetRunRequest(run_id=run_id))).run
+    assert 1 == run.rounds
+
+
+async def test_deltas_after_a_reset_are_the_whole_answer(suite: Suite) -> None:
+    # given a run that was interrupted by a restart
+    version = await s.apply(
+        suite.channel("registry"),
+        s.builtin_provider("p", s.replying(WORDS), delta_interval_ms=20),
+        s.model("m", "p"),
+        s.agent("writer", "m"),
+    )
+    run_id = await s.submit(suite.channel("runcontrol"), "writer", "go", min_version=version)
+    await s.until(suite.channel("runcontrol"), run_id, "text_delta")
+    await suite.stop_runcontrol()
+    await suite.start_runcontrol()
+
+    # when its stream is read as a client reads it
+    events = await s.follow_to_end(suite.channel("runcontrol"), run_id)
+    text: dict[int, str] = {}
+    for event in events:
+        if event.HasField("step_reset"):
+            text = {q: t for q, t in text.items() if q < event.step_reset.from_run_seq}
+        if event.HasField("text_delta"):
+            text[event.run_seq] = event.text_delta.text
+
+    # then what is left says the answer once, in the range its message covers
+    committed = [
+        e.message_committed for e in events if e.message_committed.covers_from_run_seq
+    ]
+    assert WORDS == "".join(text.values())
+    assert (min(text), max(text)) == (
+        committed[0].covers_from_run_seq,
+        committed[0].covers_to_run_seq,
+    )
+
+
+async def test_a_parked_run_and_its_ticket_survive_a_restart(suite: Suite) -> None:
+    # given a run that waits for approval of a message
+    await suite.open_pool("room")
+    version = await s.apply(
+        suite.channel("registry"),
+        s.builtin_provider(
+            "p",
+            s.calling("send", '{"body": "hello"}', tool_results=0),
+            s.replying("sent", tool_results=1),
+        ),
+        s.model("m", "p", tools=True),
+        s.builtin_tool("send", registry.BUILTIN_TOOL_POOL_SEND, ask=True),
+        s.agent("asker", "m", "send"),
+    )
+    run_id = await s.submit(
+        suite.channel("runcontrol"), "asker", "go", pool_id="room", min_version=version
+    )
+    cursor, event = await s.until(suite.channel("runcontrol"), run_id, "run_parked")
+    cursor, event = await s.until(suite.channel("runcontrol"), run_id, "ticket_opened")
+
+    # when the server is replaced, and then the ticket approved
+    await suite.stop_runcontrol()
+    await suite.start_runcontrol()
+    await suite.runs.SubmitDecision(
+        service.SubmitDecisionRequest(
+            ticket_id=event.ticket_opened.ticket.ticket_id,
+            decision_id="d",
+            verdict=pb.Verdict(approve=pb.Approve()),
+        )
+    )
+    events = await s.follow_to_end(suite.channel("runcontrol"), run_id, cursor)
+
+    # then the run goes on and the message is sent once
+    assert "sent" == events[-1].run_finished.output_text
+    dispatched = [e for e in events if e.HasField("tool_call_dispatched")]
+    assert 1 == len(dispatched)
+
+
+async def test_work_accepted_without_slots_runs_after_a_restart_with_some(suite: Suite) -> None:
+    # given a server that only accepts work
+    version = await s.apply(
+        suite.channel("registry"),
+        s.builtin_provider("p", s.replying("done")),
+        s.model("m", "p"),
+        s.agent("later", "m"),
+    )
+    await suite.stop_runcontrol()
+    await suite.start_runcontrol(max_concurrent_runs=0)
+    run_id = await s.submit(suite.channel("runcontrol"), "later", "go", min_version=version)
+
+    # when it is replaced by one with slots
+    await suite.stop_runcontrol()
+    await suite.start_runcontrol()
+    events = await s.follow_to_end(suite.channel("runcontrol"), run_id)
+
+    # then the run happens
+    assert "done" == events[-1].run_finished.output_text
