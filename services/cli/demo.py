@@ -196,9 +196,10 @@ def _say_commands(plan: Plan, runs: Mapping[str, str], terminal: Terminal, *, ke
         (f"runyard watch run {runs['narrator']}", "the first run again, from its log"),
         (f"runyard trace {runs['scout']} --data {plan.data}", "its trace again"),
         ('runyard infer narration "Once more."', "the failover, explained"),
+        ('runyard run analyst "Help." --pool harbour --no-follow', "sleeps until somebody asks"),
         ('runyard run scout "Who leaves tonight?" --pool harbour', "asks for a decision"),
-        ("runyard tickets", "what waits for one"),
-        ("runyard decide TICKET deny", "and see what the scout makes of it"),
+        ("runyard tickets", "what waits for one, from another terminal"),
+        ("runyard decide TICKET approve", "or deny, and see what the scout makes of it"),
     ]
     terminal.line()
     terminal.line(("Look at each piece:", "bold"))

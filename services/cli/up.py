@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from services.cli.options import DEFAULT_DATA, DataOption, OutputOption
 from services.cli.plan import PORT_BASE, SERVICES, Plan, make_plan
 from services.cli.supervisor import ChildEvent, Supervisor, unless_failed
 from services.cli.terminal import Output, Terminal
+
+if TYPE_CHECKING:
+    from services.cli.stack import Stack
 
 COLOURS = {"registry": "green", "router": "magenta", "runcontrol": "cyan", "pool": "yellow"}
 
@@ -53,7 +56,7 @@ async def _up(plan: Plan, terminal: Terminal) -> None:
     signals = StopSignals()
     async with running_stack(plan, telling) as stack:
         signals.serves(stack.supervisor)
-        tell_ready(plan, terminal, time.monotonic() - started_s)
+        tell_ready(stack, terminal, time.monotonic() - started_s)
         await unless_failed(stack.supervisor, signals.requested.wait())
         telling.say("draining")
     telling.say("stopped")
@@ -102,12 +105,14 @@ class StopSignals:
             self._supervisor.hurry()
 
 
-def tell_ready(plan: Plan, terminal: Terminal, took_s: float) -> None:
-    terminal.line(
-        (f"runyard is ready after {took_s:.1f} s", "bold green"), f", data in {plan.data}"
-    )
+def tell_ready(stack: Stack, terminal: Terminal, took_s: float) -> None:
+    plan = stack.plan
+    pids = {name: child.pid for name, child in stack.supervisor.children.items()}
+    ready = (f"runyard is ready after {took_s:.1f} s", "bold green")
+    terminal.line(ready, f", data in {plan.data}")
     for service in SERVICES:
-        terminal.line("  ", (f"{service:<11}", COLOURS[service]), plan.target(service))
+        name = (f"{service:<11}", COLOURS[service])
+        terminal.line("  ", name, plan.target(service), (f"  pid {pids[service]}", "dim"))
     terminal.line("  traces     ", f"{plan.otlp_endpoint} (OTLP/HTTP), see: runyard trace ID")
     if plan.receiver_port != PORT_BASE:
         terminal.line("in another terminal: ", (f"export {VARIABLE}={plan.endpoints}", "bold"))
@@ -117,6 +122,7 @@ def tell_ready(plan: Plan, terminal: Terminal, took_s: float) -> None:
             "event": "ready",
             "endpoints": {service: plan.target(service) for service in SERVICES},
             "otlp_endpoint": plan.otlp_endpoint,
+            "pids": pids,
             "data": str(plan.data),
             "took_s": round(took_s, 3),
         }

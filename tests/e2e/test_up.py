@@ -1,0 +1,203 @@
+"""`runyard up` and `runyard demo` as a user runs them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICKSTART = ROOT / "examples" / "quickstart"
+COMMAND = (sys.executable, "-P", "-m", "services.cli.main")
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("RUNYARD_")}
+    return {**inherited, **more}
+
+
+@dataclass
+class Up:
+    """A running `runyard up`, heard through its JSON."""
+
+    process: asyncio.subprocess.Process
+    heard: list[dict[str, Any]] = field(default_factory=list)
+
+    async def until(self, event: str) -> dict[str, Any]:
+        """Read on until the next such event."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(60):
+            async for line in self.process.stdout:
+                said = json.loads(line)
+                self.heard.append(said)
+                if said["event"] == event:
+                    return said
+        raise AssertionError(f"ended without {event}: {self.heard[-20:]}")
+
+    async def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        await self.until("stopped")
+        return await self.process.wait()
+
+
+@asynccontextmanager
+async def running_up(data: Path, **environment: str) -> AsyncIterator[Up]:
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND,
+        *("up", "--data", str(data), "--port-base", "0", "--output", "json"),
+        env=clean_environment(**environment),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        limit=1024 * 1024,
+    )
+    try:
+        yield Up(process)
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+            await process.communicate()
+
+
+@dataclass
+class Answer:
+    """What a command said, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+async def runyard(*arguments: str, **environment: str) -> Answer:
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND,
+        *arguments,
+        env=clean_environment(**environment),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    return Answer(process.returncode or 0, out.decode(), err.decode())
+
+
+def endpoints(ready: dict[str, Any]) -> str:
+    return ",".join(f"{name}={target}" for name, target in ready["endpoints"].items())
+
+
+async def test_a_killed_server_comes_back_and_a_watcher_misses_nothing(tmp_path: Path) -> None:
+    async with running_up(tmp_path) as up:
+        # given a stack with the quickstart, and a run that streams for two seconds
+        ready = await up.until("ready")
+        where = {"RUNYARD_ENDPOINTS": endpoints(ready)}
+        applied = await runyard("apply", "-f", str(QUICKSTART), "-o", "json", **where)
+        version = applied.lines[0]["version"]
+        submitted = await runyard(
+            *("run", "narrator", "Tell me.", "--no-follow", "--min-version", version),
+            *("-o", "json"),
+            **where,
+        )
+        run_id = submitted.lines[0]["run_id"]
+
+        # when run control is killed in the middle of it, while a command follows the run
+        watching = asyncio.create_task(runyard("watch", "run", run_id, "-o", "json", **where))
+        os.kill(ready["pids"]["runcontrol"], signal.SIGKILL)
+        restarting = await up.until("restarting")
+        await up.until("restarted")
+        watched = await watching
+
+        # then its parent says so, and the watcher has every event of the run once and in order
+        assert restarting["service"] == "runcontrol"
+        assert restarting["text"] == "was killed by SIGKILL, starting it again in 0.5 s"
+        assert watched.code == 0, watched.err
+        assert [int(event["run_seq"]) for event in watched.lines] == list(
+            range(1, len(watched.lines) + 1)
+        )
+        assert "run_finished" in watched.lines[-1]
+
+        # and the stack drains
+        assert await up.stop() == 0
+    assert up.process.returncode == 0
+
+
+async def test_a_server_that_refuses_its_settings_ends_up_with_its_own_message(
+    tmp_path: Path,
+) -> None:
+    async with running_up(tmp_path, RUNYARD_ROUTER_LISTN="127.0.0.1:1") as up:
+        _, err = await up.process.communicate()
+    error = json.loads(err)["error"]
+    assert up.process.returncode == 2
+    assert error["reason"] == "REFUSED_TO_START"
+    assert "RUNYARD_ROUTER_LISTN" in error["message"]
+    assert "RUNYARD_ROUTER_LISTEN" in error["message"]
+
+
+async def test_servers_do_not_outlive_a_parent_that_was_killed(tmp_path: Path) -> None:
+    async with running_up(tmp_path) as up:
+        # given a stack, and a connection to each of its servers
+        ready = await up.until("ready")
+        connections = [
+            await asyncio.open_connection(*target.split(":"))
+            for target in ready["endpoints"].values()
+        ]
+
+        # when the parent has no chance to stop them
+        up.process.kill()
+        await up.process.wait()
+
+        # then they stop by themselves, which ends the connections
+        async with asyncio.timeout(30):
+            for reader, writer in connections:
+                await reader.read()
+                writer.close()
+    assert [writer.is_closing() for _, writer in connections] == [True] * 4
+
+
+async def test_the_demo_shows_the_main_job_within_half_a_minute(tmp_path: Path) -> None:
+    # when
+    data = tmp_path / "demo"
+    demo = await runyard("demo", "--data", str(data))
+
+    # then each part of it is on the screen
+    assert demo.code == 0, demo.out + demo.err
+    for shown in (
+        "routed narration: north-large → south-small because of rate limit",
+        "asks for a decision: may it call pool_send",
+        "decision: approve",
+        "analyst  · woken by a wake from the pool (triggered)",
+        "The analyst says: seven ships are in the harbour",
+        "↖ failover_from: [1]",
+        "↖ wake_cause: [",
+        "↖ suspended_by: [",
+        f"runyard up --data {data}",
+    ):
+        assert shown in demo.out, shown
+    took_s = float(demo.out.partition("everything worked after ")[2].partition(" s")[0])
+    assert took_s < 30
+
+    # and its traces can be looked at after it has stopped
+    run_id = demo.out.partition("runyard trace ")[2].partition(" ")[0]
+    traced = await runyard("trace", run_id, "--data", str(data), "-o", "json")
+    assert traced.code == 0
+    assert len(traced.lines[0]["traces"]) >= 2
+
+
+async def test_the_demo_wants_a_fresh_folder(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("precious")
+    demo = await runyard("demo", "--data", str(tmp_path))
+    assert demo.code == 2
+    assert "is not an empty folder" in demo.err
+    assert os.listdir(tmp_path) == ["mine.txt"]
