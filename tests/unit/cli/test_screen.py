@@ -1,0 +1,295 @@
+"""What commands show: events, decisions, errors; and where they look for servers."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import grpc
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich.console import Console
+
+from runyard.provider.v1 import provider_pb2
+from runyard.router.v1 import router_pb2
+from runyard.runcontrol.v1 import runcontrol_pb2 as pb
+from services.chassis.errors import InvalidRequestError, StoreUnavailableError, Violation
+from services.chassis.rpc_status import status_of
+from services.cli.clients import explained
+from services.cli.demo import RealModel, quickstart
+from services.cli.endpoints import read_endpoints
+from services.cli.exits import CliError
+from services.cli.plan import make_plan
+from services.cli.routes import describe
+from services.cli.runview import RunView
+from services.cli.terminal import Output, Terminal, error_json, safe
+
+
+def screen(output: Output = Output.TEXT) -> tuple[Terminal, io.StringIO]:
+    terminal = Terminal(output)
+    file = io.StringIO()
+    terminal.console = Console(file=file, width=500, markup=False, highlight=False)
+    return terminal, file
+
+
+def shown(*events: pb.Event, **view: object) -> list[str]:
+    terminal, file = screen()
+    run_view = RunView(terminal, **view)  # type: ignore[arg-type]
+    for event in events:
+        run_view.show(event)
+    return file.getvalue().splitlines()
+
+
+def said(text: str) -> pb.Event:
+    return pb.Event(text_delta=pb.TextDelta(text=text))
+
+
+PLANNED = pb.Event(
+    tool_call_planned=pb.ToolCallPlanned(
+        call=pb.ToolInvocation(tool_call_id="c1", tool_id="pool_send", arguments_json="{}")
+    )
+)
+
+
+def test_text_goes_on_in_its_line_until_something_else_happens() -> None:
+    assert shown(said("The "), said("harbour"), PLANNED, said("wakes")) == [
+        "» The harbour",
+        "· calls pool_send {}",
+        "» wakes",
+    ]
+
+
+def test_two_runs_that_speak_at_once_do_not_share_a_line() -> None:
+    # given two views of one terminal, one of which waits for whole texts
+    terminal, file = screen()
+    live = RunView(terminal, label="a")
+    whole = RunView(terminal, label="b", whole=True)
+
+    # when they take turns
+    for text in ("one ", "two"):
+        live.show(said(text))
+        whole.show(said(text))
+    whole.show(PLANNED)
+
+    # then each text is in a line of its own
+    assert file.getvalue().splitlines() == [
+        "a » one two",
+        "b » one two",
+        "b · calls pool_send {}",
+    ]
+
+
+def test_what_a_run_waits_for_and_what_wakes_it_is_named() -> None:
+    waiting = pb.WaitingReason(kind=pb.WAITING_KIND_APPROVAL, ticket_id="t1", tool_call_id="c1")
+    ticket = pb.Ticket(ticket_id="t1", tool_id="pool_send", arguments_json='{"body": "hi"}')
+    decision = pb.Decision(verdict=pb.Verdict(deny=pb.Deny()), decided_by="ann", comment="no")
+    assert shown(
+        PLANNED,
+        pb.Event(ticket_opened=pb.TicketOpened(ticket=ticket)),
+        pb.Event(run_parked=pb.RunParked(reasons=[waiting])),
+        pb.Event(ticket_decided=pb.TicketDecided(decision=decision)),
+        pb.Event(run_woken=pb.RunWoken(cause="wake", wake_status=pb.WAKE_STATUS_TIMED_OUT)),
+        pb.Event(run_resumed=pb.RunResumed(causes=["decision", "wake"])),
+        pb.Event(
+            tool_call_settled=pb.ToolCallSettled(
+                tool_call_id="c1", state=pb.ToolInvocation.STATE_FAILED, result="denied"
+            )
+        ),
+    )[1:] == [
+        '· asks for a decision: may it call pool_send with {"body": "hi"}',
+        "·   runyard decide t1 approve",
+        "· parked, holds nothing, waits for approval (pool_send)",
+        "· decision: deny by ann: no",
+        "· woken by a wake from the pool (timed out)",
+        "· goes on for a decision, a wake from the pool",
+        "· pool_send failed: denied",
+    ]
+
+
+def test_a_moved_call_names_both_models_and_the_reason() -> None:
+    routed = pb.Routed(
+        target_id="narration",
+        model_id="south",
+        switched_from_model_id="north",
+        reason="RATE_LIMIT",
+        attempts=2,
+    )
+    assert shown(pb.Event(routed=routed)) == [
+        "· routed narration: north → south because of rate limit, 2 attempts"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reason", "completed"),
+    [
+        (pb.TERMINATION_REASON_NATURAL_END, True),
+        (pb.TERMINATION_REASON_MAX_ROUNDS, True),
+        (pb.TERMINATION_REASON_CANCELLED, False),
+        (pb.TERMINATION_REASON_ERROR, False),
+    ],
+)
+def test_only_an_answer_counts_as_completed(
+    reason: pb.TerminationReason.ValueType, completed: bool
+) -> None:
+    view = RunView(screen()[0])
+    end = pb.Termination(reason=reason)
+    view.show(pb.Event(run_finished=pb.RunFinished(termination=end)))
+    assert view.completed is completed
+
+
+def test_what_a_model_says_cannot_act_on_the_terminal() -> None:
+    (line,) = shown(said("\x1b[2Jgone\x07\r"))
+    assert "\x1b" not in line
+    assert "\x07" not in line
+    assert safe("tab\tline\nübung ✓") == "tab\tline\nübung ✓"
+
+
+def test_programs_get_one_json_value_per_event_and_nothing_else() -> None:
+    terminal, file = screen(Output.JSON)
+    view = RunView(terminal)
+    view.show(said("The "))
+    view.show(PLANNED)
+    lines = [json.loads(line) for line in file.getvalue().splitlines()]
+    assert lines[0] == {"text_delta": {"text": "The "}}
+    assert lines[1]["tool_call_planned"]["call"]["tool_id"] == "pool_send"
+
+
+def test_a_decision_tells_who_answered_and_who_did_not() -> None:
+    # given a call that passed one member over, failed on the second and moved to the third
+    decision = router_pb2.RouteDecision(
+        target_id="narration",
+        pool=True,
+        registry_version=7,
+        member_id="c",
+        provider_id="p",
+        home_member_id="a",
+        sticky=router_pb2.STICKY_OUTCOME_MOVED,
+        skipped=[
+            router_pb2.SkippedMember(
+                member_id="a",
+                reason=router_pb2.SKIP_REASON_QUOTA_DEADLINE,
+                until=Timestamp(seconds=3661),
+            )
+        ],
+        attempts=[
+            router_pb2.Attempt(
+                member_id="b",
+                upstream_model="big",
+                kind=router_pb2.ATTEMPT_KIND_INITIAL,
+                outcome=router_pb2.ATTEMPT_OUTCOME_FAILED,
+                failure=provider_pb2.FAILURE_CLASS_RATE_LIMIT,
+                http_status=429,
+            ),
+            router_pb2.Attempt(
+                member_id="c",
+                upstream_model="small",
+                kind=router_pb2.ATTEMPT_KIND_FAILOVER,
+                outcome=router_pb2.ATTEMPT_OUTCOME_SUCCEEDED,
+            ),
+        ],
+    )
+    decision.attempts[0].retry_after.seconds = 30
+
+    # when it is described
+    terminal, file = screen()
+    for parts in describe(decision):
+        terminal.line(*parts)
+
+    # then it reads in the order in which it happened
+    assert file.getvalue().splitlines() == [
+        "pool narration, at home on a, registry version 7",
+        "· a was not called: quota deadline until 01:01:01 UTC",
+        "✗ b (big): failed, rate limit (HTTP 429), asked to be left alone for 30 s",
+        "✓ c (small): succeeded [failover]",
+        "answered by c of provider p instead of a (session: moved)",
+    ]
+
+
+def rpc_error(error: Exception | grpc.StatusCode) -> grpc.aio.AioRpcError:
+    if isinstance(error, grpc.StatusCode):
+        return grpc.aio.AioRpcError(error, grpc.aio.Metadata(), grpc.aio.Metadata(), "details")
+    status = status_of(error, "registry.runyard.dev")  # type: ignore[arg-type]
+    trailers = grpc.aio.Metadata(*status.trailers)
+    return grpc.aio.AioRpcError(status.code, grpc.aio.Metadata(), trailers, status.message)
+
+
+def test_a_server_that_is_not_there_is_told_with_the_way_to_start_it() -> None:
+    error = explained("router", "127.0.0.1:7402", rpc_error(grpc.StatusCode.UNAVAILABLE))
+    assert error.message == "cannot reach router at 127.0.0.1:7402"
+    assert error.exit_code == 3
+    assert "runyard up" in error.hint
+
+
+def test_an_error_of_a_server_keeps_its_reason_and_its_violations() -> None:
+    refused = InvalidRequestError.of([Violation("a.b", "must not be empty")])
+    error = explained("registry", "x:1", rpc_error(refused))
+    assert (error.reason, error.exit_code) == ("INVALID_REQUEST", 2)
+    assert error.details == ("a.b: must not be empty",)
+    assert error_json(error)["error"]["reason"] == "INVALID_REQUEST"
+
+
+def test_a_server_that_says_when_to_come_back_is_believed() -> None:
+    away = StoreUnavailableError("the database is away", retry_after_s=2.5)
+    error = explained("registry", "x:1", rpc_error(away))
+    assert (error.hint, error.exit_code) == ("try again in 2.5 s", 3)
+
+
+def test_endpoints_come_from_options_then_the_environment_then_the_defaults() -> None:
+    environment = {"RUNYARD_ENDPOINTS": "router=a:1, pool=b:2"}
+    assert read_endpoints(environment, ["pool=c:3", "runcontrol=[::1]:4"]) == {
+        "registry": "127.0.0.1:7401",
+        "router": "a:1",
+        "runcontrol": "[::1]:4",
+        "pool": "c:3",
+    }
+
+
+@pytest.mark.parametrize("text", ["router", "router=host", "router=:1", "router=host:x"])
+def test_a_malformed_endpoint_is_wrong_use(text: str) -> None:
+    with pytest.raises(CliError, match="is not service=host:port") as error:
+        read_endpoints({}, [text])
+    assert error.value.exit_code == 2
+
+
+def test_an_unknown_service_is_told_with_the_nearest_one() -> None:
+    with pytest.raises(CliError, match="did you mean 'router'"):
+        read_endpoints({}, ["ruoter=a:1"])
+
+
+def test_a_plan_gives_each_server_its_own_settings_over_inherited_ones(tmp_path: object) -> None:
+    plan = make_plan(tmp_path, 0)  # type: ignore[arg-type]
+    settings = plan.environment(
+        "runcontrol",
+        {
+            "RUNYARD_RUNCONTROL_LISTEN": "0.0.0.0:1",
+            "RUNYARD_RUNCONTROL_LOG_LEVEL": "debug",
+            "KEY": "secret",
+        },
+    )
+    ports = plan.ports
+    assert len({plan.receiver_port, *ports.values()}) == 5
+    assert settings == {
+        "KEY": "secret",
+        "RUNYARD_RUNCONTROL_LISTEN": f"127.0.0.1:{ports['runcontrol']}",
+        "RUNYARD_RUNCONTROL_DATABASE_URL": f"sqlite:///{tmp_path}/runcontrol.db",
+        "RUNYARD_RUNCONTROL_REGISTRY_TARGET": f"127.0.0.1:{ports['registry']}",
+        "RUNYARD_RUNCONTROL_ROUTER_TARGET": f"127.0.0.1:{ports['router']}",
+        "RUNYARD_RUNCONTROL_POOL_TARGET": f"127.0.0.1:{ports['pool']}",
+        "RUNYARD_RUNCONTROL_OTLP_ENDPOINT": f"http://127.0.0.1:{plan.receiver_port}",
+        "RUNYARD_RUNCONTROL_LOG_LEVEL": "debug",
+    }
+
+
+def test_the_quickstart_is_valid_and_a_real_model_takes_the_place_of_one_member() -> None:
+    plain = quickstart()
+    real = quickstart(RealModel("http://127.0.0.1:8000/v1", "small-135m", "KEY"))
+    changed = [
+        after
+        for before, after in zip(plain.resources, real.resources, strict=True)
+        if before != after
+    ]
+    assert plain.problems == []
+    assert [r.WhichOneof("resource") for r in changed] == ["provider", "model"]
+    assert changed[0].provider.WhichOneof("adapter") == "openai"
+    assert changed[0].provider.credential_ref.env == "KEY"
+    assert changed[1].model.upstream_model == "small-135m"
