@@ -31,12 +31,15 @@ def serve(tmp_path: Path, runcontrol: FakeRunControl) -> Serve:
 
     @asynccontextmanager
     async def served(
-        *, clock: Clock | None = None, authenticator: Authenticator | None = None
+        *,
+        clock: Clock | None = None,
+        authenticator: Authenticator | None = None,
+        target: str | None = None,
     ) -> AsyncIterator[PoolServiceStub]:
         settings = PoolSettings(
             listen="127.0.0.1:0",
             database_url=f"sqlite:///{tmp_path / 'pool.db'}",
-            runcontrol_target=runcontrol.target,
+            runcontrol_target=target or runcontrol.target,
             drain_grace_s=1.0,
         )
         async with serving(build, settings, clock=clock, authenticator=authenticator) as server:
