@@ -56,7 +56,6 @@ from tests.support.fake_provider import (
     Script,
     chunk,
     event,
-    fake_provider,
     finish,
     refusal,
     stream,
@@ -66,12 +65,6 @@ from tests.support.stack import exported, free_port
 
 ASK = Prompt((Message(Role.USER, (Text("hi"),)),))
 LOOK = ToolDefinition("look", "Looks.", '{"type": "object"}')
-
-
-@pytest.fixture
-async def provider() -> AsyncIterator[FakeProvider]:
-    async with fake_provider() as running:
-        yield running
 
 
 @pytest.fixture
