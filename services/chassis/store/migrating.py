@@ -17,7 +17,7 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData, create_engine, inspect
+from sqlalchemy import Connection, MetaData, create_engine
 from sqlalchemy.pool import StaticPool
 
 from services.chassis.store.errors import SchemaError
@@ -162,13 +162,16 @@ def _check_references(raw: sqlite3.Connection) -> None:
 
 def _check_shape(connection: Connection, metadata: MetaData) -> None:
     """Fail at start rather than at the first statement that misses a column."""
-    inspector = inspect(connection)
-    present = set(inspector.get_table_names())
-    missing = [name for name in metadata.tables if name not in present]
+    present = set(connection.exec_driver_sql("SELECT name FROM sqlite_master").scalars())
+    missing: list[str] = []
     for name, table in metadata.tables.items():
-        if name in present:
-            columns = {column["name"] for column in inspector.get_columns(name)}
-            missing += [f"{name}.{each.name}" for each in table.columns if each.name not in columns]
+        if name not in present:
+            missing.append(name)
+            continue
+        rows = connection.exec_driver_sql("SELECT name FROM pragma_table_info(?)", (name,))
+        columns = set(rows.scalars())
+        missing += [f"{name}.{each.name}" for each in table.columns if each.name not in columns]
+        missing += [f"index {each.name}" for each in table.indexes if each.name not in present]
     if missing:
         names = _listed(missing)
         raise SchemaError(f"migrations did not create {names}", missing=names)

@@ -2,84 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
 
-import aiosqlite
 from sqlalchemy import MetaData
 
 from services.chassis.clock import Clock
 from services.chassis.notifier import Notifier
-from services.chassis.store.migrating import SchemaState, migrate, migrate_owned, verify
-from services.chassis.store.port import Row, Store, StoreInfo, Tx
-from services.chassis.store.sqlite_files import (
-    READER_PRAGMAS,
-    create_private,
-    database_path,
-    file_uri,
-    open_reader,
-    open_writer,
-    owner_lock,
-)
-from services.chassis.store.sqlite_readers import SqliteReaders
-from services.chassis.store.sqlite_tx import translated
-from services.chassis.store.sqlite_writer import BatchLimits, SqliteWriter
-from services.chassis.store.statement import Statement
+from services.chassis.store.migrating import SchemaState, migrate, verify
+from services.chassis.store.port import Store
+from services.chassis.store.sqlite_files import database_path
+from services.chassis.store.sqlite_store import SqliteTuning, open_sqlite
 
-__all__ = ["SchemaState", "StoreTuning", "migrate", "open_store", "verify"]
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class StoreTuning:
-    """Numbers that tests and benchmarks vary.
-
-    Attributes:
-        read_limit_s: Longest a ``read`` closure may hold its snapshot.
-    """
-
-    batch: BatchLimits = field(default_factory=BatchLimits)
-    readers: int = 2
-    read_limit_s: float = 2.0
-
-
-class SqliteStore:
-    """Implements ``port.Store``; made by ``open_store``."""
-
-    def __init__(
-        self, writer: SqliteWriter, readers: SqliteReaders, lists: aiosqlite.Connection
-    ) -> None:
-        self._writer = writer
-        self._readers = readers
-        self._lists = lists
-
-    @property
-    def info(self) -> StoreInfo:
-        return StoreInfo(engine="sqlite", version=sqlite3.sqlite_version, durability="full")
-
-    @property
-    def sole_owner(self) -> bool:
-        return True
-
-    async def write(self, fn: Callable[[Tx], T]) -> T:
-        return await self._writer.submit(fn)
-
-    async def read(self, fn: Callable[[Tx], T]) -> T:
-        return await self._readers.submit(fn)
-
-    async def fetch(self, statement: Statement, /, **params: object) -> list[Row]:
-        compiled = statement.sqlite
-        try:
-            rows = await self._lists.execute_fetchall(compiled.text, compiled.bind(params))
-        except sqlite3.Error as error:
-            raise translated(error) from error
-        return [compiled.row(row) for row in rows]
+__all__ = ["SchemaState", "SqliteTuning", "migrate", "open_store", "verify"]
 
 
 @asynccontextmanager
@@ -90,57 +26,26 @@ async def open_store(
     migrations: Path,
     clock: Clock,
     notifier: Notifier,
-    tuning: StoreTuning | None = None,
+    tuning: SqliteTuning | None = None,
 ) -> AsyncIterator[Store]:
     """Own, migrate and serve the database at ``url``; on exit commit and answer what was accepted.
 
     Args:
         url: ``sqlite:///relative.db`` or ``sqlite:////absolute.db``; created when missing.
         metadata: Every table the service uses; start fails if one is not there after migration.
-        clock: For engines whose ownership runs out; the lock of a file does not.
         migrations: Folder with ``versions/``.
+        clock: Compared with by engines whose ownership runs out; a file lock does not.
         notifier: Rung on the event loop for every ``tx.ring`` that was committed.
 
     Raises:
         StoreOwnedError: Another process owns it.
         SchemaError: Its schema is newer than this code, or the URL names no file.
     """
-    path = database_path(url)
-    create_private(path)
-    async with AsyncExitStack() as stack:
-        stack.enter_context(owner_lock(path))
-        await asyncio.to_thread(migrate_owned, path, metadata, migrations)
-        yield await _running(path, notifier, tuning or StoreTuning(), stack)
-
-
-async def _running(
-    path: Path, notifier: Notifier, tuning: StoreTuning, stack: AsyncExitStack
-) -> SqliteStore:
-    """Start the threads; the stack ends them in reverse, the writing connection last.
-
-    Whoever closes last checkpoints and removes the WAL, and only the writer may.
-    """
-    loop = asyncio.get_running_loop()
-    connections = stack.enter_context(ExitStack())
-    write = _closing(connections, open_writer(path))
-    reads = [_closing(connections, open_reader(path)) for _ in range(tuning.readers)]
-    lists = await stack.enter_async_context(_lists(path))
-    writer = SqliteWriter(write, loop=loop, ring=notifier.ring, limits=tuning.batch)
-    readers = SqliteReaders(reads, loop=loop, limit_s=tuning.read_limit_s)
-    for each in (readers, writer):
-        each.start()
-        stack.push_async_callback(each.drain)
-    return SqliteStore(writer, readers, lists)
-
-
-def _closing(connections: ExitStack, connection: sqlite3.Connection) -> sqlite3.Connection:
-    connections.callback(connection.close)
-    return connection
-
-
-@asynccontextmanager
-async def _lists(path: Path) -> AsyncIterator[aiosqlite.Connection]:
-    async with aiosqlite.connect(file_uri(path), uri=True, isolation_level=None) as connection:
-        for pragma in READER_PRAGMAS:
-            await connection.execute(pragma)
-        yield connection
+    async with open_sqlite(
+        database_path(url),
+        metadata=metadata,
+        migrations=migrations,
+        notifier=notifier,
+        tuning=tuning or SqliteTuning(),
+    ) as store:
+        yield store

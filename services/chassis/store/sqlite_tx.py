@@ -120,6 +120,12 @@ class SqliteReadTx(SqliteTx):
         super().__init__(cursor)
         self._deadline_s = deadline_s
 
+    def run(self, statement: Statement, /, **params: object) -> int:
+        raise TypeError(f"a read changes nothing: {statement}, {list(params)}")
+
+    def run_many(self, statement: Statement, rows: Iterable[Mapping[str, object]]) -> None:
+        raise TypeError(f"a read changes nothing: {statement}, {rows}")
+
     def ring(self, channel: str) -> None:
         raise TypeError(f"a read changes nothing, so it rings nobody: {channel}")
 
