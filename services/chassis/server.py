@@ -45,6 +45,8 @@ __all__ = [
 
 # A handler that the server has cancelled still has to run its ``finally``.
 LAST_HANDLER_S = 1.0
+# What a handler has answered may still be on its way to a slow reader.
+LAST_BYTES_S = 0.5
 
 _OPTIONS: tuple[tuple[str, int], ...] = (
     # A second server on the port would otherwise succeed in silence and get half of the calls.
@@ -82,19 +84,18 @@ class RunningServer:
 
     async def stop(self, drain: Drain, live: LiveCalls, grace_s: float) -> None:
         """Drain: returns when no handler runs, after ``grace_s`` and a little at the latest."""
-        loop = asyncio.get_running_loop()
-        ends_s = loop.time() + grace_s
+        ends_s = _now_s() + grace_s
         log.info("draining", extra={"live_calls": live.count, "grace_s": grace_s})
         # Health reads it too: from here it answers NOT_SERVING.
         drain.start()
         if self.service.hand_back is not None:
             await self._hand_back(self.service.hand_back, grace_s)
-        await self._stop_serving(max(0.0, ends_s - loop.time()))
+        await self._stop_serving(live, ends_s)
         try:
             async with asyncio.timeout(LAST_HANDLER_S):
                 await live.idle()
         except TimeoutError:
-            log.error("handlers outlive the server", extra={"live_calls": live.count})  # noqa: TRY400  # no news in its traceback
+            log.exception("handlers outlive the server", extra={"live_calls": live.count})
 
     async def _hand_back(self, hand_back: Callable[[], Awaitable[None]], limit_s: float) -> None:
         try:
@@ -104,10 +105,18 @@ class RunningServer:
             # Leases run out: what was not handed back is late, not lost.
             log.exception("claimed work was not handed back")
 
-    async def _stop_serving(self, grace_s: float) -> None:
-        stopping = asyncio.ensure_future(self._server.stop(grace_s))
-        if await self._within(asyncio.shield(stopping), grace_s + LAST_HANDLER_S):
-            return
+    async def _stop_serving(self, live: LiveCalls, ends_s: float) -> None:
+        """Take no more calls and let the running ones finish until ``ends_s``; cut the rest.
+
+        A call that arrives in the very moment is at times accepted by gRPC and given to nobody: it
+        would hold up its caller and this stop for the whole grace. So what is left after the last
+        handler gets a moment for its last bytes, not the rest of the grace.
+        """
+        stopping = asyncio.ensure_future(self._server.stop(max(0.0, ends_s - _now_s())))
+        while await self._within(live.idle(), max(0.0, ends_s - _now_s())):
+            await asyncio.wait({stopping}, timeout=LAST_BYTES_S)
+            if stopping.done() or live.count == 0:
+                break
         cutting = asyncio.ensure_future(self._server.stop(None))
         await asyncio.wait({stopping, cutting}, timeout=LAST_HANDLER_S)
         for pending in (stopping, cutting):
@@ -248,3 +257,7 @@ def _bound(server: grpc.aio.Server, address: Address, variable: str) -> int:
         raise StartupRefusedError(
             f"cannot listen on {address}: set {variable} to another address"
         ) from error
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

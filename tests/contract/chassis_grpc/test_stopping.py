@@ -303,3 +303,19 @@ async def test_the_drain_is_announced_in_the_log(caplog: pytest.LogCaptureFixtur
     await _stop(server)
     (record,) = (r for r in caplog.records if r.message == "draining")
     assert (vars(record)["live_calls"], vars(record)["grace_s"]) == (0, 1.5)
+
+
+async def test_a_call_that_arrives_while_the_port_closes_holds_nobody_up() -> None:
+    """Once in some fifty stops gRPC accepts such a call and gives it to no handler."""
+    for _ in range(100):
+        server = _running(Probe())
+        bound: RunningServer = await server.__aenter__()
+        async with open_channel(bound.target) as channel:
+            # when the server stops while a caller connects
+            stopping = asyncio.ensure_future(_stop(server))
+            call = _end_of(ProbeStub(channel).watch(text("x")))
+
+            # then the call ends, and so does the stop
+            async with asyncio.timeout(5):
+                await call
+            await stopping
