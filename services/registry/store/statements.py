@@ -110,7 +110,6 @@ _upserted = select(r.kind, r.id, r.body_bytes.label("size_bytes")).where(
 _removed = select(r.kind, r.id, literal(0, Integer).label("size_bytes")).where(
     r.valid_from <= _FROM,
     r.valid_to > _FROM,
-    r.valid_to <= _TO,
     _BEYOND,
     ~exists().where(
         _later.c.kind == r.kind,
