@@ -24,8 +24,8 @@ from services.router.clients.openai import OpenAiAdapter, open_session
 from services.router.clients.snapshot import snapshot_of
 from services.router.core.model import Adapter, Builtin, OpenAi, Snapshot
 from services.router.core.pins import CAPACITY, Pins
-from services.router.core.ports import ProviderAdapter
-from services.router.engine.inference import MAX_FRAME_BYTES, MAX_FRAME_ITEMS, Inference
+from services.router.core.ports import Inference, ProviderAdapter
+from services.router.engine.inference import MAX_FRAME_BYTES, MAX_FRAME_ITEMS, StreamInference
 from services.router.engine.pin_writer import PinWriter
 from services.router.engine.routing import Routing
 from services.router.engine.visits import Machinery
@@ -59,7 +59,7 @@ async def build(settings: RouterSettings, chassis: Chassis) -> Service:
     store = await chassis.stack.enter_async_context(opening)
     pins = await _pins(store, chassis)
     snapshots = await _snapshots(settings, store, chassis)
-    inference = Inference(snapshots, await _machinery(pins, chassis))
+    inference = StreamInference(snapshots, await _machinery(pins, chassis))
     facts = ServerFacts.of("router", store.info, [ROUTER, PROVIDER, SERVER_INFO], LIMITS)
     return Service(
         name="router",

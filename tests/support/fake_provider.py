@@ -50,9 +50,10 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client sent; header names are lower case."""
+    """What a client sent; header names are lower case, ``peer`` is its connection."""
 
     path: str
+    peer: tuple[str, int]
     headers: Mapping[str, str]
     body: Any
 
@@ -135,7 +136,10 @@ class FakeProvider:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        self.requests.append(Request(request.path, headers, json.loads(await request.read())))
+        body = json.loads(await request.read())
+        assert request.transport is not None
+        peer = request.transport.get_extra_info("peername")[:2]
+        self.requests.append(Request(request.path, peer, headers, body))
         self._tell()
         script = self._queued.popleft() if self._queued else self._always
         if script is None:

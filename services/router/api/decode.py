@@ -11,7 +11,7 @@ from runyard.provider.v1 import provider_pb2 as provider
 from runyard.router.v1 import router_pb2 as pb
 from runyard.router.v1 import router_service_pb2 as rpc
 from runyard.types.v1 import content_pb2 as content
-from services.chassis.errors import InvalidRequestError, Violation
+from services.chassis.errors import InvalidRequestError, UnimplementedError, Violation
 from services.chassis.ids import id_violations
 from services.content.convert import messages_from_pb, tool_definition_from_pb
 from services.content.model import Message, ToolDefinition
@@ -60,6 +60,7 @@ def infer_from_pb(request: rpc.InferRequest) -> InferCommand:
 
     Raises:
         InvalidRequestError: Lists everything that is wrong with it.
+        UnimplementedError: It asks for what only the contract has so far.
     """
     found = id_violations(request.target_id, "target_id")
     tools = _tools(request.tools, found)
@@ -81,6 +82,8 @@ def infer_from_pb(request: rpc.InferRequest) -> InferCommand:
     )
     if found:
         raise InvalidRequestError.of(found)
+    if command.mid_stream is MidStream.RESTART:
+        raise UnimplementedError("this version cannot start a broken stream over")
     return command
 
 

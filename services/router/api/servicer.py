@@ -16,7 +16,7 @@ from services.chassis.calls import current_call
 from services.chassis.errors import UnimplementedError
 from services.router.api.decode import infer_from_pb
 from services.router.api.encode import DECISION_TRAILER, decision_to_trailer, frame_to_pb
-from services.router.engine.inference import Answer, Inference
+from services.router.core.ports import Answer, Inference
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -27,18 +27,11 @@ class RouterServicer(rpc.RouterServiceServicer):
     def __init__(self, inference: Inference) -> None:
         self._inference = inference
 
-    async def Infer(
-        self, request: pb.InferRequest, context: Context
-    ) -> AsyncIterator[pb.InferResponse]:
+    def Infer(self, request: pb.InferRequest, context: Context) -> AsyncIterator[pb.InferResponse]:
         call = current_call()
         command = infer_from_pb(request)
         answer = self._inference.answer(call.principal, command, call.deadline_s_left)
-        try:
-            async with aclosing(answer.frames()) as frames:
-                async for frame in frames:
-                    yield frame_to_pb(frame)
-        finally:
-            _explain(answer, context)
+        return _streamed(answer, context)
 
     async def Generate(self, request: pb.GenerateRequest, context: Context) -> pb.GenerateResponse:
         _announced("Generate")
@@ -85,8 +78,13 @@ def _announced(method: str) -> NoReturn:
     raise UnimplementedError(f"this version does not serve {method} yet", method=method)
 
 
-def _explain(answer: Answer, context: Context) -> None:
-    """Put the decision into the trailers, whichever way the call ends."""
-    decision = answer.decision
-    if decision is not None:
-        context.set_trailing_metadata(((DECISION_TRAILER, decision_to_trailer(decision)),))
+async def _streamed(answer: Answer, context: Context) -> AsyncIterator[pb.InferResponse]:
+    """The frames, and then the decision in the trailers, whichever way the call ends."""
+    try:
+        async with aclosing(answer.frames()) as frames:
+            async for frame in frames:
+                yield frame_to_pb(frame)
+    finally:
+        decision = answer.decision
+        if decision is not None:
+            context.set_trailing_metadata(((DECISION_TRAILER, decision_to_trailer(decision)),))

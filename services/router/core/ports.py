@@ -1,16 +1,21 @@
-"""What the router needs from outside: providers, the registry's snapshot, a place for pins."""
+"""What the router needs from outside, and what it offers: the seams between its rooms."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-from services.router.core.items import UpstreamItem
+from services.chassis.caller import Principal
+from services.router.core.decision import RouteDecision
+from services.router.core.items import Item, UpstreamItem
 from services.router.core.model import Member, Snapshot
 from services.router.core.pins import Pin, PinKey
-from services.router.core.request import Prompt
+from services.router.core.request import InferCommand, Prompt
+
+# Seconds until the caller's deadline; None when there is none.
+TimeLeft: TypeAlias = Callable[[], float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +74,23 @@ class PinStore(Protocol):
 
     async def save(self, pins: Sequence[Pin], gone: Sequence[PinKey]) -> None:
         """Store and remove, in one transaction."""
+
+
+class Answer(Protocol):
+    """One call: iterate ``frames`` once, in ``aclosing``; ``decision`` tells the way it took."""
+
+    @property
+    def decision(self) -> RouteDecision | None:
+        """As of now; None when the call ended before it was routed."""
+
+    def frames(self) -> AsyncGenerator[Sequence[Item], None]:
+        """What to send, in portions that fit a message; nothing before the commit point.
+
+        Raises:
+            DomainError: The call failed, or broke off after an ``Interrupted`` item.
+        """
+
+
+class Inference(Protocol):
+    def answer(self, principal: Principal, command: InferCommand, time_left: TimeLeft) -> Answer:
+        """A call that is about to begin."""

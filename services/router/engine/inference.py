@@ -19,28 +19,29 @@ from services.router.core.items import (
     size_bytes,
 )
 from services.router.core.model import Snapshot
-from services.router.core.ports import Snapshots
+from services.router.core.ports import Snapshots, TimeLeft
 from services.router.core.request import InferCommand
 from services.router.core.session import session_key
 from services.router.engine.attempt import AttemptInProgress
 from services.router.engine.routing import Claim
 from services.router.engine.tracing import end_route
-from services.router.engine.visits import Machinery, TimeLeft, Visits, outcome_of
+from services.router.engine.visits import Machinery, Visits, outcome_of
 
 MAX_FRAME_ITEMS = 64
 MAX_FRAME_BYTES = 64 * 1024
 
 
-class Inference:
-    """Use case behind ``Infer``; one per process."""
+class StreamInference:
+    """Implements ``Inference``; one per process."""
 
     def __init__(self, snapshots: Snapshots, machinery: Machinery) -> None:
         self._snapshots = snapshots
         self._machinery = machinery
 
-    def answer(self, principal: Principal, command: InferCommand, time_left: TimeLeft) -> Answer:
-        """A call that is about to begin."""
-        return Answer(self, principal, command, time_left)
+    def answer(
+        self, principal: Principal, command: InferCommand, time_left: TimeLeft
+    ) -> StreamedAnswer:
+        return StreamedAnswer(self, principal, command, time_left)
 
     async def visits(
         self, principal: Principal, command: InferCommand, time_left: TimeLeft
@@ -69,12 +70,12 @@ class Inference:
         return current
 
 
-class Answer:
-    """One call: iterate ``frames`` once, in ``aclosing``; ``decision`` tells the way it took."""
+class StreamedAnswer:
+    """Implements ``Answer``."""
 
     def __init__(
         self,
-        inference: Inference,
+        inference: StreamInference,
         principal: Principal,
         command: InferCommand,
         time_left: TimeLeft,
@@ -87,15 +88,9 @@ class Answer:
 
     @property
     def decision(self) -> RouteDecision | None:
-        """As of now; None when the call ended before it was routed."""
         return None if self._visits is None else self._visits.decision
 
     async def frames(self) -> AsyncGenerator[Sequence[Item], None]:
-        """What to send, in portions that fit a message; nothing before the commit point.
-
-        Raises:
-            DomainError: The call failed, or broke off after an ``Interrupted`` item.
-        """
         visits = await self._inference.visits(self._principal, self._command, self._time_left)
         self._visits = visits
         ended_by: BaseException | None = None

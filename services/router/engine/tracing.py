@@ -25,7 +25,7 @@ from services.content.model import FinishReason, Usage
 from services.router.core.decision import Attempt, AttemptKind, AttemptOutcome, RouteDecision
 from services.router.core.model import Builtin, Member, OpenAi
 from services.router.core.session import Session
-from services.router.engine import span_names as names
+from services.router.engine import telemetry_names as names
 
 _LINK_OF_KIND: Mapping[AttemptKind, str] = {
     AttemptKind.RETRY: names.LINK_RETRY_OF,

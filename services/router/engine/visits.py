@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from services.chassis.clock import Clock
 from services.chassis.errors import DomainError, UnimplementedError
@@ -21,7 +20,7 @@ from services.router.core.decision import (
 from services.router.core.errors import no_member_left, upstream_error
 from services.router.core.failures import Failure, FailureClass, UpstreamError
 from services.router.core.model import Adapter, Member
-from services.router.core.ports import ProviderAdapter, UpstreamCall
+from services.router.core.ports import ProviderAdapter, TimeLeft, UpstreamCall
 from services.router.core.request import InferCommand
 from services.router.core.selection import next_member, set_aside
 from services.router.core.switching import (
@@ -44,8 +43,6 @@ from services.router.engine.tracing import (
 from services.router.engine.watchdog import Watchdog
 
 LONGEST_CALL_S = 3600.0
-
-TimeLeft: TypeAlias = Callable[[], float | None]
 
 
 @dataclass(frozen=True, slots=True)

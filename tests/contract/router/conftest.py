@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
+from services.router.clients.openai import OpenAiAdapter, open_session
+from tests.contract.router.world import World, world
+from tests.support.clock import ManualClock
 from tests.support.fake_provider import FakeProvider, fake_provider
 
 
@@ -12,3 +16,15 @@ async def provider() -> AsyncIterator[FakeProvider]:
     """A provider that does as the test says."""
     async with fake_provider() as running:
         yield running
+
+
+@pytest.fixture
+async def adapter() -> AsyncIterator[OpenAiAdapter]:
+    async with open_session() as session:
+        yield OpenAiAdapter(session, ManualClock())
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(tmp_path) as servers:
+        yield servers

@@ -12,7 +12,7 @@ from runyard.router.v1 import errors_pb2
 from runyard.router.v1 import router_pb2 as pb
 from runyard.router.v1 import router_service_pb2 as rpc
 from runyard.types.v1 import content_pb2 as content
-from services.chassis.errors import DomainError, InvalidRequestError
+from services.chassis.errors import DomainError, InvalidRequestError, UnimplementedError
 from services.router.api import decode, encode
 from services.router.api.decode import infer_from_pb
 from services.router.api.encode import MAX_TRAILER_BYTES, decision_to_trailer
@@ -71,7 +71,8 @@ def test_every_error_has_its_reason_in_the_contract() -> None:
     known = {name.removeprefix("ERROR_REASON_") for name in errors_pb2.ErrorReason.keys()}  # noqa: SIM118  # an enum wrapper
 
     # then
-    assert {error.reason for error in (*raised, SnapshotBehindError)} <= known
+    assert {error.reason for error in raised} <= known
+    assert SnapshotBehindError.reason in known
 
 
 def attempt(number: int) -> Attempt:
@@ -151,7 +152,7 @@ def test_everything_that_is_set_arrives() -> None:
             reasoning_effort=prov.REASONING_EFFORT_HIGH,
         ),
         response_format=prov.ResponseFormat(json_schema=schema),
-        mid_stream=pb.MID_STREAM_RESTART,
+        mid_stream=pb.MID_STREAM_INTERRUPT,
         max_attempts=3,
         min_registry_version=9,
     )
@@ -165,8 +166,13 @@ def test_everything_that_is_set_arrives() -> None:
     assert (sampling.stop, sampling.seed) == (("x",), -1)
     assert sampling.reasoning_effort is ReasoningEffort.HIGH
     assert command.prompt.response_format == JsonSchema("answer", '{"a": 1}', strict=True)
-    assert command.mid_stream is MidStream.RESTART
+    assert command.mid_stream is MidStream.INTERRUPT
     assert (command.max_attempts, command.min_registry_version) == (3, 9)
+
+
+def test_starting_a_broken_stream_over_is_only_announced() -> None:
+    with pytest.raises(UnimplementedError):
+        infer_from_pb(request("m", mid_stream=pb.MID_STREAM_RESTART))
 
 
 def test_any_json_object_may_be_asked_for() -> None:

@@ -1,0 +1,330 @@
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import replace
+
+import pytest
+
+from services.content.model import Usage
+from services.router.core.decision import AttemptKind, AttemptOutcome
+from services.router.core.failures import Failure, FailureClass
+from services.router.core.items import (
+    Interrupted,
+    Opened,
+    TextDelta,
+    UsageReport,
+)
+from services.router.core.model import (
+    Clocks,
+)
+from tests.support.scripted_adapter import (
+    Break,
+    Hang,
+    Move,
+    Raise,
+)
+from tests.unit.router.build import member, target
+from tests.unit.router.rig import (
+    FINISHED,
+    drained,
+    limited,
+    order_of,
+    pool,
+    router,
+)
+
+
+async def test_nothing_is_sent_before_the_commit_point() -> None:
+    # given a member that opens, counts and then hangs before any content
+    found = pool("a", "b")
+    home, second = order_of(found)
+    async with router(found) as running:
+        silent: list[Move] = [
+            [Opened("r0")],
+            [UsageReport(Usage(1))],
+            Break(Failure(FailureClass.OVERLOADED, 503)),
+        ]
+        running.provider.will(home, silent)
+
+        # when
+        outcome = await running.ask()
+
+        # then its start-up frames are gone without a trace
+        assert outcome.items[1:] == [TextDelta("ok"), FINISHED]
+        assert outcome.path[0] == (home, AttemptKind.INITIAL, AttemptOutcome.FAILED)
+        assert outcome.decision.member_id == second
+
+
+async def test_start_up_frames_are_held_up_to_64() -> None:
+    # given a member that sends nothing but counts, then breaks
+    found = pool("a", "b")
+    home, _ = order_of(found)
+    chatter: list[Move] = [[UsageReport(Usage(n))] for n in range(63)]
+    async with router(found) as running:
+        running.provider.will(home, [[Opened()], *chatter, Break(Failure(FailureClass.RATE_LIMIT))])
+
+        # when
+        outcome = await running.ask()
+
+        # then the 64th commits, and the break is the caller's to see
+        assert outcome.reason == "STREAM_INTERRUPTED"
+        assert len(running.provider.calls) == 1
+
+
+async def test_after_the_commit_point_a_broken_stream_ends_with_what_was_sent() -> None:
+    # given
+    found = pool("a", "b")
+    home, _ = order_of(found)
+    broken: list[Move] = [
+        [Opened(), TextDelta("gr")],
+        [TextDelta("üß"), UsageReport(Usage(3, 2))],
+        Break(Failure(FailureClass.STREAM_TRUNCATED)),
+    ]
+    async with router(found) as running:
+        running.provider.will(home, broken)
+
+        # when
+        outcome = await running.ask()
+
+        # then nobody else was asked
+        assert outcome.items[-1] == Interrupted(
+            FailureClass.STREAM_TRUNCATED, Usage(3, 2), 6, resumable=True
+        )
+        assert outcome.reason == "STREAM_INTERRUPTED"
+        assert outcome.path == [(home, AttemptKind.INITIAL, AttemptOutcome.INTERRUPTED)]
+        assert outcome.decision.member_id == home
+
+
+async def test_a_rate_limit_in_the_middle_moves_the_next_call() -> None:
+    # given
+    found = pool("a", "b")
+    home, second = order_of(found)
+    async with router(found) as running:
+        limit = Failure(FailureClass.RATE_LIMIT, 429, 30.0)
+        running.provider.will(home, [[Opened(), TextDelta("a")], Break(limit)])
+
+        # when
+        first = await running.ask()
+        next_call = await running.ask()
+
+        # then
+        assert first.reason == "STREAM_INTERRUPTED"
+        assert next_call.decision.member_id == second
+        assert running.provider.calls == [home, second]
+
+
+async def test_what_cannot_go_better_is_not_resumable() -> None:
+    # given
+    found = pool("a", "b")
+    home, _ = order_of(found)
+    async with router(found) as running:
+        wrong = Break(Failure(FailureClass.INVALID_REQUEST))
+        running.provider.will(home, [[Opened(), TextDelta("a")], wrong])
+
+        # when
+        outcome = await running.ask()
+
+        # then
+        last = outcome.items[-1]
+        assert isinstance(last, Interrupted)
+        assert not last.resumable
+
+
+CLOCKS = Clocks(first_chunk_s=2.0, idle_s=3.0, total_s=4.0)
+
+
+@pytest.mark.parametrize(
+    ("moves", "after_s", "kind"),
+    [
+        ([Hang()], 2.0, FailureClass.TIMEOUT_FIRST_CHUNK),
+        ([[Opened()], Hang()], 2.0, FailureClass.TIMEOUT_FIRST_CHUNK),
+    ],
+    ids=["no headers", "no content"],
+)
+async def test_the_first_chunk_has_its_clock(
+    moves: list[Move], after_s: float, kind: FailureClass
+) -> None:
+    # given a pool without repeats
+    found = pool("a", "b", clocks=CLOCKS, in_place_retries=0)
+    home, _ = order_of(found)
+    async with router(found) as running:
+        running.provider.will(home, moves)
+        asking = asyncio.create_task(running.ask())
+        await running.provider.until_hanging()
+
+        # when
+        await running.pass_time(after_s - 0.1)
+        assert not asking.done()
+        await running.pass_time(0.3)
+        outcome = await asking
+
+        # then
+        assert outcome.reason == "UPSTREAM_FAILED"
+        assert outcome.decision.attempts[0].failure == Failure(kind)
+
+
+async def test_a_pause_in_the_answer_has_its_clock() -> None:
+    # given
+    found = pool("a", "b", clocks=replace(CLOCKS, total_s=None))
+    home, _ = order_of(found)
+    async with router(found) as running:
+        running.provider.will(home, [[Opened(), TextDelta("a")], Hang()])
+        asking = asyncio.create_task(running.ask())
+        await running.provider.until_hanging()
+
+        # when
+        await running.pass_time(2.9)
+        assert not asking.done()
+        await running.pass_time(0.3)
+        outcome = await asking
+
+        # then
+        last = outcome.items[-1]
+        assert isinstance(last, Interrupted)
+        assert last.reason is FailureClass.TIMEOUT_IDLE
+
+
+async def test_a_reasoning_model_may_pause_twice_as_long_but_not_beyond_its_provider() -> None:
+    # given idle clocks of 3 s, a model that thinks, and one whose provider allows 1 s
+    thinking = member("thinker", reasoning=True)
+    short = member("hasty")
+    short = replace(short, provider=replace(short.provider, timeout_s=1.0))
+    clocks = Clocks(first_chunk_s=2.0, idle_s=3.0)
+    one = target(thinking, id="one", clocks=clocks)
+    two = target(short, id="two", clocks=clocks)
+    hangs: list[Move] = [[Opened(), TextDelta("a")], Hang()]
+    async with router(one, two) as running:
+        running.provider.always("thinker", hangs)
+        running.provider.always("hasty", hangs)
+        slow = asyncio.create_task(running.ask(target_id="one"))
+        fast = asyncio.create_task(running.ask(target_id="two"))
+        await running.settle()
+
+        # when, then
+        await running.pass_time(1.3)
+        assert (slow.done(), fast.done()) == (False, True)
+        await running.pass_time(4.5)
+        assert not slow.done()
+        await running.pass_time(0.5)
+        assert slow.done()
+        await asyncio.gather(slow, fast, return_exceptions=True)
+
+
+async def test_the_whole_call_has_its_clock() -> None:
+    # given a total of 4 s, less than a first chunk of 60 s
+    found = pool("a", "b", clocks=replace(CLOCKS, first_chunk_s=60.0))
+    home, _ = order_of(found)
+    async with router(found) as running:
+        running.provider.will(home, [Hang()])
+        asking = asyncio.create_task(running.ask())
+        await running.provider.until_hanging()
+
+        # when
+        await running.pass_time(4.3)
+        outcome = await asking
+
+        # then nobody else is tried: there is no time for it
+        assert outcome.decision.attempts[0].failure == Failure(FailureClass.TIMEOUT_TOTAL)
+        assert running.provider.calls == [home]
+
+
+async def test_nobody_sleeps_beyond_the_callers_deadline() -> None:
+    # given a hint of 2 s and a deadline in 1 s
+    alone = target(member("solo"), id="solo")
+    async with router(alone) as running:
+        running.provider.will("solo", limited(2.0))
+
+        # when
+        outcome = await running.ask(target_id="solo", deadline_s=1.0)
+
+        # then
+        assert outcome.reason == "UPSTREAM_EXHAUSTED"
+        assert len(running.provider.calls) == 1
+
+
+HANGING: dict[str, list[Move]] = {
+    "opening": [Hang()],
+    "start-up": [[Opened()], Hang()],
+    "streaming": [[Opened(), TextDelta("a")], Hang()],
+}
+
+
+@pytest.mark.parametrize("moment", HANGING)
+async def test_a_cancel_closes_the_upstream_at_once_and_blames_nobody(moment: str) -> None:
+    # given a call that waits for its provider
+    found = pool("a", "b")
+    home, _ = order_of(found)
+    async with router(found) as running:
+        running.provider.will(home, HANGING[moment])
+        answer = running.begin()
+        asking = asyncio.create_task(drained(answer))
+        await running.provider.until_hanging()
+
+        # when
+        asking.cancel()
+        await asyncio.wait({asking})
+
+        # then
+        assert running.provider.open_now == 0
+        assert asking.cancelled()
+        assert answer.decision is not None
+        assert [a.outcome for a in answer.decision.attempts] == [AttemptOutcome.CANCELLED]
+        again = await running.ask()
+        assert again.decision.member_id == home
+
+
+async def test_a_cancel_while_waiting_in_place_ends_the_call() -> None:
+    # given
+    alone = target(member("solo"), id="solo")
+    async with router(alone) as running:
+        running.provider.will("solo", limited(2.0))
+        asking = asyncio.create_task(running.ask(target_id="solo"))
+        await running.settle()
+
+        # when
+        asking.cancel()
+        await asyncio.wait({asking})
+
+        # then
+        assert asking.cancelled()
+        assert len(running.provider.calls) == 1
+
+
+async def test_a_reader_that_leaves_between_frames_closes_the_upstream() -> None:
+    # given
+    found = pool("a", "b")
+    home, _ = order_of(found)
+    async with router(found) as running:
+        running.provider.will(home, [[Opened(), TextDelta("a")], Hang()])
+        answer = running.begin()
+
+        # when
+        async with aclosing(answer.frames()) as frames:
+            first = await anext(frames)
+
+        # then
+        assert first[1:] == [TextDelta("a")]
+        assert running.provider.open_now == 0
+        assert answer.decision is not None
+        assert answer.decision.attempts[0].outcome is AttemptOutcome.CANCELLED
+
+
+@pytest.mark.parametrize("committed", [False, True])
+async def test_a_defect_of_an_adapter_leaves_nothing_open(committed: bool) -> None:
+    # given
+    found = pool("a", "b")
+    home, _ = order_of(found)
+    before: list[Move] = [[Opened(), TextDelta("a")]] if committed else []
+    async with router(found) as running:
+        running.provider.will(home, [*before, Raise(RuntimeError("defect"))])
+        answer = running.begin()
+
+        # when
+        with pytest.raises(RuntimeError, match="defect"):
+            await drained(answer)
+
+        # then
+        assert running.provider.open_now == 0
+        assert answer.decision is not None
+        assert answer.decision.attempts[0].outcome is AttemptOutcome.FAILED
