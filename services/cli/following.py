@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 import grpc
@@ -19,6 +19,8 @@ _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
 # A server restarts within seconds; whoever is away for longer has to be looked at.
 GIVE_UP_S = 60.0
+# One that was never there was perhaps never started.
+GIVE_UP_FIRST_S = 10.0
 
 
 @dataclass
@@ -29,6 +31,7 @@ class Following:
         cursor: Behind the newest event given; a later ``Following`` can go on from it.
         run_seq: Of the newest event given; 0 before the first.
         reconnects: How often the stream was opened again.
+        told_away: Called when the server goes away, once until it is back.
     """
 
     found: Clients
@@ -36,6 +39,7 @@ class Following:
     cursor: bytes = b""
     clock: Clock = field(default_factory=SystemClock)
     give_up_s: float = GIVE_UP_S
+    told_away: Callable[[], None] = lambda: None
     run_seq: int = 0
     reconnects: int = 0
 
@@ -45,23 +49,22 @@ class Following:
         Raises:
             CliError: The server refuses, is away for too long, or left an event out.
         """
-        pause_s = _FIRST_PAUSE_S
-        away_since_s: float | None = None
+        away = _Away(self.clock)
         while True:
             try:
                 async for event in self._once():
-                    pause_s, away_since_s = _FIRST_PAUSE_S, None
+                    away.over()
                     yield event
                     if event.HasField("run_finished"):
                         return
             except grpc.aio.AioRpcError as error:
-                now_s = self.clock.monotonic_s()
-                away_since_s = now_s if away_since_s is None else away_since_s
-                if not _passing(error) or now_s - away_since_s >= self.give_up_s:
+                limit_s = self.give_up_s if self.run_seq else min(self.give_up_s, GIVE_UP_FIRST_S)
+                if away.begins() and _passing(error):
+                    self.told_away()
+                if not _passing(error) or away.lasted_s() >= limit_s:
                     with self.found.talking_to("runcontrol"):
                         raise
-                await self.clock.sleep(pause_s)
-                pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
+                await away.pause()
             self.reconnects += 1
 
     async def _once(self) -> AsyncIterator[Event]:
@@ -93,6 +96,34 @@ class Following:
             )
         self.run_seq = event.run_seq
         return True
+
+
+class _Away:
+    """How long the server has been away, and the pause before it is asked again."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._since_s: float | None = None
+        self._pause_s = _FIRST_PAUSE_S
+
+    def begins(self) -> bool:
+        """Note a failure; True for the first since the server was there."""
+        first = self._since_s is None
+        if first:
+            self._since_s = self._clock.monotonic_s()
+        return first
+
+    def over(self) -> None:
+        self._since_s = None
+        self._pause_s = _FIRST_PAUSE_S
+
+    def lasted_s(self) -> float:
+        now_s = self._clock.monotonic_s()
+        return now_s - (now_s if self._since_s is None else self._since_s)
+
+    async def pause(self) -> None:
+        await self._clock.sleep(self._pause_s)
+        self._pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 2)
 
 
 def _passing(error: grpc.aio.AioRpcError) -> bool:

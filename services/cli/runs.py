@@ -114,14 +114,17 @@ async def show(following: Following, terminal: Terminal) -> None:
         CliError: It did not complete.
     """
     view = RunView(terminal)
+    following.told_away = lambda: terminal.line(
+        ("run control is away, trying again for a while", "yellow")
+    )
     try:
         async for event in following.events():
             view.show(event)
     finally:
-        if view.finished is None:
+        if view.finished is None and following.run_seq:
             cursor = base64.urlsafe_b64encode(following.cursor).decode()
-            terminal.line("\nthe run goes on; follow it with:")
-            terminal.line(f"  runyard watch run {following.run_id} --after {cursor or '…'}")
+            terminal.line("the run goes on; follow it with:")
+            terminal.line(f"  runyard watch run {following.run_id} --after {cursor}")
             terminal.data({"cursor": cursor})
     if not view.completed and view.finished is not None:
         end = view.finished.termination
@@ -133,6 +136,6 @@ async def show(following: Following, terminal: Terminal) -> None:
 
 def _cursor(text: str) -> bytes:
     try:
-        return base64.urlsafe_b64decode(text.encode())
+        return base64.b64decode(text.encode(), altchars=b"-_", validate=True)
     except (ValueError, binascii.Error) as error:
         raise typer.BadParameter(f"{text!r} is no cursor") from error

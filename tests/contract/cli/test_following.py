@@ -115,9 +115,12 @@ async def test_a_draining_server_is_asked_again_behind_the_newest_event() -> Non
 async def test_a_server_that_died_is_asked_again_until_it_is_back() -> None:
     away: Stream = [grpc.StatusCode.UNAVAILABLE]
     streams: list[Stream] = [[said(1), grpc.StatusCode.UNAVAILABLE], away, away, [finished(2)]]
+    told: list[str] = []
     async with following(*streams) as (run, scripted):
+        run.told_away = lambda: told.append("away")
         assert await numbers(run) == [1, 2]
     assert scripted.cursors == [b"", b"c1", b"c1", b"c1"]
+    assert told == ["away"]
 
 
 async def test_what_a_server_repeats_is_shown_once() -> None:
@@ -140,13 +143,18 @@ async def test_a_following_from_a_cursor_may_begin_anywhere() -> None:
     assert scripted.cursors == [b"c6"]
 
 
-async def test_a_server_that_stays_away_is_given_up() -> None:
+@pytest.mark.parametrize(("first", "least_s", "most_s"), [([], 10, 13), ([said(1)], 30, 33)])
+async def test_a_server_that_stays_away_is_given_up(
+    first: Stream, least_s: float, most_s: float
+) -> None:
+    """Sooner when it was never there: then it was perhaps never started."""
     away: Stream = [grpc.StatusCode.UNAVAILABLE]
-    async with following(*[away] * 50) as (run, scripted):
+    async with following([*first, *away], *[away] * 50) as (run, _):
+        run.give_up_s = 30.0
         with pytest.raises(CliError) as error:
             await numbers(run)
     assert error.value.exit_code == 3
-    assert 2 < len(scripted.cursors) < 20
+    assert least_s <= run.clock.monotonic_s() - 1.0 <= most_s
 
 
 async def test_a_refusal_is_told_at_once() -> None:

@@ -1,0 +1,248 @@
+"""Commands as processes against real servers: what they print, and how they exit."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from runyard.runcontrol.v1 import runcontrol_pb2 as pb
+from runyard.runcontrol.v1 import runcontrol_service_pb2 as service_pb
+from runyard.runcontrol.v1.runcontrol_service_pb2_grpc import (
+    add_RunControlServiceServicer_to_server,
+)
+from services.cli.resources import load, read_files
+from services.registry.main import build
+from services.registry.settings import RegistrySettings
+from tests.support.serving import serving
+
+pytestmark = pytest.mark.slow
+
+QUICKSTART = Path(__file__).resolve().parents[3] / "examples" / "quickstart"
+
+
+@dataclass(frozen=True)
+class Answer:
+    code: int
+    out: str
+    err: str
+
+
+async def runyard(*arguments: str, text: str = "", **environment: str) -> Answer:
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("RUNYARD_")}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "services.cli.main", *arguments),
+        env={**inherited, **environment},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate(text.encode())
+    return Answer(process.returncode or 0, out.decode(), err.decode())
+
+
+@asynccontextmanager
+async def registry(folder: Path) -> AsyncIterator[str]:
+    """Gives what RUNYARD_ENDPOINTS has to be."""
+    settings = RegistrySettings(
+        listen="127.0.0.1:0", database_url=f"sqlite:///{folder / 'registry.db'}"
+    )
+    async with serving(build, settings) as served:
+        yield f"registry={served.target}"
+
+
+class Tickets:
+    """A run control with one open ticket, which the first decision closes."""
+
+    def __init__(self) -> None:
+        self.ticket = pb.Ticket(
+            ticket_id="t1",
+            kind=pb.Ticket.KIND_APPROVAL,
+            state=pb.Ticket.STATE_OPEN,
+            run_id="r1",
+            agent_id="scout",
+            tool_id="pool_send",
+            arguments_json='{"body": "hi"}',
+        )
+
+    def __getattr__(self, method: str) -> Any:
+        """Every other method is there for the registration and never called."""
+
+        async def never(request: Any, context: Any) -> Any:
+            raise NotImplementedError(method)
+
+        return never
+
+    async def ListTickets(
+        self, request: service_pb.ListTicketsRequest, context: Any
+    ) -> service_pb.ListTicketsResponse:
+        """Two pages, the first of them empty."""
+        if not request.page_token:
+            return service_pb.ListTicketsResponse(next_page_token="2")
+        still_open = self.ticket.state == pb.Ticket.STATE_OPEN
+        return service_pb.ListTicketsResponse(tickets=[self.ticket] if still_open else [])
+
+    async def SubmitDecision(
+        self, request: service_pb.SubmitDecisionRequest, context: Any
+    ) -> service_pb.SubmitDecisionResponse:
+        outcome = service_pb.DECISION_OUTCOME_ACCEPTED
+        if self.ticket.state != pb.Ticket.STATE_OPEN:
+            same = self.ticket.decision.decision_id == request.decision_id
+            outcome = (
+                service_pb.DECISION_OUTCOME_DUPLICATE
+                if same
+                else service_pb.DECISION_OUTCOME_CONFLICT
+            )
+        else:
+            self.ticket.state = pb.Ticket.STATE_DECIDED
+            self.ticket.decision.CopyFrom(
+                pb.Decision(
+                    decision_id=request.decision_id,
+                    verdict=request.verdict,
+                    comment=request.comment,
+                    decided_by="ann",
+                )
+            )
+        return service_pb.SubmitDecisionResponse(outcome=outcome, ticket=self.ticket)
+
+
+@asynccontextmanager
+async def tickets() -> AsyncIterator[tuple[Tickets, Mapping[str, str]]]:
+    scripted = Tickets()
+    server = grpc.aio.server()
+    add_RunControlServiceServicer_to_server(scripted, server)  # type: ignore[arg-type]  # a scripted one
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield scripted, {"RUNYARD_ENDPOINTS": f"runcontrol=127.0.0.1:{port}"}
+    finally:
+        await server.stop(None)
+
+
+async def test_manifests_are_applied_planned_and_found_unchanged(tmp_path: Path) -> None:
+    async with registry(tmp_path) as endpoint:
+        # when the quickstart is planned, applied, and applied again
+        planned = await runyard("apply", "-f", str(QUICKSTART), "--dry-run", "--endpoint", endpoint)
+        applied = await runyard(
+            "apply", "-f", str(QUICKSTART), "-o", "json", RUNYARD_ENDPOINTS=endpoint
+        )
+        again = await runyard("apply", "-f", str(QUICKSTART), RUNYARD_ENDPOINTS=endpoint)
+
+    # then the plan changed nothing, and the second time nothing was left to do
+    assert "the registry would be at version 2" in planned.out
+    assert "+ model_pool/narration created" in planned.out
+    answer = json.loads(applied.out)
+    assert answer["version"] == "2"
+    assert {change["action"] for change in answer["changes"]} == {"CHANGE_ACTION_CREATED"}
+    assert len(answer["changes"]) == len(load(read_files([str(QUICKSTART)])).resources)
+    assert "= model_pool/narration unchanged" in again.out
+    assert "the registry is at version 2" in again.out
+    assert [planned.code, applied.code, again.code] == [0, 0, 0]
+
+
+async def test_a_dry_run_shows_the_fields_that_would_change(tmp_path: Path) -> None:
+    async with registry(tmp_path) as endpoint:
+        before = "kind: Provider\nid: p\nspec: {builtin: {}, timeout: 30s}\n"
+        await runyard("apply", "-f", "-", text=before, RUNYARD_ENDPOINTS=endpoint)
+        after = before.replace("30s", "60s")
+        planned = await runyard(
+            "apply", "-f", "-", "--dry-run", text=after, RUNYARD_ENDPOINTS=endpoint
+        )
+    assert "~ provider/p updated" in planned.out
+    assert "timeout: " in planned.out
+
+
+async def test_problems_name_file_line_and_field_wherever_they_are_found(tmp_path: Path) -> None:
+    # given one file that is malformed, and one whose reference dangles
+    malformed = tmp_path / "malformed.yaml"
+    malformed.write_text("kind: Agent\nid: a\nspec:\n  modle_id: m\n")
+    dangling = tmp_path / "dangling.yaml"
+    dangling.write_text("# missing model\nkind: Agent\nid: a\nspec:\n  model_id: nowhere\n")
+
+    # when
+    async with registry(tmp_path) as endpoint:
+        here = await runyard("apply", "-f", str(malformed), RUNYARD_ENDPOINTS=endpoint)
+        there = await runyard("apply", "-f", str(dangling), RUNYARD_ENDPOINTS=endpoint)
+
+    # then
+    assert (here.code, there.code) == (2, 2)
+    assert f'{malformed}:4: spec.modle_id: unknown field "modle_id", did you mean "model_id"?' in (
+        here.err
+    )
+    assert f"{dangling}:5: Agent a: spec.model_id: " in there.err
+    assert "nowhere" in there.err
+    assert "Traceback" not in here.err + there.err
+
+
+async def test_tickets_are_listed_and_decided_once() -> None:
+    async with tickets() as (scripted, environment):
+        # when a ticket is looked at, decided, decided again, and decided by somebody else
+        waiting = await runyard("tickets", **environment)
+        as_json = await runyard("tickets", "-o", "json", **environment)
+        approve = ("decide", "t1", "approve", "--reason", "fine", "--decision-id", "d1")
+        first = await runyard(*approve, **environment)
+        repeat = await runyard(*approve, **environment)
+        late = await runyard("decide", "t1", "deny", **environment)
+        nothing = await runyard("tickets", **environment)
+
+    # then one decision won, its repeat is harmless, and the loser hears who won
+    assert "t1  approval" in waiting.out
+    assert "may scout call pool_send?" in waiting.out
+    assert json.loads(as_json.out)["tickets"][0]["ticket_id"] == "t1"
+    assert (first.code, repeat.code, late.code) == (0, 0, 1)
+    assert "accepted before" in repeat.out
+    assert "decided before: approve by ann" in late.err
+    assert nothing.out == "nothing waits for a decision\n"
+    assert scripted.ticket.decision.comment == "fine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("infer", "narration", "hi", "--endpoint", "router=127.0.0.1:1"), 3, "runyard up"),
+        (("infer", "narration", "hi", "--endpoint", "router"), 2, "service=host:port"),
+        (("run", "narrator", "hi", "--topic", "t"), 2, "--topic needs --pool"),
+        (("watch", "run", "r", "--after", "#"), 2, "no cursor"),
+        (("apply", "-f", "/nowhere.yaml"), 2, "cannot read /nowhere.yaml"),
+        (("trace", "abcdef", "--data", "/nowhere"), 2, "--data DIR"),
+        (("demo", "--base-url", "http://127.0.0.1:1/v1"), 2, "go together"),
+        (
+            ("demo", "--base-url", "http://x/v1", "--model", "m", "--api-key-env", "NO_KEY"),
+            2,
+            "NO_KEY is not set",
+        ),
+        (("serve", "rooter"), 2, "rooter"),
+    ],
+)
+async def test_errors_say_what_to_do_and_exit_with_their_code(
+    arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    answer = await runyard(*arguments)
+    assert answer.code == code, answer.err
+    assert words in answer.err
+    assert "Traceback" not in answer.err
+
+
+async def test_an_error_for_programs_is_json_on_standard_error() -> None:
+    answer = await runyard(
+        "infer", "narration", "hi", "-o", "json", "--endpoint", "router=127.0.0.1:1"
+    )
+    assert json.loads(answer.err)["error"]["reason"] == "UNREACHABLE"
+    assert answer.out == ""
+
+
+async def test_settings_can_be_checked_before_a_start() -> None:
+    fine = await runyard("check-config", "router", RUNYARD_ROUTER_LISTEN="127.0.0.1:9")
+    typo = await runyard("check-config", RUNYARD_POOL_LISTN="127.0.0.1:9")
+    assert "RUNYARD_ROUTER_LISTEN=127.0.0.1:9" in fine.out
+    assert (fine.code, typo.code) == (0, 2)
+    assert "RUNYARD_POOL_LISTEN" in typo.err
