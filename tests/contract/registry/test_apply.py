@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import grpc
 import pytest
 
@@ -343,6 +345,32 @@ async def test_a_resource_that_no_client_could_read_is_refused(
 
     # then
     assert [v.field for v in facts.violations] == ["resources[2]"]
+
+
+async def test_concurrent_applies_all_survive(registry: RegistryServiceStub) -> None:
+    # when 16 callers apply at once
+    answers = await asyncio.gather(*(apply(registry, provider(f"p{n}")) for n in range(16)))
+
+    # then each has a version of its own, and the last one holds all of them
+    assert sorted(answer.version for answer in answers) == list(range(2, 18))
+    listed = await registry.ListResources(service_pb.ListResourcesRequest())
+    assert (listed.version, len(listed.resources)) == (17, 16)
+
+
+async def test_only_one_of_those_who_decided_on_the_same_version_wins(
+    registry: RegistryServiceStub,
+) -> None:
+    # when 8 callers decide on version 1 at once
+    answers = await asyncio.gather(
+        *(apply(registry, provider(f"p{n}"), expected_version=1) for n in range(8)),
+        return_exceptions=True,
+    )
+
+    # then
+    lost = [each for each in answers if isinstance(each, grpc.aio.AioRpcError)]
+    assert len(lost) == 7
+    assert {reason_of(each).reason for each in lost} == {"VERSION_MISMATCH"}
+    assert await version_of(registry) == 2
 
 
 async def test_an_apply_records_who_and_when(registry: RegistryServiceStub) -> None:
