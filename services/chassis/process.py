@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -32,6 +33,8 @@ def run(settings_type: type[S], build: Build[S]) -> int:
         settings = load_settings(settings_type)
     except StartupRefusedError as error:
         return _refused(settings_type.service(), error)
+    # Its own lines on standard error would break up ours; what matters reaches us as exceptions.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     logs.configure(settings.log_level, settings.log_format)
     log.info("settings", extra=settings.describe())
     exporting = telemetry.setup(settings_type.service(), settings.otlp_endpoint)
