@@ -16,7 +16,7 @@ from collections import namedtuple
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from operator import itemgetter
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import BindParameter, Dialect, Insert, LargeBinary, TextClause
 from sqlalchemy.dialects import sqlite
@@ -25,6 +25,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.dialects.postgresql.psycopg import PGCompiler_psycopg, PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.ddl import ExecutableDDLElement
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import Boolean, TypeEngine
 
@@ -102,10 +103,7 @@ class Statement:
         return f"<Statement {self.sqlite.text!r}>"
 
     def _compile(self, dialect: Dialect) -> Compiled:
-        compiled = self._clause.compile(dialect=dialect)
-        if not isinstance(compiled, SQLCompiler):
-            raise TypeError(f"not a query or a change of rows: {compiled}")
-        return Compiled(compiled, self._row)
+        return Compiled(cast(SQLCompiler, self._clause.compile(dialect=dialect)), self._row)
 
 
 def statement(clause: ClauseElement) -> Statement:
@@ -119,6 +117,8 @@ def statement(clause: ClauseElement) -> Statement:
         TypeError: The clause would not mean the same on both engines, or cannot be compiled once:
             an IN over a list, an unlabelled expression, a column type outside ``columns``.
     """
+    if isinstance(clause, ExecutableDDLElement):
+        raise TypeError(f"a migration's business, not a closure's: {clause}")
     if isinstance(clause, sqlite.Insert):
         raise TypeError("use statement.upsert: sqlite.insert does not compile on PostgreSQL")
     if isinstance(clause, Insert) and not len(clause.exported_columns):
