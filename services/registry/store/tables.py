@@ -62,9 +62,11 @@ Index(
     sqlite_where=_current,
     postgresql_where=_current,
 )
+Index("resource_apply_set", resource.c.apply_set, sqlite_where=_current, postgresql_where=_current)
 Index("resource_valid_from", resource.c.valid_from)
-Index("resource_valid_to", resource.c.valid_to)
-Index("resource_apply_set", resource.c.apply_set)
+# Without the current rows: a listing must not find them here, unsorted.
+_ended = resource.c.valid_to.is_not(None)
+Index("resource_valid_to", resource.c.valid_to, sqlite_where=_ended, postgresql_where=_ended)
 
 # The edges of the current version, looked up by what they point at.
 reference = Table(

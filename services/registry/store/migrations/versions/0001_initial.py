@@ -11,6 +11,7 @@ revision = "0001"
 down_revision = None
 
 CURRENT = sa.text("valid_to IS NULL")
+ENDED = sa.text("valid_to IS NOT NULL")
 
 
 def upgrade() -> None:
@@ -65,8 +66,21 @@ def _resources() -> None:
         sqlite_where=CURRENT,
         postgresql_where=CURRENT,
     )
-    for column in ("valid_from", "valid_to", "apply_set"):
-        op.create_index(f"resource_{column}", "resource", [column])
+    op.create_index(
+        "resource_apply_set",
+        "resource",
+        ["apply_set"],
+        sqlite_where=CURRENT,
+        postgresql_where=CURRENT,
+    )
+    op.create_index("resource_valid_from", "resource", ["valid_from"])
+    op.create_index(
+        "resource_valid_to",
+        "resource",
+        ["valid_to"],
+        sqlite_where=ENDED,
+        postgresql_where=ENDED,
+    )
 
 
 def _references() -> None:
