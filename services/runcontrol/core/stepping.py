@@ -140,7 +140,8 @@ def _start_step(work: Work) -> tuple[Work, Next]:
     if run.max_total_tokens and spent >= run.max_total_tokens:
         text = f"the budget of {run.max_total_tokens} tokens is used up"
         return finish(work, Termination(TerminationReason.TOKEN_BUDGET, text)), Ended()
-    work = replace(work, calls=()).on_run(step=run.step + 1, phase=Phase.INFER)
+    work = replace(work, calls=(), past_calls=(*work.past_calls, *work.calls))
+    work = work.on_run(step=run.step + 1, phase=Phase.INFER)
     work = _read_inputs(work).emit(StepStarted())
     return work.on_run(step_seq=work.run.event_seq), Infer(work.run.step)
 

@@ -41,6 +41,7 @@ class Work:
         now: The transaction's instant.
         dispatches: The run's queued or claimed one, and those a decision adds.
         calls: Calls of the current step, in order.
+        past_calls: Calls of steps that ended in this transaction.
         tickets: Open and decided ones of the run.
         inputs: Pending ones meant for the run, in order.
         wakes: Ended waits whose calls have not taken them.
@@ -58,6 +59,7 @@ class Work:
     wakes: tuple[Wake, ...] = ()
     deliveries: tuple[Delivery, ...] = ()
     memberships: tuple[Membership, ...] = ()
+    past_calls: tuple[Call, ...] = ()
     events: tuple[Event, ...] = ()
     messages: tuple[StoredMessage, ...] = ()
     checkpoints: tuple[Checkpoint, ...] = ()

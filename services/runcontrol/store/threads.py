@@ -141,7 +141,7 @@ class SqlThreads:
             RUN.save(self._tx, after.run)
         for mapper, was, now in (
             (DISPATCH, old.dispatches, after.dispatches),
-            (CALL, old.calls, after.calls),
+            (CALL, old.calls, (*after.past_calls, *after.calls)),
             (TICKET, old.tickets, after.tickets),
             (WAKE, old.wakes, after.wakes),
             (DELIVERY, old.deliveries, after.deliveries),

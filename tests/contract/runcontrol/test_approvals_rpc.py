@@ -46,9 +46,7 @@ async def decide(
     suite: Suite, ticket_id: str, verdict: pb.Verdict, decision_id: str = "d-1"
 ) -> service.SubmitDecisionResponse:
     return await suite.runs.SubmitDecision(
-        service.SubmitDecisionRequest(
-            ticket_id=ticket_id, decision_id=decision_id, verdict=verdict
-        )
+        service.SubmitDecisionRequest(ticket_id=ticket_id, decision_id=decision_id, verdict=verdict)
     )
 
 
@@ -81,13 +79,13 @@ async def test_a_decision_settles_the_call_and_the_run_goes_on(
     events = await s.follow_to_end(suite.channel("runcontrol"), run_id)
 
     # then the decision has the effect it names, once
-    assert service.DECISION_OUTCOME_ACCEPTED == decided.outcome
+    assert decided.outcome == service.DECISION_OUTCOME_ACCEPTED
     assert said == events[-1].run_finished.output_text
     settled = [e.tool_call_settled for e in events if e.HasField("tool_call_settled")]
     assert [state] == [x.state for x in settled if x.tool_call_id == ticket.tool_call_id]
-    assert [] == s.uncovered_gaps(events)
+    assert s.uncovered_gaps(events) == []
     found = await suite.runs.GetTicket(service.GetTicketRequest(ticket_id=ticket.ticket_id))
-    assert pb.Ticket.STATE_CONSUMED == found.ticket.state
+    assert found.ticket.state == pb.Ticket.STATE_CONSUMED
 
 
 async def test_a_decision_can_end_the_run(suite: Suite) -> None:
@@ -99,7 +97,7 @@ async def test_a_decision_can_end_the_run(suite: Suite) -> None:
     events = await s.follow_to_end(suite.channel("runcontrol"), run_id)
 
     # then it is cancelled
-    assert pb.TERMINATION_REASON_CANCELLED == events[-1].run_finished.termination.reason
+    assert events[-1].run_finished.termination.reason == pb.TERMINATION_REASON_CANCELLED
 
 
 async def test_repeats_losers_and_late_ones_are_told_apart(suite: Suite) -> None:
@@ -115,10 +113,10 @@ async def test_repeats_losers_and_late_ones_are_told_apart(suite: Suite) -> None
         await decide(suite, ticket.ticket_id, DENY)
 
     # then each learns what it is
-    assert service.DECISION_OUTCOME_DUPLICATE == repeat.outcome
-    assert service.DECISION_OUTCOME_CONFLICT == loser.outcome
-    assert "d-1" == loser.ticket.decision.decision_id
-    assert "IDEMPOTENCY_CONFLICT" == reason_of(refused.value).reason
+    assert repeat.outcome == service.DECISION_OUTCOME_DUPLICATE
+    assert loser.outcome == service.DECISION_OUTCOME_CONFLICT
+    assert loser.ticket.decision.decision_id == "d-1"
+    assert reason_of(refused.value).reason == "IDEMPOTENCY_CONFLICT"
 
 
 async def test_of_many_decisions_at_once_one_wins(suite: Suite) -> None:
@@ -127,19 +125,16 @@ async def test_of_many_decisions_at_once_one_wins(suite: Suite) -> None:
 
     # when twenty people decide it at the same time
     answers = await asyncio.gather(
-        *(
-            decide(suite, ticket.ticket_id, APPROVE if i % 2 else DENY, f"d-{i}")
-            for i in range(20)
-        )
+        *(decide(suite, ticket.ticket_id, APPROVE if i % 2 else DENY, f"d-{i}") for i in range(20))
     )
     events = await s.follow_to_end(suite.channel("runcontrol"), run_id)
 
     # then one was accepted, the others know who won, and the call had one effect
     outcomes = [answer.outcome for answer in answers]
-    assert 1 == outcomes.count(service.DECISION_OUTCOME_ACCEPTED)
-    assert 19 == outcomes.count(service.DECISION_OUTCOME_CONFLICT)
-    assert 1 == len({answer.ticket.decision.decision_id for answer in answers})
-    assert 1 == s.kinds(events).count("ticket_decided")
+    assert outcomes.count(service.DECISION_OUTCOME_ACCEPTED) == 1
+    assert outcomes.count(service.DECISION_OUTCOME_CONFLICT) == 19
+    assert len({answer.ticket.decision.decision_id for answer in answers}) == 1
+    assert s.kinds(events).count("ticket_decided") == 1
 
 
 async def test_a_decision_about_other_arguments_is_stale(suite: Suite) -> None:
@@ -157,11 +152,11 @@ async def test_a_decision_about_other_arguments_is_stale(suite: Suite) -> None:
     )
 
     # then it does not count
-    assert (service.DECISION_OUTCOME_STALE, "digest_differs") == (
+    assert (
         answer.outcome,
         answer.stale_reason,
-    )
-    assert pb.Ticket.STATE_OPEN == answer.ticket.state
+    ) == (service.DECISION_OUTCOME_STALE, "digest_differs")
+    assert answer.ticket.state == pb.Ticket.STATE_OPEN
 
 
 async def test_a_ticket_of_a_cancelled_run_is_stale(suite: Suite) -> None:
@@ -173,7 +168,7 @@ async def test_a_ticket_of_a_cancelled_run_is_stale(suite: Suite) -> None:
     answer = await decide(suite, ticket.ticket_id, APPROVE)
 
     # then it is too late
-    assert (service.DECISION_OUTCOME_STALE, "cancelled") == (answer.outcome, answer.stale_reason)
+    assert (answer.outcome, answer.stale_reason) == (service.DECISION_OUTCOME_STALE, "cancelled")
 
 
 @pytest.mark.parametrize("name", ["tool_call_id", "model_call_id"])
@@ -191,7 +186,7 @@ async def test_a_ticket_is_found_by_its_call(suite: Suite, name: str) -> None:
     )
 
     # then it decides that ticket
-    assert service.DECISION_OUTCOME_ACCEPTED == answer.outcome
+    assert answer.outcome == service.DECISION_OUTCOME_ACCEPTED
     assert ticket.ticket_id == answer.ticket.ticket_id
 
 
@@ -213,7 +208,7 @@ async def test_tickets_are_listed_page_by_page(suite: Suite) -> None:
     # then all come once, oldest first, and a token is good for its own query only
     listed = [ticket.ticket_id for page in (first, second) for ticket in page.tickets]
     assert (opened, "") == (listed, second.next_page_token)
-    assert "INVALID_REQUEST" == reason_of(refused.value).reason
+    assert reason_of(refused.value).reason == "INVALID_REQUEST"
 
 
 async def test_a_person_answers_a_question(suite: Suite) -> None:
@@ -241,6 +236,6 @@ async def test_a_person_answers_a_question(suite: Suite) -> None:
     events = await s.follow_to_end(channel, run_id)
 
     # then the answer is what the model read
-    assert "VERDICT_NOT_APPLICABLE" == reason_of(refused.value).reason
-    assert (pb.Ticket.KIND_QUESTION, "which colour?") == (ticket.kind, ticket.question)
-    assert "it is blue" == events[-1].run_finished.output_text
+    assert reason_of(refused.value).reason == "VERDICT_NOT_APPLICABLE"
+    assert (ticket.kind, ticket.question) == (pb.Ticket.KIND_QUESTION, "which colour?")
+    assert events[-1].run_finished.output_text == "it is blue"

@@ -52,14 +52,14 @@ async def test_a_running_run_ends_at_once(suite: Suite) -> None:
     second = await cancel(suite, run_id=run_id)
 
     # then it ends with the reason, once
-    assert service.CANCEL_OUTCOME_CANCELLING == first.outcome
-    assert service.CANCEL_OUTCOME_ALREADY_DONE == second.outcome
+    assert first.outcome == service.CANCEL_OUTCOME_CANCELLING
+    assert second.outcome == service.CANCEL_OUTCOME_ALREADY_DONE
     termination = events[-1].run_finished.termination
-    assert (pb.TERMINATION_REASON_CANCELLED, "enough") == (
+    assert (
         termination.reason,
         termination.message,
-    )
-    assert 1 == s.kinds(events).count("run_finished")
+    ) == (pb.TERMINATION_REASON_CANCELLED, "enough")
+    assert s.kinds(events).count("run_finished") == 1
 
 
 async def test_a_queued_run_never_starts(suite: Suite) -> None:
@@ -80,11 +80,11 @@ async def test_a_queued_run_never_starts(suite: Suite) -> None:
     events = await s.follow_to_end(suite.channel("runcontrol"), queued.run_id)
 
     # then it is over without having started, and the other one goes on
-    assert service.SUBMIT_DISPOSITION_QUEUED == queued.disposition
-    assert service.CANCEL_OUTCOME_CANCELLED == answer.outcome
-    assert ["run_queued", "input_queued", "run_finished"] == s.kinds(events)
+    assert queued.disposition == service.SUBMIT_DISPOSITION_QUEUED
+    assert answer.outcome == service.CANCEL_OUTCOME_CANCELLED
+    assert s.kinds(events) == ["run_queued", "input_queued", "run_finished"]
     other = await suite.runs.GetRun(service.GetRunRequest(run_id=running.run_id))
-    assert pb.Run.STATE_RUNNING == other.run.state
+    assert other.run.state == pb.Run.STATE_RUNNING
 
 
 async def test_a_parked_run_ends_in_the_same_call(suite: Suite) -> None:
@@ -100,11 +100,11 @@ async def test_a_parked_run_ends_in_the_same_call(suite: Suite) -> None:
     idle = await cancel(suite, thread_id=run.thread_id)
 
     # then it is over with its call cancelled, and the thread does nothing
-    assert service.CANCEL_OUTCOME_CANCELLED == answer.outcome
-    assert pb.Run.STATE_DONE == answer.run.state
-    assert service.CANCEL_OUTCOME_NOTHING_ACTIVE == idle.outcome
+    assert answer.outcome == service.CANCEL_OUTCOME_CANCELLED
+    assert answer.run.state == pb.Run.STATE_DONE
+    assert idle.outcome == service.CANCEL_OUTCOME_NOTHING_ACTIVE
     view = await suite.runs.GetRun(service.GetRunRequest(run_id=run_id))
-    assert pb.ToolInvocation.STATE_CANCELLED == view.tool_calls[-1].state
+    assert view.tool_calls[-1].state == pb.ToolInvocation.STATE_CANCELLED
 
 
 async def test_a_thread_goes_on_after_a_cancel(suite: Suite) -> None:
@@ -141,7 +141,7 @@ async def test_a_thread_goes_on_after_a_cancel(suite: Suite) -> None:
     events = await s.follow_to_end(channel, following.run_id)
 
     # then it answers
-    assert "still here" == events[-1].run_finished.output_text
+    assert events[-1].run_finished.output_text == "still here"
 
 
 async def test_a_busy_thread_refuses_when_asked_to(suite: Suite) -> None:

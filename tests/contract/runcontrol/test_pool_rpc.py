@@ -24,9 +24,7 @@ NOTHING_YET = r"^go$"
 
 def step(matches: str, tool_id: str, arguments_json: str) -> registry.BuiltinStep:
     call = registry.BuiltinToolCall(tool_id=tool_id, arguments_json=arguments_json)
-    return registry.BuiltinStep(
-        matches=matches, reply=registry.BuiltinReply(tool_calls=[call])
-    )
+    return registry.BuiltinStep(matches=matches, reply=registry.BuiltinReply(tool_calls=[call]))
 
 
 async def two_agents(suite: Suite) -> int:
@@ -80,12 +78,12 @@ async def test_two_agents_talk_through_a_pool(suite: Suite) -> None:
     answered = await s.follow_to_end(channel, analyst)
 
     # then each was woken by the other's message, and both ended naturally
-    assert "the answer is 42" == asked[-1].run_finished.output_text
-    assert "answered" == answered[-1].run_finished.output_text
+    assert asked[-1].run_finished.output_text == "the answer is 42"
+    assert answered[-1].run_finished.output_text == "answered"
     for events in (asked, answered):
-        assert [] == s.uncovered_gaps(events)
+        assert s.uncovered_gaps(events) == []
         wakes = [e.run_woken for e in events if e.HasField("run_woken")]
-        assert [pb.WAKE_STATUS_TRIGGERED] == [w.wake_status for w in wakes if w.cause == "wake"]
+        assert [w.wake_status for w in wakes if w.cause == "wake"] == [pb.WAKE_STATUS_TRIGGERED]
 
 
 async def test_a_shown_message_is_acknowledged_in_the_pool(suite: Suite) -> None:
@@ -109,7 +107,7 @@ async def test_a_shown_message_is_acknowledged_in_the_pool(suite: Suite) -> None
     found = await suite.pools.GetMessage(GetMessageRequest(pool_id="room", message_id=message_id))
 
     # then nothing of it is left to deliver
-    assert "what is six times seven?" == json.loads(shown)["body"]
+    assert json.loads(shown)["body"] == "what is six times seven?"
     assert message_id == found.message.message_id
 
 
@@ -124,10 +122,10 @@ async def test_a_refused_join_ends_the_run(suite: Suite) -> None:
 
     # then it ends without having asked a model
     termination = events[-1].run_finished.termination
-    assert (pb.TERMINATION_REASON_ERROR, "JOIN_REFUSED") == (
+    assert (
         termination.reason,
         termination.error_reason,
-    )
+    ) == (pb.TERMINATION_REASON_ERROR, "JOIN_REFUSED")
     assert "step_started" not in s.kinds(events)
 
 
@@ -152,13 +150,13 @@ async def test_a_wake_delivered_by_hand_resumes_the_run_once(suite: Suite) -> No
     late = await suite.runs.DeliverWake(request)
 
     # then it goes on once
-    assert pb.WAITING_KIND_WAKE == reason.kind
-    assert service.WAKE_OUTCOME_ACCEPTED == first.outcome
-    assert service.WAKE_OUTCOME_DUPLICATE == second.outcome
-    assert service.WAKE_OUTCOME_RUN_FINISHED == late.outcome
+    assert reason.kind == pb.WAITING_KIND_WAKE
+    assert first.outcome == service.WAKE_OUTCOME_ACCEPTED
+    assert second.outcome == service.WAKE_OUTCOME_DUPLICATE
+    assert late.outcome == service.WAKE_OUTCOME_RUN_FINISHED
     settled = [e.tool_call_settled for e in events if e.HasField("tool_call_settled")]
     assert '"status": "timed_out"' in settled[-1].result
-    assert [] == s.uncovered_gaps(events)
+    assert s.uncovered_gaps(events) == []
 
 
 async def test_a_wake_for_nobody_is_not_found(suite: Suite) -> None:
@@ -172,7 +170,7 @@ async def test_a_wake_for_nobody_is_not_found(suite: Suite) -> None:
         await suite.runs.DeliverWake(request)
 
     # then the pool is told, so that it gives up
-    assert "RUN_NOT_FOUND" == reason_of(refused.value).reason
+    assert reason_of(refused.value).reason == "RUN_NOT_FOUND"
 
 
 async def test_a_woken_run_links_to_its_cause_and_its_suspension(suite: Suite) -> None:
@@ -190,7 +188,7 @@ async def test_a_woken_run_links_to_its_cause_and_its_suspension(suite: Suite) -
 
     # then the analyst's activations are one trace, and the woken one links to another trace
     activations = [x for x in spans if x.name == "invoke_agent analyst"]
-    assert 1 == len({x.context.trace_id for x in activations})
+    assert len({x.context.trace_id for x in activations}) == 1
     links = {
         link.attributes["runyard.link.type"]: link
         for x in activations

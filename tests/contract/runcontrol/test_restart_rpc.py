@@ -31,13 +31,13 @@ async def test_a_drained_server_says_where_to_resume_and_the_next_one_goes_on(
     whole = await s.follow_to_end(suite.channel("runcontrol"), run_id)
 
     # then the run finished, and the cursor led to exactly the rest
-    assert WORDS == rest[-1].run_finished.output_text
-    assert [] == s.uncovered_gaps(whole)
+    assert rest[-1].run_finished.output_text == WORDS
+    assert s.uncovered_gaps(whole) == []
     assert whole[len(whole) - len(rest) :] == rest
     kinds = s.kinds(whole)
     assert ("step_reset" in kinds, kinds.count("run_finished")) == (True, 1)
     run = (await suite.runs.GetRun(service.GetRunRequest(run_id=run_id))).run
-    assert 1 == run.rounds
+    assert run.rounds == 1
 
 
 async def test_deltas_after_a_reset_are_the_whole_answer(suite: Suite) -> None:
@@ -63,10 +63,8 @@ async def test_deltas_after_a_reset_are_the_whole_answer(suite: Suite) -> None:
             text[event.run_seq] = event.text_delta.text
 
     # then what is left says the answer once, in the range its message covers
-    committed = [
-        e.message_committed for e in events if e.message_committed.covers_from_run_seq
-    ]
-    assert WORDS == "".join(text.values())
+    committed = [e.message_committed for e in events if e.message_committed.covers_from_run_seq]
+    assert "".join(text.values()) == WORDS
     assert (min(text), max(text)) == (
         committed[0].covers_from_run_seq,
         committed[0].covers_to_run_seq,
@@ -106,9 +104,9 @@ async def test_a_parked_run_and_its_ticket_survive_a_restart(suite: Suite) -> No
     events = await s.follow_to_end(suite.channel("runcontrol"), run_id, cursor)
 
     # then the run goes on and the message is sent once
-    assert "sent" == events[-1].run_finished.output_text
+    assert events[-1].run_finished.output_text == "sent"
     dispatched = [e for e in events if e.HasField("tool_call_dispatched")]
-    assert 1 == len(dispatched)
+    assert len(dispatched) == 1
 
 
 async def test_work_accepted_without_slots_runs_after_a_restart_with_some(suite: Suite) -> None:
@@ -129,4 +127,4 @@ async def test_work_accepted_without_slots_runs_after_a_restart_with_some(suite:
     events = await s.follow_to_end(suite.channel("runcontrol"), run_id)
 
     # then the run happens
-    assert "done" == events[-1].run_finished.output_text
+    assert events[-1].run_finished.output_text == "done"

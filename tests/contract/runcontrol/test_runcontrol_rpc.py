@@ -31,13 +31,13 @@ async def test_a_run_streams_to_its_natural_end(suite: Suite) -> None:
     events = await s.follow_to_end(suite.channel("runcontrol"), run_id)
 
     # then the stream is gap-free, tells the whole story and ends with the end
-    assert [] == s.uncovered_gaps(events)
-    assert "run_queued" == s.kinds(events)[0]
-    assert "run_finished" == s.kinds(events)[-1]
-    assert "one two three" == "".join(e.text_delta.text for e in events)
+    assert s.uncovered_gaps(events) == []
+    assert s.kinds(events)[0] == "run_queued"
+    assert s.kinds(events)[-1] == "run_finished"
+    assert "".join(e.text_delta.text for e in events) == "one two three"
     last = events[-1].run_finished
-    assert pb.TERMINATION_REASON_NATURAL_END == last.termination.reason
-    assert "one two three" == last.output_text
+    assert last.termination.reason == pb.TERMINATION_REASON_NATURAL_END
+    assert last.output_text == "one two three"
     assert last.usage.output_tokens > 0
     assert list(range(1, len(events) + 1)) == [e.thread_seq for e in events]
 
@@ -68,9 +68,9 @@ async def test_get_run_tells_the_outcome(suite: Suite) -> None:
     run = (await suite.runs.GetRun(service.GetRunRequest(run_id=run_id))).run
 
     # then it is done, with its answer and its counts
-    assert pb.Run.STATE_DONE == run.state
-    assert "one two three" == run.output_text
-    assert (1, 1) == (run.step, run.rounds)
+    assert run.state == pb.Run.STATE_DONE
+    assert run.output_text == "one two three"
+    assert (run.step, run.rounds) == (1, 1)
     assert version == run.registry_version
     assert run.HasField("end_time")
 
@@ -88,7 +88,7 @@ async def test_the_same_request_id_answers_the_same_run(suite: Suite) -> None:
 
     # then the first is answered, the other one refused
     assert first == second
-    assert "IDEMPOTENCY_CONFLICT" == reason_of(refused.value).reason
+    assert reason_of(refused.value).reason == "IDEMPOTENCY_CONFLICT"
 
 
 async def test_a_thread_runs_one_after_the_other_and_remembers_its_agent(suite: Suite) -> None:
@@ -115,7 +115,7 @@ async def test_a_thread_runs_one_after_the_other_and_remembers_its_agent(suite: 
         (await suite.runs.GetRun(service.GetRunRequest(run_id=each.run_id))).run
         for each in (first, second)
     ]
-    assert "serial" == two.agent_id
+    assert two.agent_id == "serial"
     assert one.end_time.ToNanoseconds() <= two.start_time.ToNanoseconds()
 
 
@@ -129,7 +129,7 @@ async def test_what_is_malformed_is_refused_with_every_violation(suite: Suite) -
 
     # then all of them are named
     facts = reason_of(refused.value)
-    assert grpc.StatusCode.INVALID_ARGUMENT == facts.code
+    assert facts.code == grpc.StatusCode.INVALID_ARGUMENT
     assert {"thread_id", "busy_policy", "messages"} == {v.field for v in facts.violations}
 
 
@@ -168,7 +168,7 @@ async def test_a_version_that_does_not_come_is_behind(suite: Suite) -> None:
 
     # then it is told to come back
     facts = reason_of(refused.value)
-    assert (grpc.StatusCode.UNAVAILABLE, "SNAPSHOT_BEHIND") == (facts.code, facts.reason)
+    assert (facts.code, facts.reason) == (grpc.StatusCode.UNAVAILABLE, "SNAPSHOT_BEHIND")
     assert facts.retry_after_s is not None
 
 
@@ -184,7 +184,7 @@ async def test_a_snapshot_comes_first_when_asked_for(suite: Suite) -> None:
     items = [item async for frame in suite.runs.SubscribeRun(request) for item in frame.items]
 
     # then the state comes, and nothing behind it
-    assert ["snapshot"] == [item.WhichOneof("item") for item in items]
+    assert [item.WhichOneof("item") for item in items] == ["snapshot"]
     assert (len(whole), run_id) == (items[0].snapshot.head_seq, items[0].snapshot.run.run_id)
 
 
@@ -204,8 +204,8 @@ async def test_a_cursor_of_another_run_or_beyond_the_head_is_refused(suite: Suit
         await s.follow_to_end(channel, one, cursor[:-1] + b"\xff")
 
     # then neither is taken
-    assert "INVALID_REQUEST" == reason_of(foreign.value).reason
-    assert "CURSOR_OUT_OF_RANGE" == reason_of(beyond.value).reason
+    assert reason_of(foreign.value).reason == "INVALID_REQUEST"
+    assert reason_of(beyond.value).reason == "CURSOR_OUT_OF_RANGE"
 
 
 async def test_unknown_names_are_not_found(suite: Suite) -> None:
@@ -258,8 +258,8 @@ async def test_what_is_not_served_says_so(suite: Suite) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await call
         # then they are refused as not served
-        assert grpc.StatusCode.UNIMPLEMENTED == refused.value.code()
+        assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
     with pytest.raises(grpc.aio.AioRpcError) as stream:
         async for _ in suite.runs.SubscribeThread(service.SubscribeThreadRequest(thread_id="t")):
             pass
-    assert "UNIMPLEMENTED" == reason_of(stream.value).reason
+    assert reason_of(stream.value).reason == "UNIMPLEMENTED"

@@ -1,0 +1,142 @@
+"""What holds of run control's state at every commit, checked on the memory store's tables."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+from services.runcontrol.core.claiming import ready_at
+from services.runcontrol.core.events import (
+    InputConsumed,
+    RunFinished,
+    TicketDecided,
+    ToolCallDispatched,
+    ToolCallSettled,
+)
+from services.runcontrol.core.model import (
+    CallState,
+    DispatchState,
+    InputState,
+    RunState,
+    TicketState,
+    VerdictKind,
+    WaitingKind,
+)
+from tests.support.runcontrol_memory import MemoryTx, Tables
+
+EXECUTING = (RunState.RUNNING, RunState.CANCELLING)
+
+
+def check(t: Tables) -> None:
+    """Raise AssertionError for whatever does not hold."""
+    _dispatches_and_leases(t)
+    _threads(t)
+    _waits(t)
+    _events(t)
+    _tickets(t)
+    _inputs(t)
+
+
+def _dispatches_and_leases(t: Tables) -> None:
+    claimed = Counter(d.thread_id for d in t.dispatches.values() if _is(d, DispatchState.CLAIMED))
+    assert all(n == 1 for n in claimed.values()), f"I1: {claimed}"
+    queued = Counter(d.run_id for d in t.dispatches.values() if _is(d, DispatchState.QUEUED))
+    assert all(n == 1 for n in queued.values()), f"two queued dispatches of a run: {queued}"
+    for run in t.runs.values():
+        lease = t.leases.get((run.tenant, run.thread_id))
+        owned = lease is not None and lease.run_id == run.run_id
+        assert owned == (run.state in EXECUTING), f"I2: {run.state} with lease {lease}"
+        if run.state in EXECUTING:
+            assert lease is not None
+            assert lease.fence == t.threads[run.tenant, run.thread_id].fence, "I2: stale lease"
+        mine = [d for d in t.dispatches.values() if d.run_id == run.run_id]
+        live = [d for d in mine if d.state in (DispatchState.QUEUED, DispatchState.CLAIMED)]
+        assert [d.dispatch_id for d in live] == ([run.dispatch_id] if run.dispatch_id else [])
+        if run.state is RunState.DONE:
+            assert not live, "I5: a finished run has a live dispatch"
+
+
+def _is(dispatch: object, state: DispatchState) -> bool:
+    return getattr(dispatch, "state", None) is state
+
+
+def _threads(t: Tables) -> None:
+    started = defaultdict(list)
+    for run in t.runs.values():
+        if run.started_at is not None and run.state is not RunState.DONE:
+            started[run.tenant, run.thread_id].append(run.run_id)
+    for key, thread in t.threads.items():
+        assert len(started[key]) <= 1, f"I3: {started[key]}"
+        assert started[key] == ([thread.open_run_id] if thread.open_run_id else [])
+        active = [r.run_id for r in t.runs.values() if r.state in EXECUTING]
+        active = [r for r in active if t.runs[thread.tenant, r].thread_id == thread.thread_id]
+        assert active == ([thread.active_run_id] if thread.active_run_id else [])
+        assert thread.ready_at == ready_at(thread, MemoryTx(t).head(thread)), "ready_at is stale"
+
+
+def _waits(t: Tables) -> None:
+    for run in t.runs.values():
+        assert (run.state is RunState.DONE) == (run.termination is not None)
+        if run.state is not RunState.WAITING:
+            assert run.waiting == ()
+            continue
+        live = [reason for reason in run.waiting if _has_source(t, run.tenant, reason)]
+        assert live == list(run.waiting) or run.dispatch_id, f"I4: {run.waiting}"
+        assert live or run.dispatch_id, "I4: nothing can wake this run"
+
+
+def _has_source(t: Tables, tenant: str, reason: object) -> bool:
+    kind = getattr(reason, "kind", None)
+    if kind in (WaitingKind.APPROVAL, WaitingKind.USER_INPUT):
+        ticket = t.tickets[tenant, getattr(reason, "ticket_id", "")]
+        return ticket.state is TicketState.OPEN
+    if kind is WaitingKind.BACKOFF:
+        return True
+    call = t.calls[tenant, getattr(reason, "call_id", "")]
+    return call.state in (CallState.DISPATCHED, CallState.SUSPENDED)
+
+
+def _events(t: Tables) -> None:
+    by_run, by_thread = defaultdict(list), defaultdict(list)
+    for (tenant, thread_id, _), event in sorted(t.events.items()):
+        by_thread[tenant, thread_id].append(event.thread_seq)
+        by_run[tenant, event.run_id].append(event)
+    for key, seqs in by_thread.items():
+        assert seqs == list(range(1, t.threads[key].event_seq + 1)), f"I6: {seqs}"
+    for key, events in by_run.items():
+        run = t.runs[key]
+        assert [e.run_seq for e in events] == list(range(1, run.event_seq + 1)), "I6"
+        ends = [i for i, e in enumerate(events) if isinstance(e.kind, RunFinished)]
+        expected = [len(events) - 1] if run.state is RunState.DONE else []
+        assert ends == expected, "exactly one terminal event, and last"
+
+
+def _tickets(t: Tables) -> None:
+    decided = Counter(
+        e.kind.ticket_id for e in t.events.values() if isinstance(e.kind, TicketDecided)
+    )
+    assert all(n == 1 for n in decided.values()), f"I7: {decided}"
+    settled = Counter(
+        e.kind.call_id for e in t.events.values() if isinstance(e.kind, ToolCallSettled)
+    )
+    assert all(n == 1 for n in settled.values()), f"a call settled twice: {settled}"
+    sent = Counter(
+        e.kind.call_id for e in t.events.values() if isinstance(e.kind, ToolCallDispatched)
+    )
+    assert all(n == 1 for n in sent.values()), f"I9: {sent}"
+    for ticket in t.tickets.values():
+        won = [d for key, d in t.decisions.items() if key[1] == ticket.ticket_id and d.won]
+        assert len(won) <= 1, "I7"
+        used = ticket.state is TicketState.CONSUMED
+        assert not used or ticket.winner is not None, "I7: consumed without a winner"
+        call = t.calls[ticket.tenant, ticket.call_id]
+        if used and ticket.winner and ticket.winner.verdict.kind is VerdictKind.APPROVE:
+            assert call.digest == ticket.digest, "I8"
+        if sent[ticket.call_id] and ticket.kind.value == "approval":
+            assert used, "an effect without consent"
+
+
+def _inputs(t: Tables) -> None:
+    read = Counter(e.kind.input_id for e in t.events.values() if isinstance(e.kind, InputConsumed))
+    assert all(n == 1 for n in read.values()), f"I10: {read}"
+    for said in t.inputs.values():
+        assert (said.state is InputState.CONSUMED) == bool(read[said.input_id]), "I10"
