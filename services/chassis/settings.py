@@ -15,7 +15,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from services.chassis.startup import StartupRefusedError
 
 _MASK = "***"
-_URL_PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^/@]*(?=@)")
+# Up to the last @: a password that was not escaped may hold one itself, or a slash.
+_URL_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):\S*(?=@)")
+_URL_SECRET = re.compile(r"([?&][^=&\s]*(?:pass|secret|token|key)[^=&\s]*=)[^&\s]*", re.IGNORECASE)
 
 
 class LogLevel(StrEnum):
@@ -125,4 +127,5 @@ def _problems(settings: type[ServiceSettings], error: ValidationError) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, SecretStr):
         return _MASK if value.get_secret_value() else ""
-    return _URL_PASSWORD.sub(rf"\1:{_MASK}", str(value))
+    shown = _URL_PASSWORD.sub(rf"\1:{_MASK}", str(value))
+    return _URL_SECRET.sub(rf"\1{_MASK}", shown)

@@ -34,11 +34,11 @@ class Tasks:
         task.add_done_callback(self._running.discard)
 
     async def close(self) -> None:
-        """Cancel every loop and return when all have ended."""
-        running = list(self._running)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        """Cancel every loop and return when all have ended, those that a dying one starts too."""
+        while running := [task for task in self._running if not task.done()]:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
     async def _supervise(self, name: str, fn: Callable[[], Awaitable[None]]) -> None:
         pause_s = FIRST_PAUSE_S
