@@ -106,7 +106,7 @@ class Stack:
     async def _serving(self, service: str) -> None:
         process = self.processes[service]
         async with grpc.aio.insecure_channel(self.target(service)) as channel:
-            watch = health_pb2_grpc.HealthStub(channel).Watch(
+            watch = health_pb2_grpc.HealthStub(channel).Watch(  # type: ignore[no-untyped-call]  # shipped untyped
                 health_pb2.HealthCheckRequest(service=GRPC_NAMES[service]),
                 wait_for_ready=True,
                 timeout=START_TIMEOUT_S,
