@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from enum import Enum
+from typing import assert_never
 
 from services.runcontrol.core.events import RunCancelling
 from services.runcontrol.core.finishing import finish
@@ -31,6 +32,8 @@ def cancel(work: Work, reason: str) -> tuple[Work, CancelOutcome]:
             return finish(ended, termination), CancelOutcome.CANCELLED
         case RunState.RUNNING:
             return _ask_owner(work, reason), CancelOutcome.CANCELLING
+        case never:
+            assert_never(never)
 
 
 def _ask_owner(work: Work, reason: str) -> Work:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from services.content.model import (
     FinishReason,
@@ -138,6 +138,8 @@ class Draft:
                 changed = replace(self, usage=item)
             case Finished(reason):
                 changed = replace(self, finish_reason=reason)
+            case never:
+                assert_never(never)
         return changed
 
     def message(self) -> Message:

@@ -32,9 +32,7 @@ def park(work: Work) -> Work:
     """Put the run to rest on its unsettled calls: dispatch acknowledged, lease gone."""
     reasons = tuple(_reason(work, call) for call in work.calls if not call.settled)
     human = all(reason.kind in HUMAN_WAITS for reason in reasons)
-    dispatch = work.dispatch
-    if dispatch is not None:
-        work = work.with_dispatch(replace(dispatch, state=DispatchState.ACKED))
+    work = work.with_dispatch(replace(work.claimed(), state=DispatchState.ACKED))
     work = replace(work, lease=None).on_thread(active_run_id="")
     work = work.on_run(
         state=RunState.WAITING,

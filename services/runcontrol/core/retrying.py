@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import assert_never
 
 from services.runcontrol.core.events import AttemptFailed
 from services.runcontrol.core.finishing import finish
@@ -124,6 +125,8 @@ def _counted(dispatch: Dispatch, retry_class: RetryClass) -> tuple[Dispatch, int
             return replace(dispatch, throttles=dispatch.throttles + 1), dispatch.throttles + 1
         case RetryClass.ERROR | RetryClass.FATAL:
             return replace(dispatch, errors=dispatch.errors + 1), dispatch.errors + 1
+        case never:
+            assert_never(never)
 
 
 def _give_up(work: Work, failure: Failure) -> Work:

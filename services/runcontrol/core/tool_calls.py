@@ -7,6 +7,7 @@ PLANNED -> (GATED) -> READY -> DISPATCHED -> SUCCEEDED | FAILED | CANCELLED | UN
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import assert_never
 
 from services.content.model import Approval, EffectClass, ToolCall
 from services.runcontrol.core.builtin_tools import (
@@ -68,7 +69,11 @@ def advance_call(work: Work, call: Call, specs: Specs, trace: str) -> Work:
     elif call.state is CallState.SUSPENDED:
         work = _take_bare_wake(work, call, trace)
     call = work.call(call.call_id)
-    return _start(work, call, specs, trace) if call.state is CallState.READY else work
+    if call.state is not CallState.READY:
+        return work
+    work = _start(work, call, specs, trace)
+    # Its wake may have come first: it must not be slept through.
+    return _take_bare_wake(work, work.call(call.call_id), trace)
 
 
 def _judge(work: Work, call: Call, specs: Specs, trace: str) -> Work:
@@ -85,6 +90,8 @@ def _judge(work: Work, call: Call, specs: Specs, trace: str) -> Work:
             return open_ticket(work, call, TicketKind.APPROVAL, "", trace)
         case Approval.ALLOW:
             return work.with_call(replace(call, state=CallState.READY))
+        case never:
+            assert_never(never)
 
 
 def _start(work: Work, call: Call, specs: Specs, trace: str) -> Work:
@@ -114,7 +121,7 @@ def _send(work: Work, call: Call, builtin: Builtin, trace: str) -> Work:
 
 def _take_bare_wake(work: Work, call: Call, trace: str) -> Work:
     """A wake without messages needs no fetching: the call takes it here."""
-    arrived = work.wake_of(call.condition_id)
+    arrived = work.wake_of(call.condition_id) if call.condition_id else None
     if arrived is None or to_fetch(call, arrived) is not None:
         return work
     return take(work, call, arrived, Take(), trace)

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from services.runcontrol.core.cancelling import expire
 from services.runcontrol.core.claiming import LEASE_S
 from services.runcontrol.core.errors import FencedError, RunNotFoundError
 from services.runcontrol.core.events import AttemptFailed, StepReset, TextDelta
@@ -16,9 +17,11 @@ from services.runcontrol.core.model import (
     VerdictKind,
     WaitingKind,
 )
+from services.runcontrol.core.ports import run_channel
 from services.runcontrol.core.retrying import Failure, RetryClass, backoff_s
 from services.runcontrol.core.stepping import Ended, Infer
 from tests.support.clock import START
+from tests.support.runcontrol_memory import MemoryTx
 from tests.unit.runcontrol.world import World, now
 
 BROKEN = Failure(RetryClass.ERROR, "BROKEN", "it broke")
@@ -296,6 +299,41 @@ def test_a_deadline_ends_what_nobody_executes() -> None:
     assert termination.reason is TerminationReason.DEADLINE
 
 
+def test_a_deadline_leaves_a_run_that_executes_to_its_owner() -> None:
+    # given a run that executes beyond its deadline
+    world = World()
+    submitted = world.submit(deadline_s=10.0)
+    world.claim_one()
+    world.clock.advance(10)
+    work = MemoryTx(world.store.tables).load("default", submitted.run_id, world.clock.now())
+    assert work is not None
+
+    # when it is swept
+    # then its owner ends it, not the sweeper
+    assert expire(work) is work
+
+
+def test_a_run_without_a_dispatch_is_nobodys() -> None:
+    # given a run that waits for its thread's pool
+    world = World()
+    submitted = world.submit(pool="room")
+    world.advance(world.claim_one())
+    work = MemoryTx(world.store.tables).load("default", submitted.run_id, world.clock.now())
+    assert work is not None
+
+    # when its claimed dispatch is asked for
+    # then there is none
+    with pytest.raises(FencedError):
+        work.claimed()
+
+
+def test_a_run_has_a_channel_of_its_own() -> None:
+    # given the same run id in two tenants
+    # when their channels are named
+    # then they differ
+    assert run_channel("a", "r") != run_channel("b", "r")
+
+
 def test_a_run_that_executes_notices_its_deadline_by_itself() -> None:
     # given a run that executes beyond its deadline
     world = World()
@@ -348,9 +386,7 @@ def test_a_lost_specification_ends_the_run() -> None:
     ("failures", "draw", "expected_s"),
     [(1, 1.0, 0.25), (2, 1.0, 0.5), (3, 0.5, 0.5), (9, 1.0, 60.0), (500, 1.0, 60.0)],
 )
-def test_backing_off_doubles_up_to_a_minute(
-    failures: int, draw: float, expected_s: float
-) -> None:
+def test_backing_off_doubles_up_to_a_minute(failures: int, draw: float, expected_s: float) -> None:
     # given so many failures
     # when the pause is drawn
     # then it is that part of a ceiling that doubles
