@@ -103,12 +103,14 @@ class FakeProvider:
     Attributes:
         base_url: What to register as the provider's ``base_url``.
         requests: Everything that was asked, in order.
+        pauses: Times an answer has begun to pause.
         disconnects: Requests whose client went away before the end.
     """
 
     def __init__(self) -> None:
         self.base_url = ""
         self.requests: list[Request] = []
+        self.pauses = 0
         self.disconnects = 0
         self._queued: deque[Script] = deque()
         self._always: Script | None = None
@@ -128,11 +130,16 @@ class FakeProvider:
         self._released.set()
         self._released = asyncio.Event()
 
-    async def until(self, *, requests: int = 0, disconnects: int = 0) -> None:
+    async def until(self, *, requests: int = 0, pauses: int = 0, disconnects: int = 0) -> None:
         """Wait until that many were seen."""
-        while len(self.requests) < requests or self.disconnects < disconnects:
-            happened = self._happened
-            await happened.wait()
+        wanted = (requests, pauses, disconnects)
+        while any(
+            seen < least
+            for seen, least in zip(
+                (len(self.requests), self.pauses, self.disconnects), wanted, strict=True
+            )
+        ):
+            await self._happened.wait()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         headers = {name.lower(): value for name, value in request.headers.items()}
@@ -162,6 +169,8 @@ class FakeProvider:
                 case bytes():
                     await response.write(move)
                 case Pause():
+                    self.pauses += 1
+                    self._tell()
                     await self._released.wait()
                 case Cut():
                     assert request.transport is not None

@@ -21,7 +21,8 @@ def preference(target: Target, session: str) -> tuple[int, ...]:
     everyone = range(len(target.members))
     if target.pool.home is HomeStrategy.FIRST_HEALTHY or target.lone:
         return tuple(everyone)
-    scores = [_score(session, member) for member in target.members]
+    begun = blake2b(f"{session}\0".encode(), digest_size=8, person=_PERSON)
+    scores = [_score(begun, member) for member in target.members]
     return tuple(sorted(everyone, key=lambda index: (-scores[index], index)))
 
 
@@ -45,14 +46,18 @@ def round_robin_home(members: Sequence[Member], available: Sequence[bool], seque
     return slots[-1]
 
 
-def _score(session: str, member: Member) -> float:
+def _score(begun: blake2b, member: Member) -> float:
     """Weighted rendezvous: the chance to score highest is proportional to the weight.
 
     A cryptographic hash, because ids that differ only in their last letter must still share the
     sessions by weight; simple multiplicative hashes hardly carry that letter to the upper bits.
+
+    Args:
+        begun: The hash of the session, to be continued with the member.
     """
-    key = f"{session}\0{member.id}".encode()
-    mixed = int.from_bytes(blake2b(key, digest_size=8, person=_PERSON).digest(), "big")
+    whole = begun.copy()
+    whole.update(member.model.id.encode())
+    mixed = int.from_bytes(whole.digest(), "big")
     # Half a step keeps it off 0 and 1, and 52 bits keep that half step exact.
     uniform = ((mixed >> (64 - _BITS)) + 0.5) / (1 << _BITS)
     return member.weight / -math.log(uniform)

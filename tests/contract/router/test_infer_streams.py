@@ -41,7 +41,7 @@ async def test_headers_wait_for_the_commit_point(running: World, provider: FakeP
     # when
     async with streaming(running.call(request("m", min_registry_version=version))) as call:
         headers = asyncio.ensure_future(call.initial_metadata())
-        await provider.until(requests=1)
+        await provider.until(pauses=1)
         for _ in range(200):
             await asyncio.sleep(0)
         early = headers.done()

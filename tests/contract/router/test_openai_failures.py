@@ -81,22 +81,21 @@ async def test_a_stream_that_breaks_says_so_after_what_came_before(
     # given
     moves, kind = BROKEN[name]
     provider.answers(stream(*moves))
-    released = asyncio.create_task(_release_when_asked(provider))
+    releasing = asyncio.create_task(_release_when_paused(provider))
 
     # when
     items, failure = await failure_of(adapter, member(provider.base_url))
-    await released
+    releasing.cancel()
+    await asyncio.wait({releasing})
 
     # then
     assert said(items) == "a"
     assert failure.kind is kind
 
 
-async def _release_when_asked(provider: FakeProvider) -> None:
-    await provider.until(requests=1)
-    for _ in range(50):
-        await asyncio.sleep(0)
-        provider.go_on()
+async def _release_when_paused(provider: FakeProvider) -> None:
+    await provider.until(pauses=1)
+    provider.go_on()
 
 
 @pytest.mark.parametrize(
