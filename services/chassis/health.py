@@ -10,24 +10,17 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
+import grpc
 from grpc_health.v1 import health_pb2 as pb
 from grpc_health.v1 import health_pb2_grpc as rpc
 
 from services.chassis.drain import Drain
-from services.chassis.errors import DomainError, ErrorKind
 from services.chassis.interceptors.arities import Context
 
 # Readiness is a question asked of the service, so a watch has to repeat it.
 WATCH_INTERVAL_S = 0.1
 
 Status = pb.HealthCheckResponse.ServingStatus
-
-
-class UnknownServiceError(DomainError):
-    """Health was asked about a service that is not served here."""
-
-    kind = ErrorKind.NOT_FOUND
-    reason = "UNKNOWN_SERVICE"
 
 
 # The capital letters are those of the RPCs.
@@ -42,9 +35,8 @@ class Health(rpc.HealthServicer):
     async def Check(self, request: pb.HealthCheckRequest, context: Context) -> Any:  # noqa: N802
         status = self._status(request.service)
         if status == pb.HealthCheckResponse.SERVICE_UNKNOWN:
-            raise UnknownServiceError(
-                f"no service {request.service!r} here", service=request.service
-            )
+            # No reason of ours: the protocol of health checks fixes this answer.
+            await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
         return pb.HealthCheckResponse(status=status)
 
     async def List(self, request: Any, context: Context) -> Any:  # noqa: N802
