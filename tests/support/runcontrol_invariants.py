@@ -92,7 +92,9 @@ def _has_source(t: Tables, tenant: str, reason: object) -> bool:
     if kind is WaitingKind.BACKOFF:
         return True
     call = t.calls[tenant, getattr(reason, "call_id", "")]
-    return call.state in (CallState.DISPATCHED, CallState.SUSPENDED)
+    arrived = [w for w in t.wakes.values() if w.condition_id == call.condition_id]
+    slept_through = bool(call.condition_id and arrived)
+    return call.state in (CallState.DISPATCHED, CallState.SUSPENDED) and not slept_through
 
 
 def _events(t: Tables) -> None:

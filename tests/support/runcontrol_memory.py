@@ -65,11 +65,16 @@ class Tables:
     outbox: list[Effect] = field(default_factory=list)
 
 
+def _kind_name(event: Event) -> bytes:
+    return type(event.kind).__name__.encode()
+
+
 class MemoryTx:
     """``RunControlTx`` and ``RunControlView`` on a copy of the tables."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, encode_event: Callable[[Event], bytes] = _kind_name) -> None:
         self.t = tables
+        self._encode_event = encode_event
 
     def recall(self, request: RequestKey) -> bytes | None:
         found = self.t.requests.get((request.tenant, request.method, request.key))
@@ -242,9 +247,8 @@ class MemoryTx:
         page = [e for e in sorted(found, key=lambda e: e.run_seq) if e.run_seq > after][:limit]
         newest = page[-1].run_seq if page else after
         done = run.state is RunState.DONE and newest >= run.event_seq
-        return Feed(
-            tuple((e.run_seq, type(e.kind).__name__.encode()) for e in page), run.event_seq, done
-        )
+        encoded = tuple((e.run_seq, self._encode_event(e)) for e in page)
+        return Feed(encoded, run.event_seq, done)
 
     def conversation(self, tenant: str, thread_id: str) -> list[Message]:
         found = [m for key, m in self.t.messages.items() if key[:2] == (tenant, thread_id)]

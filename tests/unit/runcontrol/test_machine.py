@@ -51,10 +51,13 @@ class RunControlMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World()
+        self.world = self.new_world()
         self.claims: list[Claim] = []
         self.fences: dict[str, int] = {}
         self.fetches: dict[str, FetchRequest] = {}
+
+    def new_world(self) -> World:
+        return World()
 
     @initialize(calls=CALLS, thread=THREADS)
     def begin_in_the_middle(self, calls: list[tuple[str, str]], thread: str) -> None:
@@ -202,10 +205,14 @@ class RunControlMachine(RuleBasedStateMachine):
     )
     def wake(self, number: int, messages: tuple[str, ...], status: WakeStatus, after: str) -> None:
         """The pool ends a wait, known or not, in whatever state the run is."""
-        waits = [c for c in self.world.store.tables.calls.values() if c.condition_id]
         run = self.pick(list(self.world.store.tables.runs.values()), number)
-        call = self.pick(waits, number) if waits else None
-        condition, run_id = (call.condition_id, call.run_id) if call else ("none", run.run_id)
+        waits = {
+            (c.condition_id, c.run_id)
+            for c in self.world.store.tables.calls.values()
+            if c.condition_id
+        }
+        early = (f"{run.run_id}.{run.step + 1}.0", run.run_id)
+        condition, run_id = self.pick([*sorted(waits), ("none", run.run_id), early], number)
         self.world.wake(condition, run_id, status=status, message_ids=messages, after=after)
 
     @rule(seconds=st.sampled_from([0.3, 6.0, 70.0]))
@@ -217,5 +224,5 @@ class RunControlMachine(RuleBasedStateMachine):
         check(self.world.store.tables)
 
 
-TestRunControl = RunControlMachine.TestCase
-TestRunControl.settings = settings(stateful_step_count=60)
+class TestRunControl(RunControlMachine.TestCase):  # type: ignore[name-defined]  # made at run time
+    settings = settings(stateful_step_count=60)

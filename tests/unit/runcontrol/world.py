@@ -116,9 +116,9 @@ def _plain(value: object) -> bytes:
 class World:
     """Use cases, store, clock; every method is one transaction."""
 
-    def __init__(self, specs: Specs | None = None) -> None:
+    def __init__(self, specs: Specs | None = None, store: MemoryStore | None = None) -> None:
         self.clock = ManualClock()
-        self.store = MemoryStore()
+        self.store = store or MemoryStore()
         ids = SequentialIds("id")
         catalogs = FixedCatalogs({"helper": specs or agent()})
         encode = Encoders(_plain, _plain, _plain, _plain)
