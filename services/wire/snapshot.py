@@ -17,7 +17,6 @@ from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from runyard.registry.v1 import registry_pb2 as pb
 from runyard.registry.v1 import registry_service_pb2 as service_pb
@@ -135,7 +134,8 @@ class SnapshotConsumer(Generic[S]):
         try:
             resources = {key: pb.Resource.FromString(body) for key, body in kept.resources.items()}
             self._show(kept, resources)
-        except (DecodeError, ValueError):
+        except Exception:
+            # Whatever is wrong with the copy, the registry has a better one.
             log.exception("the kept registry snapshot cannot be used")
             return
         self._copy_is_good = True

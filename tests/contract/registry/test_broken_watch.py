@@ -1,0 +1,118 @@
+"""A consumer of a registry that says strange things: it starts again and shows none of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import pytest
+
+from runyard.registry.v1 import registry_service_pb2 as service_pb
+from runyard.registry.v1.registry_service_pb2_grpc import (
+    RegistryServiceServicer,
+    add_RegistryServiceServicer_to_server,
+)
+from services.chassis.channel import open_channel
+from services.chassis.drain import Drain
+from services.wire.snapshot import SnapshotConsumer
+from tests.support.clock import ManualClock
+from tests.support.kept import MemoryKept
+from tests.support.registry_resources import provider
+from tests.support.tasks import running
+from tests.support.turns import until
+
+Frame = service_pb.WatchSnapshotResponse
+
+
+def frame(from_version: int, to_version: int, name: str, **fields: object) -> Frame:
+    values: dict[str, object] = {"incarnation": "i", "last_part": True, **fields}
+    item = service_pb.SnapshotItem(upserted=provider(name))
+    return Frame(from_version=from_version, to_version=to_version, items=[item], **values)
+
+
+class Script(RegistryServiceServicer):
+    """Answers each watch with the next list of frames, and the last one for ever."""
+
+    def __init__(self, *answers: list[Frame]) -> None:
+        self._answers = list(answers)
+        self.asked: list[int] = []
+
+    async def WatchSnapshot(
+        self, request: service_pb.WatchSnapshotRequest, context: Any
+    ) -> AsyncIterator[Frame]:
+        self.asked.append(request.after_version)
+        for each in self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]:
+            yield each
+
+
+@asynccontextmanager
+async def consuming(script: Script) -> AsyncIterator[tuple[SnapshotConsumer[list[str]], Any]]:
+    """A consumer of ``script`` and what turns its clock."""
+    server = grpc.aio.server()
+    add_RegistryServiceServicer_to_server(script, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    clock = ManualClock()
+    async with open_channel(f"127.0.0.1:{port}") as channel:
+        consumer = SnapshotConsumer(
+            channel,
+            MemoryKept(),
+            lambda resources, _version, _incarnation: sorted(id_ for _, id_ in resources),
+            clock,
+            Drain(),
+        )
+        async with running(consumer.run()):
+            yield consumer, lambda: clock.advance(0.5)
+    await server.stop(None)
+
+
+WHOLE = [frame(0, 5, "a", last_part=False), frame(0, 5, "b", part=1)]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        [frame(0, 9, "x", part=1)],  # begins in the middle
+        [frame(0, 9, "x", last_part=False), frame(0, 9, "y", part=2)],  # a part is missing
+        [frame(0, 9, "x", last_part=False)],  # ends before the last part
+        [frame(4, 9, "x")],  # a change from what the consumer never had
+        [],
+    ],
+)
+async def test_what_does_not_fit_is_not_shown(broken: list[Frame]) -> None:
+    # given an answer that is broken, then a sound one
+    script = Script(broken, WHOLE, [])
+
+    # when
+    async with consuming(script) as (consumer, tick):
+        await until(lambda: consumer.current is not None, tick)
+
+        # then the first thing ever seen is the sound one
+        assert consumer.current == ["a", "b"]
+        assert (consumer.version, consumer.incarnation) == (5, "i")
+        assert script.asked[:2] == [0, 0]
+
+
+async def test_a_change_of_another_incarnation_is_not_built_on() -> None:
+    # given a snapshot, then a change that pretends to follow it
+    script = Script(WHOLE, [frame(5, 6, "c", incarnation="j")], [frame(5, 7, "d")])
+
+    # when
+    async with consuming(script) as (consumer, tick):
+        await until(lambda: consumer.version == 7, tick)
+
+        # then
+        assert consumer.current == ["a", "b", "d"]
+        assert script.asked[:3] == [0, 5, 5]
+
+
+async def test_a_copy_is_loaded_once() -> None:
+    script = Script([])
+    async with consuming(script) as (consumer, _):
+        await consumer.load()
+        await consumer.load()
+
+        assert consumer.current is None
+        assert (consumer.version, consumer.incarnation) == (0, "")
