@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from services.cli.manifests import Problem, fields_of, is_null, joined, line_of,
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _INTEGER = re.compile(r"[-+]?\d[\d_]*")
+_DECIMAL = re.compile(r"[-+]?(\d+\.\d*|\.\d+|\d+)([eE][-+]?\d+)?")
 _DEEPEST_JSON = 64
 
 _RANGES: Mapping[int, tuple[int, int]] = {
@@ -288,6 +288,6 @@ def _json_scalar(node: yaml.Node) -> Any:
         return _bool(node, text)
     if kind == "int" and _INTEGER.fullmatch(text):
         return int(text)
-    if kind == "float" and math.isfinite(_float(text)):
-        return _float(text)
+    if kind == "float" and _DECIMAL.fullmatch(text):
+        return float(text)
     return text

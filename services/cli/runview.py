@@ -36,6 +36,7 @@ class RunView:
         whole: Show text when it is complete, so that runs beside each other can be read.
         tools: Tool of each call met so far, by the call's id.
         finished: How it ended; None while it has not.
+        woken_by: Causes that were shown since it last went on.
     """
 
     terminal: Terminal
@@ -45,6 +46,7 @@ class RunView:
     tools: dict[str, str] = field(default_factory=dict)
     finished: pb.RunFinished | None = None
     _unsaid: str = ""
+    woken_by: set[str] = field(default_factory=set)
 
     def show(self, event: pb.Event) -> None:
         self.terminal.data(MessageToDict(event, preserving_proto_field_name=True))
@@ -132,12 +134,21 @@ def _wait(view: RunView, reason: pb.WaitingReason) -> str:
     return what + tool
 
 
-def _woken(_: RunView, event: pb.Event) -> Lines:
+def _woken(view: RunView, event: pb.Event) -> Lines:
     woken = event.run_woken
+    view.woken_by.add(woken.cause)
     ended = ""
     if woken.wake_status:
         ended = f" ({short_name(pb.WakeStatus.DESCRIPTOR, woken.wake_status).replace('_', ' ')})"
     yield [("woken", "bold green"), f" by {_CAUSES.get(woken.cause, woken.cause)}{ended}"]
+
+
+def _resumed(view: RunView, event: pb.Event) -> Lines:
+    """Only what its wakes have not said already."""
+    causes = [cause for cause in event.run_resumed.causes if cause not in view.woken_by]
+    view.woken_by.clear()
+    if causes:
+        yield ["goes on for ", ", ".join(_CAUSES.get(cause, cause) for cause in causes)]
 
 
 def _routed(_: RunView, event: pb.Event) -> Lines:
@@ -175,9 +186,7 @@ def _finished(view: RunView, event: pb.Event) -> Lines:
 _LINES: Mapping[str, Callable[[RunView, pb.Event], Lines]] = {
     "run_queued": lambda _, e: [[f"run {e.run_id} of {e.run_queued.agent_id} is queued"]],
     "run_started": lambda _, e: [["started"]],
-    "run_resumed": lambda _, e: [
-        ["goes on for ", ", ".join(_CAUSES.get(c, c) for c in e.run_resumed.causes)]
-    ],
+    "run_resumed": _resumed,
     "run_cancelling": lambda _, e: [[("is being cancelled ", "yellow"), e.run_cancelling.reason]],
     "run_finished": _finished,
     "step_reset": lambda _, e: [[("the step starts over", "yellow")]],

@@ -11,6 +11,7 @@ from pathlib import Path
 import grpc
 
 from runyard.pool.v1 import pool_service_pb2
+from runyard.provider.v1 import provider_pb2
 from runyard.router.v1 import router_pb2, router_service_pb2
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service_pb
@@ -38,6 +39,8 @@ QUESTION = "How many ships are in the harbour?"
 # Spans are exported every half second.
 TRACE_TIMEOUT_S = 10.0
 _TRACE_PAUSE_S = 0.2
+# A small real model does not find its own end.
+_MAX_OUTPUT_TOKENS = 200
 
 
 @dataclass
@@ -116,6 +119,7 @@ class Story:
         request = router_service_pb2.InferRequest(
             target_id="narration",
             messages=messages("And in the evening?"),
+            sampling=provider_pb2.Sampling(max_output_tokens=_MAX_OUTPUT_TOKENS),
             session=router_pb2.Session(thread_id=self.runs["narrator"].thread_id),
             min_registry_version=self.version,
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from opentelemetry import metrics
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
@@ -98,3 +99,23 @@ async def test_a_taken_port_is_told_with_the_way_out(tmp_path: Path) -> None:
                 pass
     assert refused.value.exit_code == 2
     assert "--port-base" in refused.value.hint
+
+
+async def test_metrics_are_taken_so_that_exporters_do_not_complain(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with receiving(tmp_path, 0) as port:
+        # given a service that measures
+        exporting = await asyncio.to_thread(telemetry.setup, "router", f"http://127.0.0.1:{port}")
+        library = metrics.get_meter("a library").create_counter("theirs")
+        telemetry.meter().create_counter("ours").add(1)
+        library.add(1)
+
+        # when it exports
+        await asyncio.to_thread(exporting.flush)
+        await asyncio.to_thread(exporting.shutdown)
+        await asyncio.to_thread(exporting.shutdown)
+
+    # then nobody complains, and nothing of it is among the spans
+    assert [record.getMessage() for record in caplog.records] == []
+    assert list(read_ring(tmp_path)) == []

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
+from pathlib import Path
 
 import pytest
+import yaml
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from runyard.registry.v1 import registry_pb2 as pb
+from runyard.runcontrol.v1 import runcontrol_pb2
 from runyard.types.v1 import content_pb2
 from services.chassis.errors import Violation
-from services.cli.resources import Manifests, load
+from services.cli.exits import CliError
+from services.cli.reflect import Filling
+from services.cli.resources import Manifests, load, read_files
 
 
 def manifests(text: str) -> Manifests:
@@ -252,3 +260,99 @@ def test_a_violation_of_the_registry_is_led_back_to_its_line() -> None:
         "team.yaml:5: ModelPool second: is wrong",
         "expected_version: is wrong",
     ]
+
+
+def filled(message: Message, fields: str) -> tuple[Message, list[str]]:
+    """Any message of the contracts can be written this way, not only resources."""
+    node = yaml.compose(fields, Loader=yaml.SafeLoader)
+    filling = Filling("any.yaml")
+    filling.message(node, message, "", "")
+    return message, [str(problem) for problem in filling.problems]
+
+
+def test_times_bytes_and_nested_enums_are_written_as_people_write_them() -> None:
+    run, problems = filled(
+        runcontrol_pb2.Run(),
+        "{create_time: 2026-01-31T12:00:00Z, spec_digest: aGk=, state: running, step: -3}",
+    )
+    assert problems == []
+    assert run == runcontrol_pb2.Run(
+        create_time=Timestamp(seconds=1769860800),
+        spec_digest=b"hi",
+        state=runcontrol_pb2.Run.STATE_RUNNING,
+        step=-3,
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ("{create_time: 2026-01-31T12:00:00}", "is no time with a zone"),
+        ("{create_time: yesterday}", "is no time with a zone"),
+        ("{create_time: {}}", "must be a single value"),
+        ("{spec_digest: '?'}", "is no base64 text"),
+        ("{rounds: 1.5}", "is no whole number"),
+        ("{waiting_reasons: {}}", "must be a list"),
+        ("{waiting_reasons: [1]}", "must be a mapping of fields"),
+        ("{state: done, state: done}", "is written twice"),
+    ],
+)
+def test_what_people_get_wrong_in_them_is_told(fields: str, problem: str) -> None:
+    (found,) = filled(runcontrol_pb2.Run(), fields)[1]
+    assert problem in found
+
+
+def test_numbers_and_truth_values_are_checked() -> None:
+    sampling, problems = filled(pb.Sampling(), "{temperature: warm, top_p: 0.5, stop: [a, 1]}")
+    capabilities, more = filled(pb.ModelCapabilities(), "{tools: 'true', json_schema: true}")
+    assert problems == ["any.yaml:1: temperature: 'warm' is no number"]
+    assert sampling == pb.Sampling(top_p=0.5, stop=["a", "1"])
+    assert more == ["any.yaml:1: tools: 'true' is neither true nor false"]
+    assert capabilities == pb.ModelCapabilities(json_schema=True)
+
+
+def test_yaml_in_a_json_field_keeps_the_types_of_json() -> None:
+    found = resource("""
+        kind: Tool
+        id: t
+        spec:
+          json_schema: {a: null, b: [1, 2.5, .inf, 010, 2025-01-31, "x"], c: {d: false}}
+    """)
+    assert json.loads(found.tool.json_schema) == {
+        "a": None,
+        "b": [1, 2.5, ".inf", 10, "2025-01-31", "x"],
+        "c": {"d": False},
+    }
+
+
+def test_a_key_of_a_json_field_must_be_text() -> None:
+    (found,) = problems("{kind: Tool, id: t, spec: {json_schema: {[1]: 2}}}")
+    assert found.endswith("a key must be plain text")
+
+
+def test_manifests_come_from_files_folders_and_standard_input(tmp_path: Path) -> None:
+    # given a folder with manifests and something else
+    (tmp_path / "b.yml").write_text("kind: Agent\nid: b\n")
+    (tmp_path / "a.yaml").write_text("kind: Agent\nid: a\n")
+    (tmp_path / "notes.txt").write_text("no manifest")
+
+    # when it is read together with standard input
+    texts = read_files([str(tmp_path), "-"], stdin="kind: Agent\nid: c\n")
+
+    # then
+    assert [r.agent.id for r in load(texts).resources] == ["a", "b", "c"]
+    assert texts[2][0] == "standard input"
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_path_that_cannot_be_read_is_wrong_use(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "manifest.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(CliError, match="cannot read"):
+        read_files([str(path)])
+
+
+def test_a_folder_without_manifests_is_wrong_use(tmp_path: Path) -> None:
+    with pytest.raises(CliError, match=r"no \.yaml file"):
+        read_files([str(tmp_path)])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import socket
+from pathlib import Path
 
 import grpc
 import pytest
@@ -17,7 +19,7 @@ from services.chassis.errors import InvalidRequestError, StoreUnavailableError, 
 from services.chassis.rpc_status import status_of
 from services.cli.clients import explained
 from services.cli.demo import RealModel, quickstart
-from services.cli.endpoints import read_endpoints
+from services.cli.endpoints import DEFAULTS, read_endpoints
 from services.cli.exits import CliError
 from services.cli.plan import make_plan
 from services.cli.routes import describe
@@ -89,7 +91,7 @@ def test_what_a_run_waits_for_and_what_wakes_it_is_named() -> None:
         pb.Event(run_parked=pb.RunParked(reasons=[waiting])),
         pb.Event(ticket_decided=pb.TicketDecided(decision=decision)),
         pb.Event(run_woken=pb.RunWoken(cause="wake", wake_status=pb.WAKE_STATUS_TIMED_OUT)),
-        pb.Event(run_resumed=pb.RunResumed(causes=["decision", "wake"])),
+        pb.Event(run_resumed=pb.RunResumed(causes=["recovery", "wake"])),
         pb.Event(
             tool_call_settled=pb.ToolCallSettled(
                 tool_call_id="c1", state=pb.ToolInvocation.STATE_FAILED, result="denied"
@@ -101,7 +103,7 @@ def test_what_a_run_waits_for_and_what_wakes_it_is_named() -> None:
         "· parked, holds nothing, waits for approval (pool_send)",
         "· decision: deny by ann: no",
         "· woken by a wake from the pool (timed out)",
-        "· goes on for a decision, a wake from the pool",
+        "· goes on for a recovery",
         "· pool_send failed: denied",
     ]
 
@@ -256,8 +258,8 @@ def test_an_unknown_service_is_told_with_the_nearest_one() -> None:
         read_endpoints({}, ["ruoter=a:1"])
 
 
-def test_a_plan_gives_each_server_its_own_settings_over_inherited_ones(tmp_path: object) -> None:
-    plan = make_plan(tmp_path, 0)  # type: ignore[arg-type]
+def test_a_plan_gives_each_server_its_own_settings_over_inherited_ones(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path, 0)
     settings = plan.environment(
         "runcontrol",
         {
@@ -277,6 +279,28 @@ def test_a_plan_gives_each_server_its_own_settings_over_inherited_ones(tmp_path:
         "RUNYARD_RUNCONTROL_POOL_TARGET": f"127.0.0.1:{ports['pool']}",
         "RUNYARD_RUNCONTROL_OTLP_ENDPOINT": f"http://127.0.0.1:{plan.receiver_port}",
         "RUNYARD_RUNCONTROL_LOG_LEVEL": "debug",
+    }
+
+
+def test_ports_follow_the_first_and_a_taken_one_is_refused(tmp_path: Path) -> None:
+    # given a port that is free, and one above it that is taken
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        assert port > 1024 + 4
+
+        # when a plan would need it
+        with pytest.raises(CliError, match=f"port .*{port}.* is taken") as refused:
+            make_plan(tmp_path, port - 2)
+
+    # then the way out is told, and without it the ports are in a row
+    assert "--port-base" in refused.value.hint
+    assert refused.value.exit_code == 2
+    assert DEFAULTS == {
+        "registry": "127.0.0.1:7401",
+        "router": "127.0.0.1:7402",
+        "runcontrol": "127.0.0.1:7403",
+        "pool": "127.0.0.1:7404",
     }
 
 
