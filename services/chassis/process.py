@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 
 from services.chassis import logs, telemetry
@@ -19,6 +20,8 @@ from services.chassis.startup import StartupRefusedError
 EXIT_OK = 0
 EXIT_CRASHED = 1
 EXIT_REFUSED = 2
+
+FLUSH_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +49,17 @@ def run(settings_type: type[S], build: Build[S]) -> int:
         log.exception("the process failed")
         return EXIT_CRASHED
     finally:
-        exporting.shutdown()
+        flush(exporting)
     return EXIT_OK
+
+
+def flush(exporting: telemetry.Telemetry) -> None:
+    """Export what is left, but do not wait for a receiver that is away: the grace is over."""
+    shutting_down = threading.Thread(target=exporting.shutdown, name="flush", daemon=True)
+    shutting_down.start()
+    shutting_down.join(FLUSH_S)
+    if shutting_down.is_alive():
+        log.warning("telemetry was not exported in time", extra={"limit_s": FLUSH_S})
 
 
 def _refused(service: str, error: Exception) -> int:
