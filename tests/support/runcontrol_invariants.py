@@ -12,15 +12,8 @@ from services.runcontrol.core.events import (
     ToolCallDispatched,
     ToolCallSettled,
 )
-from services.runcontrol.core.model import (
-    CallState,
-    DispatchState,
-    InputState,
-    RunState,
-    TicketState,
-    VerdictKind,
-    WaitingKind,
-)
+from services.runcontrol.core.exchange import CallState, TicketState, VerdictKind
+from services.runcontrol.core.model import DispatchState, InputState, RunState, WaitingKind
 from tests.support.runcontrol_memory import MemoryTx, Tables
 
 EXECUTING = (RunState.RUNNING, RunState.CANCELLING)

@@ -13,25 +13,27 @@ from services.chassis.errors import IdempotencyConflictError
 from services.content.model import Message
 from services.runcontrol.core.commands import Effect
 from services.runcontrol.core.events import Event
-from services.runcontrol.core.model import (
+from services.runcontrol.core.exchange import (
     LIVE_TICKETS,
     Call,
-    Checkpoint,
     Decision,
     Delivery,
+    Membership,
+    Ticket,
+    TicketState,
+    Wake,
+)
+from services.runcontrol.core.model import (
+    Checkpoint,
     Dispatch,
     DispatchState,
     Input,
     InputState,
     Lease,
-    Membership,
     Run,
     RunState,
     StoredMessage,
     Thread,
-    Ticket,
-    TicketState,
-    Wake,
 )
 from services.runcontrol.core.ports import Feed, RunView, TicketFilter
 from services.runcontrol.core.specs import Specs

@@ -12,15 +12,8 @@ from services.content.convert import messages_from_pb
 from services.content.model import Role
 from services.runcontrol.api import tables as t
 from services.runcontrol.api.cursors import decode_page_token
-from services.runcontrol.core.model import (
-    PoolMembership,
-    Priority,
-    TicketState,
-    Verdict,
-    VerdictKind,
-    Wake,
-    WakeStatus,
-)
+from services.runcontrol.core.exchange import TicketState, Verdict, VerdictKind, Wake, WakeStatus
+from services.runcontrol.core.model import PoolMembership, Priority
 from services.runcontrol.core.ports import TicketFilter
 from services.runcontrol.core.runcontrol import CancelCommand, DecideCommand
 from services.runcontrol.core.submission import MAX_DEADLINE_S, BusyPolicy, SubmitCommand

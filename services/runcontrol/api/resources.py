@@ -9,17 +9,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from services.content.convert import EFFECT_CLASS_TO_PB, message_to_pb, usage_to_pb
 from services.runcontrol.api import tables as t
+from services.runcontrol.core.exchange import Call, Decision, Ticket, Verdict, VerdictKind
 from services.runcontrol.core.model import (
-    Call,
-    Decision,
     Input,
     PoolMembership,
     Run,
     StoredMessage,
     Termination,
-    Ticket,
-    Verdict,
-    VerdictKind,
     WaitingReason,
 )
 

@@ -7,7 +7,7 @@ from services.runcontrol.api import tables as t
 from services.runcontrol.api.cursors import encode_page_token
 from services.runcontrol.api.requests import page_size, ticket_query
 from services.runcontrol.api.resources import call_to_pb, run_to_pb, ticket_to_pb
-from services.runcontrol.core.model import Ticket
+from services.runcontrol.core.exchange import Ticket
 from services.runcontrol.core.ports import RunView
 from services.runcontrol.core.runcontrol import Cancelled, Encoders
 from services.runcontrol.core.submission import Submitted

@@ -7,17 +7,14 @@ from collections.abc import Mapping
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
 from services.runcontrol.core.cancelling import CancelOutcome
+from services.runcontrol.core.exchange import CallState, TicketKind, TicketState, WakeStatus
 from services.runcontrol.core.model import (
-    CallState,
     InputState,
     MessageOrigin,
     Priority,
     RunState,
     TerminationReason,
-    TicketKind,
-    TicketState,
     WaitingKind,
-    WakeStatus,
 )
 from services.runcontrol.core.submission import BusyPolicy
 from services.runcontrol.core.tickets import DecisionOutcome

@@ -14,14 +14,9 @@ from services.runcontrol.core.commands import (
     SuspendCommand,
 )
 from services.runcontrol.core.events import RunWoken
+from services.runcontrol.core.exchange import Call, CallState, Membership
 from services.runcontrol.core.finishing import settle_call
-from services.runcontrol.core.model import (
-    Call,
-    CallState,
-    Cause,
-    Membership,
-    RunState,
-)
+from services.runcontrol.core.model import Cause, RunState
 from services.runcontrol.core.parking import resolve
 from services.runcontrol.core.work import Work
 

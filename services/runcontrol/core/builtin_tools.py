@@ -14,7 +14,7 @@ from services.runcontrol.core.commands import (
     SendCommand,
     SuspendCommand,
 )
-from services.runcontrol.core.model import Call
+from services.runcontrol.core.exchange import Call
 from services.runcontrol.core.specs import Builtin
 from services.runcontrol.core.work import Work
 

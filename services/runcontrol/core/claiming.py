@@ -6,14 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from services.runcontrol.core.events import RunResumed, RunStarted, StepReset
-from services.runcontrol.core.model import (
-    Dispatch,
-    DispatchState,
-    Lease,
-    Phase,
-    RunState,
-    Thread,
-)
+from services.runcontrol.core.model import Dispatch, DispatchState, Lease, Phase, RunState, Thread
 from services.runcontrol.core.work import Work
 
 LEASE_S = 15.0

@@ -6,16 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.content.model import Usage
-from services.runcontrol.core.model import (
-    Call,
-    CallState,
-    Decision,
-    StoredMessage,
-    Termination,
-    Ticket,
-    WaitingReason,
-    WakeStatus,
-)
+from services.runcontrol.core.exchange import Call, CallState, Decision, Ticket, WakeStatus
+from services.runcontrol.core.model import StoredMessage, Termination, WaitingReason
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 from services.content.model import Message, Role, ToolResult
 from services.runcontrol.core.events import RunFinished, TicketVoided, ToolCallSettled
+from services.runcontrol.core.exchange import Call, CallState, TicketState
 from services.runcontrol.core.model import (
-    Call,
-    CallState,
     DispatchState,
     InputState,
     MessageOrigin,
@@ -16,7 +15,6 @@ from services.runcontrol.core.model import (
     RunState,
     Termination,
     TerminationReason,
-    TicketState,
 )
 from services.runcontrol.core.work import Work
 

@@ -11,10 +11,9 @@ from dataclasses import replace
 
 from services.chassis.ids import IdSource
 from services.runcontrol.core.events import RunParked
+from services.runcontrol.core.exchange import Call, CallState
 from services.runcontrol.core.model import (
     HUMAN_WAITS,
-    Call,
-    CallState,
     Cause,
     Dispatch,
     DispatchKind,

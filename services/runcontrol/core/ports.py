@@ -11,18 +11,8 @@ from services.chassis.caller import RequestLog
 from services.content.model import Message
 from services.runcontrol.core.commands import FetchedMessage
 from services.runcontrol.core.events import Event
-from services.runcontrol.core.model import (
-    Call,
-    Decision,
-    Dispatch,
-    Input,
-    Lease,
-    Run,
-    Thread,
-    Ticket,
-    TicketState,
-    Wake,
-)
+from services.runcontrol.core.exchange import Call, Decision, Ticket, TicketState, Wake
+from services.runcontrol.core.model import Dispatch, Input, Lease, Run, Thread
 from services.runcontrol.core.specs import Catalog, Specs
 from services.runcontrol.core.work import Work
 

@@ -19,15 +19,8 @@ from services.runcontrol.core.errors import (
     TicketAmbiguousError,
     TicketNotFoundError,
 )
-from services.runcontrol.core.model import (
-    Decision,
-    Run,
-    RunState,
-    Thread,
-    Ticket,
-    Verdict,
-    Wake,
-)
+from services.runcontrol.core.exchange import Decision, Ticket, Verdict, Wake
+from services.runcontrol.core.model import Run, RunState, Thread
 from services.runcontrol.core.ports import (
     Catalogs,
     Feed,

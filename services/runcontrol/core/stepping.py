@@ -19,9 +19,9 @@ from services.runcontrol.core.events import (
     StepStarted,
     UsageReported,
 )
+from services.runcontrol.core.exchange import CallState
 from services.runcontrol.core.finishing import append_results, finish
 from services.runcontrol.core.model import (
-    CallState,
     Checkpoint,
     InputState,
     MessageOrigin,

@@ -21,22 +21,19 @@ from services.runcontrol.core.events import (
     TicketVoided,
     ToolCallGated,
 )
-from services.runcontrol.core.finishing import finish, settle_call
-from services.runcontrol.core.gating import argument_digest
-from services.runcontrol.core.model import (
+from services.runcontrol.core.exchange import (
     Call,
     CallState,
-    Cause,
     Decision,
-    RunState,
-    Termination,
-    TerminationReason,
     Ticket,
     TicketKind,
     TicketState,
     Verdict,
     VerdictKind,
 )
+from services.runcontrol.core.finishing import finish, settle_call
+from services.runcontrol.core.gating import argument_digest
+from services.runcontrol.core.model import Cause, RunState, Termination, TerminationReason
 from services.runcontrol.core.parking import resolve
 from services.runcontrol.core.work import Work
 

@@ -17,13 +17,9 @@ from services.runcontrol.core.builtin_tools import (
 )
 from services.runcontrol.core.commands import Effect, JoinCommand, SuspendCommand
 from services.runcontrol.core.events import ToolCallDispatched, ToolCallPlanned
+from services.runcontrol.core.exchange import Call, CallState, TicketKind
 from services.runcontrol.core.finishing import settle_call
 from services.runcontrol.core.gating import argument_digest, canonical, gate
-from services.runcontrol.core.model import (
-    Call,
-    CallState,
-    TicketKind,
-)
 from services.runcontrol.core.specs import Builtin, Specs, ToolSpec
 from services.runcontrol.core.tickets import apply_decision, open_ticket
 from services.runcontrol.core.waking import Take, take, to_fetch

@@ -20,15 +20,9 @@ from services.runcontrol.core.commands import (
     SuspendCommand,
 )
 from services.runcontrol.core.events import RunWoken
+from services.runcontrol.core.exchange import Call, CallState, Delivery, Wake, WakeStatus
 from services.runcontrol.core.finishing import settle_call
-from services.runcontrol.core.model import (
-    Call,
-    CallState,
-    Cause,
-    Delivery,
-    Wake,
-    WakeStatus,
-)
+from services.runcontrol.core.model import Cause
 from services.runcontrol.core.parking import resolve
 from services.runcontrol.core.work import Work
 

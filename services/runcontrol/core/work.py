@@ -14,22 +14,17 @@ from services.content.model import Message
 from services.runcontrol.core.commands import Effect
 from services.runcontrol.core.errors import FencedError
 from services.runcontrol.core.events import Event, Kind, MessageCommitted
+from services.runcontrol.core.exchange import LIVE_TICKETS, Call, Delivery, Membership, Ticket, Wake
 from services.runcontrol.core.model import (
-    LIVE_TICKETS,
-    Call,
     Checkpoint,
-    Delivery,
     Dispatch,
     Input,
     Lease,
-    Membership,
     MessageOrigin,
     Run,
     RunState,
     StoredMessage,
     Thread,
-    Ticket,
-    Wake,
 )
 
 

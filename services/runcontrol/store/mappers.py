@@ -4,19 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Column, ColumnElement, Table, bindparam
 
-from services.runcontrol.core.model import (
-    Call,
-    Checkpoint,
-    Decision,
-    Delivery,
-    Dispatch,
-    Lease,
-    Membership,
-    Run,
-    Thread,
-    Ticket,
-    Wake,
-)
+from services.runcontrol.core.exchange import Call, Decision, Delivery, Membership, Ticket, Wake
+from services.runcontrol.core.model import Checkpoint, Dispatch, Lease, Run, Thread
 from services.runcontrol.store import tables as t
 from services.runcontrol.store.mapping import Mapper
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 from services.chassis.clock import Clock
 from services.chassis.idempotency import TxRequestLog
 from services.chassis.store.port import Store, Tx
-from services.runcontrol.core.model import Ticket
+from services.runcontrol.core.exchange import Ticket
 from services.runcontrol.core.ports import (
     Codec,
     RunControlTx,

@@ -19,13 +19,7 @@ from services.runcontrol.core.commands import (
     encode_command,
 )
 from services.runcontrol.core.events import Event
-from services.runcontrol.core.model import (
-    Dispatch,
-    Input,
-    Run,
-    StoredMessage,
-    Thread,
-)
+from services.runcontrol.core.model import Dispatch, Input, Run, StoredMessage, Thread
 from services.runcontrol.core.ports import CANCELS, READY, Codec, run_channel
 from services.runcontrol.core.specs import Specs
 from services.runcontrol.core.work import Work

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, or_, select, text
 
 from services.chassis.store.port import Tx
 from services.chassis.store.statement import statement
-from services.runcontrol.core.model import Call, Decision, Ticket, Wake
+from services.runcontrol.core.exchange import Call, Decision, Ticket, Wake
 from services.runcontrol.store import tables as t
 from services.runcontrol.store.mappers import CALL, DECISION, FIND_TICKET, TICKET, WAKE, where
 

@@ -7,7 +7,8 @@ from sqlalchemy import bindparam, or_, select
 from services.chassis.store.port import Store, Tx
 from services.chassis.store.statement import statement
 from services.content.model import Message
-from services.runcontrol.core.model import RunState, Ticket
+from services.runcontrol.core.exchange import Ticket
+from services.runcontrol.core.model import RunState
 from services.runcontrol.core.ports import Codec, Feed, RunView, TicketFilter
 from services.runcontrol.store import tables as t
 from services.runcontrol.store.mappers import (

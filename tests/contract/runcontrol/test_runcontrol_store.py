@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 
 from services.chassis.caller import LOCAL_PRINCIPAL
-from services.runcontrol.core.model import VerdictKind
+from services.runcontrol.core.exchange import VerdictKind
 from services.runcontrol.core.stepping import Ended, Infer
 from services.runcontrol.store.tables import metadata
 from tests.contract.runcontrol.mirror import MirrorStore

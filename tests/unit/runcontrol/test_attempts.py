@@ -10,13 +10,8 @@ from services.runcontrol.core.cancelling import expire
 from services.runcontrol.core.claiming import LEASE_S
 from services.runcontrol.core.errors import FencedError, RunNotFoundError
 from services.runcontrol.core.events import AttemptFailed, StepReset, TextDelta
-from services.runcontrol.core.model import (
-    DispatchState,
-    RunState,
-    TerminationReason,
-    VerdictKind,
-    WaitingKind,
-)
+from services.runcontrol.core.exchange import VerdictKind
+from services.runcontrol.core.model import DispatchState, RunState, TerminationReason, WaitingKind
 from services.runcontrol.core.ports import run_channel
 from services.runcontrol.core.retrying import Failure, RetryClass, backoff_s
 from services.runcontrol.core.stepping import Ended, Infer

@@ -13,7 +13,7 @@ from services.runcontrol.core.commands import (
     decode_command,
     encode_command,
 )
-from services.runcontrol.core.model import CallState
+from services.runcontrol.core.exchange import CallState
 from services.runcontrol.core.specs import Builtin
 from tests.unit.runcontrol.world import World
 

@@ -19,8 +19,9 @@ from services.runcontrol.core.commands import (
 )
 from services.runcontrol.core.errors import FencedError
 from services.runcontrol.core.events import TextDelta
+from services.runcontrol.core.exchange import VerdictKind, WakeStatus
 from services.runcontrol.core.execution import Claim
-from services.runcontrol.core.model import Phase, Priority, RunState, VerdictKind, WakeStatus
+from services.runcontrol.core.model import Phase, Priority, RunState
 from services.runcontrol.core.retrying import Failure, RetryClass
 from services.runcontrol.core.waking import FetchRequest
 from tests.support.runcontrol_invariants import check

@@ -16,14 +16,8 @@ from services.runcontrol.core.commands import (
 )
 from services.runcontrol.core.errors import DispatchNotFoundError, ThreadNotFoundError
 from services.runcontrol.core.events import RunFinished, RunResumed, ToolCallSettled
-from services.runcontrol.core.model import (
-    CallState,
-    InputState,
-    RunState,
-    TerminationReason,
-    TicketState,
-    WaitingKind,
-)
+from services.runcontrol.core.exchange import CallState, TicketState
+from services.runcontrol.core.model import InputState, RunState, TerminationReason, WaitingKind
 from services.runcontrol.core.specs import Rule
 from services.runcontrol.core.stepping import Ended, Infer, Parked
 from tests.unit.runcontrol.world import ASK_TOOL, World, agent

@@ -15,16 +15,9 @@ from services.runcontrol.core.errors import (
     TicketNotFoundError,
     VerdictNotApplicableError,
 )
+from services.runcontrol.core.exchange import CallState, TicketKind, TicketState, VerdictKind
 from services.runcontrol.core.gating import argument_digest
-from services.runcontrol.core.model import (
-    CallState,
-    RunState,
-    TerminationReason,
-    TicketKind,
-    TicketState,
-    VerdictKind,
-    WaitingKind,
-)
+from services.runcontrol.core.model import RunState, TerminationReason, WaitingKind
 from services.runcontrol.core.ports import TicketFilter
 from services.runcontrol.core.specs import Builtin
 from services.runcontrol.core.stepping import Ended, Infer, Parked

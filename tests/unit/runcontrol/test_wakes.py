@@ -15,8 +15,9 @@ from services.runcontrol.core.commands import (
     SuspendCommand,
 )
 from services.runcontrol.core.errors import RunNotFoundError
+from services.runcontrol.core.exchange import CallState, WakeStatus
 from services.runcontrol.core.execution import Claim
-from services.runcontrol.core.model import CallState, RunState, WaitingKind, WakeStatus
+from services.runcontrol.core.model import RunState, WaitingKind
 from services.runcontrol.core.stepping import Infer, Parked
 from services.runcontrol.core.waking import FetchRequest, WakeOutcome
 from tests.unit.runcontrol.world import World, now

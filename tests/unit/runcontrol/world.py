@@ -18,18 +18,9 @@ from services.content.model import (
     Usage,
 )
 from services.runcontrol.core.commands import Answer, Answered, PoolCommand
+from services.runcontrol.core.exchange import Call, Ticket, Verdict, VerdictKind, Wake, WakeStatus
 from services.runcontrol.core.execution import Claim, Execution
-from services.runcontrol.core.model import (
-    Call,
-    PoolMembership,
-    Run,
-    Thread,
-    Ticket,
-    Verdict,
-    VerdictKind,
-    Wake,
-    WakeStatus,
-)
+from services.runcontrol.core.model import PoolMembership, Run, Thread
 from services.runcontrol.core.runcontrol import (
     CancelCommand,
     Cancelled,
