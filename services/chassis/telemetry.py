@@ -14,8 +14,6 @@ from typing import Any
 
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.metrics import Meter, NoOpMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
@@ -195,6 +193,11 @@ def _version() -> str:
 def _span_processor(base: str, exporter: SpanExporter | None) -> SpanProcessor:
     if exporter is not None:
         return SimpleSpanProcessor(exporter)
+    # An HTTP client comes with it, which a process that exports nothing need not load.
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
+        OTLPSpanExporter,
+    )
+
     return BatchSpanProcessor(
         OTLPSpanExporter(f"{base}/v1/traces", timeout=EXPORT_TIMEOUT_S),
         schedule_delay_millis=SPAN_DELAY_MS,
@@ -202,6 +205,10 @@ def _span_processor(base: str, exporter: SpanExporter | None) -> SpanProcessor:
 
 
 def _meters(resource: Resource, base: str) -> MeterProvider:
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415  # as above
+        OTLPMetricExporter,
+    )
+
     reader = PeriodicExportingMetricReader(
         OTLPMetricExporter(f"{base}/v1/metrics", timeout=EXPORT_TIMEOUT_S),
         export_interval_millis=METRIC_INTERVAL_MS,

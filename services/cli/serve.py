@@ -8,16 +8,18 @@ import signal
 import sys
 import threading
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.chassis.settings import ServiceSettings, load_settings
 from services.chassis.startup import StartupRefusedError
 from services.cli.exits import EXIT_USAGE, CliError
 from services.cli.options import OutputOption
 from services.cli.plan import SERVICES
 from services.cli.terminal import Output, Terminal
+
+if TYPE_CHECKING:
+    from services.chassis.settings import ServiceSettings
 
 ServiceName = StrEnum("ServiceName", {name: name for name in SERVICES})  # type: ignore[misc]  # made from the one list
 
@@ -61,6 +63,9 @@ def check_config(
 
     Example: runyard check-config router
     """
+    # Pydantic takes a quarter of a second, and no other command needs it.
+    from services.chassis.settings import load_settings  # noqa: PLC0415
+
     terminal = Terminal(output)
     found: dict[str, str] = {}
     try:
@@ -75,6 +80,8 @@ def check_config(
 
 
 def _settings_of(service: str) -> type[ServiceSettings]:
+    from services.chassis.settings import ServiceSettings  # noqa: PLC0415  # as above
+
     module = importlib.import_module(f"services.{service}.settings")
     (found,) = (
         value
