@@ -21,7 +21,7 @@ from tests.arch.project import (
     proto_files,
 )
 
-NAMES_MODULE = re.compile(r"(^|\.|_)telemetry_names$")
+TELEMETRY_NAME = re.compile(r"(?!.*\.dev$)(runyard|router|gen_ai|rpc|error|server)(\.[a-z_]+)+")
 
 
 def policy_of(service: str) -> Mapping[str, object]:
@@ -89,16 +89,14 @@ def test_every_error_reason_is_documented(package: str) -> None:
 def test_every_telemetry_name_is_documented() -> None:
     # given
     page = (ROOT / "docs" / "ops" / "telemetry.md").read_text()
-    modules = [
-        importlib.import_module(name) for name in module_names() if NAMES_MODULE.search(name)
-    ]
 
     # when
     names = {
         value
-        for module in modules
+        for module in map(importlib.import_module, module_names())
         for key, value in vars(module).items()
-        if key.isupper() and isinstance(value, str)
+        if isinstance(value, str)
+        if TELEMETRY_NAME.fullmatch(value) or key.startswith("LINK_")
     }
 
     # then
