@@ -35,6 +35,7 @@ def run(output: Output, work: Callable[[Terminal], Awaitable[None]]) -> None:
         terminal.fail(error)
         raise typer.Exit(error.exit_code) from None
     except (KeyboardInterrupt, asyncio.CancelledError):
+        terminal.end_speech()
         raise typer.Exit(EXIT_INTERRUPTED) from None
     except BrokenPipeError:
         # Whoever reads us has read enough. Python would complain again when it closes the file.

@@ -159,7 +159,7 @@ def _routed(_: RunView, event: pb.Event) -> Lines:
             f"{routed.target_id}: {routed.switched_from_model_id} → ",
             (routed.model_id, "bold green"),
             (f" because of {routed.reason.lower().replace('_', ' ')}", "yellow"),
-            f", {routed.attempts} attempts",
+            f", {routed.attempts} attempt{'s' if routed.attempts != 1 else ''}",
         ]
     else:
         yield ["routed ", f"{routed.target_id} → ", (routed.model_id, "green")]

@@ -81,6 +81,7 @@ class Terminal:
             self.console.file.flush()
 
     def fail(self, error: CliError) -> None:
+        self.end_speech()
         errors = _console(sys.stderr)
         if self.json:
             errors.file.write(json.dumps(error_json(error), ensure_ascii=False) + "\n")
