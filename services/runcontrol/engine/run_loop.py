@@ -237,4 +237,4 @@ def _links(causes: tuple[Cause, ...]) -> list[Link | None]:
 
 
 def _facts(claimed: Claim) -> dict[str, object]:
-    return {"run": claimed.run.run_id, "thread": claimed.run.thread_id}
+    return {"run_id": claimed.run.run_id, "thread_id": claimed.run.thread_id}

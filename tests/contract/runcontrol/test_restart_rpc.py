@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import grpc
+
 from runyard.registry.v1 import registry_pb2 as registry
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
+from runyard.runcontrol.v1.runcontrol_service_pb2_grpc import RunControlServiceStub
+from services.chassis.channel import open_channel
 from tests.contract.runcontrol.conftest import Suite
 from tests.support import scenario as s
 
@@ -128,3 +134,40 @@ async def test_work_accepted_without_slots_runs_after_a_restart_with_some(suite:
 
     # then the run happens
     assert events[-1].run_finished.output_text == "done"
+
+
+async def test_a_draining_server_ends_its_streams_with_a_place_to_resume(suite: Suite) -> None:
+    # given a subscriber of a run that waits for a person
+    version = await s.apply(
+        suite.channel("registry"),
+        s.builtin_provider("p", s.calling("ask", '{"question": "why?"}', tool_results=0)),
+        s.model("m", "p", tools=True),
+        s.builtin_tool("ask", registry.BUILTIN_TOOL_ASK_HUMAN),
+        s.agent("curious", "m", "ask"),
+    )
+    run_id = await s.submit(suite.channel("runcontrol"), "curious", "go", min_version=version)
+    await s.until(suite.channel("runcontrol"), run_id, "run_parked")
+
+    # when the server drains while it follows
+    async with open_channel(suite.served["runcontrol"].target) as channel:
+        request = service.SubscribeRunRequest(run_id=run_id)
+        frames = RunControlServiceStub(channel).SubscribeRun(request)
+        stopping: asyncio.Task[None] | None = None
+        items: list[service.SubscriptionItem] = []
+        async for frame in frames:
+            items += frame.items
+            stopping = stopping or asyncio.create_task(suite.stop_runcontrol())
+        code = await frames.code()
+        assert stopping is not None
+        await stopping
+    await suite.start_runcontrol()
+
+    # then the stream ended well, behind its last event, and that is where it can be resumed
+    last = items[-1]
+    assert code == grpc.StatusCode.OK
+    assert last.WhichOneof("item") == "reconnect"
+    assert last.reconnect.cursor == last.cursor == items[-2].cursor
+    await suite.runs.CancelRun(service.CancelRunRequest(run_id=run_id))
+    rest = s.kinds(await s.follow_to_end(suite.channel("runcontrol"), run_id, last.cursor))
+    assert rest[-1] == "run_finished"
+    assert "tool_call_planned" not in rest
