@@ -41,6 +41,14 @@ async def test_a_port_that_another_process_shares_is_refused_too() -> None:
     assert f"port {port} is in use" in refusal
 
 
+async def test_a_server_shares_its_port_with_nobody_who_comes_later() -> None:
+    async with probing() as probe:
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            with pytest.raises(OSError, match="in use"):
+                other.bind(("127.0.0.1", probe.served.port))
+
+
 async def test_a_port_is_free_again_at_once_after_a_stop() -> None:
     async with probing() as probe:
         port = probe.served.port
