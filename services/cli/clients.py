@@ -31,7 +31,7 @@ _HINTS: Mapping[str, str] = {
     "RUN_NOT_FOUND": "check the run's id; runyard run prints it",
     "TICKET_NOT_FOUND": "see which tickets are open: runyard tickets",
     "SNAPSHOT_MISSING": "is the registry running? start everything with: runyard up",
-    "POOL_NOT_FOUND": "check the pool's id",
+    "POOL_NOT_FOUND": "open it: runyard pool open ID",
 }
 
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from services.cli import apply, demo, infer, runs, serve, tickets, trace, up
+from services.cli import apply, demo, infer, pools, runs, serve, tickets, trace, up
 
 app = typer.Typer(
     name="runyard",
@@ -24,6 +24,7 @@ app.command("check-config")(serve.check_config)
 app.command()(apply.apply)
 app.command()(infer.infer)
 app.command("run")(runs.run_agent)
+app.add_typer(pools.pool_app, name="pool")
 app.add_typer(runs.watch_app, name="watch")
 app.command()(tickets.tickets)
 app.command()(tickets.decide)

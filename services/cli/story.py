@@ -10,7 +10,6 @@ from pathlib import Path
 
 import grpc
 
-from runyard.pool.v1 import pool_service_pb2
 from runyard.provider.v1 import provider_pb2
 from runyard.router.v1 import router_pb2, router_service_pb2
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
@@ -22,11 +21,12 @@ from services.chassis.telemetry_names import (
     LINK_WAKE_CAUSE,
 )
 from services.cli import apply, trace
-from services.cli.clients import CALL_TIMEOUT_S, Clients
+from services.cli.clients import Clients
 from services.cli.command import new_request_id
 from services.cli.exits import CliError
 from services.cli.followed import FollowedRun
 from services.cli.infer import messages, stream
+from services.cli.pools import open_pool
 from services.cli.resources import Manifests
 from services.cli.runview import RunView
 from services.cli.terminal import Terminal
@@ -127,9 +127,7 @@ class Story:
             await stream(self.found, request, self.terminal)
 
     async def _meet(self) -> None:
-        with self.found.talking_to("pool"):
-            request = pool_service_pb2.OpenPoolRequest(request_id=new_request_id(), pool_id=POOL_ID)
-            await self.found.pool.OpenPool(request, timeout=CALL_TIMEOUT_S)
+        await open_pool(self.found, POOL_ID)
         self.terminal.line("pool ", (POOL_ID, "bold"), " is open")
         analyst = self._submit("analyst", "Help whoever asks.", "cyan", pool=POOL_ID)
         await analyst.until(_waits_for_a_wake)

@@ -21,6 +21,8 @@ from runyard.runcontrol.v1.runcontrol_service_pb2_grpc import (
     add_RunControlServiceServicer_to_server,
 )
 from services.cli.resources import load, read_files
+from services.pool.main import build as build_pool
+from services.pool.settings import PoolSettings
 from services.registry.main import build
 from services.registry.settings import RegistrySettings
 from tests.support.serving import serving
@@ -181,6 +183,23 @@ async def test_problems_name_file_line_and_field_wherever_they_are_found(tmp_pat
     assert f"{dangling}:5: Agent a: spec.model_id: " in there.err
     assert "nowhere" in there.err
     assert "Traceback" not in here.err + there.err
+
+
+async def test_a_pool_is_opened_once(tmp_path: Path) -> None:
+    # given a pool server
+    settings = PoolSettings(listen="127.0.0.1:0", database_url=f"sqlite:///{tmp_path / 'pool.db'}")
+    async with serving(build_pool, settings) as served:
+        endpoint = f"pool={served.target}"
+
+        # when the same pool is opened twice, the second time for a program
+        first = await runyard("pool", "open", "harbour", "--endpoint", endpoint)
+        again = await runyard("pool", "open", "harbour", "--endpoint", endpoint, "-o", "json")
+
+    # then it is there after the first and unchanged by the second
+    assert (first.code, first.out) == (0, "pool harbour is open\n")
+    assert again.code == 0
+    assert json.loads(again.out)["pool"]["pool_id"] == "harbour"
+    assert "opened" not in json.loads(again.out)
 
 
 async def test_tickets_are_listed_and_decided_once() -> None:
