@@ -7,7 +7,7 @@ real store shows as a difference.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
@@ -206,19 +206,13 @@ class MemoryTx:
     def save_wake(self, pool_id: str, wake: Wake) -> None:
         self.t.wakes[pool_id, wake.condition.condition_id] = wake
 
-    def wake_candidates(
-        self, pool_id: str, keys: Sequence[IndexKey], message_id: str
-    ) -> Sequence[Wake]:
-        recipients = {
-            run for pool, m, run in self.t.deliveries if (pool, m) == (pool_id, message_id)
-        }
-        wanted = {*keys, *((Dimension.RECIPIENT, run) for run in recipients)}
+    def wake_candidates(self, pool_id: str, keys: Collection[IndexKey]) -> Sequence[Wake]:
         return [
             wake
             for (owner, _), wake in self.t.wakes.items()
             if owner == pool_id
             and wake.state is WakeState.REGISTERED
-            and wanted & {key for each in wake.condition.filters for key in index_keys(each)}
+            and {key for each in wake.condition.filters for key in index_keys(each)} & {*keys}
         ]
 
     def set_timer(self, pool_id: str, timer: Timer) -> None:
@@ -235,9 +229,14 @@ class MemoryTx:
 
 
 class MemoryPoolStore:
-    """Implements ``PoolStore``: a closure that raises leaves nothing behind."""
+    """Implements ``PoolStore``: a closure that raises leaves nothing behind.
+
+    Attributes:
+        timer_reads: How often somebody looked for timers.
+    """
 
     def __init__(self) -> None:
+        self.timer_reads = 0
         self.tenants: dict[str, Tables] = {}
 
     def of(self, tenant: str = "default") -> MemoryTx:
@@ -255,12 +254,18 @@ class MemoryPoolStore:
         return fn(self.of(tenant))
 
     async def due_timers(self, limit: int) -> Sequence[DueTimer]:
+        self.timer_reads += 1
         pending = [
             DueTimer(tenant, pool_id, timer)
             for tenant, tables in self.tenants.items()
             for (pool_id, _, _), timer in tables.timers.items()
         ]
-        return sorted(pending, key=lambda each: each.timer.due_time)[:limit]
+        return sorted(pending, key=_timer_order)[:limit]
+
+
+def _timer_order(due: DueTimer) -> tuple[datetime, str, str, str, str]:
+    timer = due.timer
+    return timer.due_time, due.tenant, due.pool_id, timer.kind.value, timer.subject_id
 
 
 def _is_under(event: Event, key: IndexKey) -> bool:

@@ -86,10 +86,7 @@ def index_keys(wanted: EventFilter) -> list[IndexKey]:
 
 
 def event_keys(event: Event) -> Iterator[IndexKey]:
-    """Every key under which a filter that matches ``event`` can be indexed, recipients aside.
-
-    Recipients can be thousands; the store joins them instead.
-    """
+    """Every key under which a filter that matches ``event`` can be indexed."""
     named = {
         Dimension.MESSAGE: event.message_id,
         Dimension.REPLY_TO: event.reply_to,
@@ -99,6 +96,7 @@ def event_keys(event: Event) -> Iterator[IndexKey]:
     }
     yield from ((dimension, value) for dimension, value in named.items() if value)
     yield from ((Dimension.KIND, kind) for kind in _kinds(event))
+    yield from ((Dimension.RECIPIENT, run_id) for run_id in event.recipient_run_ids)
     for each in event.correlation:
         yield Dimension.CORRELATION, _entry(each)
         yield Dimension.CORRELATION_KEY, each.key

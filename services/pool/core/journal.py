@@ -27,7 +27,7 @@ from services.pool.core.events import (
     Wake,
     WakeState,
 )
-from services.pool.core.filters import IndexKey, event_keys
+from services.pool.core.filters import event_keys
 from services.pool.core.model import (
     Caller,
     Member,
@@ -142,15 +142,9 @@ class Journal:
                 self.tx.save_wake(self.pool.pool_id, seen)
 
     def _candidates(self, caused: Iterable[Event]) -> list[Wake]:
-        keys: dict[str, dict[IndexKey, None]] = {}
-        for event in caused:
-            keys.setdefault(event.message_id, {}).update(dict.fromkeys(event_keys(event)))
-        found = {
-            wake.condition.condition_id: wake
-            for message_id, under in keys.items()
-            for wake in self.tx.wake_candidates(self.pool.pool_id, list(under), message_id)
-        }
-        return sorted(found.values(), key=lambda wake: wake.registered_sequence)
+        keys = {key for event in caused for key in event_keys(event)}
+        found = self.tx.wake_candidates(self.pool.pool_id, keys)
+        return sorted(found, key=lambda wake: wake.registered_sequence)
 
     def _delivered(self, wake: Wake) -> list[str]:
         """Messages to the waiting run among what matched, in order."""

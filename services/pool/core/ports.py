@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -108,10 +108,8 @@ class PoolTx(RequestLog, Protocol):
     def save_wake(self, pool_id: str, wake: Wake) -> None:
         """Take it out of the index when it has ended."""
 
-    def wake_candidates(
-        self, pool_id: str, keys: Sequence[IndexKey], message_id: str
-    ) -> Sequence[Wake]:
-        """Registered wakes under one of ``keys``, or under a recipient of the message, by id."""
+    def wake_candidates(self, pool_id: str, keys: Collection[IndexKey]) -> Sequence[Wake]:
+        """Registered wakes under one of ``keys``, in any order."""
 
     def set_timer(self, pool_id: str, timer: Timer) -> None: ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from services.chassis import outbox
@@ -285,19 +285,15 @@ class SqlPoolTx(SqlPoolReader):
         if wake.state is not WakeState.REGISTERED:
             self._run(sql.DROP_INDEX, pool_id, condition_id=condition_id)
 
-    def wake_candidates(
-        self, pool_id: str, keys: Sequence[IndexKey], message_id: str
-    ) -> Sequence[Wake]:
+    def wake_candidates(self, pool_id: str, keys: Collection[IndexKey]) -> Sequence[Wake]:
+        texts = sorted(map(_text, keys))
         found: set[str] = set()
-        for start in range(0, len(keys), sql.KEYS_PER_LOOKUP):
-            batch = [_text(key) for key in keys[start : start + sql.KEYS_PER_LOOKUP]]
-            # A key may be asked for twice; an index key is never empty.
-            padded = batch + [batch[0]] * (sql.KEYS_PER_LOOKUP - len(batch))
-            named = {f"key_{n}": key for n, key in enumerate(padded)}
+        for start in range(0, len(texts), sql.KEYS_PER_LOOKUP):
+            batch = texts[start : start + sql.KEYS_PER_LOOKUP]
+            # The last batch asks for a key more than once.
+            batch += [batch[0]] * (sql.KEYS_PER_LOOKUP - len(batch))
+            named = {f"key_{n}": key for n, key in enumerate(batch)}
             found.update(row.wake for row in self._all(sql.WAKES_UNDER, pool_id, **named))
-        if message_id:
-            to_recipients = self._all(sql.WAKES_OF_RECIPIENTS, pool_id, message_id=message_id)
-            found.update(row.wake for row in to_recipients)
         return [codec.WAKE.load(text) for text in found]
 
     def set_timer(self, pool_id: str, timer: Timer) -> None:

@@ -22,7 +22,6 @@ from services.pool.store.tables import (
 
 # Keys of one look-up of the wake index; a longer list is looked up in turns.
 KEYS_PER_LOOKUP = 12
-RECIPIENT_PREFIX = "recipient:"
 
 
 def _in(table: Table, *names: str) -> ColumnElement[bool]:
@@ -184,21 +183,6 @@ WAKES_UNDER = statement(
         or_(*(wake_index.c.key == bindparam(f"key_{n}") for n in range(KEYS_PER_LOOKUP))),
     )
 )
-WAKES_OF_RECIPIENTS = statement(
-    select(wake.c.wake)
-    .select_from(delivery)
-    .join(
-        wake_index,
-        and_(
-            wake_index.c.tenant == delivery.c.tenant,
-            wake_index.c.pool_id == delivery.c.pool_id,
-            wake_index.c.key == literal(RECIPIENT_PREFIX, Text).concat(delivery.c.run_id),
-        ),
-    )
-    .join(wake, _indexed_wake)
-    .where(_in(delivery, "message_id"))
-)
-
 # The log
 ADD_RECORD = statement(log.insert())
 _LATER = log.c.sequence > bindparam("after", type_=Integer)
@@ -242,4 +226,9 @@ PUT_TIMER = statement(
     )
 )
 DROP_TIMER = statement(timer.delete().where(_in(timer, "kind", "subject_id")))
-NEXT_TIMERS = statement(select(timer).order_by(timer.c.due_time).limit(_limit()))
+# Timers of one instant fire in the order of their keys.
+NEXT_TIMERS = statement(
+    select(timer)
+    .order_by(timer.c.due_time, timer.c.tenant, timer.c.pool_id, timer.c.kind, timer.c.subject_id)
+    .limit(_limit())
+)
