@@ -6,6 +6,7 @@ the Alembic environment is this module. All pending versions run in one transact
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
@@ -30,6 +31,11 @@ from services.chassis.store.sqlite_files import (
 )
 
 _VERSION_TABLE = "schema_version"
+
+_LOG = logging.getLogger(__name__)
+
+# It reports at INFO how it would treat a dialect, each time it looks; we say what was done.
+logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,8 @@ def migrate_owned(path: Path, metadata: MetaData, migrations: Path) -> SchemaSta
             _check_shape(connection, metadata)
             if raw.in_transaction:
                 raw.execute("COMMIT")
+    if state.pending:
+        _LOG.info("schema migrated", extra={"found": state.found, "now": state.wanted})
     return state
 
 
