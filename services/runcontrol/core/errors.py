@@ -71,12 +71,6 @@ class CursorOutOfRangeError(DomainError):
     reason = "CURSOR_OUT_OF_RANGE"
 
 
-class LimitExceededError(DomainError):
-    kind = ErrorKind.EXHAUSTED
-    reason = "LIMIT_EXCEEDED"
-    retry = Retry.USER_ACTION_NEEDED
-
-
 class FencedError(Exception):
     """The writer no longer owns the run; its write changed nothing and it must stop at once.
 

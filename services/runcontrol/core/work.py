@@ -132,7 +132,8 @@ class Work:
             self.run.step,
             kind,
         )
-        numbered = self.on_run(event_seq=run_seq).on_thread(event_seq=thread_seq)
+        numbered = self.on_run(event_seq=run_seq)
+        numbered = numbered.on_thread(event_seq=thread_seq, updated_at=self.now)
         return replace(numbered, events=(*self.events, event))
 
     def say(
