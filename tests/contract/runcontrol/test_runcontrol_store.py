@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from hypothesis.stateful import invariant
 
 from services.chassis.caller import LOCAL_PRINCIPAL
 from services.runcontrol.core.exchange import VerdictKind
@@ -24,6 +25,12 @@ class MirroredMachine(RunControlMachine):
 
     def new_world(self) -> World:
         return World(store=MirrorStore(lambda: self.world.clock))
+
+    @invariant()
+    def reads_alike(self) -> None:
+        for tenant, run_id in self.world.store.tables.runs:
+            seen = now(self.world.store.read(lambda v, k=(tenant, run_id): v.view(*k)))
+            assert seen.run.run_id == run_id
 
     def teardown(self) -> None:
         assert isinstance(self.world.store, MirrorStore)

@@ -141,6 +141,34 @@ async def test_a_run_is_executed_to_its_end(process: Process) -> None:
     assert 0 < committed.covers_from_run_seq <= committed.covers_to_run_seq
 
 
+async def test_what_streams_slowly_is_committed_piece_by_piece(process: Process) -> None:
+    # given a model that makes a pause between its words
+    process.models.batches = [[TextDelta("one ")], [TextDelta("two ")], [TextDelta("three"), END]]
+    process.models.held.clear()
+    process.start()
+
+    # when each word is let go only after the one before was committed
+    run_id = process.submit()
+    for count in (1, 2):
+        await process.until(lambda n=count: process.world.kinds(run_id).count("TextDelta") == n)
+        process.models.held.set()
+        await asyncio.sleep(0)
+        process.models.held.clear()
+    process.models.held.set()
+    await process.until(lambda: process.state(run_id) is RunState.DONE)
+
+    # then the message covers exactly the words
+    committed = process.world.last_event(MessageCommitted)
+    covered = range(committed.covers_from_run_seq, committed.covers_to_run_seq + 1)
+    words = [
+        event.kind.text
+        for event in process.world.store.tables.events.values()
+        if event.run_seq in covered and isinstance(event.kind, TextDelta)
+    ]
+    assert len(words) == len(covered) >= 2
+    assert "".join(words) == "one two three"
+
+
 async def test_no_more_runs_than_slots(process: Process) -> None:
     # given a process with two slots whose models do not answer
     process = Process(slots=2)
@@ -150,6 +178,9 @@ async def test_no_more_runs_than_slots(process: Process) -> None:
     # when five runs are submitted
     runs = [process.submit() for _ in range(5)]
     await process.until(lambda: process.executor.running == 2)
+    for _ in range(100):
+        process.world.clock.advance(0.01)
+        await asyncio.sleep(0)
     busiest = [process.state(r) for r in runs].count(RunState.RUNNING)
     process.models.held.set()
     await process.until(lambda: all(process.state(r) is RunState.DONE for r in runs))
