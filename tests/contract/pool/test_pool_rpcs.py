@@ -204,6 +204,25 @@ async def test_a_repeated_request_id_answers_the_stored_response(pool: PoolServi
     assert (facts.code, facts.reason) == (grpc.StatusCode.ALREADY_EXISTS, "IDEMPOTENCY_CONFLICT")
 
 
+async def test_what_was_named_and_does_not_come_is_listed(pool: PoolServiceStub) -> None:
+    # given one message of two that was acknowledged
+    await opened(pool, RUN_A, RUN_B)
+    await pool.SendMessage(send("k1"))
+    await pool.SendMessage(send("k2"))
+    (delivery, _) = (await pool.FetchInbox(fetch(RUN_B))).deliveries
+    await pool.AckDelivery(ack(delivery))
+
+    # when both are asked for by name, and one that never was
+    fetched = await pool.FetchInbox(fetch(RUN_B, message_ids=["m-k1", "m-k2", "m-none"]))
+
+    # then one comes, as the next attempt, and the others have their states
+    assert [(d.message.message_id, d.attempt) for d in fetched.deliveries] == [("m-k2", 2)]
+    assert [(each.message_id, each.state) for each in fetched.unfetched] == [
+        ("m-k1", pb.Delivery.STATE_ACKED),
+        ("m-none", pb.Delivery.STATE_UNSPECIFIED),
+    ]
+
+
 async def test_an_inbox_keeps_the_order_of_the_commits(pool: PoolServiceStub) -> None:
     # given fifty messages sent at once by two senders
     await opened(pool, RUN_A, RUN_B, RUN_C)
