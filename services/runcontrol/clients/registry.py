@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from runyard.provider.v1 import provider_pb2 as provider
 from runyard.registry.v1 import registry_pb2 as pb
@@ -41,10 +41,16 @@ class RegistryCatalog:
     version: int
     agents: Mapping[str, pb.Agent]
     tools: Mapping[str, pb.Tool]
+    _made: dict[str, Specs | None] = field(default_factory=dict)
 
     def specs(self, agent_id: str) -> Specs | None:
-        agent = self.agents.get(agent_id)
-        if agent is None or agent.HasField("endpoint"):
+        if agent_id not in self._made and agent_id in self.agents:
+            self._made[agent_id] = self._make(agent_id)
+        return self._made.get(agent_id)
+
+    def _make(self, agent_id: str) -> Specs | None:
+        agent = self.agents[agent_id]
+        if agent.HasField("endpoint"):
             return None
         found = (self.tools.get(tool_id) for tool_id in agent.tools)
         return Specs(agent_spec(agent), tuple(tool_spec(tool) for tool in found if tool))
