@@ -320,6 +320,22 @@ async def test_a_long_past_is_searched_in_pages() -> None:
     assert other.state is WakeState.REGISTERED
 
 
+async def test_the_first_record_of_a_page_is_not_skipped() -> None:
+    # given a log whose pages begin at 1, 257 and so on, and a message accepted as record 257
+    desk = await pair()
+    for number in range(126):
+        await desk.send(draft(run("run-b"), f"k{number}"))
+    marked = (Correlation("job", "7"),)
+    await desk.send(draft(run("run-b"), "marked", correlation=marked))
+
+    # when it is waited for
+    accepted = EventFilter(kinds=("message.accepted",), correlation=marked)
+    wake = await desk.suspend(condition("run-b", "w", accepted))
+
+    # then it is found
+    assert [event.sequence for event in wake.matched] == [257]
+
+
 async def test_a_reply_wakes_who_waits_for_it() -> None:
     # given run-a waiting for an answer to its question
     desk = await pair()
