@@ -191,9 +191,7 @@ class OutboxSender:
     async def _begin(self) -> datetime | None:
         """Begin a delivery in every lane that is due and free; answer when another falls due."""
         now = self._clock.now()
-        # Heads under way are due as well, so look past as many as there can be.
-        limit = self._tuning.lanes + len(self._lanes)
-        heads, next_due_at = await self._store.read(lambda tx: self._heads(tx, now, limit))
+        heads, next_due_at = await self._store.read(lambda tx: self._heads(tx, now))
         for row in heads:
             if len(self._lanes) >= self._tuning.lanes:
                 break
@@ -201,7 +199,9 @@ class OutboxSender:
                 self._lanes[row.lane] = asyncio.ensure_future(self._serve(row))
         return next_due_at
 
-    def _heads(self, tx: Tx, now: datetime, limit: int) -> tuple[list[OutboxRow], datetime | None]:
+    def _heads(self, tx: Tx, now: datetime) -> tuple[list[OutboxRow], datetime | None]:
+        # Heads under way are due as well; among as many as there are places, enough are not.
+        limit = self._tuning.lanes
         heads = [row_of(row) for row in tx.all(self._sql.due, now=now, limit=limit)]
         return heads, tx.all(self._sql.next_due, now=now)[0].due_at
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -79,9 +80,12 @@ def run(url: str, sql: str) -> list[tuple[object, ...]]:
 
 
 def traces(folder: Path) -> dict[str, tuple[int, bytes]]:
-    """Every file under ``folder``, when it was written and what is in it."""
-    files = (each for each in sorted(folder.rglob("*")) if each.is_file())
-    return {str(each): (each.stat().st_mtime_ns, each.read_bytes()) for each in files}
+    """The folder and its files: when each was changed and what is in it."""
+    found = [folder, *sorted(folder.iterdir())] if folder.exists() else []
+    return {
+        each.name: (each.stat().st_mtime_ns, each.read_bytes() if each.is_file() else b"")
+        for each in found
+    }
 
 
 async def test_opening_takes_an_older_database_forward_with_its_rows(
@@ -161,6 +165,27 @@ def test_verify_leaves_no_trace_in_a_closed_database(
 
     assert state == SchemaState("0001", "0002", ("0002",))
     assert traces(tmp_path / "data") == before
+
+
+async def test_verify_reads_what_a_killed_process_left_and_leaves_it(
+    database: Engine, new: Release, tmp_path: Path
+) -> None:
+    """What it committed last is in the write-ahead log alone."""
+    # given the files as they are while a store is open
+    left = tmp_path / "left"
+    async with database.open(metadata=new.metadata, migrations=new.migrations) as store:
+        await store.write(lambda tx: tx.run(statement(new.thing.insert()), id="a", size=1))
+        shutil.copytree(database_path(database.url).parent, left)
+    before = traces(left)
+    assert "store.db-wal" in before
+
+    # when
+    state = new.verify(f"sqlite:///{left / 'store.db'}")
+
+    # then; the -shm file is an index that every process may rebuild
+    after = traces(left)
+    assert state.pending == ()
+    assert {**after, "store.db-shm": None} == {**before, "store.db-shm": None}
 
 
 async def test_verify_works_beside_a_running_server(database: Engine, new: Release) -> None:

@@ -30,9 +30,9 @@ from services.chassis.outbox import (
 from services.chassis.store.port import Tx
 from services.chassis.store.statement import statement
 from services.chassis.telemetry import current_traceparent, span
-from tests.contract.chassis_store.engines import Engine
+from tests.contract.chassis_store.engines import Engine, Gate, balance
 from tests.contract.chassis_store.outbox_desk import REFUSE, Desk, desk
-from tests.contract.chassis_store.schema import ADD_CARD, outbox
+from tests.contract.chassis_store.schema import ADD, ADD_CARD, DEPOSIT, outbox
 from tests.support.clock import START, ManualClock
 from tests.support.spans import recording
 from tests.support.turns import until
@@ -357,6 +357,38 @@ async def test_what_was_under_way_at_a_stop_is_delivered_by_the_next_run(
         # then
         assert at.receiver.ids() == ["a", "a", "b"]
         assert await at.answers() == ["a: answer to a", "b: answer to b"]
+
+
+async def test_an_answer_is_applied_once_even_when_its_row_was_sent_twice(
+    engine: Engine,
+) -> None:
+    """A stopped sender's last write still commits, after its successor has looked."""
+    async with desk(engine) as at:
+        # given a sender that is stopped while the end of its row waits for another commit
+        at.settle = lambda tx, row, answer: tx.run(DEPOSIT, id="settled", amount=1)  # type: ignore[assignment, method-assign]  # counts
+        await at.store.write(lambda tx: tx.run(ADD, id="settled", balance=0))
+        await at.put("lane/a", "lane/b")
+        gate = Gate()
+        at.receiver.gates["a"] = asyncio.Event()
+        at.start()
+        await until(lambda: at.receiver.ids() == ["a"])
+        held = asyncio.ensure_future(at.store.write(gate))
+        await asyncio.to_thread(gate.entered.wait)
+        at.receiver.gates["a"].set()
+        await until(lambda: at.receiver.under_way == 0)
+        await asyncio.sleep(0)
+        await at.stop()
+
+        # when the next one sends the row again, and only then both ends are written
+        at.start()
+        await until(lambda: at.receiver.ids() == ["a", "a"])
+        gate.opened.set()
+        await held
+        await at.quiet()
+
+        # then
+        assert at.receiver.ids() == ["a", "a", "b"]
+        assert await balance(at.store, "settled") == 2
 
 
 async def test_a_sender_outlives_its_store(engine: Engine) -> None:

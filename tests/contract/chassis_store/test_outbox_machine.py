@@ -133,6 +133,4 @@ class OutboxMachine(RuleBasedStateMachine):
 
 TestOutbox = OutboxMachine.TestCase
 # Each example opens a database: a third of what the profile says is as long as the others take.
-TestOutbox.settings = settings(
-    max_examples=settings.default.max_examples // 3, stateful_step_count=20
-)
+TestOutbox.settings = settings(max_examples=settings().max_examples // 3, stateful_step_count=20)

@@ -193,6 +193,8 @@ async def test_a_full_disk_fails_the_whole_batch_and_nothing_acknowledged_is_los
         # then whoever was told that it is written finds it, and nobody else does
         kept = await ids(store)
         assert isinstance(outcomes[2], StoreUnavailableError)
+        failed = [each for each in outcomes if isinstance(each, StoreUnavailableError)]
+        assert {each.metadata["cause"] for each in failed} == {"SQLITE_FULL"}
         assert ("small" in kept) == (outcomes[1] == 1)
         assert ("last" in kept) == (outcomes[3] == 1)
         assert "before" in kept
