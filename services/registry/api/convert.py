@@ -7,6 +7,7 @@ from datetime import datetime
 from runyard.registry.v1 import registry_service_pb2 as service_pb
 from runyard.types.v1 import stream_pb2
 from services.chassis.errors import InvalidRequestError, Violation
+from services.chassis.ids import id_violations
 from services.registry.api.decoding import Decoder, EnumTable, optional
 from services.registry.api.pages import page_after, page_token
 from services.registry.api.resources import (
@@ -81,8 +82,11 @@ def found_to_pb(found: Found) -> service_pb.GetResourceResponse:
 
 
 def list_from_pb(request: service_pb.ListResourcesRequest) -> ListQuery:
+    found = id_violations(request.apply_set, "apply_set") if request.apply_set else []
     if request.kind and request.kind not in KINDS.from_pb:
-        raise InvalidRequestError.of([Violation("kind", "must be a known kind or unset")])
+        found.append(Violation("kind", "must be a known kind or unset"))
+    if found:
+        raise InvalidRequestError.of(found)
     return ListQuery(
         kind=KINDS.from_pb.get(request.kind),
         apply_set=request.apply_set,

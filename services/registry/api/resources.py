@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from runyard.registry.v1 import registry_pb2 as pb
 from services.chassis.errors import InvalidRequestError, Violation
+from services.chassis.ids import id_violations
 from services.registry.api.agents import agent_from_pb, agent_to_pb, tool_from_pb, tool_to_pb
 from services.registry.api.decoding import Decoder, EnumTable
 from services.registry.api.models import model_from_pb, model_to_pb, pool_from_pb, pool_to_pb
@@ -119,13 +120,12 @@ def ref_from_pb(kind: int, id_: str) -> Ref:
     """Name one resource.
 
     Raises:
-        InvalidRequestError: An unknown kind, an empty id, or both.
+        InvalidRequestError: An unknown kind, an illegal id, or both.
     """
     found = []
     if kind not in KINDS.from_pb:
         found.append(Violation("kind", "must be a known kind"))
-    if not id_:
-        found.append(Violation("id", "must not be empty"))
+    found += id_violations(id_, "id")
     if found:
         raise InvalidRequestError.of(found)
     return Ref(KINDS.from_pb[kind], id_)

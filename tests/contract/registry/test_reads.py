@@ -88,6 +88,24 @@ async def test_a_reference_without_kind_and_id_has_two_violations(
     assert [v.field for v in reason_of(caught.value).violations] == ["id", "kind"]
 
 
+@pytest.mark.parametrize("id_", ["a\x00b", "x" * 513])
+async def test_a_name_that_no_resource_can_have_is_malformed(
+    registry: RegistryServiceStub, id_: str
+) -> None:
+    """It is no matter of what there is: nothing of that name can be applied."""
+    # when a resource and a set of that name are asked for
+    with pytest.raises(grpc.aio.AioRpcError) as resource:
+        await registry.GetResource(
+            service_pb.GetResourceRequest(kind=pb.RESOURCE_KIND_AGENT, id=id_)
+        )
+    with pytest.raises(grpc.aio.AioRpcError) as listing:
+        await registry.ListResources(service_pb.ListResourcesRequest(apply_set=id_))
+
+    # then
+    assert [v.field for v in reason_of(resource.value).violations] == ["id"]
+    assert [v.field for v in reason_of(listing.value).violations] == ["apply_set"]
+
+
 async def test_ids_are_free_text(registry: RegistryServiceStub) -> None:
     # given ids with everything that has a meaning somewhere else
     odd = ["a/b", "100%", "it's", 'quo"te', "naïve", "🚀", "a b", "-"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -220,3 +222,35 @@ def test_a_frame_of_every_sort() -> None:
     assert alive.heartbeat.server_time.ToDatetime(UTC) == NOW
     assert (alive.to_version, stopping.to_version) == (8, 8)
     assert not stopping.HasField("heartbeat")
+
+
+def forged(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode("utf-8")).decode("ascii")
+
+
+GENUINE = page_token(QUERY, Ref(Kind.AGENT, "a"))
+DIGEST = json.loads(base64.urlsafe_b64decode(GENUINE))[0]
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        GENUINE[:4] + "!*" + GENUINE[4:],
+        GENUINE + "\n",
+        forged("[" * 100_000),
+        forged(json.dumps([DIGEST, 4, "\ud800"])),
+        forged(json.dumps([DIGEST, 4, "a\x00"])),
+        forged(json.dumps([DIGEST, 4, ""])),
+        forged(json.dumps([DIGEST, 4, 7])),
+        forged(json.dumps([DIGEST, True, "a"])),
+        forged(json.dumps([DIGEST, 99, "a"])),
+        forged(json.dumps([DIGEST, 4, "a", "b"])),
+        forged(json.dumps({DIGEST: 1, "b": 2, "c": 3})),
+    ],
+    ids=lambda token: token[:40],
+)
+def test_a_token_that_nobody_gave_out_is_refused(token: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        page_after(QUERY, token)
+
+    assert "is not a token of this listing" in caught.value.violations[0].description
