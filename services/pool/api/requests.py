@@ -113,7 +113,7 @@ def members_from_pb(request: rpc.ListMembersRequest) -> MemberQuery:
     decoder = Decoder()
     decoder.id(request.pool_id, "pool_id")
     query = MemberQuery(
-        limit=min(request.page_size or _DEFAULT_PAGE, MAX_PAGE),
+        limit=min(request.page_size, MAX_PAGE) if request.page_size > 0 else _DEFAULT_PAGE,
         after_run_id=page_start(request.page_token, _query_of(request), "page_token", decoder),
         agent_id=decoder.optional_id(request.agent_id, "agent_id"),
         topic=decoder.optional_id(request.topic, "topic"),
