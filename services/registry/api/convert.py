@@ -18,7 +18,7 @@ from services.registry.api.resources import (
     resources_to_pb,
     stored_to_pb,
 )
-from services.registry.core.applying import Action, ApplyCommand, Change, Mode
+from services.registry.core.applying import Action, ApplyCommand, Change, Mode, check_count
 from services.registry.core.model import Ref
 from services.registry.core.ports import ListQuery, Stored
 from services.registry.core.registry import Applied, Found, Listed
@@ -37,6 +37,7 @@ _ACTIONS = EnumTable(service_pb.ChangeAction, "CHANGE_ACTION", Action)
 
 
 def apply_from_pb(request: service_pb.ApplyResourcesRequest) -> ApplyCommand:
+    check_count(len(request.resources))
     submitted, unreadable = resources_from_pb(request.resources)
     decoder = Decoder()
     mode = decoder.enum(_MODES.from_pb, request.mode, "mode", Mode.UPSERT)

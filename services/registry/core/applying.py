@@ -120,6 +120,16 @@ class Draft:
         return tuple(sorted(found, key=lambda change: change.ref))
 
 
+def check_count(count: int) -> None:
+    """Raise when a request has more resources than one may have.
+
+    Ask before anything of it is read: judging each of millions would hold up every other writer.
+    """
+    if count > MAX_RESOURCES:
+        text = f"has {count:,} entries, at most {MAX_RESOURCES:,} are allowed"
+        raise InvalidRequestError.of([Violation("resources", text)])
+
+
 def check_version(expected: int | None, current: int) -> None:
     """Compare and set: raise unless ``expected`` is current; None is not compared."""
     if expected is not None and expected != current:
@@ -142,12 +152,7 @@ def check(command: ApplyCommand, removed: Collection[Ref], around: Surroundings)
 
 
 def _command_violations(command: ApplyCommand) -> Iterator[Violation]:
-    count = len(command.submitted)
-    if count > MAX_RESOURCES:
-        yield Violation(
-            "resources", f"has {count:,} entries, at most {MAX_RESOURCES:,} are allowed"
-        )
-    if not count and not command.unreadable and not command.prune:
+    if not command.submitted and not command.unreadable and not command.prune:
         yield Violation("resources", "must not be empty, except with prune")
     if command.apply_set:
         yield from id_violations(command.apply_set, "apply_set")

@@ -14,6 +14,7 @@ from services.registry.core.applying import (
     Held,
     Mode,
     check,
+    check_count,
     check_version,
     draft,
     pruned,
@@ -214,11 +215,11 @@ def test_a_command_of_unreadable_resources_only_is_not_called_empty() -> None:
 
 
 def test_a_command_has_a_most() -> None:
-    most = command(*(Provider(f"p{n}", BuiltinAdapter()) for n in range(5000)))
-    one_more = command(*(Provider(f"p{n}", BuiltinAdapter()) for n in range(5001)))
+    check_count(5000)
+    with pytest.raises(InvalidRequestError) as caught:
+        check_count(5001)
 
-    check(most, (), NOTHING_AROUND)
-    assert violations(one_more) == [("resources", "")]
+    assert [each.field for each in caught.value.violations] == ["resources"]
 
 
 def test_a_set_is_named_like_everything_else() -> None:

@@ -14,8 +14,8 @@ from hypothesis import given
 
 from runyard.registry.v1 import registry_pb2 as pb
 from runyard.registry.v1 import registry_service_pb2 as service_pb
-from services.chassis.errors import InvalidRequestError
-from services.registry.api.convert import frame_to_pb
+from services.chassis.errors import InvalidRequestError, Violation
+from services.registry.api.convert import apply_from_pb, frame_to_pb
 from services.registry.api.decoding import Decoder, EnumTable
 from services.registry.api.pages import page_after, page_token
 from services.registry.api.resources import ProtobufCodec, resource_to_pb, resources_from_pb
@@ -199,6 +199,18 @@ def test_a_token_of_another_query_is_refused() -> None:
         page_after(("ListResources", 1, ""), token)
 
     assert caught.value.violations[0].field == "page_token"
+
+
+def test_a_request_that_is_far_too_long_is_not_read() -> None:
+    """Of what it says, nothing is told: to look at millions of resources is what hurts."""
+    # given one resource too many, none of which could be read
+    request = service_pb.ApplyResourcesRequest(resources=[pb.Resource()] * 5001)
+
+    with pytest.raises(InvalidRequestError) as caught:
+        apply_from_pb(request)
+
+    (violation,) = caught.value.violations
+    assert violation == Violation("resources", "has 5,001 entries, at most 5,000 are allowed")
 
 
 def test_a_frame_of_every_sort() -> None:
