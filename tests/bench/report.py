@@ -74,13 +74,13 @@ def _processor() -> str:
 
 
 def _arms_table(name: str, arms: Mapping[str, Figures]) -> Table:
+    """One column per arm: names of figures are long, arms are few."""
     table = Table(title=f"bench {name}", title_justify="left")
-    table.add_column("arm")
-    columns = list(dict.fromkeys(figure for figures in arms.values() for figure in figures))
-    for column in columns:
-        table.add_column(column, justify="right")
-    for arm, figures in arms.items():
-        table.add_row(arm, *(_shown(figures.get(column, "")) for column in columns))
+    table.add_column("figure", no_wrap=True)
+    for arm in arms:
+        table.add_column(arm, justify="right")
+    for figure in dict.fromkeys(figure for figures in arms.values() for figure in figures):
+        table.add_row(figure, *(_shown(figures.get(figure, "")) for figures in arms.values()))
     return table
 
 
