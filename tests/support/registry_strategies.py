@@ -55,6 +55,7 @@ from services.registry.core.model import (
 IDS = ("a", "b", "c", "🚀/%")
 _ids = st.sampled_from(IDS)
 _texts = st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=12)
+_header_texts = st.text(alphabet=st.characters(codec="ascii", categories=["L", "N"]), max_size=12)
 _bools = st.booleans()
 
 
@@ -90,7 +91,7 @@ _steps = st.builds(
     st.sampled_from(["", "upstream"]),
 )
 _openai = st.builds(
-    OpenAiAdapter, _texts, _texts, st.sampled_from(TokenLimitField), _bools, _headers
+    OpenAiAdapter, _header_texts, _header_texts, st.sampled_from(TokenLimitField), _bools, _headers
 )
 _vendors = _openai | st.builds(
     AnthropicAdapter, st.just("2023-06-01"), st.just(("beta",)), _headers

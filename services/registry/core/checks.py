@@ -14,6 +14,7 @@ from services.registry.core.secrets import looks_like_secret
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}", re.ASCII)
 MAX_PATH_CHARS = 4096
 MAX_NAME_CHARS = 512
+MAX_HEADER_CHARS = 4096
 
 PASTED = "looks like a secret; name the environment variable or file that holds it"
 
@@ -26,6 +27,18 @@ def name(value: str, field: str) -> Iterator[Violation]:
         yield Violation(field, f"is {len(value)} characters, at most {MAX_NAME_CHARS} are allowed")
 
 
+def header_text(value: str, field: str) -> Iterator[Violation]:
+    """What travels as a header of a call: empty, or a short line."""
+    if len(value) > MAX_HEADER_CHARS:
+        yield Violation(
+            field, f"is {len(value):,} characters, at most {MAX_HEADER_CHARS:,} are allowed"
+        )
+    elif not value.isprintable():
+        yield Violation(field, "must not contain control characters")
+    elif value != value.strip():
+        yield Violation(field, "must not begin or end with a blank")
+
+
 def at_most(count: int, limit: int, what: str, field: str) -> Iterator[Violation]:
     if count > limit:
         yield Violation(field, f"has {count} {what}, at most {limit} are allowed")
@@ -36,7 +49,13 @@ def between(
 ) -> Iterator[Violation]:
     """``value`` lies in [least, most]; None is not checked."""
     if value is not None and not least <= value <= most:
-        yield Violation(field, f"is {value:,g}{unit}, must be {least:,g}{unit} to {most:,g}{unit}")
+        lower, upper = f"{_exact(least)}{unit}", f"{_exact(most)}{unit}"
+        yield Violation(field, f"is {_exact(value)}{unit}, must be {lower} to {upper}")
+
+
+def _exact(value: float) -> str:
+    """With so many digits that what is barely out of range does not look like its limit."""
+    return f"{value:,.15g}"
 
 
 def lasts(
@@ -50,10 +69,8 @@ def lasts(
 def positive(value: timedelta | None, most: timedelta, field: str) -> Iterator[Violation]:
     """``value`` lies in (0, most]; None is not checked."""
     if value is not None and not timedelta(0) < value <= most:
-        limit = f"{most.total_seconds():,g} s"
-        yield Violation(
-            field, f"is {value.total_seconds():,g} s, must be more than 0 s, at most {limit}"
-        )
+        seconds, limit = _exact(value.total_seconds()), _exact(most.total_seconds())
+        yield Violation(field, f"is {seconds} s, must be more than 0 s, at most {limit} s")
 
 
 def distinct(values: Iterable[Hashable], field: str, member: str = "") -> Iterator[Violation]:
@@ -66,7 +83,7 @@ def distinct(values: Iterable[Hashable], field: str, member: str = "") -> Iterat
 
 
 def url(value: str, field: str) -> Iterator[Violation]:
-    """An http or https URL of a host, without query, fragment and user."""
+    """An http or https URL of a host, without query, fragment, user and blanks."""
     try:
         parts = urlsplit(value)
         legal = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
@@ -74,6 +91,9 @@ def url(value: str, field: str) -> Iterator[Violation]:
         legal = False
     if not legal:
         yield Violation(field, "must be an http or https URL")
+    elif " " in value or not value.isprintable():
+        # Which the parser drops in silence; whoever calls the address might not.
+        yield Violation(field, "must not contain blanks and control characters")
     elif "?" in value or "#" in value or "@" in parts.netloc:
         yield Violation(field, "must have no query, fragment and user")
     elif len(value) > MAX_PATH_CHARS:

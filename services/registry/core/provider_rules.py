@@ -28,7 +28,8 @@ MAX_STEPS = 256
 MAX_PATTERN_CHARS = 1024
 MAX_TOOL_CALLS = 64
 MAX_HEADERS = 64
-_GRPC_TARGET = re.compile(r"(dns:///)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
+MAX_PORT = 65_535
+_GRPC_TARGET = re.compile(r"(dns:///)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 
 
@@ -39,15 +40,12 @@ def provider_violations(provider: Provider, field: str) -> Iterator[Violation]:
     match provider.adapter:
         case BuiltinAdapter() as adapter:
             yield from _builtin(adapter, f"{field}.builtin")
-        case OpenAiAdapter(headers=headers):
-            yield from _headers(headers, f"{field}.openai.headers")
-        case AnthropicAdapter(betas=betas, headers=headers):
-            yield from checks.at_most(len(betas), MAX_HEADERS, "betas", f"{field}.anthropic.betas")
-            for index, beta in enumerate(betas):
-                yield from checks.name(beta, f"{field}.anthropic.betas[{index}]")
-            yield from _headers(headers, f"{field}.anthropic.headers")
-        case GrpcAdapter():
-            return
+        case OpenAiAdapter() as adapter:
+            yield from _openai(adapter, f"{field}.openai")
+        case AnthropicAdapter() as adapter:
+            yield from _anthropic(adapter, f"{field}.anthropic")
+        case GrpcAdapter(authority=authority):
+            yield from checks.header_text(authority, f"{field}.grpc.authority")
         case _:
             assert_never(provider.adapter)
 
@@ -58,11 +56,27 @@ def _base_url(provider: Provider, field: str) -> Iterator[Violation]:
             if provider.base_url:
                 yield Violation(field, "must be empty: a builtin provider is inside the router")
         case GrpcAdapter():
-            if not _GRPC_TARGET.fullmatch(provider.base_url):
+            target = _GRPC_TARGET.fullmatch(provider.base_url)
+            if target is None or not 1 <= int(target["port"]) <= MAX_PORT:
                 yield Violation(field, "must be a gRPC target, host:port or dns:///host:port")
         case _:
             if provider.base_url:
                 yield from checks.url(provider.base_url, field)
+
+
+def _openai(adapter: OpenAiAdapter, field: str) -> Iterator[Violation]:
+    yield from checks.header_text(adapter.organization, f"{field}.organization")
+    yield from checks.header_text(adapter.project, f"{field}.project")
+    yield from _headers(adapter.headers, f"{field}.headers")
+
+
+def _anthropic(adapter: AnthropicAdapter, field: str) -> Iterator[Violation]:
+    yield from checks.header_text(adapter.api_version, f"{field}.api_version")
+    yield from checks.at_most(len(adapter.betas), MAX_HEADERS, "betas", f"{field}.betas")
+    for index, beta in enumerate(adapter.betas):
+        yield from checks.name(beta, f"{field}.betas[{index}]")
+        yield from checks.header_text(beta, f"{field}.betas[{index}]")
+    yield from _headers(adapter.headers, f"{field}.headers")
 
 
 def _headers(headers: tuple[HttpHeader, ...], field: str) -> Iterator[Violation]:
@@ -82,8 +96,8 @@ def _header(header: HttpHeader, field: str) -> Iterator[Violation]:
         yield Violation(f"{field}.value", "carries a secret; use value_ref")
     elif looks_like_secret(header.value):
         yield Violation(f"{field}.value", checks.PASTED)
-    elif not header.value.isprintable():
-        yield Violation(f"{field}.value", "must not contain control characters")
+    else:
+        yield from checks.header_text(header.value, f"{field}.value")
 
 
 def _builtin(adapter: BuiltinAdapter, field: str) -> Iterator[Violation]:

@@ -82,6 +82,10 @@ LEGAL: list[Resource] = [
     GRPC,
     replace(GRPC, base_url="[::1]:50051"),
     replace(GRPC, base_url="localhost:1"),
+    replace(GRPC, base_url="localhost:65535", adapter=GrpcAdapter(authority="models.example")),
+    replace(OPENAI, adapter=OpenAiAdapter("org-1", "proj 2")),
+    replace(OPENAI, base_url="https://münchen.example/v1"),
+    headed(HttpHeader("X-Title", "x" * 4096), HttpHeader("X-Empty", "")),
     Provider(
         "p", AnthropicAdapter(betas=("tools-2024",)), base_url="https://proxy.example:8443/v1"
     ),
@@ -138,9 +142,17 @@ BROKEN: list[tuple[Resource, list[str]]] = [
     (replace(OPENAI, base_url="https://h/#here"), ["r.base_url"]),
     (replace(OPENAI, base_url="https://me:secret@h/"), ["r.base_url"]),
     (replace(OPENAI, base_url="https://h/" + "x" * 4096), ["r.base_url"]),
+    (replace(OPENAI, base_url="https://ho\nst/"), ["r.base_url"]),
+    (replace(OPENAI, base_url="\thttps://h/"), ["r.base_url"]),
+    (replace(OPENAI, base_url="https://h/a b"), ["r.base_url"]),
     (replace(BUILTIN, base_url="https://h"), ["r.base_url"]),
     (replace(GRPC, base_url=""), ["r.base_url"]),
     (replace(GRPC, base_url="https://models:50051"), ["r.base_url"]),
+    (replace(GRPC, base_url="models:0"), ["r.base_url"]),
+    (replace(GRPC, base_url="models:65536"), ["r.base_url"]),
+    (replace(GRPC, adapter=GrpcAdapter(authority="a\nb")), ["r.grpc.authority"]),
+    (replace(OPENAI, adapter=OpenAiAdapter(organization="a\nb")), ["r.openai.organization"]),
+    (replace(OPENAI, adapter=OpenAiAdapter(project=" p")), ["r.openai.project"]),
     (credited(EnvCredential("")), ["r.credential_ref.env"]),
     (credited(EnvCredential("2ND")), ["r.credential_ref.env"]),
     (credited(EnvCredential("MY-KEY")), ["r.credential_ref.env"]),
@@ -155,10 +167,14 @@ BROKEN: list[tuple[Resource, list[str]]] = [
     (headed(HttpHeader("Authorization", "x")), ["r.openai.headers[0].value"]),
     (headed(HttpHeader("X-Other", "Bearer abc")), ["r.openai.headers[0].value"]),
     (headed(HttpHeader("X-Other", "a\r\nb")), ["r.openai.headers[0].value"]),
+    (headed(HttpHeader("X-Other", "a ")), ["r.openai.headers[0].value"]),
+    (headed(HttpHeader("X-Other", "a " * 2049)), ["r.openai.headers[0].value"]),
     (headed(HttpHeader("X", None, EnvCredential("a b"))), ["r.openai.headers[0].value_ref.env"]),
     (headed(*(HttpHeader(f"x-{n}", "v") for n in range(65))), ["r.openai.headers"]),
     (Provider("p", AnthropicAdapter(betas=("",))), ["r.anthropic.betas[0]"]),
     (Provider("p", AnthropicAdapter(betas=("b",) * 65)), ["r.anthropic.betas"]),
+    (Provider("p", AnthropicAdapter(betas=("a\nb",))), ["r.anthropic.betas[0]"]),
+    (Provider("p", AnthropicAdapter("2023\n")), ["r.anthropic.api_version"]),
     (
         Provider("p", AnthropicAdapter(headers=(HttpHeader("", "v"),))),
         ["r.anthropic.headers[0].name"],
@@ -307,6 +323,32 @@ def test_a_number_out_of_range_is_shown_with_its_range() -> None:
     assert violation == Violation(
         "resources[3].agent.max_rounds", "is 5,000, must be 1 to 1,000", ""
     )
+
+
+@pytest.mark.parametrize(
+    ("resource", "description"),
+    [
+        (
+            replace(MODEL, context_window=1_000_000_001),
+            "is 1,000,000,001, must be 1 to 1,000,000,000",
+        ),
+        (
+            replace(MODEL, cache_ttl=timedelta(days=1, microseconds=5)),
+            "is 86,400.000005 s, must be 0 s to 86,400 s",
+        ),
+        (
+            replace(OPENAI, timeout=timedelta(hours=1, microseconds=5)),
+            "is 3,600.000005 s, must be more than 0 s, at most 3,600 s",
+        ),
+        (replace(AGENT, sampling=Sampling(2.1)), "is 2.1, must be 0 to 2"),
+    ],
+)
+def test_a_number_barely_out_of_range_does_not_look_like_its_limit(
+    resource: Resource, description: str
+) -> None:
+    (violation,) = field_violations(resource, "r")
+
+    assert violation.description == description
 
 
 def test_a_secret_is_never_repeated() -> None:
