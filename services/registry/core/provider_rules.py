@@ -22,7 +22,7 @@ from services.registry.core.model import (
     OpenAiAdapter,
     Provider,
 )
-from services.registry.core.secrets import SECRET_HEADERS, looks_like_secret
+from services.registry.core.secrets import is_secret_header, looks_like_secret
 
 MAX_STEPS = 256
 MAX_PATTERN_CHARS = 1024
@@ -92,7 +92,7 @@ def _header(header: HttpHeader, field: str) -> Iterator[Violation]:
     yield from checks.credential(header.value_ref, f"{field}.value_ref")
     if header.value is None:
         return
-    if header.name.lower() in SECRET_HEADERS:
+    if is_secret_header(header.name):
         yield Violation(f"{field}.value", "carries a secret; use value_ref")
     elif looks_like_secret(header.value):
         yield Violation(f"{field}.value", checks.PASTED)

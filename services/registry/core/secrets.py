@@ -11,34 +11,47 @@ import re
 _PREFIXES = (
     "sk-", "sk_live", "sk_test", "pk_live", "rk_live", "xai-", "gsk_", "hf_", "r8_", "pplx-",
     "ghp_", "gho_", "ghs_", "ghu_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "xapp-",
-    "AKIA", "ASIA", "AIza", "ya29.", "eyJ", "-----BEGIN", "npm_", "pypi-", "dop_v1_", "SG.",
+    "AKIA", "ASIA", "AIza", "ya29.", "eyJ", "npm_", "pypi-", "dop_v1_", "SG.",
 )  # fmt: skip
 _PREFIXED = re.compile("|".join(re.escape(prefix) for prefix in _PREFIXES))
-_SCHEME = re.compile(r"(bearer|basic|token)\s+\S", re.IGNORECASE)
 _LEAST_PREFIXED_CHARS = 12
-_LEAST_RANDOM_CHARS = 24
-_HEXADECIMAL = re.compile(r"[0-9a-fA-F]{32,}")
+# hf_production_token_2 and ASIA_API_KEY name a secret: behind their beginning they read as words.
+_WORD = r"(?:(?:[a-z]{1,14}|[A-Z][a-z]{1,13}|[A-Z]{1,14})[0-9]{0,3}|[0-9]{1,4})"
+_WORDS = re.compile(rf"(?:[-_.]|{_WORD}(?![A-Za-z0-9]))*")
 
-SECRET_HEADERS = frozenset(
-    {"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie", "x-auth-token"}
+_OPENING = re.compile(r"-----BEGIN|(bearer|basic|token)\s+\S", re.IGNORECASE)
+_HEXADECIMAL = re.compile(r"[0-9a-fA-F]{32,}")
+_LONG_RUN = re.compile(r"[A-Za-z0-9+/=]{24,}")
+# MyGatewayOfProductionUse2, part by part; possessive, since a part can be cut in many ways.
+_CAMEL_CASE = re.compile(r"(?:[A-Z][a-z]++|[a-z]{2,}+|[A-Z]{2,}+|[0-9]++|[+/=]++)++")
+
+_SECRET_HEADER = re.compile(
+    r"authorization|cookie|password|secret|api[-_]?key|subscription-key"
+    r"|(?:access|auth|security|session|private)[-_]?token",
+    re.IGNORECASE,
 )
+
+
+def is_secret_header(name: str) -> bool:
+    """Whether the value of a header of this name is a credential, whatever it looks like."""
+    return _SECRET_HEADER.search(name) is not None
 
 
 def looks_like_secret(text: str) -> bool:
     """Whether ``text`` is more likely a credential than the name or place of one."""
-    if _SCHEME.match(text):
+    if _OPENING.match(text) or _HEXADECIMAL.fullmatch(text):
         return True
-    if _PREFIXED.match(text):
-        return len(text) >= _LEAST_PREFIXED_CHARS
-    return bool(_HEXADECIMAL.fullmatch(text)) or _looks_random(text)
+    prefix = _PREFIXED.match(text)
+    if prefix and len(text) >= _LEAST_PREFIXED_CHARS:
+        return _WORDS.fullmatch(text, prefix.end()) is None
+    return any(_is_random(run[0]) for run in _LONG_RUN.finditer(text))
 
 
-def _looks_random(text: str) -> bool:
-    """Long, without a word break, mixing both cases and digits: no name is written like that."""
+def _is_random(run: str) -> bool:
+    """Long, mixing both cases and digits, and no words: nobody chose a name like that."""
     return (
-        len(text) >= _LEAST_RANDOM_CHARS
-        and re.fullmatch(r"[A-Za-z0-9+/=]+", text) is not None
-        and any(char.islower() for char in text)
-        and any(char.isupper() for char in text)
-        and any(char.isdigit() for char in text)
+        any(char.islower() for char in run)
+        and any(char.isupper() for char in run)
+        and any(char.isdigit() for char in run)
+        and _CAMEL_CASE.fullmatch(run) is None
     )

@@ -353,7 +353,7 @@ def test_a_number_barely_out_of_range_does_not_look_like_its_limit(
 
 def test_a_secret_is_never_repeated() -> None:
     # given secrets in every place that takes a reference
-    secret = "sk-ant-REDACTED"
+    secret = "sk-ant-api03-aB3dE5fG7hI9jK1l"
     ref = EnvCredential(secret)
     provider = Provider(
         "p",
