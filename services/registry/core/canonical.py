@@ -51,11 +51,17 @@ def plain(value: object) -> Plain:
         case Enum(value=name):
             return str(name)
         case timedelta():
-            return f"{value // timedelta(microseconds=1)}us"
+            return _seconds(value)
         case tuple():
             return [plain(item) for item in value]
         case _:
             return dict(_members(value))
+
+
+def _seconds(value: timedelta) -> str:
+    """``30s``, ``0.1s``: as JSON and manifests write it, exact to the microsecond."""
+    seconds, rest_us = divmod(value // timedelta(microseconds=1), 1_000_000)
+    return f"{seconds}.{rest_us:06}".rstrip("0").rstrip(".") + "s"
 
 
 def _members(value: object) -> Iterator[tuple[str, Plain]]:
