@@ -145,6 +145,24 @@ async def test_a_watcher_behind_gets_the_net_change(registry: RegistryServiceStu
     assert parts[0].items[1].upserted.provider.timeout.seconds == 2
 
 
+async def test_a_net_change_of_nothing_still_leads_to_its_version(
+    registry: RegistryServiceStub,
+) -> None:
+    """Whoever waits for that version has to learn that it is there."""
+    # given version 2, after which something came and went
+    await apply(registry, provider("stays"))
+    incarnation = await incarnation_of(registry)
+    await apply(registry, provider("passing"), apply_set="s")
+    await apply(registry, apply_set="s", prune=True)
+
+    # when
+    async with watching(registry, 2, incarnation) as watch:
+        parts = await watch.change()
+
+    # then
+    assert (span(parts), items(parts)) == ((2, 4), [])
+
+
 async def test_what_was_removed_and_made_again_is_an_upsert(registry: RegistryServiceStub) -> None:
     # given
     await apply(registry, provider("phoenix"), apply_set="s")
