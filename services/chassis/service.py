@@ -67,7 +67,7 @@ class ServerFacts:
     ) -> ServerFacts:
         """The facts of this distribution; the request limit of the chassis is added."""
         every = {"max_request_bytes": MAX_REQUEST_BYTES, **(limits or {})}
-        return cls(service, _version(), "", store, every, tuple(grpc_services))
+        return cls(service, distribution_version(), "", store, every, tuple(grpc_services))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Chassis:
 Build: TypeAlias = Callable[[S, Chassis], Awaitable[Service]]
 
 
-def _version() -> str:
+def distribution_version() -> str:
     try:
         return metadata.version("runyard-services")
     except metadata.PackageNotFoundError:

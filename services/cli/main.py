@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+from services.chassis.service import distribution_version
 from services.cli import apply, demo, infer, pools, runs, serve, tickets, trace, up
 
 app = typer.Typer(
@@ -17,6 +19,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"runyard {distribution_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print it and exit."),
+    ] = False,
+) -> None:
+    """What holds for every command."""
+
 
 app.command()(up.up)
 app.command()(serve.serve)

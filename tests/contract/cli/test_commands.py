@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,14 @@ async def test_problems_name_file_line_and_field_wherever_they_are_found(tmp_pat
     assert f"{dangling}:5: Agent a: spec.model_id: " in there.err
     assert "nowhere" in there.err
     assert "Traceback" not in here.err + there.err
+
+
+async def test_the_version_is_that_of_the_distribution() -> None:
+    # when it is asked for
+    answer = await runyard("--version")
+
+    # then it is what the package says
+    assert (answer.code, answer.out) == (0, f"runyard {metadata.version('runyard-services')}\n")
 
 
 async def test_a_pool_is_opened_once(tmp_path: Path) -> None:
