@@ -182,6 +182,14 @@ async def test_a_value_of_the_wrong_type_is_refused(store: Store) -> None:
     assert await ids(store) == []
 
 
+async def test_many_rows_are_written_all_or_none(store: Store) -> None:
+    rows = [{"id": name, "balance": 1} for name in ("a", "b", "a")]
+    with pytest.raises(ConstraintError):
+        await store.write(lambda tx: tx.run_many(ADD, rows))
+    assert await ids(store) == []
+    assert rows[0] == {"id": "a", "balance": 1}
+
+
 async def test_a_database_error_ends_the_closure_even_when_caught(store: Store) -> None:
     """On PostgreSQL the transaction has failed; code must not come to rely on another engine."""
 
