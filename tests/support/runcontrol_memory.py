@@ -35,7 +35,7 @@ from services.runcontrol.core.model import (
     StoredMessage,
     Thread,
 )
-from services.runcontrol.core.ports import Feed, RunView, TicketFilter
+from services.runcontrol.core.ports import Feed, LeaseKey, RunView, TicketFilter
 from services.runcontrol.core.specs import Specs
 from services.runcontrol.core.work import Work
 
@@ -210,11 +210,14 @@ class MemoryTx:
         ready.sort(key=lambda x: x.ready_at or now)
         return [(x.tenant, x.thread_id) for x in ready[:limit]]
 
-    def renew(self, instance_id: str, until: datetime) -> list[Lease]:
-        for key, lease in self.t.leases.items():
-            if lease.instance_id == instance_id:
-                self.t.leases[key] = replace(lease, until=until)
-        return [x for x in self.t.leases.values() if x.instance_id == instance_id]
+    def renew(self, instance_id: str, held: frozenset[LeaseKey], until: datetime) -> list[Lease]:
+        renewed = []
+        for tenant, thread_id, fence in held:
+            lease = self.t.leases.get((tenant, thread_id))
+            if lease and (lease.instance_id, lease.fence) == (instance_id, fence):
+                renewed.append(replace(lease, until=until))
+                self.t.leases[tenant, thread_id] = renewed[-1]
+        return renewed
 
     def lapsed(self, now: datetime, limit: int) -> list[Lease]:
         found = [x for x in self.t.leases.values() if x.until <= now]

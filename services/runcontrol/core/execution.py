@@ -20,7 +20,7 @@ from services.runcontrol.core.commands import Answer, FetchedMessage, PoolComman
 from services.runcontrol.core.committing import commit, load_owned, pinned_specs
 from services.runcontrol.core.events import Kind
 from services.runcontrol.core.model import Cause, Lease, Run, RunState
-from services.runcontrol.core.ports import RunControlStore, RunControlTx, ThreadTx
+from services.runcontrol.core.ports import LeaseKey, RunControlStore, RunControlTx, ThreadTx
 from services.runcontrol.core.retrying import Failure, RetryClass, fail_attempt, hand_off
 from services.runcontrol.core.specs import Specs
 from services.runcontrol.core.stepping import Answer as ModelAnswer
@@ -178,10 +178,13 @@ class Execution:
         run = claimed.run
         return await self._store.read(lambda view: view.conversation(run.tenant, run.thread_id))
 
-    async def renew(self) -> list[Lease]:
-        """Extend this server's leases; answer them, with the cancels asked for."""
+    async def renew(self, held: frozenset[LeaseKey]) -> list[Lease]:
+        """Extend the leases of what this server executes; answer them, with the cancels asked for.
+
+        A lease under which nothing executes any more is left to lapse: only then is its run freed.
+        """
         until = self._clock.now() + timedelta(seconds=LEASE_S)
-        return await self._store.write(lambda tx: tx.renew(self._instance_id, until))
+        return await self._store.write(lambda tx: tx.renew(self._instance_id, held, until))
 
     async def reclaim_all(self) -> int:
         """Free what a dead owner held; only for the sole owner of a store, before it claims."""

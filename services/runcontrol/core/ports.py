@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import ClassVar, Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeAlias, TypeVar
 
 from services.chassis.caller import RequestLog
 from services.content.model import Message
@@ -31,6 +31,9 @@ class Codec(Protocol):
 
 READY = "ready"
 CANCELS = "cancels"
+
+# Tenant, thread and fence.
+LeaseKey: TypeAlias = tuple[str, str, int]
 
 
 def run_channel(tenant: str, run_id: str) -> str:
@@ -137,8 +140,8 @@ class LeaseTx(Protocol):
     def ready_threads(self, now: datetime, limit: int) -> list[tuple[str, str]]:
         """Tenant and id of threads whose head can be claimed, longest ready first."""
 
-    def renew(self, instance_id: str, until: datetime) -> list[Lease]:
-        """Extend every lease of an instance in one write; answer them."""
+    def renew(self, instance_id: str, held: frozenset[LeaseKey], until: datetime) -> list[Lease]:
+        """Extend those of the named leases that are still the instance's; answer them."""
 
     def lapsed(self, now: datetime, limit: int) -> list[Lease]:
         """Leases that ran out."""

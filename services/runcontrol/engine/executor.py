@@ -18,7 +18,7 @@ from services.chassis.notifier import Bell, Notifier
 from services.runcontrol.core.claiming import RENEW_EVERY_S, SELF_FENCE_S
 from services.runcontrol.core.execution import Claim, Execution
 from services.runcontrol.core.model import Lease
-from services.runcontrol.core.ports import CANCELS, READY
+from services.runcontrol.core.ports import CANCELS, READY, LeaseKey
 from services.runcontrol.engine.run_loop import Control, RunLoop, Wish
 
 # Back-offs end between two rings; they are rarely shorter than this.
@@ -26,8 +26,6 @@ POLL_S = 0.25
 SWEEP_EVERY_S = 1.0
 
 log = logging.getLogger(__name__)
-
-_Key = tuple[str, str, int]
 
 
 class Executor:
@@ -48,7 +46,7 @@ class Executor:
         self._clock = clock
         self._drain = drain
         self._slots = max_concurrent_runs
-        self._running: dict[_Key, tuple[Control, asyncio.Task[None]]] = {}
+        self._running: dict[LeaseKey, tuple[Control, asyncio.Task[None]]] = {}
         self._claiming = asyncio.Lock()
         self._renewed_s = clock.monotonic_s()
 
@@ -87,7 +85,7 @@ class Executor:
         if self._drain.started:
             control.ask(Wish.HAND_BACK)
 
-    def _ended(self, key: _Key, task: asyncio.Task[None]) -> None:
+    def _ended(self, key: LeaseKey, task: asyncio.Task[None]) -> None:
         del self._running[key]
         self._notifier.ring(READY)
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -97,21 +95,21 @@ class Executor:
         """Renew in time, and look at once when a cancel was asked for."""
         with self._notifier.bell(CANCELS) as bell:
             while True:
-                ours = set(self._running)
+                ours = frozenset(self._running)
                 try:
                     async with asyncio.timeout(SELF_FENCE_S):
-                        self._observe(ours, await self._execution.renew())
+                        self._observe(ours, await self._execution.renew(ours))
                     self._renewed_s = self._clock.monotonic_s()
                 except (DomainError, TimeoutError) as error:
                     log.warning("leases not renewed", exc_info=error)
                 if self._lost_touch():
-                    self._abandon(set(self._running))
+                    self._abandon(frozenset(self._running))
                 await bell.wait(RENEW_EVERY_S)
 
-    def _observe(self, ours: set[_Key], leases: list[Lease]) -> None:
+    def _observe(self, ours: frozenset[LeaseKey], leases: list[Lease]) -> None:
         """Pass cancels on; what has no lease any more is done, or somebody else's."""
         held = {(lease.tenant, lease.thread_id, lease.fence): lease for lease in leases}
-        self._abandon(ours - held.keys())
+        self._abandon(ours.difference(held))
         for key, lease in held.items():
             if lease.cancel_requested and key in self._running:
                 self._running[key][0].ask(Wish.CANCEL)
@@ -120,7 +118,7 @@ class Executor:
         """Whether our leases may have run out: then nothing more may be started."""
         return self._clock.monotonic_s() - self._renewed_s > SELF_FENCE_S
 
-    def _abandon(self, keys: set[_Key]) -> None:
+    def _abandon(self, keys: frozenset[LeaseKey]) -> None:
         for key in keys & self._running.keys():
             self._running[key][0].ask(Wish.ABANDON)
 

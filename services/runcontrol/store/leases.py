@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, select, update
 from services.chassis.store.port import Tx
 from services.chassis.store.statement import statement
 from services.runcontrol.core.model import Lease
+from services.runcontrol.core.ports import LeaseKey
 from services.runcontrol.store import tables as t
 from services.runcontrol.store.mappers import LEASE, where
 
@@ -21,10 +22,10 @@ _READY = statement(
 )
 _RENEW = statement(
     update(t.lease)
-    .where(*where(t.lease, "instance_id"))
+    .where(*where(t.lease, "tenant", "thread_id", "fence", "instance_id"))
     .values(until=bindparam("to_until", type_=t.lease.c.until.type))
+    .returning(*t.lease.c)
 )
-_HELD = LEASE.find(*where(t.lease, "instance_id"))
 _LAPSED = LEASE.find(
     t.lease.c.until <= bindparam("now", type_=t.lease.c.until.type),
     order_by=(t.lease.c.until,),
@@ -52,9 +53,13 @@ class SqlLeases:
         rows = self._tx.all(_READY, now=now, limit=limit)
         return [(row.tenant, row.thread_id) for row in rows]
 
-    def renew(self, instance_id: str, until: datetime) -> list[Lease]:
-        self._tx.run(_RENEW, instance_id=instance_id, to_until=until)
-        return list(LEASE.all(self._tx, _HELD, instance_id=instance_id))
+    def renew(self, instance_id: str, held: frozenset[LeaseKey], until: datetime) -> list[Lease]:
+        mine = {"instance_id": instance_id, "to_until": until}
+        renewed = (
+            LEASE.one(self._tx, _RENEW, tenant=tenant, thread_id=thread_id, fence=fence, **mine)
+            for tenant, thread_id, fence in held
+        )
+        return [lease for lease in renewed if lease is not None]
 
     def lapsed(self, now: datetime, limit: int) -> list[Lease]:
         return list(LEASE.all(self._tx, _LAPSED, now=now, limit=limit))

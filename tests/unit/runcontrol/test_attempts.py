@@ -260,11 +260,13 @@ def test_renewing_keeps_a_lease_and_lapsing_frees_it() -> None:
     # given a run that executes
     world = World()
     world.submit()
-    world.claim_one()
+    claimed = world.claim_one()
+    key = ("default", claimed.run.thread_id, claimed.fence)
 
     # when its lease is renewed once, and then no more
     world.clock.advance(10)
-    (lease,) = now(world.execution.renew())
+    (lease,) = now(world.execution.renew(frozenset({key})))
+    nothing = now(world.execution.renew(frozenset({(*key[:2], claimed.fence + 1)})))
     world.clock.advance(LEASE_S - 1)
     early = now(world.execution.reclaim_lapsed())
     world.clock.advance(1)
@@ -272,7 +274,7 @@ def test_renewing_keeps_a_lease_and_lapsing_frees_it() -> None:
 
     # then it held for exactly its time
     assert lease.until == START + timedelta(seconds=10 + LEASE_S)
-    assert (early, late) == (0, 1)
+    assert (nothing, early, late) == ([], 0, 1)
     assert world.run().state is RunState.WAITING
 
 

@@ -15,9 +15,11 @@ from services.content.model import FinishReason, ToolCall, Usage
 from services.runcontrol.core.claiming import RENEW_EVERY_S
 from services.runcontrol.core.commands import FetchedMessage
 from services.runcontrol.core.events import AttemptFailed, MessageCommitted, StepReset, TextDelta
+from services.runcontrol.core.execution import Claim
 from services.runcontrol.core.inference import Finished, Item, Question, Restarted
 from services.runcontrol.core.model import RunState, TerminationReason
 from services.runcontrol.core.ports import CANCELS, READY
+from services.runcontrol.core.retrying import Failure
 from services.runcontrol.engine.executor import Executor
 from services.runcontrol.engine.run_loop import RunLoop
 from tests.unit.runcontrol.world import World
@@ -278,6 +280,32 @@ async def test_a_server_that_cannot_renew_stops(process: Process) -> None:
     # then the run was let go without a word
     assert process.models.left == 1
     assert process.state(run_id) is RunState.RUNNING
+
+
+async def test_a_failure_that_could_not_be_recorded_is_found_out_later(process: Process) -> None:
+    # given a run whose attempt fails while the store does not take the fact
+    process.models.batches = [[TextDelta("half")]]
+    here = process.world.execution.fail
+
+    async def away(claimed: Claim, failure: Failure) -> None:
+        raise StoreUnavailableError("the database did not take the work")
+
+    process.world.execution.fail = away  # type: ignore[method-assign]  # this write is lost
+    process.start()
+    run_id = process.submit()
+    await process.until(lambda: process.models.left == 1 and process.executor.running == 0)
+
+    # when time passes on a server that is well otherwise
+    process.world.execution.fail = here  # type: ignore[method-assign]  # the store is back
+    process.models.batches = [[TextDelta("done"), END]]
+    for _ in range(5):
+        process.world.clock.advance(RENEW_EVERY_S)
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    # then the run is tried again
+    await process.until(lambda: process.state(run_id) is RunState.DONE)
+    assert process.ended(run_id) is TerminationReason.NATURAL_END
 
 
 async def test_a_pool_that_does_not_answer_costs_time_not_the_run(process: Process) -> None:

@@ -168,8 +168,9 @@ class RunControlMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.store.tables.leases)
     @rule()
     def renew(self) -> None:
-        leases = now(self.world.execution.renew())
-        assert len(leases) == len(self.world.store.tables.leases)
+        leases = self.world.store.tables.leases.values()
+        held = frozenset((each.tenant, each.thread_id, each.fence) for each in leases)
+        assert len(now(self.world.execution.renew(held))) == len(held)
 
     @precondition(lambda self: self.world.store.tables.runs)
     @rule(number=PICK, by=st.sampled_from(["run_id", "dispatch_id", "thread_id"]))
