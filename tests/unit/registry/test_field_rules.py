@@ -122,6 +122,7 @@ LEGAL: list[Resource] = [
     Agent("remote", endpoint=AgentEndpoint("https://agents.example/a", EnvCredential("TOKEN"))),
     TOOL,
     replace(TOOL, json_schema='{"type": "object"}', timeout=timedelta(days=1)),
+    replace(TOOL, json_schema='{"title": "\\ud83d\\ude80 ü"}'),
     replace(TOOL, executor=WorkerExecutor("gpu")),
     BUILTIN_TOOL,
     replace(BUILTIN_TOOL, effect_class=EffectClass.IDEMPOTENT, timeout=S),
@@ -277,6 +278,9 @@ BROKEN: list[tuple[Resource, list[str]]] = [
     (replace(TOOL, json_schema="{"), ["r.json_schema"]),
     (replace(TOOL, json_schema="[]"), ["r.json_schema"]),
     (replace(TOOL, json_schema="[" * 100_000), ["r.json_schema"]),
+    (replace(TOOL, json_schema='{"default": NaN}'), ["r.json_schema"]),
+    (replace(TOOL, json_schema='{"maximum": 1e999}'), ["r.json_schema"]),
+    (replace(TOOL, json_schema='{"title": "\\ud83d"}'), ["r.json_schema"]),
     (replace(TOOL, json_schema='{"a": "' + "x" * 262_144 + '"}'), ["r.json_schema"]),
     (replace(TOOL, executor=WorkerExecutor("a\tb")), ["r.worker.label"]),
     (
