@@ -12,7 +12,7 @@ from google.protobuf.json_format import MessageToDict
 
 from runyard.registry.v1 import registry_service_pb2 as pb
 from runyard.registry.v1.registry_pb2 import ResourceKind
-from services.chassis.rpc_status import reason_of
+from services.chassis.rpc_status import ErrorFacts, reason_of
 from services.cli.clients import CALL_TIMEOUT_S, Clients, explained
 from services.cli.command import clients, new_request_id, run
 from services.cli.exits import EXIT_USAGE, CliError
@@ -96,10 +96,18 @@ async def apply_resources(
         return await found.registry.ApplyResources(request, timeout=CALL_TIMEOUT_S)
     except grpc.aio.AioRpcError as error:
         refusal = explained("registry", found.endpoints["registry"], error)
-        refusal.details = tuple(manifests.locate(v) for v in reason_of(error).violations)
-        if refusal.details:
-            refusal.message = f"{len(refusal.details)} problem(s); nothing was applied"
-        raise refusal from error
+        raise _led_back(refusal, reason_of(error), manifests) from error
+
+
+def _led_back(refusal: CliError, facts: ErrorFacts, manifests: Manifests) -> CliError:
+    """``refusal`` with every violation at its line, and their number if more than could be sent."""
+    details = manifests.locate_all(facts.violations)
+    if not details:
+        return refusal
+    omitted = int(facts.metadata.get("violations_omitted", "0"))
+    refusal.message = f"{len(details) + omitted} problem(s); nothing was applied"
+    refusal.details = (*details, f"and {omitted} more") if omitted else details
+    return refusal
 
 
 def show(response: pb.ApplyResourcesResponse, terminal: Terminal, dry_run: bool = False) -> None:
@@ -111,6 +119,8 @@ def show(response: pb.ApplyResourcesResponse, terminal: Terminal, dry_run: bool 
         for field in change.fields if change.action == pb.CHANGE_ACTION_UPDATED else ():
             before, after = field.before or "none", field.after or "none"
             terminal.line(f"      {field.path}: ", (before, "red"), " → ", (after, "green"))
+        if change.fields_truncated and change.action == pb.CHANGE_ACTION_UPDATED:
+            terminal.line("      ", ("more fields differ than fit into a plan", "dim"))
     verb = "would be" if dry_run else "is"
     terminal.line("the registry ", verb, " at ", (f"version {response.version}", "bold"))
     terminal.data(MessageToDict(response, preserving_proto_field_name=True))

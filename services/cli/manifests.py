@@ -12,6 +12,20 @@ KINDS = ("Provider", "Model", "ModelPool", "Agent", "Tool")
 _KEYS = ("kind", "id", "spec")
 
 
+class _Loader(yaml.SafeLoader):
+    """Takes emoji as JSON escapes them, in two halves; one half alone is no text."""
+
+    def compose_scalar_node(self, anchor: dict[str, yaml.Node]) -> yaml.ScalarNode:
+        node = super().compose_scalar_node(anchor)
+        try:
+            node.value = node.value.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            raise yaml.composer.ComposerError(
+                None, None, "half a surrogate pair is no character", node.start_mark
+            ) from None
+        return node
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Something wrong with a manifest.
@@ -53,7 +67,7 @@ def read_documents(text: str, file: str) -> tuple[list[Document], list[Problem]]
     problems: list[Problem] = []
     documents: list[Document] = []
     try:
-        for node in yaml.compose_all(text, Loader=yaml.SafeLoader):
+        for node in yaml.compose_all(text, Loader=_Loader):
             if not _is_empty(node):
                 documents += _document(node, file, problems)
     except yaml.MarkedYAMLError as error:

@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -25,6 +25,7 @@ from services.cli.manifests import Problem, fields_of, is_null, joined, line_of,
 
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_LONGEST_MS = 10_000 * 365 * _UNIT_MS["d"]
 _INTEGER = re.compile(r"[-+]?\d[\d_]*")
 _DECIMAL = re.compile(r"[-+]?(\d+\.\d*|\.\d+|\d+)([eE][-+]?\d+)?")
 _DEEPEST_JSON = 64
@@ -103,11 +104,11 @@ class Filling:
             return
         for index, item in enumerate(node.value):
             self.lines[f"{path}[{index}]"] = line_of(item)
-            if _is_message(of):
+            if is_null(item):
+                self._problem(item, f"{at}[{index}]", "has no value: leave the entry out")
+            elif _is_message(of):
                 self._submessage(item, into.add(), f"{at}[{index}]", f"{path}[{index}]")
-                continue
-            value = self._scalar(of, item, f"{at}[{index}]")
-            if value is not None:
+            elif (value := self._scalar(of, item, f"{at}[{index}]")) is not None:
                 into.append(value)
 
     def _submessage(self, node: yaml.Node, into: Message, at: str, path: str) -> None:
@@ -204,7 +205,10 @@ def _enum(enum: EnumDescriptor, text: str) -> int:
 def _integer(text: str, least: int, most: int) -> int:
     if not _INTEGER.fullmatch(text):
         raise _ValueError(f"{text!r} is no whole number")
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:  # more digits than Python reads
+        raise _ValueError(f"has too many digits, it is not between {least} and {most}") from None
     if not least <= number <= most:
         raise _ValueError(f"{text} is not between {least} and {most}")
     return number
@@ -229,6 +233,8 @@ def _duration(text: str, into: Message) -> None:
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise _ValueError(f"{text!r} is no duration: write 30s, 200ms, 1h30m or 7d")
     milliseconds = sum(float(number) * _UNIT_MS[unit] for number, unit in parts)
+    if milliseconds > _LONGEST_MS:
+        raise _ValueError(f"{text!r} is longer than a duration can be")
     into.MergeFrom(_made_duration(milliseconds))
     into.SetInParent()
 
@@ -267,16 +273,23 @@ def _json(node: yaml.Node, depth: int) -> Any:
     if depth > _DEEPEST_JSON:
         raise _ValueError(f"is nested more than {_DEEPEST_JSON} levels deep")
     if isinstance(node, yaml.MappingNode):
-        return {_json_key(key): _json(value, depth + 1) for key, value in node.value}
+        return dict(_json_members(node, depth + 1))
     if isinstance(node, yaml.SequenceNode):
         return [_json(item, depth + 1) for item in node.value]
     return _json_scalar(node)
 
 
-def _json_key(key: yaml.Node) -> str:
-    if not isinstance(key, yaml.ScalarNode):
-        raise _ValueError("a key must be plain text")
-    return str(key.value)
+def _json_members(node: yaml.MappingNode, depth: int) -> Iterator[tuple[str, Any]]:
+    seen: set[str] = set()
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise _ValueError("a key must be plain text")
+        if key.tag == "tag:yaml.org,2002:merge":
+            raise _ValueError("merge keys (<<) are not supported")
+        if key.value in seen:
+            raise _ValueError(f'"{key.value}" is written twice')
+        seen.add(key.value)
+        yield str(key.value), _json(value, depth)
 
 
 def _json_scalar(node: yaml.Node) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,10 @@ class Manifests:
     documents: list[Document] = field(default_factory=list)
     lines: list[dict[str, int]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+
+    def locate_all(self, violations: Iterable[Violation]) -> tuple[str, ...]:
+        """``locate`` for each, in the order of the files."""
+        return tuple(map(self.locate, sorted(violations, key=_position)))
 
     def locate(self, violation: Violation) -> str:
         """A violation of the registry, with the place in the files that it is about."""
@@ -123,6 +128,11 @@ def _fill(document: Document, manifests: Manifests) -> None:
     manifests.resources.append(resource)
     manifests.lines.append(filling.lines)
     manifests.problems += filling.problems
+
+
+def _position(violation: Violation) -> float:
+    found = _RESOURCE.fullmatch(violation.field)
+    return int(found[1]) if found else math.inf
 
 
 def _nearest(lines: Mapping[str, int], path: str, default: int) -> int:

@@ -193,6 +193,22 @@ def test_a_value_that_does_not_fit_its_field_is_a_problem(spec: str, message: st
         ("kind: Tool\n  id: a", "team.yaml:2: not YAML: mapping values are not allowed here"),
         ("kind: Tool\nid: a\nspec: {[1]: 2}", "team.yaml:3: spec: a field name must be plain text"),
         ("kind: Agent\nid: a\nspec: {tools: x}", "team.yaml:3: spec.tools: must be a list"),
+        (
+            "kind: Agent\nid: a\nspec:\n  tools:\n  - t\n  - null\n",
+            "team.yaml:6: spec.tools[1]: has no value: leave the entry out",
+        ),
+        (
+            'kind: Agent\nid: "a\\ud83d"',
+            "team.yaml:2: not YAML: half a surrogate pair is no character",
+        ),
+        (
+            "kind: Model\nid: m\nspec: {cache_ttl: 99999999999d}",
+            "team.yaml:3: spec.cache_ttl: '99999999999d' is longer than a duration can be",
+        ),
+        (
+            f"kind: Agent\nid: a\nspec: {{max_rounds: {'1' * 5000}}}",
+            "team.yaml:3: spec.max_rounds: has too many digits, it is not between 0 and 4294967295",
+        ),
     ],
 )
 def test_the_outer_form_is_checked_too(text: str, expected: str) -> None:
@@ -328,6 +344,41 @@ def test_yaml_in_a_json_field_keeps_the_types_of_json() -> None:
 def test_a_key_of_a_json_field_must_be_text() -> None:
     (found,) = problems("{kind: Tool, id: t, spec: {json_schema: {[1]: 2}}}")
     assert found.endswith("a key must be plain text")
+
+
+@pytest.mark.parametrize(
+    ("schema", "problem"),
+    [
+        ("{<<: {a: 1}, b: 2}", "merge keys (<<) are not supported"),
+        ("{a: {b: 1, b: 2}}", '"b" is written twice'),
+    ],
+)
+def test_what_would_get_lost_in_a_json_field_is_a_problem(schema: str, problem: str) -> None:
+    (found,) = problems(f"{{kind: Tool, id: t, spec: {{json_schema: {schema}}}}}")
+    assert found.endswith(problem)
+
+
+def test_a_character_may_be_escaped_in_two_halves() -> None:
+    """As JSON does, which is YAML too."""
+    found = resource('{"kind": "Agent", "id": "\\ud83d\\ude80", "spec": {"model_id": "m"}}')
+    assert found.agent.id == "🚀"
+
+
+def test_violations_are_told_in_the_order_of_the_files() -> None:
+    # given twelve tools on a line each, and violations in the order of their text
+    text = "\n---\n".join(f"{{kind: Tool, id: t{n}}}" for n in range(12))
+    manifests = load([("team.yaml", text)])
+    fields = ("agent/a", "resources[10].tool", "resources[2].tool")
+
+    # when
+    found = manifests.locate_all(Violation(field, "is wrong") for field in fields)
+
+    # then
+    assert found == (
+        "team.yaml:5: Tool t2: is wrong",
+        "team.yaml:21: Tool t10: is wrong",
+        "agent/a: is wrong",
+    )
 
 
 def test_manifests_come_from_files_folders_and_standard_input(tmp_path: Path) -> None:

@@ -13,10 +13,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
 
 from runyard.provider.v1 import provider_pb2
+from runyard.registry.v1 import registry_pb2
+from runyard.registry.v1 import registry_service_pb2 as registry_pb
 from runyard.router.v1 import router_pb2
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from services.chassis.errors import InvalidRequestError, StoreUnavailableError, Violation
 from services.chassis.rpc_status import status_of
+from services.cli.apply import show
 from services.cli.clients import explained
 from services.cli.demo import RealModel, quickstart
 from services.cli.endpoints import DEFAULTS, read_endpoints
@@ -317,3 +320,26 @@ def test_the_quickstart_is_valid_and_a_real_model_takes_the_place_of_one_member(
     assert changed[0].provider.WhichOneof("adapter") == "openai"
     assert changed[0].provider.credential_ref.env == "KEY"
     assert changed[1].model.upstream_model == "small-135m"
+
+
+def test_a_plan_says_where_it_is_not_complete() -> None:
+    # given an update of which two fields differ and one found no room
+    terminal, file = screen()
+    change = registry_pb.ResourceChange(
+        action=registry_pb.CHANGE_ACTION_UPDATED,
+        fields=[registry_pb.FieldChange(path="base_url", before="", after='"https://h"')],
+        fields_truncated=True,
+    )
+    change.ref.id = "p"
+    change.ref.kind = registry_pb2.RESOURCE_KIND_PROVIDER
+
+    # when
+    show(registry_pb.ApplyResourcesResponse(version=3, changes=[change]), terminal, dry_run=True)
+
+    # then
+    assert file.getvalue().splitlines() == [
+        "  ~ provider/p updated",
+        '      base_url: none → "https://h"',
+        "      more fields differ than fit into a plan",
+        "the registry would be at version 3",
+    ]
