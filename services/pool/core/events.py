@@ -134,7 +134,7 @@ class Wake:
     """A registered condition and what became of it.
 
     Attributes:
-        matched: Events that matched so far, in order.
+        matched: Events that matched so far, in order; of their recipients only the waiting run.
         seen_sequence: The newest record it has taken into account.
         deadline: When it times out; None never.
     """

@@ -87,6 +87,8 @@ def index_keys(wanted: EventFilter) -> list[IndexKey]:
 
 def event_keys(event: Event) -> Iterator[IndexKey]:
     """Every key under which a filter that matches ``event`` can be indexed."""
+    if event.kind.family == WAKE_FAMILY:
+        return
     named = {
         Dimension.MESSAGE: event.message_id,
         Dimension.REPLY_TO: event.reply_to,

@@ -78,10 +78,17 @@ def observe(wake: Wake, event: Event, now: datetime) -> Wake:
         return wake
     if not any(matches(wanted, event) for wanted in wake.condition.filters):
         return wake
-    seen = replace(wake, matched=(*wake.matched, event), seen_sequence=event.sequence)
+    matched = (*wake.matched, _as_kept(event, wake.condition.run_id))
+    seen = replace(wake, matched=matched, seen_sequence=event.sequence)
     if len(seen.matched) < wake.condition.after_matches:
         return seen
     return end(seen, WakeState.TRIGGERED, "", event.traceparent, now)
+
+
+def _as_kept(event: Event, run_id: str) -> Event:
+    """``event`` without its other recipients: a broadcast may wake as many runs as it has."""
+    mine = tuple(each for each in event.recipient_run_ids if each == run_id)
+    return replace(event, recipient_run_ids=mine)
 
 
 def is_late(wake: Wake, now: datetime) -> bool:
