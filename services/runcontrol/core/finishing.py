@@ -69,8 +69,7 @@ def _give_up_calls(work: Work) -> Work:
         state = CallState.UNKNOWN if call.state in _OUT else CallState.CANCELLED
         work = settle_call(work, call, state, "the run ended before this call had a result")
     # Without results the thread's next run could not be prompted: every call must be answered.
-    pending = work.run.phase is Phase.CALLS and bool(open_calls)
-    return append_results(work) if pending else work
+    return append_results(work) if work.run.phase is Phase.CALLS else work
 
 
 def _void_tickets(work: Work, termination: Termination) -> Work:

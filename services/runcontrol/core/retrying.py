@@ -72,7 +72,8 @@ def fail_attempt(work: Work, failure: Failure, draw: float) -> Work:
     # The first loss of a server is not the run's fault: it continues at once.
     lost_once = failure.retry_class is RetryClass.CRASH and failures == 1
     pause_s = 0.0 if lost_once else backoff_s(failures, draw)
-    return _requeue(work, failure, max(pause_s, failure.retry_after_s or 0.0))
+    left_s = (work.run.deadline_at - work.now).total_seconds()
+    return _requeue(work, failure, min(max(pause_s, failure.retry_after_s or 0.0), left_s))
 
 
 def _requeue(work: Work, failure: Failure, pause_s: float) -> Work:

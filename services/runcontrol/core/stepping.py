@@ -120,7 +120,7 @@ def _end_step(work: Work, trace: str) -> tuple[Work, Next]:
         work = _show(append_results(work), trace).emit(StepEnded())
     if run.step > 0 and not work.calls:
         return finish(work, Termination(TerminationReason.NATURAL_END)), Ended()
-    return _start_step(work)
+    return _start_step(replace(work, calls=(), past_calls=(*work.past_calls, *work.calls)))
 
 
 def _show(work: Work, trace: str) -> Work:
@@ -140,7 +140,6 @@ def _start_step(work: Work) -> tuple[Work, Next]:
     if run.max_total_tokens and spent >= run.max_total_tokens:
         text = f"the budget of {run.max_total_tokens} tokens is used up"
         return finish(work, Termination(TerminationReason.TOKEN_BUDGET, text)), Ended()
-    work = replace(work, calls=(), past_calls=(*work.past_calls, *work.calls))
     work = work.on_run(step=run.step + 1, phase=Phase.INFER)
     work = _read_inputs(work).emit(StepStarted())
     return work.on_run(step_seq=work.run.event_seq), Infer(work.run.step)
