@@ -18,15 +18,16 @@ def gate(agent: AgentSpec, tool: ToolSpec) -> Approval:
 def canonical(arguments_json: str) -> str | None:
     """One text for equal argument objects; None when it is not a JSON object.
 
-    An empty text is an empty object: models leave out arguments that a tool does not need.
+    An empty text is an empty object: models leave out arguments that a tool does not need. Half a
+    surrogate pair and brackets without end are legal JSON that nothing behind this can carry.
     """
     try:
         value = json.loads(arguments_json or "{}")
-    except ValueError:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        text.encode()
+    except (ValueError, RecursionError):
         return None
-    if not isinstance(value, dict):
-        return None
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text if isinstance(value, dict) else None
 
 
 def argument_digest(tool_id: str, version: str, arguments_json: str) -> bytes:

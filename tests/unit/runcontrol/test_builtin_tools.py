@@ -14,6 +14,7 @@ from services.runcontrol.core.commands import (
     encode_command,
 )
 from services.runcontrol.core.exchange import CallState
+from services.runcontrol.core.model import RunState
 from services.runcontrol.core.specs import Builtin
 from tests.unit.runcontrol.world import World
 
@@ -65,6 +66,22 @@ def test_arguments_that_do_not_fit_are_explained_to_the_model(
         CallState.FAILED,
         f"bad arguments: {text}",
     )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ['{"body": "half of \\ud83d"}', '{"body": ' + "[" * 100_000 + "]" * 100_000 + "}", "[]", "{"],
+)
+def test_arguments_that_nobody_can_carry_fail_their_call_and_not_the_run(arguments: str) -> None:
+    # given a run in a pool
+    world = World()
+
+    # when its model calls a tool with what is no object that could be passed on
+    world.in_pool(("pool_send", arguments))
+
+    # then the model reads why, in the step that follows
+    assert world.call().result == "the arguments are not a JSON object"
+    assert (world.run().state, world.run().step) == (RunState.RUNNING, 2)
 
 
 def test_with_several_pools_the_pool_has_to_be_named() -> None:
