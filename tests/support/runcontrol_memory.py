@@ -191,7 +191,11 @@ class MemoryTx:
         return self.t.decisions.get((tenant, ticket_id, decision_id))
 
     def add_decision(self, tenant: str, ticket_id: str, decision: Decision) -> None:
-        self._add(self.t.decisions, (tenant, ticket_id, decision.decision_id), decision)
+        key = (tenant, ticket_id, decision.decision_id)
+        earlier = self.t.decisions.get(key)
+        if earlier is not None and earlier.won:
+            raise AssertionError(f"{key} has won already")
+        self.t.decisions[key] = decision
 
     def waiting_call(self, tenant: str, run_id: str, condition_id: str) -> Call | None:
         key = (tenant, run_id, condition_id)

@@ -109,7 +109,8 @@ class ThreadTx(Protocol):
     def pin(self, tenant: str, digest: bytes, specs: Specs) -> None:
         """Keep specifications under their digest."""
 
-    def pinned(self, tenant: str, digest: bytes) -> Specs | None: ...
+    def pinned(self, tenant: str, digest: bytes) -> Specs | None:
+        """What was kept under a digest; None when it is not there or cannot be read."""
 
 
 class TicketTx(Protocol):
@@ -122,7 +123,8 @@ class TicketTx(Protocol):
 
     def decision(self, tenant: str, ticket_id: str, decision_id: str) -> Decision | None: ...
 
-    def add_decision(self, tenant: str, ticket_id: str, decision: Decision) -> None: ...
+    def add_decision(self, tenant: str, ticket_id: str, decision: Decision) -> None:
+        """Keep a decision; one that was handed in before and did not win is replaced."""
 
     def waiting_call(self, tenant: str, run_id: str, condition_id: str) -> Call | None:
         """The call of any step that registered this wait."""

@@ -244,7 +244,7 @@ class RunControl:
         decided = judge(ticket, decision, earlier, command.expected_digest)
         won = decided.outcome is DecisionOutcome.ACCEPTED
         decision = replace(decision, won=won)
-        if earlier is None:
+        if earlier is None or won:
             tx.add_decision(principal.tenant, ticket.ticket_id, decision)
         if won:
             before = load(tx, principal.tenant, ticket.run_id, now)

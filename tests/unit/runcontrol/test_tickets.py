@@ -216,6 +216,23 @@ def test_a_decision_about_something_else_is_stale() -> None:
     assert right.outcome is DecisionOutcome.ACCEPTED
 
 
+def test_a_stale_decision_that_is_corrected_wins_under_its_own_name() -> None:
+    # given a decision about something else
+    world = gated()
+    world.decide(VerdictKind.APPROVE, decision_id="a", expected_digest=b"other")
+
+    # when the same person hands it in again, for what the ticket says, and repeats that
+    right, repeat = (
+        world.decide(VerdictKind.APPROVE, decision_id="a", expected_digest=world.ticket().digest)
+        for _ in range(2)
+    )
+
+    # then the repeat is known for what it is
+    assert right.outcome is DecisionOutcome.ACCEPTED
+    assert repeat.outcome is DecisionOutcome.DUPLICATE
+    assert [d.won for d in world.store.tables.decisions.values()] == [True]
+
+
 @pytest.mark.parametrize("why", ["cancelled", "expired"])
 def test_a_decision_after_the_fact_is_stale(why: str) -> None:
     # given a ticket that is void, or has expired
