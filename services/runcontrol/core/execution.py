@@ -138,7 +138,6 @@ class Execution:
         trace: str,
     ) -> None:
         """Give a call what its wait came to."""
-        ids = tuple(message.message_id for message in messages)
 
         def fn(tx: RunControlTx) -> None:
             before = self._owned(tx, claimed)
@@ -147,7 +146,7 @@ class Execution:
             arrived = before.wake_of(call.condition_id) if call else None
             if call is None or arrived is None:
                 return
-            seen = tx.shown(call.tenant, call.run_id, request.pool_id, ids)
+            seen = tx.shown(call.tenant, call.run_id, request.pool_id, request.message_ids)
             commit(tx, before, take(before, call, arrived, Take(messages, seen), trace))
 
         await self._store.write(fn)

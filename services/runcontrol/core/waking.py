@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Any
 
 from services.chassis.ids import IdSource
 from services.runcontrol.core.builtin_tools import condition_id
@@ -75,7 +76,7 @@ class Take:
 
     Attributes:
         fetched: The deliveries the wake names, as far as the pool still hands them out.
-        seen: Ids of those the run has read before.
+        seen: Ids of those the wake names that the run has read before.
     """
 
     fetched: tuple[FetchedMessage, ...] = ()
@@ -85,7 +86,7 @@ class Take:
 def take(work: Work, call: Call, arrived: Wake, taken: Take, trace: str) -> Work:
     """Give ``call`` what its wait came to, or wait on when there is nothing new in it."""
     work = work.with_wake(replace(arrived, taken=True))
-    work = _move_cursor(work, arrived)
+    work = _move_cursor(work, call, arrived)
     fetched = taken.fetched
     new = [message for message in fetched if message.message_id not in taken.seen]
     for message in fetched:
@@ -95,16 +96,18 @@ def take(work: Work, call: Call, arrived: Wake, taken: Take, trace: str) -> Work
         work = _keep(work, call, arrived.pool_id, message)
     # A redelivery alone is nothing to wake for: the run has read it. The wait goes on from where
     # the pool has got to; without a cursor that cannot be said, and the run decides.
-    if fetched and not new and arrived.status is WakeStatus.TRIGGERED and arrived.after:
+    known = bool(arrived.message_ids) and taken.seen.issuperset(arrived.message_ids)
+    if known and arrived.status is WakeStatus.TRIGGERED and arrived.after:
         return _wait_on(work, call, arrived, trace)
     kept = arrived.status in (WakeStatus.TRIGGERED, WakeStatus.TIMED_OUT)
     state = CallState.SUCCEEDED if kept else CallState.FAILED
     return settle_call(work, call, state, _result(arrived, new))
 
 
-def _move_cursor(work: Work, arrived: Wake) -> Work:
+def _move_cursor(work: Work, call: Call, arrived: Wake) -> Work:
+    """Wait for what comes later next time; a wait for one answer passed over other messages."""
     known = work.membership(arrived.pool_id)
-    if known is None or not arrived.after:
+    if known is None or not arrived.after or _arguments(call).get("reply_to"):
         return work
     return work.with_membership(replace(known, cursor=arrived.after))
 
@@ -132,7 +135,7 @@ def _keep(work: Work, call: Call, pool_id: str, message: FetchedMessage) -> Work
 def _wait_on(work: Work, call: Call, arrived: Wake, trace: str) -> Work:
     again = replace(call, generation=call.generation + 1, traceparent=trace)
     again = replace(again, condition_id=condition_id(again))
-    arguments = json.loads(call.arguments_json or "{}")
+    arguments = _arguments(call)
     command = SuspendCommand(
         call.tenant,
         work.run.principal,
@@ -145,6 +148,12 @@ def _wait_on(work: Work, call: Call, arrived: Wake, trace: str) -> Work:
         after=arrived.after,
     )
     return work.with_call(again).effect(Effect(command, trace))
+
+
+def _arguments(call: Call) -> dict[str, Any]:
+    """Of a call that was sent, so they are what they should be."""
+    arguments: dict[str, Any] = json.loads(call.arguments_json or "{}")
+    return arguments
 
 
 def _result(arrived: Wake, new: list[FetchedMessage]) -> str:

@@ -226,6 +226,36 @@ def test_a_redelivered_message_is_acknowledged_and_never_shown_again() -> None:
     assert world.wake(world.call().condition_id, world.run().run_id) is WakeOutcome.ACCEPTED
 
 
+def test_a_wait_for_one_answer_does_not_pass_over_other_messages() -> None:
+    # given a run that has got the answer it waited for, behind a message to it
+    world = waiting(("pool_wait", '{"reply_to": "q"}'))
+    claimed = wake_with(world, "answer", after="c2")
+    request = world.advance(claimed)
+    assert isinstance(request, FetchRequest)
+    fetched(world, claimed, request, "answer")
+    world.advance(claimed)
+
+    # when it waits for any message
+    world.answer(claimed, WAIT)
+
+    # then the log is read from where it was: the message in between is found
+    command = world.command()
+    assert isinstance(command, SuspendCommand)
+    assert command.after == "c0"
+
+    # when the answer it has read and acknowledged is what is found first
+    claimed = wake_with(world, "answer", after="c2")
+    request = world.advance(claimed)
+    assert isinstance(request, FetchRequest)
+    fetched(world, claimed, request)
+
+    # then it waits on behind that
+    command = world.command()
+    assert world.advance(claimed) == Parked()
+    assert isinstance(command, SuspendCommand)
+    assert command.after == "c2"
+
+
 def test_a_redelivery_without_a_place_to_wait_from_is_left_to_the_model() -> None:
     # given a run that has read a message and waits again
     world = waiting()
