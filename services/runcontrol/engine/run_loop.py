@@ -6,7 +6,9 @@ import asyncio
 import logging
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
+from typing import Any
 
 from opentelemetry.trace import Link
 
@@ -156,23 +158,30 @@ class RunLoop:
             specs = claimed.specs
             answer = await self._ask(claimed, control) if specs else None
             if specs is None or answer is None:
-                # Interrupted: what it means is in the store, or in the wish.
-                if control.wish is Wish.CANCEL:
-                    return await self._execution.advance(claimed, trace)
-                return Infer(step)
+                # Interrupted: what it means is in the wish, or in the store.
+                if control.wish in (Wish.HAND_BACK, Wish.ABANDON):
+                    return Infer(step)
+                return await self._execution.advance(claimed, trace)
             return await self._execution.answered(claimed, specs, answer, trace)
 
     async def _ask(self, claimed: Claim, control: Control) -> Answer | None:
-        """The model's answer; None when somebody wanted the run to stop first."""
+        """The model's answer; None when the run has to stop first."""
         asking = asyncio.ensure_future(self._answer(claimed, _specs(claimed)))
         wished = asyncio.ensure_future(control.asked())
+        late = asyncio.ensure_future(self._passed(claimed.run.deadline_at))
+        waits: tuple[asyncio.Future[Any], ...] = (asking, wished, late)
         try:
-            await asyncio.wait({asking, wished}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             return asking.result() if asking.done() else None
         finally:
-            for each in (asking, wished):
+            for each in waits:
                 each.cancel()
-            await asyncio.gather(asking, wished, return_exceptions=True)
+            await asyncio.gather(*waits, return_exceptions=True)
+
+    async def _passed(self, instant: datetime) -> None:
+        """Return once ``instant`` has passed, also when the clock was set meanwhile."""
+        while (left_s := (instant - self._clock.now()).total_seconds()) > 0:
+            await self._clock.sleep(left_s)
 
     async def _answer(self, claimed: Claim, specs: Specs) -> Answer:
         conversation = await self._execution.conversation(claimed)

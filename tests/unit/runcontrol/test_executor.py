@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest_asyncio
 
@@ -107,7 +108,7 @@ class Process:
             await asyncio.sleep(0)
         raise AssertionError("it never happened")
 
-    def submit(self, **fields: str) -> str:
+    def submit(self, **fields: Any) -> str:
         run_id = self.world.submit(**fields).run_id
         self.notifier.ring(READY)
         return run_id
@@ -207,6 +208,21 @@ async def test_a_cancel_interrupts_the_model_call(process: Process) -> None:
     # then the call was left and the run is cancelled
     assert process.models.left == 1
     assert process.ended(run_id) is TerminationReason.CANCELLED
+
+
+async def test_a_deadline_interrupts_the_model_call(process: Process) -> None:
+    # given a run with ten seconds whose model is in the middle of an answer
+    process.models.held.clear()
+    process.start()
+    run_id = process.submit(deadline_s=10.0)
+    await process.until(lambda: "TextDelta" in process.world.kinds(run_id))
+
+    # when they have passed
+    await process.until(lambda: process.state(run_id) is RunState.DONE)
+
+    # then the call was left
+    assert process.models.left == 1
+    assert process.ended(run_id) is TerminationReason.DEADLINE
 
 
 async def test_a_hand_back_leaves_the_run_to_the_next_server(process: Process) -> None:
