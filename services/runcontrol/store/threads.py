@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
+import msgspec
 from sqlalchemy import bindparam, case, select, update
 
 from services.chassis.outbox import put
@@ -38,7 +39,7 @@ from services.runcontrol.store.mappers import (
     WAKE,
     where,
 )
-from services.runcontrol.store.mapping import Mapper, from_json, same, to_json
+from services.runcontrol.store.mapping import Mapper, same, to_json
 
 _THREAD_BY_ID = statement(
     t.thread.select().where(*where(t.thread, "tenant", "thread_id")).with_for_update()
@@ -85,6 +86,7 @@ _ADD_MESSAGE = statement(t.message.insert())
 _INPUT = Mapper(Input, t.thread_input, overrides={"messages": (same, same)})
 _DROP_LEASE = statement(t.lease.delete().where(*where(t.lease, "tenant", "thread_id")))
 _PIN = statement(upsert(t.pinned_spec).on_conflict_do_nothing())
+_SPECS = msgspec.json.Decoder(Specs)
 _PINNED = statement(select(t.pinned_spec.c.body).where(*where(t.pinned_spec, "tenant", "digest")))
 
 
@@ -243,8 +245,10 @@ class SqlThreads:
 
     def pinned(self, tenant: str, digest: bytes) -> Specs | None:
         row = self._tx.one(_PINNED, tenant=tenant, digest=digest)
-        specs: Specs | None = None if row is None else from_json(Specs, bytes(row.body).decode())
-        return specs
+        try:
+            return None if row is None else _SPECS.decode(bytes(row.body))
+        except msgspec.MsgspecError:
+            return None  # of a form this version does not know: it must not hold up other runs
 
 
 def input_of(row: Row, codec: Codec) -> Input:

@@ -103,6 +103,24 @@ def test_the_database_itself_refuses_a_second_winner(world: World) -> None:
     assert rows(world, "SELECT decision_id FROM decision WHERE won = 1") == [("a",)]
 
 
+def test_a_pin_that_cannot_be_read_ends_its_run_and_no_other(world: World) -> None:
+    # given a run pinned to what another version wrote, and the model told that it is gone
+    broken = world.submit()
+    rows(world, "UPDATE pinned_spec SET body = CAST('{\"agent\": 1}' AS BLOB)")
+    world.forget_specs()
+
+    # when runs are claimed
+    claimed = world.claim_one()
+    following = world.advance(claimed)
+
+    # then that one ends, with its reason
+    ended = world.run(broken.run_id).termination
+    assert claimed.specs is None
+    assert following == Ended()
+    assert ended is not None
+    assert ended.error_reason == "PIN_LOST"
+
+
 @pytest.mark.parametrize(
     ("query", "index"),
     [
