@@ -83,6 +83,7 @@ class PoolClient:
 
     async def _join(self, command: JoinCommand) -> Answered:
         request = service.JoinPoolRequest(
+            request_id=command.call_id,  # a repeat must answer the first cursor, not a later one
             pool_id=command.pool_id,
             run_id=command.run_id,
             agent_id=command.agent_id,

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import grpc
 import pytest
 
-from runyard.pool.v1.pool_service_pb2 import GetMessageRequest
+from runyard.pool.v1.pool_pb2 import Address, InlineBody, Message
+from runyard.pool.v1.pool_service_pb2 import GetMessageRequest, SendMessageRequest
 from runyard.registry.v1 import registry_pb2 as registry
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
+from services.chassis.outbox import OutboxRow
 from services.chassis.rpc_status import reason_of
+from services.runcontrol.clients.pool import PoolClient
+from services.runcontrol.core.commands import JoinCommand, encode_command
 from tests.contract.runcontrol.conftest import Suite
 from tests.support import scenario as s
 from tests.support.spans import recording
@@ -127,6 +132,34 @@ async def test_a_refused_join_ends_the_run(suite: Suite) -> None:
         termination.error_reason,
     ) == (pb.TERMINATION_REASON_ERROR, "JOIN_REFUSED")
     assert "step_started" not in s.kinds(events)
+
+
+async def test_a_join_that_is_repeated_keeps_its_place_in_the_log(suite: Suite) -> None:
+    # given a join that the pool took, and whose answer was lost
+    await suite.open_pool("room")
+    join = PoolClient(suite.channel("pool")).deliveries()[JoinCommand.kind]
+    command = JoinCommand("default", "local", "run-1", "run-1.0.0", "room", "helper")
+    row = OutboxRow(
+        "lane", 1, "id", command.kind, encode_command(command), "", 0, datetime.now(UTC)
+    )
+    first = await join(row)
+
+    # when it is repeated after a message to the run
+    await suite.pools.SendMessage(
+        SendMessageRequest(
+            pool_id="room",
+            message=Message(
+                from_run_id="run-1",
+                idempotency_key="k",
+                to=Address(run_id="run-1"),
+                inline_body=InlineBody(data=b"hi", media_type="text/plain"),
+            ),
+        )
+    )
+    again = await join(row)
+
+    # then its waits still begin before the message
+    assert again == first
 
 
 async def test_a_wake_delivered_by_hand_resumes_the_run_once(suite: Suite) -> None:
