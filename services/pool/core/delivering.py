@@ -62,7 +62,7 @@ def deliver(journal: Journal, draft: Draft, digest: bytes, new_id: str) -> Sent:
     request = tx.message(pool_id, draft.reply_to) if draft.reply_to else None
     message = replace(
         sending.accept(draft, sender, message_id, journal.now),
-        late=request is not None and responding.is_late(request),
+        late=request is not None and responding.is_late(request, journal.now),
         traceparent=journal.caller.traceparent,
     )
     expired = sending.is_expired(draft, journal.now)
@@ -134,5 +134,6 @@ def _count(journal: Journal, request: MessageRecord | None, answer: MessageRecor
     if tx.reply(pool_id, message.reply_to, message.from_run_id) is not None:
         return
     tx.insert_reply(pool_id, responding.reply_of(message, answer.receipt.sequence, journal.now))
-    if responding.is_met(request, tx.replies(pool_id, message.reply_to)):
+    replies = tx.replies(pool_id, message.reply_to)
+    if responding.is_met(request, replies, journal.now):
         enter(journal, request, MessageState.RESPONDED, message.message_id)

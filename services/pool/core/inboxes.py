@@ -139,7 +139,7 @@ def _ack(journal: Journal, command: AckCommand) -> Acked:
     delivery = tx.delivery(pool_id, command.message_id, command.run_id)
     if delivery is None:
         raise DeliveryNotFoundError.of(pool_id, command.message_id, command.run_id)
-    acked = leasing.acknowledge(delivery, command.lease_token)
+    acked = leasing.acknowledge(delivery, command.lease_token, journal.now)
     changed = acked.state is not delivery.state
     if changed:
         tx.save_delivery(pool_id, acked)

@@ -34,7 +34,7 @@ def lease(delivery: Delivery, token: str, length: timedelta, now: datetime) -> D
     )
 
 
-def acknowledge(delivery: Delivery, token: str) -> Delivery:
+def acknowledge(delivery: Delivery, token: str, now: datetime) -> Delivery:
     """``delivery`` after its recipient said it has it; a repeat changes nothing.
 
     A lease that has lapsed is good until the delivery is fetched again.
@@ -43,13 +43,14 @@ def acknowledge(delivery: Delivery, token: str) -> Delivery:
         StaleLeaseError: ``token`` is not that of the newest attempt.
         IllegalTransitionError: The delivery has expired.
     """
-    if delivery.state is DeliveryState.ACKED:
+    state = state_at(delivery, now)
+    if state is DeliveryState.ACKED:
         return delivery
-    if delivery.state is DeliveryState.EXPIRED:
+    if state is DeliveryState.EXPIRED:
         raise IllegalTransitionError(
             f"the delivery of message {delivery.message_id!r} has expired",
             message_id=delivery.message_id,
-            state=delivery.state.value,
+            state=state.value,
             wanted=DeliveryState.ACKED.value,
         )
     if delivery.lease_token != token:

@@ -207,6 +207,13 @@ class Message:
     late: bool = False
     traceparent: str = ""
 
+    @property
+    def response_due_time(self) -> datetime | None:
+        """When its response contract times out; None when it never does."""
+        if self.contract is None or self.contract.timeout is None:
+            return None
+        return self.accept_time + self.contract.timeout
+
 
 class MessageState(Enum):
     ACCEPTED = "accepted"

@@ -149,16 +149,15 @@ def timers(message: Message) -> list[Timer]:
     found = []
     if message.expire_time is not None:
         found.append(Timer(TimerKind.EXPIRY, message.message_id, message.expire_time))
-    if message.contract is not None and message.contract.timeout:
-        due = message.accept_time + message.contract.timeout
-        found.append(Timer(TimerKind.RESPONSE, message.message_id, due))
+    due_time = message.response_due_time
+    if due_time is not None and not times_out_at_once(message):
+        found.append(Timer(TimerKind.RESPONSE, message.message_id, due_time))
     return found
 
 
 def times_out_at_once(message: Message) -> bool:
     """A contract with a zero time-out ends with its delivery, as a wake does."""
-    contract = message.contract
-    return contract is not None and contract.timeout is not None and not contract.timeout
+    return message.response_due_time == message.accept_time
 
 
 def entered(record: MessageRecord, state: MessageState, sequence: int) -> MessageRecord:

@@ -116,12 +116,14 @@ async def test_a_lapsed_lease_is_good_until_somebody_else_has_it() -> None:
     assert refusal.value.metadata == {"message_id": "m-2", "attempt": "2"}
 
 
-async def test_an_expired_delivery_cannot_be_acknowledged() -> None:
-    # given a leased delivery that expires
+@pytest.mark.parametrize("timers_run", [True, False])
+async def test_an_expired_delivery_cannot_be_acknowledged(timers_run: bool) -> None:
+    # given a leased delivery that expires, whether or not its timer has fired yet
     desk = await inbox("1", expire_time=START + seconds(10))
     token = (await desk.fetch("run-b")).parcels[0].delivery.lease_token
     desk.clock.advance(10)
-    await desk.fire_due()
+    if timers_run:
+        await desk.fire_due()
 
     # when its recipient says it has it
     with pytest.raises(IllegalTransitionError) as refusal:

@@ -132,6 +132,20 @@ async def test_a_contract_that_is_not_met_times_out_with_the_answers_so_far() ->
     assert [r.late for r in desk.memory.replies.values()] == [False, True]
 
 
+async def test_an_answer_after_the_time_out_is_late_before_its_timer_has_fired() -> None:
+    # given a contract whose minute has passed while no timer ran
+    desk = await asked(ResponseContract(1, seconds(60)))
+    desk.clock.advance(60)
+
+    # when the answer comes first, and then the timer
+    late = await desk.respond("run-b", "m-k1", "a1")
+    fired = await desk.fire_due()
+
+    # then the answer does not meet the contract
+    assert (late.request_state, late.answer.record.message.late) == (MessageState.DELIVERED, True)
+    assert (fired, (await desk.receipt("m-k1")).state) == (1, MessageState.TIMED_OUT)
+
+
 async def test_a_timer_that_comes_after_the_answer_changes_nothing() -> None:
     # given a timer read before the answer that takes it away
     desk = await asked(ResponseContract(1, seconds(60)))
