@@ -6,7 +6,6 @@ import logging
 from datetime import datetime
 
 from services.chassis.clock import Clock
-from services.chassis.errors import DomainError
 from services.chassis.notifier import Notifier
 from services.pool.core.events import (
     DueTimer,
@@ -47,21 +46,23 @@ class TimerLoop:
         """Fire what is due; answer how long nothing else will be, in seconds."""
         pending = await self._store.due_timers(BATCH)
         due = [each for each in pending if each.timer.due_time <= self._clock.now()]
-        for each in due:
-            await self._fire(each)
-        if len(due) == BATCH:
+        fired = [await self._fire(each) for each in due]
+        if len(due) == BATCH and any(fired):
             return 0.0
         later = (each.timer.due_time for each in pending[len(due) :])
         return self._pause_s(next(later, None))
 
-    async def _fire(self, due: DueTimer) -> None:
+    async def _fire(self, due: DueTimer) -> bool:
         try:
             await self._timers.fire(due)
-        except DomainError:
-            # One pool's trouble must not stop the clocks of the others; the row stays.
+        except Exception:
+            # One pool's trouble, a defect included, must not stop the clocks of the others; the
+            # row stays.
             _LOG.exception(
                 "timer not fired", extra={"kind": due.timer.kind.value, "pool_id": due.pool_id}
             )
+            return False
+        return True
 
     def _pause_s(self, due_time: datetime | None) -> float:
         if due_time is None:

@@ -123,23 +123,39 @@ async def test_a_lost_ring_costs_a_poll() -> None:
     assert len(desk.memory.outbox) == 1
 
 
+@pytest.mark.parametrize("is_defect", [False, True])
 async def test_trouble_in_one_pool_does_not_stop_the_others(
-    caplog: pytest.LogCaptureFixture,
+    is_defect: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # given a timer of a wake that is not there, due before another
+    # given a timer of a wake that is not there, or cannot be read, due before another
     desk = PoolDesk()
     await waiting(desk, 2)
     ghost = Timer(TimerKind.WAKE, "ghost", START)
     desk.memory.timers[POOL, TimerKind.WAKE, "ghost"] = ghost
+    if is_defect:
+        desk.memory.wakes[POOL, "ghost"] = "no wake"
 
     # when both are due
     desk.clock.advance(2)
     async with ticking(desk):
-        await settled(lambda: states(desk) == [WakeState.TIMED_OUT])
+        await settled(lambda: (desk.memory.wakes[POOL, "c-w0"]).state is WakeState.TIMED_OUT)
 
     # then the trouble is logged, and its timer stays to be looked into
     assert "timer not fired" in caplog.text
     assert (POOL, TimerKind.WAKE, "ghost") in desk.memory.timers
+
+
+async def test_a_batch_of_which_none_fires_is_not_tried_again_at_once() -> None:
+    # given as many timers that cannot fire as a batch holds
+    desk = PoolDesk()
+    await waiting(desk)
+    for number in range(BATCH):
+        ghost = Timer(TimerKind.WAKE, f"ghost-{number}", START)
+        desk.memory.timers[POOL, TimerKind.WAKE, ghost.subject_id] = ghost
+
+    # when the loop has found them, then it waits before it looks again
+    async with ticking(desk):
+        assert desk.store.timer_reads == 1  # type: ignore[attr-defined]
 
 
 async def test_a_timer_of_a_pool_that_is_not_there_is_refused() -> None:
