@@ -1,6 +1,6 @@
 """``make bench-store``: the store against the same statements awaited one by one.
 
-The work is one cycle of ``store_cycle``, submit, claim and acknowledge: 24 statements in 3
+The work is one cycle of ``store_cycle``, submit, claim and acknowledge: 28 statements in 3
 transactions, whose docstring says what each of them is. Both arms execute the same SQL with the
 same parameters on SQLite with WAL and ``synchronous=FULL``, on the same disk, in turns:
 
@@ -20,8 +20,8 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -168,6 +168,12 @@ def _schema() -> str:
     return ";".join(str(each.compile(dialect=dialect)) for each in ddl)
 
 
+_ARMS: Mapping[str, Callable[[Path], AbstractAsyncContextManager[Arm]]] = {
+    "store": _store_arm,
+    "await per statement": _await_arm,
+}
+
+
 async def _round(arm: Arm, mailboxes: list[Mailbox], seconds: float, into: Measured) -> None:
     stop_s = time.perf_counter() + seconds
 
@@ -196,18 +202,24 @@ def _without_collector() -> Iterator[None]:
 
 
 async def measure(folder: Path, rounds: int, seconds: float) -> dict[tuple[str, int], Measured]:
+    """Both arms in turns, each time on a new database and with new threads.
+
+    How the scheduler places two threads decides what a hand-over costs, and stays that way for as
+    long as they live: one pair of threads would measure one throw of the dice.
+    """
     results: dict[tuple[str, int], Measured] = {}
-    async with _store_arm(folder) as store, _await_arm(folder) as awaited:
-        arms: dict[str, Arm] = {"store": store, "await per statement": awaited}
+    for number in range(rounds):
         for concurrency in _CONCURRENCIES:
-            mailboxes = {name: await _mailboxes(arm, concurrency) for name, arm in arms.items()}
-            for name, arm in arms.items():  # warm: statement caches, pages, files
-                await _round(arm, mailboxes[name], seconds / 4, Measured())
-            for _ in range(rounds):
-                for name, arm in arms.items():
-                    into = results.setdefault((name, concurrency), Measured())
+            for name, opened in _ARMS.items():
+                place = folder / f"{number}-{concurrency}-{name}"
+                place.mkdir()
+                into = results.setdefault((name, concurrency), Measured())
+                async with opened(place) as arm:
+                    mailboxes = await _mailboxes(arm, concurrency)
+                    # Warm: statement caches, pages, files.
+                    await _round(arm, mailboxes, seconds / 4, Measured())
                     with _without_collector():
-                        await _round(arm, mailboxes[name], seconds, into)
+                        await _round(arm, mailboxes, seconds, into)
     return results
 
 

@@ -1,29 +1,34 @@
 """The work that the store benchmark measures: one run through a durable mailbox.
 
-24 statements in 3 transactions, each of them what a service has to read or write for the step:
+28 statements in 3 transactions, each of them what a service has to read or write for the step.
+What a transaction decides on it reads itself, beginning with the thread, whose row is the lock:
 
 submit       1 select   the answered request of this key (none)
-             2 select   the thread, which is locked by being read in the transaction
+             2 select   the thread
              3 insert   the run
              4 insert   the input message (300 bytes)
              5 insert   the dispatch
            6-7 insert   two log events (200 bytes each)
              8 update   the thread: sequences, head of the queue
              9 insert   the answered request
-claim       10 select   the head dispatch of the thread
-            11 select   the thread
-            12 update   the dispatch: claimed, one more attempt
-            13 insert   the lease
-            14 update   the run: running
-            15 insert   a log event
-            16 update   the thread: fence, active dispatch, sequence
-acknowledge 17 select   the lease, whose fence decides
-            18 update   the dispatch: done
-            19 update   the run: finished
-         20-21 insert   two log events
-            22 delete   the lease
-            23 update   the thread
-            24 insert   a command for another service (300 bytes)
+claim       10 select   the thread
+            11 select   the head dispatch of the thread
+            12 select   its run, which may have been cancelled
+            13 select   the input to work on
+            14 update   the dispatch: claimed, one more attempt
+            15 insert   the lease
+            16 update   the run: running
+            17 insert   a log event
+            18 update   the thread: fence, active dispatch, sequence
+acknowledge 19 select   the thread
+            20 select   the lease, whose fence decides
+            21 select   the run, which may have been cancelled
+            22 update   the dispatch: done
+            23 update   the run: finished
+         24-25 insert   two log events
+            26 delete   the lease
+            27 update   the thread
+            28 insert   a command for another service (300 bytes)
 
 A transaction is a generator that yields statements and is sent their rows, so that both arms of
 the benchmark execute the very same work.
@@ -42,7 +47,7 @@ from services.chassis.store.columns import Integer, LargeBinary, Text
 from services.chassis.store.statement import Statement, statement
 
 METADATA = MetaData()
-STATEMENTS_PER_CYCLE = 24
+STATEMENTS_PER_CYCLE = 28
 
 _INPUT = b"m" * 300
 _EVENT = b"e" * 200
@@ -126,8 +131,10 @@ _SAVE_THREAD = _set(
     _thread, ("tenant", "id"), "fence", "event_seq", "input_seq", "head_seq", "active_dispatch"
 )
 _ADD_RUN = statement(_run.insert())
+_FIND_RUN = statement(select(_run).where(*_of(_run, "tenant", "id")))
 _SAVE_RUN = _set(_run, ("tenant", "id"), "state")
 _ADD_INPUT = statement(_input.insert())
+_FIND_INPUT = statement(select(_input).where(*_of(_input, "tenant", "thread", "seq")))
 _ADD_DISPATCH = statement(_dispatch.insert())
 _HEAD = statement(
     select(_dispatch)
@@ -186,35 +193,44 @@ class Mailbox:
         yield _ADD_REQUEST, {**own, "method": method, "key": self.id, **answer}
 
     def claim(self) -> Transaction:
-        head = yield _HEAD, {"k_tenant": self.tenant, "k_thread": self.thread}
+        own = {"k_tenant": self.tenant, "k_thread": self.thread}
         thread = yield from self._thread()
-        fence = thread.fence + 1
+        head = yield _HEAD, own
+        run = yield from self._open_run(head.run)
+        if not (yield _FIND_INPUT, {**own, "k_seq": head.seq}).body:
+            raise AssertionError("there is nothing to work on")
         claimed = {"v_state": _CLAIMED, "v_attempt": head.attempt + 1}
         yield _SAVE_DISPATCH, {"k_tenant": self.tenant, "k_id": head.id, **claimed}
+        fence = thread.fence + 1
         lease = {"tenant": self.tenant, "thread": self.thread, "dispatch": head.id}
         yield _ADD_LEASE, {**lease, "fence": fence}
-        yield _SAVE_RUN, {"k_tenant": self.tenant, "k_id": head.run, "v_state": _CLAIMED}
+        yield _SAVE_RUN, {"k_tenant": self.tenant, "k_id": run.id, "v_state": _CLAIMED}
         yield from self._events(thread.event_seq, 1)
         changed = {"fence": fence, "event_seq": thread.event_seq + 1, "active_dispatch": head.id}
         yield from self._save(thread, **changed)
 
     def acknowledge(self) -> Transaction:
         held = {"k_tenant": self.tenant, "k_thread": self.thread}
+        thread = yield from self._thread()
         lease = yield _FIND_LEASE, held
-        if lease.dispatch != self.id:
-            raise AssertionError("the lease is of another dispatch")
-        done = {"k_tenant": self.tenant, "k_id": self.id, "v_state": _DONE}
-        yield _SAVE_DISPATCH, {**done, "v_attempt": 1}
-        yield _SAVE_RUN, done
-        # The fence is the thread's own, so its sequences are known without reading it again.
-        event_seq = lease.fence * 5 - 2
-        yield from self._events(event_seq, 2)
+        if lease.fence != thread.fence:
+            raise AssertionError("another owner has the thread")
+        run = yield from self._open_run(self.id)
+        done = {"k_tenant": self.tenant, "v_state": _DONE}
+        yield _SAVE_DISPATCH, {**done, "k_id": lease.dispatch, "v_attempt": 1}
+        yield _SAVE_RUN, {**done, "k_id": run.id}
+        yield from self._events(thread.event_seq, 2)
         yield _DROP_LEASE, held
-        after = {"v_event_seq": event_seq + 2, "v_input_seq": lease.fence, "v_head_seq": 0}
-        active = {"v_fence": lease.fence, "v_active_dispatch": None}
-        yield _SAVE_THREAD, {"k_tenant": self.tenant, "k_id": self.thread, **after, **active}
+        event_seq = thread.event_seq + 2
+        yield from self._save(thread, event_seq=event_seq, head_seq=0, active_dispatch=None)
         command = {"lane": self.thread, "id": self.id, "payload": _COMMAND, "due_us": self.cycle}
         yield _ADD_COMMAND, command
+
+    def _open_run(self, id_: str) -> Generator[Step, Any, Any]:
+        run = yield _FIND_RUN, {"k_tenant": self.tenant, "k_id": id_}
+        if run.state == _DONE:
+            raise AssertionError("the run is over")
+        return run
 
     def _thread(self) -> Generator[Step, Any, Any]:
         found = yield _FIND_THREAD, {"k_tenant": self.tenant, "k_id": self.thread}
