@@ -44,6 +44,7 @@ LIMITS = {
     "max_correlation_entries": requests.MAX_CORRELATION,
     "max_filters_per_wake": requests.MAX_FILTERS,
     "max_values_per_filter_field": requests.MAX_FILTER_VALUES,
+    "max_condition_bytes": requests.MAX_CONDITION_BYTES,
     "max_matches_per_wake": requests.MAX_AFTER_MATCHES,
     "max_deliveries_per_fetch": requests.MAX_FETCH,
     "max_page_size": requests.MAX_PAGE,

@@ -19,6 +19,7 @@ D = TypeVar("D")
 T = TypeVar("T")
 
 _MAX_SECONDS = 1_000_000_000
+_MAX_NANOS = 999_999_999
 _MIN_TIMESTAMP_S = -62_135_596_800  # year 1
 _MAX_TIMESTAMP_S = 253_402_300_799  # year 9999
 
@@ -76,7 +77,7 @@ class Decoder:
         if not parent.HasField(name):
             return None
         value: Duration = getattr(parent, name)
-        if not 0 <= value.seconds <= _MAX_SECONDS or value.nanos < 0:
+        if not (0 <= value.seconds <= _MAX_SECONDS and 0 <= value.nanos <= _MAX_NANOS):
             self.wrong(field, f"must be from 0 to {_MAX_SECONDS} s")
             return timedelta(0)
         return timedelta(seconds=value.seconds, microseconds=value.nanos // 1_000)
@@ -88,6 +89,9 @@ class Decoder:
         value: Timestamp = getattr(parent, name)
         if not _MIN_TIMESTAMP_S <= value.seconds <= _MAX_TIMESTAMP_S:
             self.wrong(field, "is not within the years 1 to 9999")
+            return None
+        if not 0 <= value.nanos <= _MAX_NANOS:
+            self.wrong(f"{field}.nanos", f"must be from 0 to {_MAX_NANOS}")
             return None
         whole = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=value.seconds)
         return whole + timedelta(microseconds=value.nanos // 1_000)

@@ -37,6 +37,7 @@ from services.pool.core.model import (
 )
 from services.pool.core.policies import canonical
 from services.pool.core.ports import MemberQuery
+from services.pool.core.results import MemberPage
 
 MAX_BODY_BYTES = 65_536
 MAX_MEDIA_TYPE_BYTES = 255
@@ -46,6 +47,8 @@ MAX_CORRELATION = 16
 MAX_FILTERS = 16
 MAX_FILTER_VALUES = 64
 MAX_AFTER_MATCHES = 64
+# A wake comes back whole in answers, which every client accepts up to 4 MiB.
+MAX_CONDITION_BYTES = 1_048_576
 MAX_FETCH = 64
 MAX_PAGE = 500
 
@@ -122,8 +125,9 @@ def members_from_pb(request: rpc.ListMembersRequest) -> MemberQuery:
     return query
 
 
-def members_page_token(request: rpc.ListMembersRequest, last_run_id: str) -> str:
-    return page_token(_query_of(request), last_run_id)
+def members_page_token(request: rpc.ListMembersRequest, page: MemberPage) -> str:
+    """Continues after ``page``; empty when it is the last."""
+    return page_token(_query_of(request), page.members[-1].run_id) if page.more else ""
 
 
 def _query_of(request: rpc.ListMembersRequest) -> tuple[str, ...]:
@@ -188,13 +192,13 @@ def fetch_from_pb(request: rpc.FetchInboxRequest) -> FetchCommand:
     decoder = Decoder()
     decoder.id(request.pool_id, "pool_id")
     named = decoder.ids(request.message_ids, "message_ids", MAX_FETCH)
-    lease = decoder.duration(request, "lease", "lease") or _DEFAULT_LEASE
-    if not _SHORTEST_LEASE <= lease <= _LONGEST_LEASE:
+    lease = decoder.duration(request, "lease", "lease")
+    if lease is not None and not _SHORTEST_LEASE <= lease <= _LONGEST_LEASE:
         decoder.wrong("lease", "must be from 1 s to 12 h")
     command = FetchCommand(
         run_id=decoder.id(request.run_id, "run_id"),
         limit=_fetch_limit(request, len(named)),
-        lease=lease,
+        lease=_DEFAULT_LEASE if lease is None else lease,
         message_ids=named,
     )
     decoder.check()
@@ -229,6 +233,10 @@ def condition_from_pb(request: rpc.SuspendUntilRequest) -> WakeCondition:
     )
     if not filters:
         decoder.wrong(f"{at}.filters", "must have at least one entry")
+    if condition.ByteSize() > MAX_CONDITION_BYTES:
+        decoder.wrong(
+            at, f"is {condition.ByteSize()} bytes, at most {MAX_CONDITION_BYTES} are allowed"
+        )
     if condition.after_matches > MAX_AFTER_MATCHES:
         decoder.wrong(f"{at}.after_matches", f"must be at most {MAX_AFTER_MATCHES}")
     decoded = WakeCondition(

@@ -51,13 +51,10 @@ class PoolServicer(rpc.PoolServiceServicer):
         self, request: pb.ListMembersRequest, context: Context
     ) -> pb.ListMembersResponse:
         query = requests.members_from_pb(request)
-        members = await self._pools.members(_reader(), request.pool_id, query)
-        is_full = len(members) == query.limit
+        page = await self._pools.members(_reader(), request.pool_id, query)
         return pb.ListMembersResponse(
-            members=[replies.member_to_pb(member) for member in members],
-            next_page_token=requests.members_page_token(request, members[-1].run_id)
-            if is_full
-            else "",
+            members=[replies.member_to_pb(member) for member in page.members],
+            next_page_token=requests.members_page_token(request, page),
         )
 
     async def SendMessage(

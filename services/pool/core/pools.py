@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from services.chassis.caller import Replay, once
@@ -21,6 +20,7 @@ from services.pool.core.model import (
 )
 from services.pool.core.opening import Opened, open_pool
 from services.pool.core.ports import Encode, MemberQuery, PoolReader, PoolTx
+from services.pool.core.results import MemberPage
 
 
 class Pools:
@@ -64,15 +64,17 @@ class Pools:
             caller.principal.tenant, lambda reader: _pool(reader, pool_id)
         )
 
-    async def members(self, caller: Caller, pool_id: str, query: MemberQuery) -> Sequence[Member]:
+    async def members(self, caller: Caller, pool_id: str, query: MemberQuery) -> MemberPage:
         """A page of members by run id.
 
         Raises:
             PoolNotFoundError: No such pool.
         """
 
-        def page(reader: PoolReader) -> Sequence[Member]:
-            return reader.members(_pool(reader, pool_id).pool_id, query)
+        def page(reader: PoolReader) -> MemberPage:
+            one_more = replace(query, limit=query.limit + 1)
+            found = reader.members(_pool(reader, pool_id).pool_id, one_more)
+            return MemberPage(found[: query.limit], more=len(found) > query.limit)
 
         return await self._desk.store.read(caller.principal.tenant, page)
 

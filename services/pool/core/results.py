@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.pool.core.events import (
@@ -11,10 +12,19 @@ from services.pool.core.model import (
     Delivery,
     DeliveryState,
     InlineBody,
+    Member,
     MessageRecord,
     MessageState,
     Reply,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class MemberPage:
+    """Members by run id, and whether there are more."""
+
+    members: Sequence[Member]
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,7 @@ class Fetched:
     """What was taken out of an inbox.
 
     Attributes:
-        seen_sequence: Waits for messages that begin after it neither miss nor repeat one.
+        seen_sequence: Where a wait for further messages begins; 0 when nothing named was brought.
     """
 
     pool_id: str

@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from runyard.pool.v1 import pool_pb2 as pb
@@ -122,6 +123,69 @@ async def test_bad_conditions_are_refused(
 
     # then it is named
     assert [violation.field for violation in facts.violations] == [field]
+
+
+async def test_a_condition_too_large_to_come_back_is_refused(pool: PoolServiceStub) -> None:
+    # given a condition whose lists and ids are within their limits, and more than 4 MiB together
+    await opened(pool, RUN_A)
+    names = [f"{number:0512d}" for number in range(64)]
+    lists = ("kinds", "recipient_run_ids", "message_ids", "reply_to", "topics", "sender_run_ids")
+    vast = pb.EventFilter(**dict.fromkeys(lists, names), sender_agent_ids=names)
+
+    # when it is registered, and a sixteenth of it
+    facts = await refused(pool.SuspendUntil(suspend(RUN_A, "w", *[vast] * 16)))
+    answer = await pool.SuspendUntil(suspend(RUN_A, "w", vast))
+
+    # then only the first is refused
+    assert [violation.field for violation in facts.violations] == ["condition"]
+    assert answer.wake.state == pb.Wake.STATE_REGISTERED
+
+
+@pytest.mark.parametrize(
+    ("lease", "is_good"),
+    [
+        (None, True),
+        (Duration(seconds=1), True),
+        (Duration(seconds=43_200), True),
+        (Duration(), False),
+        (Duration(nanos=999_999_999), False),
+        (Duration(seconds=43_200, nanos=1_000), False),
+        (Duration(seconds=1, nanos=1_000_000_000), False),
+    ],
+)
+async def test_leases_have_bounds(
+    pool: PoolServiceStub, lease: Duration | None, is_good: bool
+) -> None:
+    # given a member
+    await opened(pool, RUN_A)
+
+    # when it fetches with a lease, then one that is set has to be within them
+    call = pool.FetchInbox(fetch(RUN_A, lease=lease))
+    if is_good:
+        assert not (await call).more
+    else:
+        assert {violation.field for violation in (await refused(call)).violations} == {"lease"}
+
+
+@pytest.mark.parametrize(
+    "instant",
+    [
+        Timestamp(seconds=253_402_300_799, nanos=2_000_000_000),
+        Timestamp(seconds=-62_135_596_800, nanos=-1_000),
+    ],
+)
+async def test_instants_beyond_the_calendar_are_refused(
+    pool: PoolServiceStub, instant: Timestamp
+) -> None:
+    # given members
+    await opened(pool, RUN_A, RUN_B)
+
+    # when a message expires at what is no instant
+    facts = await refused(pool.SendMessage(send("k", expire_time=instant)))
+
+    # then the request is wrong, not the server
+    assert facts.reason == "INVALID_REQUEST"
+    assert [violation.field for violation in facts.violations] == ["message.expire_time.nanos"]
 
 
 async def test_cursors_do_not_travel(pool: PoolServiceStub) -> None:

@@ -85,6 +85,8 @@ async def test_members_come_in_pages(pool: PoolServiceStub) -> None:
     assert [member.run_id for member in first.members] == [RUN_A, RUN_B]
     assert [member.run_id for member in second.members] == [RUN_C]
     assert second.next_page_token == ""
+    exact = await pool.ListMembers(rpc.ListMembersRequest(pool_id=POOL, page_size=3))
+    assert (len(exact.members), exact.next_page_token) == (3, "")
     for token, complaint in (
         (first.next_page_token, "another listing"),
         ("%%", "not a page token"),

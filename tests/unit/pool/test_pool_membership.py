@@ -104,7 +104,7 @@ async def test_members_are_listed_by_run() -> None:
 
     # when they are listed, in whole and in part
     async def listed(query: MemberQuery) -> list[str]:
-        return [m.run_id for m in await desk.pools.members(desk.caller, POOL, query)]
+        return [m.run_id for m in (await desk.pools.members(desk.caller, POOL, query)).members]
 
     # then the order is that of the run ids
     assert await listed(MemberQuery(10)) == ["a", "b", "c"]
