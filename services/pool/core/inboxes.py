@@ -10,12 +10,12 @@ from services.chassis.caller import Replay
 from services.pool.core import leasing
 from services.pool.core.errors import DeliveryNotFoundError
 from services.pool.core.journal import Desk, Journal
-from services.pool.core.model import Caller, Delivery
+from services.pool.core.model import Caller, Delivery, Message
 from services.pool.core.ports import Encode
 from services.pool.core.results import Acked, Fetched, Parcel, Unfetched
 
 # Answers stay well below the 4 MiB that every client accepts.
-MAX_BODY_BYTES = 3 * 1024 * 1024
+MAX_ANSWER_BYTES = 3 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +85,25 @@ class Inboxes:
     ) -> Iterator[Parcel]:
         """Deliveries with their content, as many as one answer holds."""
         tx, pool_id = journal.tx, journal.pool.pool_id
-        left_bytes = MAX_BODY_BYTES
+        left_bytes = MAX_ANSWER_BYTES
         for delivery in wanted[: command.limit]:
             record = journal.message(delivery.message_id)
-            left_bytes -= record.message.body_bytes
+            left_bytes -= _weight_bytes(record.message)
             if left_bytes < 0:
                 return
             token = self._desk.ids.new_id()
             leased = leasing.lease(delivery, token, command.lease, journal.now)
             tx.save_delivery(pool_id, leased)
             yield Parcel(leased, record, tx.body(pool_id, delivery.message_id))
+
+
+def _weight_bytes(message: Message) -> int:
+    """What grows with the message; its ids fit into the margin."""
+    labels = (text for each in message.correlation for text in (each.key, each.value))
+    policies = (
+        t for each in message.policy_refs for t in (each.kind, each.policy_id, each.version)
+    )
+    return message.body_bytes + sum(len(text.encode()) for text in (*labels, *policies))
 
 
 def _due(journal: Journal, command: FetchCommand) -> list[Delivery]:

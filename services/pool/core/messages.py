@@ -21,6 +21,9 @@ from services.pool.core.model import (
 from services.pool.core.ports import Encode, PoolReader
 from services.pool.core.results import MessageView, Responded, Sent
 
+# Of one message; more of them would not fit into an answer.
+MAX_LISTED_DELIVERIES = 1_000
+
 
 class Messages:
     """Everything a client does with messages; inboxes are another matter."""
@@ -73,7 +76,7 @@ class Messages:
                 record,
                 reader.body(pool_id, message_id),
                 tuple(reader.replies(pool_id, message_id)),
-                tuple(reader.deliveries_of(pool_id, message_id)),
+                tuple(reader.deliveries_of(pool_id, message_id)[:MAX_LISTED_DELIVERIES]),
             )
 
         return await self._desk.store.read(caller.principal.tenant, view)

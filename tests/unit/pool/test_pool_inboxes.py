@@ -14,10 +14,10 @@ from services.pool.core.errors import (
     StaleLeaseError,
 )
 from services.pool.core.inboxes import FetchCommand
-from services.pool.core.model import DeliveryState, InlineBody
+from services.pool.core.model import Correlation, DeliveryState, InlineBody
 from services.pool.core.results import Unfetched
 from tests.support.clock import START
-from tests.support.pool_desk import POOL, PoolDesk, as_, draft, keyed, run, seconds
+from tests.support.pool_desk import POOL, PoolDesk, as_, draft, keyed, policy, run, seconds
 
 
 async def inbox(*keys: str, **more: object) -> PoolDesk:
@@ -170,7 +170,7 @@ async def test_what_cannot_be_fetched_is_named_with_its_state() -> None:
 
 async def test_an_answer_holds_three_mebibytes_of_bodies() -> None:
     # given bodies of which an answer holds three
-    big = InlineBody(b"x" * (inboxes.MAX_BODY_BYTES // 3), "text/plain")
+    big = InlineBody(b"x" * (inboxes.MAX_ANSWER_BYTES // 3), "text/plain")
     desk = await inbox("1", "2", "3", "4", content=big)
 
     # when they are fetched, whatever is due and by name
@@ -183,6 +183,24 @@ async def test_an_answer_holds_three_mebibytes_of_bodies() -> None:
     assert (len(named.parcels), named.more) == (3, True)
     assert named.unfetched == (Unfetched("m-4", DeliveryState.PENDING),)
     assert due.parcels[0].body == big
+
+
+async def test_labels_and_policies_take_room_in_an_answer() -> None:
+    # given 64 messages without a body, each with as long names as are allowed
+    labels = tuple(Correlation(f"{n:0512d}", "v" * 512) for n in range(16))
+    policies = tuple(policy(f"{n:0512d}", "1" * 512) for n in range(64))
+    desk = PoolDesk()
+    await desk.open()
+    await desk.join("run-a")
+    await desk.join("run-b", policies=policies)
+    for n in range(64):
+        await desk.send(draft(run("run-b"), f"{n}", correlation=labels, policy_refs=policies))
+
+    # when all of them are fetched
+    fetched = await desk.fetch("run-b", limit=64)
+
+    # then the answer holds those that fit, 82,176 bytes each
+    assert (len(fetched.parcels), fetched.more) == (38, True)
 
 
 async def test_a_repeated_request_leases_nothing_twice() -> None:

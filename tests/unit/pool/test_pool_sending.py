@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from services.chassis.caller import Role
@@ -432,3 +434,21 @@ async def test_an_unknown_message_is_not_found() -> None:
     # when one is looked up, then there is none
     with pytest.raises(MessageNotFoundError):
         await desk.receipt("m-1")
+
+
+async def test_a_message_lists_its_first_thousand_deliveries() -> None:
+    # given a message to more members than that
+    desk = PoolDesk()
+    await desk.open()
+    first = (await desk.join("run-a")).member
+    for number in range(1_001):
+        other = replace(first, run_id=f"run-{number:04d}")
+        desk.memory.members[POOL, other.run_id] = other
+    await desk.send(draft(everyone(), "1"))
+
+    # when it is read
+    view = await desk.messages.get(desk.caller, POOL, "m-1")
+
+    # then the list ends where the contract says, the receipt does not
+    assert len(view.deliveries) == 1_000
+    assert len(view.record.receipt.delivered_to) == 1_001
