@@ -87,7 +87,7 @@ message = Table(
     sqlite_strict=True,
 )
 
-# Apart from its message: it may be forgotten sooner, and is read by recipients alone.
+# Apart from its message: it may be forgotten sooner, and most reads do without it.
 message_body = Table(
     "message_body",
     metadata,
