@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
 import pytest
 
@@ -178,17 +180,18 @@ async def test_a_foreign_page_token_is_refused(registry: RegistryServiceStub, to
     assert [v.field for v in reason_of(caught.value).violations] == ["page_token"]
 
 
-async def test_a_page_token_belongs_to_its_query(registry: RegistryServiceStub) -> None:
+@pytest.mark.parametrize("other", [{"kind": pb.RESOURCE_KIND_AGENT}, {"apply_set": "s"}])
+async def test_a_page_token_belongs_to_its_query(
+    registry: RegistryServiceStub, other: dict[str, Any]
+) -> None:
     # given a token of the whole listing
     await apply(registry, *quickstart())
     first = await registry.ListResources(service_pb.ListResourcesRequest(page_size=1))
 
-    # when it is used for one kind
+    # when it is used for one kind, or for one set
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await registry.ListResources(
-            service_pb.ListResourcesRequest(
-                page_size=1, kind=pb.RESOURCE_KIND_AGENT, page_token=first.next_page_token
-            )
+            service_pb.ListResourcesRequest(page_size=1, page_token=first.next_page_token, **other)
         )
 
     # then

@@ -163,6 +163,22 @@ async def test_a_net_change_of_nothing_still_leads_to_its_version(
     assert (span(parts), items(parts)) == ((2, 4), [])
 
 
+async def test_what_was_gone_before_is_not_removed_again(registry: RegistryServiceStub) -> None:
+    # given one that came, changed and went up to version 4
+    await apply(registry, provider("gone"), apply_set="s")
+    await apply(registry, provider("gone", timeout={"seconds": 1}), apply_set="s")
+    await apply(registry, apply_set="s", prune=True)
+    incarnation = await incarnation_of(registry)
+    await apply(registry, provider("new"))
+
+    # when
+    async with watching(registry, 4, incarnation) as watch:
+        parts = await watch.change()
+
+    # then
+    assert (span(parts), items(parts)) == ((4, 5), [("upserted", "new")])
+
+
 async def test_what_was_removed_and_made_again_is_an_upsert(registry: RegistryServiceStub) -> None:
     # given
     await apply(registry, provider("phoenix"), apply_set="s")
