@@ -252,13 +252,18 @@ def fetched_of(delivery: pb.Delivery) -> FetchedMessage:
 
 
 def _readable(body: pb.InlineBody) -> object:
-    """JSON as JSON, other bodies as text; bytes that are no text are replaced, not dropped."""
+    """JSON as JSON, other bodies as text; bytes that are no text are replaced, not dropped.
+
+    JSON that could not be written down again is text too: half a surrogate pair, endless brackets.
+    """
     text = body.data.decode("utf-8", "replace")
     if body.media_type.partition(";")[0].strip() == "application/json":
         try:
-            return json.loads(text)
-        except ValueError:
+            value = json.loads(text)
+            json.dumps(value, ensure_ascii=False).encode()
+        except (ValueError, RecursionError):
             return text
+        return value
     return text
 
 

@@ -67,18 +67,27 @@ class RouterModels:
 
 
 async def _items(call: AsyncIterable[InferResponse]) -> AsyncGenerator[Sequence[Item], None]:
+    answered = False
     try:
         async for response in call:
+            answered = True
             found = (item_of(item) for item in response.items)
             yield [item for item in found if item is not None]
     except grpc.aio.AioRpcError as error:
-        raise InferenceError(failure_of(error)) from error
+        raise InferenceError(failure_of(error, answered=answered)) from error
 
 
-def failure_of(error: grpc.aio.AioRpcError) -> Failure:
-    """What a status of the router means for the attempt."""
+def failure_of(error: grpc.aio.AioRpcError, *, answered: bool) -> Failure:
+    """What a status of the router means for the attempt.
+
+    Args:
+        answered: Something of the answer had come.
+    """
     facts = reason_of(error)
     code = facts.code.name
+    if code == "UNAVAILABLE" and not facts.reason and not answered:
+        # Nobody was there to refuse: a router that is restarted must not use up five attempts.
+        return Failure(RetryClass.THROTTLED, "ROUTER_UNAVAILABLE", facts.message)
     kind = classify(code, facts.reason)
     reason = facts.reason or ("INFERENCE_REFUSED" if kind is RetryClass.FATAL else code)
     return Failure(kind, reason, facts.message, facts.retry_after_s)

@@ -8,8 +8,13 @@ from google.protobuf.duration_pb2 import Duration
 from runyard.registry.v1 import registry_pb2 as registry
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
+from services.chassis.channel import open_channel
+from services.runcontrol.clients.router import RouterModels
+from services.runcontrol.core.inference import InferenceError, Question
+from services.runcontrol.core.retrying import RetryClass
 from tests.contract.runcontrol.conftest import Suite
 from tests.support import scenario as s
+from tests.support.stack import free_port
 
 
 async def failing(suite: Suite, step: registry.BuiltinStep) -> str:
@@ -62,6 +67,21 @@ async def test_a_stream_that_breaks_is_asked_again_until_it_is_a_dead_letter(
     assert s.kinds(events).count("step_started") == 1
     assert events[-1].run_finished.termination.reason == pb.TERMINATION_REASON_DEAD_LETTER
     assert s.uncovered_gaps(events) == []
+
+
+async def test_a_router_that_is_away_is_waited_for() -> None:
+    # given a target where no router listens
+    async with open_channel(f"127.0.0.1:{free_port()}") as channel:
+        question = Question("m", (), (), "", "thread", "run", "agent", 0)
+
+        # when it is asked
+        with pytest.raises(InferenceError) as failed:
+            async with RouterModels(channel).infer(question) as items:
+                await anext(items)
+
+    # then the run may ask again for as long as it has time
+    failure = failed.value.failure
+    assert (failure.retry_class, failure.reason) == (RetryClass.THROTTLED, "ROUTER_UNAVAILABLE")
 
 
 async def test_a_rate_limit_parks_the_run_until_it_was_told_to_come_back(suite: Suite) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import grpc
 import pytest
 
 from runyard.pool.v1 import pool_pb2 as pool
@@ -21,10 +22,11 @@ from services.runcontrol.clients.pool import (
     receipt_json,
 )
 from services.runcontrol.clients.registry import build_catalog
-from services.runcontrol.clients.router import item_of, request_of, routed_of
+from services.runcontrol.clients.router import failure_of, item_of, request_of, routed_of
 from services.runcontrol.core.commands import Answered, SendCommand, SuspendCommand
 from services.runcontrol.core.events import Routed, TextDelta
 from services.runcontrol.core.inference import Finished, Question, ReasoningPiece, Restarted
+from services.runcontrol.core.retrying import RetryClass
 from services.runcontrol.core.specs import Builtin, Rule
 
 
@@ -177,6 +179,27 @@ def test_a_route_says_from_where_it_was_moved_and_why() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("answered", "retry_class", "reason"),
+    [
+        (False, RetryClass.THROTTLED, "ROUTER_UNAVAILABLE"),
+        (True, RetryClass.ERROR, "UNAVAILABLE"),
+    ],
+)
+def test_a_router_that_is_away_costs_time_and_no_attempts(
+    answered: bool, retry_class: RetryClass, reason: str
+) -> None:
+    # given a connection that fails, before or in the middle of an answer
+    nothing = grpc.aio.Metadata()
+    error = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, nothing, nothing, "refused")
+
+    # when it is judged
+    failure = failure_of(error, answered=answered)
+
+    # then only an answer that broke counts as a failed one
+    assert (failure.retry_class, failure.reason) == (retry_class, reason)
+
+
 def test_a_question_without_sampling_leaves_it_to_the_provider() -> None:
     # given questions with and without sampling options
     options = provider.Sampling(top_p=0.5).SerializeToString().hex()
@@ -263,6 +286,8 @@ def test_a_receipt_tells_who_got_it_and_who_did_not() -> None:
         (b"hi", "text/plain", {"body": "hi"}),
         (b'{"a": 1}', "application/json; charset=utf-8", {"body": {"a": 1}}),
         (b"{", "application/json", {"body": "{"}),
+        (b'"\\ud83d"', "application/json", {"body": '"\\ud83d"'}),
+        (b"[" * 60_000, "application/json", {"body": "[" * 60_000}),
         (b"\xff", "application/octet-stream", {"body": "\ufffd"}),
     ],
 )
@@ -282,7 +307,7 @@ def test_a_delivery_is_a_json_object(
     shown = fetched_of(delivery)
 
     # then its body is as it was meant
-    facts = json.loads(shown.body)
+    facts = json.loads(shown.body.encode())
     assert (shown.message_id, shown.receipt) == ("m", "t")
     assert list(facts)[:4] == ["pool_id", "message_id", "from_run_id", "from_agent_id"]
     assert facts["body"] == expected["body"]
