@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from sqlalchemy import select
+
 from services.chassis.clock import Clock
 from services.chassis.notifier import LocalNotifier
 from services.chassis.outbox import (
@@ -20,6 +22,7 @@ from services.chassis.outbox import (
     put,
 )
 from services.chassis.store.port import Store, Tx
+from services.chassis.store.statement import statement
 from tests.contract.chassis_store.engines import Engine, ids
 from tests.contract.chassis_store.schema import ADD, outbox
 from tests.support.clock import ManualClock
@@ -28,6 +31,12 @@ from tests.support.clock import ManualClock
 _TURNS = 20
 
 REFUSE = RefusedError("UNKNOWN_RUN", "no such run")
+
+
+STATES = statement(
+    select(outbox.c.id, outbox.c.state, outbox.c.attempts, outbox.c.payload, outbox.c.reason)
+    .order_by(outbox.c.lane, outbox.c.seq)
+)  # fmt: skip
 
 
 class LongestPause(random.Random):
@@ -149,6 +158,10 @@ class Desk:
         bells = self.notifier._bells.get("outbox", ())
         waiting = all(bell._waiter is not None and not bell._rung for bell in bells)
         return bool(bells) and waiting and not self.sender._lanes
+
+
+async def states(desk: Desk) -> dict[str, int]:
+    return {row.id: row.state for row in await desk.store.fetch(STATES)}
 
 
 @asynccontextmanager
