@@ -59,7 +59,6 @@ def select(
         if health[held] is None:
             return Selection(order, home, held, Sticky.PINNED, True, pin)
     start = _first(target, order, home, health, moved=held is not None)
-    start = _first(target, order, home, health, moved=held is not None)
     return Selection(order, home, start, _sticky(key, start, home, held), held == start, pin)
 
 

@@ -74,6 +74,9 @@ class Routing:
         if key.anonymous or target.lone:
             return
         pin = self._pins.find(key, target, now)
+        if member == chosen.start and _moved_since(chosen, pin):
+            # A call that ran alongside has left this member: it knows more than we do.
+            return
         in_turn = target.pool.home is HomeStrategy.ROUND_ROBIN
         if member == chosen.home and not in_turn:
             if pin is not None:
@@ -149,3 +152,10 @@ class Routing:
             traceparent=traceparent,
             stored=target.pool.home is not HomeStrategy.ROUND_ROBIN,
         )
+
+
+def _moved_since(chosen: Selection, pin: Pin | None) -> bool:
+    """Whether another call has moved the session since this one chose where to start."""
+    if pin is None or pin.member_id == pin.home_member_id:
+        return False
+    return chosen.follows is None or chosen.follows.moved_at != pin.moved_at
