@@ -345,7 +345,7 @@ def test_a_lane_knows_its_tenant(tenant: str) -> None:
 
     # then the tenant can be read back, and no other pair has that lane
     assert tenant_of(lane) == tenant
-    assert lane_of("a", "b/c") != lane_of("a/b", "c")
+    assert len({lane_of("a", "b/c"), lane_of("a/b", "c"), lane_of("a", "b")}) == 3
 
 
 class LateError(DomainError):

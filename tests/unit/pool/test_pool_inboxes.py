@@ -13,7 +13,7 @@ from services.pool.core.errors import (
     RunNotOwnedError,
     StaleLeaseError,
 )
-from services.pool.core.inboxes import FetchCommand
+from services.pool.core.inboxes import AckCommand, FetchCommand
 from services.pool.core.model import Correlation, DeliveryState, InlineBody
 from services.pool.core.results import Unfetched
 from tests.support.clock import START
@@ -228,5 +228,8 @@ async def test_only_the_recipient_reads_its_inbox() -> None:
         await desk.fetch("stranger")
     with pytest.raises(RunNotOwnedError):
         await desk.fetch("run-b", caller=as_("bob", Role.AGENT))
+    token = (await desk.fetch("run-b")).parcels[0].delivery.lease_token
+    with pytest.raises(RunNotOwnedError):
+        await desk.inboxes.ack(as_("bob", Role.AGENT), POOL, AckCommand("run-b", "m-1", token))
     with pytest.raises(DeliveryNotFoundError):
         await desk.ack("run-a", "m-1", "token")

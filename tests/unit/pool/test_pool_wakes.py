@@ -481,7 +481,7 @@ async def test_what_run_control_made_of_it_is_kept() -> None:
     failed = await desk.wake("c-u")
     assert (failed.state, failed.end_reason) == (WakeState.FAILED, "RUN_NOT_FOUND")
     assert failed.delivery is WakeDelivery.REFUSED
-    assert desk.kinds()[-1] == "wake.failed"
+    assert (desk.kinds()[-1], len(desk.kinds())) == ("wake.failed", failed.ended_sequence)
     assert (await desk.pools.get(desk.caller, POOL)).open_wakes == 0
 
 
