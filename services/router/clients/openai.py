@@ -74,10 +74,7 @@ class OpenAiAdapter:
         is_document = response.content_type == "application/json"
         if response.status == 200 and not is_document:
             return
-        try:
-            body = await response.content.read(MAX_ERROR_BYTES)
-        except (aiohttp.ClientError, OSError):
-            body = b""
+        body = await _beginning(response.content)
         status = 500 if response.status == 200 else response.status
         now = self._clock.now()
         raise UpstreamError(failure_of_response(status, response.headers, body, secrets, now))
@@ -121,6 +118,17 @@ class OpenAiStream:
             self._reader.take(event.data, items)
         if not chunk:
             self._reader.finish(items)
+
+
+async def _beginning(content: aiohttp.StreamReader) -> bytes:
+    """What there is of an error body; one read brings only what has arrived by then."""
+    body = bytearray()
+    try:
+        while len(body) < MAX_ERROR_BYTES and (chunk := await content.readany()):
+            body += chunk
+    except (aiohttp.ClientError, OSError):
+        pass
+    return bytes(body[:MAX_ERROR_BYTES])
 
 
 def _headers(provider: Provider, adapter: OpenAi) -> tuple[dict[str, str], tuple[str, ...]]:

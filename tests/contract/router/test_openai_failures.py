@@ -136,6 +136,35 @@ async def test_a_refusal_is_raised_on_opening(
     assert len(provider.requests) == 1
 
 
+async def test_an_error_body_that_arrives_in_pieces_is_read_whole(
+    provider: FakeProvider, adapter: OpenAiAdapter
+) -> None:
+    # given a body whose second half is sent once the first has been read
+    body = b'{"error": {"message": "too long", "code": "context_length_exceeded"}}'
+    provider.answers(Script((body[:20], Pause(), body[20:]), 400))
+    releasing = asyncio.create_task(_release_when_paused(provider))
+
+    # when
+    _, failure = await failure_of(adapter, member(provider.base_url))
+    await releasing
+
+    # then
+    assert failure == Failure(FailureClass.CONTEXT_LENGTH, 400, None, "too long")
+
+
+async def test_of_an_endless_error_body_only_the_beginning_is_read(
+    provider: FakeProvider, adapter: OpenAiAdapter
+) -> None:
+    # given a body of several reads that never ends
+    provider.answers(Script((b"x" * 1024 * 1024, Pause()), 429, {"retry-after": "3"}))
+
+    # when
+    _, failure = await failure_of(adapter, member(provider.base_url))
+
+    # then
+    assert failure == Failure(FailureClass.RATE_LIMIT, 429, 3.0)
+
+
 async def test_an_error_body_that_is_cut_is_still_a_refusal(
     provider: FakeProvider, adapter: OpenAiAdapter
 ) -> None:
