@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 
@@ -71,7 +71,7 @@ class SuspendCommand(PoolCommand):
 
 @dataclass(frozen=True, slots=True)
 class AckCommand(PoolCommand):
-    """The run has ``message_id`` for good; ``call_id`` is the wait that brought it."""
+    """The run has ``message_id`` for good; ``call_id`` is the wait that brought it once more."""
 
     kind: ClassVar[str] = "pool.ack"
 
@@ -135,8 +135,3 @@ class FetchedMessage:
     message_id: str
     receipt: str
     body: str
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    messages: tuple[FetchedMessage, ...] = field(default_factory=tuple)

@@ -67,7 +67,7 @@ async def paced(
     coming = asyncio.ensure_future(anext(batches, None))
     try:
         while True:
-            if not writer.empty and not await _done_within(coming, clock, writer.due_in_s):
+            if not writer.empty and not await done_within(coming, clock, writer.due_in_s):
                 await writer.flush()
                 continue
             batch = await coming
@@ -82,7 +82,8 @@ async def paced(
         await asyncio.gather(coming, return_exceptions=True)
 
 
-async def _done_within(future: asyncio.Future[T], clock: Clock, delay_s: float) -> bool:
+async def done_within(future: asyncio.Future[T], clock: Clock, delay_s: float) -> bool:
+    """Whether ``future`` is done once ``delay_s`` have passed; leaves it running."""
     if future.done() or delay_s <= 0:
         return future.done()
     timer = asyncio.ensure_future(clock.sleep(delay_s))

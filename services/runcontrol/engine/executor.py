@@ -19,11 +19,14 @@ from services.runcontrol.core.claiming import RENEW_EVERY_S, SELF_FENCE_S
 from services.runcontrol.core.execution import Claim, Execution
 from services.runcontrol.core.model import Lease
 from services.runcontrol.core.ports import CANCELS, READY, LeaseKey
+from services.runcontrol.engine.deltas import done_within
 from services.runcontrol.engine.run_loop import Control, RunLoop, Wish
 
 # Back-offs end between two rings; they are rarely shorter than this.
 POLL_S = 0.25
 SWEEP_EVERY_S = 1.0
+# A renewal that takes longer is too late to keep an owner from fencing itself.
+RENEW_LIMIT_S = SELF_FENCE_S - RENEW_EVERY_S
 
 log = logging.getLogger(__name__)
 
@@ -95,16 +98,25 @@ class Executor:
         """Renew in time, and look at once when a cancel was asked for."""
         with self._notifier.bell(CANCELS) as bell:
             while True:
-                ours = frozenset(self._running)
-                try:
-                    async with asyncio.timeout(SELF_FENCE_S):
-                        self._observe(ours, await self._execution.renew(ours))
-                    self._renewed_s = self._clock.monotonic_s()
-                except (DomainError, TimeoutError) as error:
-                    log.warning("leases not renewed", exc_info=error)
+                await self._renew()
                 if self._lost_touch():
                     self._abandon(frozenset(self._running))
                 await bell.wait(RENEW_EVERY_S)
+
+    async def _renew(self) -> None:
+        ours, began_s = frozenset(self._running), self._clock.monotonic_s()
+        renewing = asyncio.ensure_future(self._execution.renew(ours))
+        try:
+            if await done_within(renewing, self._clock, RENEW_LIMIT_S):
+                self._observe(ours, renewing.result())
+                self._renewed_s = began_s
+            else:
+                log.warning("leases not renewed in time")
+        except DomainError as error:
+            log.warning("leases not renewed", exc_info=error)
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
 
     def _observe(self, ours: frozenset[LeaseKey], leases: list[Lease]) -> None:
         """Pass cancels on; what has no lease any more is done, or somebody else's."""
@@ -116,7 +128,7 @@ class Executor:
 
     def _lost_touch(self) -> bool:
         """Whether our leases may have run out: then nothing more may be started."""
-        return self._clock.monotonic_s() - self._renewed_s > SELF_FENCE_S
+        return self._clock.monotonic_s() - self._renewed_s >= SELF_FENCE_S
 
     def _abandon(self, keys: frozenset[LeaseKey]) -> None:
         for key in keys & self._running.keys():
