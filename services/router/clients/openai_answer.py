@@ -199,22 +199,33 @@ class AnswerReader:
             items.append(ToolCallDelta(index, fragment))
 
     def _place(self, delta: _ToolDelta, function: _Function) -> tuple[int, bool]:
-        """Which call a delta belongs to, and whether it begins it.
-
-        Some servers leave the index out or send 0 for every call: another id is another call.
-        """
-        upstream_index = len(self._calls) if delta.index is None and delta.id else delta.index or 0
-        index = self._place_of.get(upstream_index)
-        other = index is not None and delta.id and delta.id != self._calls[index].call_id
-        if index is not None and not other:
+        """Which call a delta belongs to, and whether it begins it."""
+        index = self._begun(delta, function)
+        if index is not None:
             return index, False
         if not function.name:
             raise UpstreamError(Failure(FailureClass.STREAM_MALFORMED))
         index = len(self._calls)
-        self._place_of[upstream_index] = index
+        if delta.index is not None:
+            self._place_of[delta.index] = index
         tool_id = self._tool_ids.get(function.name, function.name)
         self._calls.append(_Call(delta.id or f"call_{index}", tool_id))
         return index, True
+
+    def _begun(self, delta: _ToolDelta, function: _Function) -> int | None:
+        """The call that a delta continues.
+
+        Some servers send index 0 for every call: another id is another call. Some send none: then
+        the id tells, without one a name begins a call, and what has neither continues the last.
+        """
+        if delta.index is not None:
+            index = self._place_of.get(delta.index)
+            other = index is not None and delta.id and delta.id != self._calls[index].call_id
+            return None if other else index
+        if delta.id:
+            ids = [call.call_id for call in self._calls]
+            return ids.index(delta.id) if delta.id in ids else None
+        return None if function.name or not self._calls else len(self._calls) - 1
 
     def _end(self, items: list[UpstreamItem]) -> None:
         self.ended = True

@@ -238,6 +238,48 @@ async def test_whole_calls_with_a_poor_index_are_told_apart_by_id(
     ]
 
 
+WITHOUT_INDEX = {
+    "id in the first fragment": [
+        call_delta(None, "", "c1", "look"),
+        call_delta(None, '{"a":1}'),
+        call_delta(None, "", "c2", "look"),
+        call_delta(None, '{"b":2}'),
+    ],
+    "id in every fragment": [
+        call_delta(None, '{"a":', "c1", "look"),
+        call_delta(None, '{"b":2}', "c2", "look"),
+        call_delta(None, "1}", "c1"),
+    ],
+    "empty id": [
+        call_delta(None, '{"a":1}', "", "look"),
+        call_delta(None, '{"b":2}', "", "look"),
+    ],
+    "no id": [
+        call_delta(None, '{"a":1}', None, "look"),
+        call_delta(None, '{"b":', None, "look"),
+        call_delta(None, "2}"),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_INDEX)
+async def test_calls_without_an_index_are_told_apart(
+    provider: FakeProvider, adapter: OpenAiAdapter, name: str
+) -> None:
+    # given two calls in fragments, none of which is numbered
+    provider.answers(
+        stream(*(chunk({"tool_calls": [each]}) for each in WITHOUT_INDEX[name]), *finish())
+    )
+
+    # when
+    items = await items_of(adapter, member(provider.base_url))
+
+    # then
+    ready = [item.call for item in items if isinstance(item, ToolCallReady)]
+    assert [call.arguments_json for call in ready] == ['{"a":1}', '{"b":2}']
+    assert ready[0].call_id != ready[1].call_id
+
+
 async def test_a_function_call_of_old_servers_is_a_tool_call(
     provider: FakeProvider, adapter: OpenAiAdapter
 ) -> None:

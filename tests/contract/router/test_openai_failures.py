@@ -50,6 +50,10 @@ BROKEN: dict[str, tuple[Sequence[Move], FailureClass]] = {
         [*text("a"), chunk({"tool_calls": [call_delta(0, "{}", "c1")]})],
         FailureClass.STREAM_MALFORMED,
     ),
+    "call without anything": (
+        [*text("a"), chunk({"tool_calls": [{}]})],
+        FailureClass.STREAM_MALFORMED,
+    ),
     "endless arguments": (
         [
             *text("a"),
