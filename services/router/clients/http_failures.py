@@ -13,6 +13,8 @@ import msgspec
 from services.router.core.failures import Failure, FailureClass
 
 MAX_DETAIL_CHARS = 500
+# A wish for more than a year's rest is a mistake; the wire could not even carry the largest.
+MAX_RETRY_AFTER_S = 366 * 86_400.0
 
 # Only the caller can mend these, so only these tell it what the provider said.
 _SHOWN = frozenset({FailureClass.INVALID_REQUEST, FailureClass.CONTEXT_LENGTH})
@@ -105,14 +107,12 @@ def failure_in_stream(error: ErrorBody, secrets: tuple[str, ...]) -> Failure | N
 
 def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
     """How long the provider asks to be left alone: milliseconds, seconds or a date, in this order;
-    what is negative or makes no sense counts as nothing said.
+    what is negative, endless or makes no sense counts as nothing said.
     """
-    millis = _number(headers.get("retry-after-ms"))
-    if millis is not None:
-        return millis / 1000
     text = headers.get("retry-after")
-    seconds = _number(text)
-    return seconds if seconds is not None else _until(text, now)
+    millis = _number(headers.get("retry-after-ms"))
+    wishes = (None if millis is None else millis / 1000, _number(text), _until(text, now))
+    return next((s for s in wishes if s is not None and s <= MAX_RETRY_AFTER_S), None)
 
 
 class _Facts(msgspec.Struct):
@@ -134,7 +134,7 @@ def _facts(body: ErrorBody) -> _Facts:
 
 
 def _status(code: object) -> int | None:
-    if isinstance(code, str) and code.isdecimal():
+    if isinstance(code, str) and len(code) == 3 and code.isdecimal():
         code = int(code)
     return code if isinstance(code, int) and 400 <= code <= 599 else None
 

@@ -54,6 +54,7 @@ def vendor(message: str = "no", kind: str | None = None, code: object = None) ->
         (529, vendor(kind="overloaded_error"), FailureClass.OVERLOADED),
         (302, b"", FailureClass.SERVER_ERROR),
         (401, [1, 2], FailureClass.AUTH),
+        (400, vendor(code="9" * 5000), FailureClass.INVALID_REQUEST),
     ],
 )
 def test_a_status_and_its_body_name_the_failure(
@@ -76,6 +77,11 @@ def test_a_status_and_its_body_name_the_failure(
         ({"retry-after": "soon"}, None),
         ({"retry-after": "inf"}, None),
         ({"retry-after-ms": "nan", "retry-after": "2"}, 2.0),
+        ({"retry-after-ms": "1e300", "retry-after": "2"}, 2.0),
+        ({"retry-after": "31622400"}, 31_622_400.0),
+        ({"retry-after": "31622401"}, None),
+        ({"retry-after": "1e300"}, None),
+        ({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}, None),
         ({}, None),
     ],
 )
