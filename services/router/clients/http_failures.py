@@ -75,6 +75,8 @@ class ErrorBody(msgspec.Struct):
 
 
 _DECODER = msgspec.json.Decoder(ErrorBody)
+# What decoding raises, whatever a provider sends; nested too deeply is a RecursionError.
+UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def failure_of_response(
@@ -88,7 +90,7 @@ def failure_of_response(
     """
     try:
         facts = _facts(_DECODER.decode(body))
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNDECODABLE:
         facts = _Facts("", "", None)
     kind = _kind(status, facts)
     detail = _shown(facts.message, secrets) if kind in _SHOWN else ""

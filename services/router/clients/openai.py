@@ -99,6 +99,7 @@ class OpenAiStream:
             except UpstreamError as error:
                 # What came before it in the same read is still part of the answer.
                 self._broken = error
+                self._reader.break_off(items)
             if items:
                 return items
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from services.content.model import FinishReason, ToolCall, Usage, UsageSource
-from services.router.clients.http_failures import ErrorBody, failure_in_stream
+from services.router.clients.http_failures import UNDECODABLE, ErrorBody, failure_in_stream
 from services.router.core.failures import Failure, FailureClass, UpstreamError
 from services.router.core.items import (
     Finished,
@@ -137,7 +137,7 @@ class AnswerReader:
             return
         try:
             chunk = _DECODER.decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except UNDECODABLE:
             raise UpstreamError(Failure(FailureClass.STREAM_MALFORMED)) from None
         failure = failure_in_stream(chunk, self._secrets)
         if failure is not None:
@@ -155,6 +155,14 @@ class AnswerReader:
         if self._finish is None:
             raise UpstreamError(Failure(FailureClass.STREAM_TRUNCATED))
         self._end(items)
+
+    def break_off(self, items: list[UpstreamItem]) -> None:
+        """The answer ends where it should not: what the provider has counted is all there will be.
+
+        An estimate would say nothing of the tokens that were made and never arrived.
+        """
+        if self._usage is not None:
+            items.append(UsageReport(self._count()))
 
     def _take_chunk(self, chunk: _Chunk, items: list[UpstreamItem]) -> None:
         if not self._opened:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from services.content.model import Usage
 from services.router.clients.openai import OpenAiAdapter
 from services.router.core.failures import Failure, FailureClass
+from services.router.core.items import TextDelta, UsageReport
 from services.router.core.ports import UpstreamCall
 from tests.contract.router.openai_rig import (
     ASK,
@@ -38,6 +40,10 @@ BROKEN: dict[str, tuple[Sequence[Move], FailureClass]] = {
     "connection cut": ([*text("a"), Pause(), Cut()], FailureClass.STREAM_TRUNCATED),
     "garbage": ([*text("a"), b"data: {nonsense\n\n"], FailureClass.STREAM_MALFORMED),
     "no chunk at all": ([*text("a"), b"data: [1, 2]\n\n"], FailureClass.STREAM_MALFORMED),
+    "nested without end": (
+        [*text("a"), b'data: {"choices":' + b"[" * 200_000 + b"\n\n"],
+        FailureClass.STREAM_MALFORMED,
+    ),
     "not UTF-8": (
         [*text("a"), b'data: {"id": "\xff\xfe"}\n\n'],
         FailureClass.STREAM_MALFORMED,
@@ -95,6 +101,22 @@ async def test_a_stream_that_breaks_says_so_after_what_came_before(
     # then
     assert said(items) == "a"
     assert failure.kind is kind
+
+
+async def test_what_was_counted_before_a_break_is_told(
+    provider: FakeProvider, adapter: OpenAiAdapter
+) -> None:
+    # given a provider that counts in every chunk and then sends an error
+    counted = {"prompt_tokens": 5, "completion_tokens": 1}
+    down = event({"error": {"message": "down", "code": 502}})
+    provider.answers(stream(chunk({"content": "a"}, usage=counted), down))
+
+    # when
+    items, failure = await failure_of(adapter, member(provider.base_url))
+
+    # then
+    assert items[1:] == [TextDelta("a"), UsageReport(Usage(5, 1))]
+    assert failure.kind is FailureClass.SERVER_ERROR
 
 
 async def _release_when_paused(provider: FakeProvider) -> None:

@@ -54,6 +54,7 @@ def vendor(message: str = "no", kind: str | None = None, code: object = None) ->
         (529, vendor(kind="overloaded_error"), FailureClass.OVERLOADED),
         (302, b"", FailureClass.SERVER_ERROR),
         (401, [1, 2], FailureClass.AUTH),
+        (429, b'{"error":' + b"[" * 60_000, FailureClass.RATE_LIMIT),
         (400, vendor(code="9" * 5000), FailureClass.INVALID_REQUEST),
     ],
 )
