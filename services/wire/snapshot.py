@@ -76,7 +76,7 @@ class SnapshotConsumer(Generic[S]):
         kept: Where the last good copy lives.
         build: Makes the consumer's own immutable snapshot of all resources by (kind, id), a
             version and its incarnation; called on the event loop for every change.
-        drain: Ends ``run``.
+        drain: Ends ``run`` once the watch that is open ends.
     """
 
     def __init__(
@@ -141,7 +141,11 @@ class SnapshotConsumer(Generic[S]):
         self._copy_is_good = True
 
     async def run(self) -> None:
-        """Follow the registry until the drain; connection errors only cost time."""
+        """Follow the registry; connection errors only cost time.
+
+        Returns when a watch ends during the drain. One that is open goes on until it is cancelled:
+        calls that are being finished may still ask for a newer version.
+        """
         await self.load()
         pause_s = FIRST_PAUSE_S
         while not self._drain.started:
@@ -221,10 +225,11 @@ class SnapshotConsumer(Generic[S]):
         if not change.whole and not self._copy_is_good:
             everything = {key: each.SerializeToString() for key, each in resources.items()}
             change = KeptChange(change.version, change.incarnation, True, everything)
+        # Not until it is saved: whatever stops that, the copy has missed this change.
+        self._copy_is_good = False
         try:
             await self._kept.save(change)
         except DomainError as error:
-            self._copy_is_good = False
             log.warning("registry snapshot not kept", extra={"cause": error.reason})
         else:
             self._copy_is_good = True

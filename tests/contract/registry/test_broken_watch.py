@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -48,24 +49,32 @@ class Script(RegistryServiceServicer):
 
 
 @asynccontextmanager
-async def consuming(script: Script) -> AsyncIterator[tuple[SnapshotConsumer[list[str]], Any]]:
-    """A consumer of ``script`` and what turns its clock."""
+async def serving_script(
+    script: Script,
+) -> AsyncIterator[tuple[SnapshotConsumer[list[str]], MemoryKept, Callable[[], None]]]:
+    """A consumer of ``script`` that does not run yet, its copy and what turns its clock."""
     server = grpc.aio.server()
     add_RegistryServiceServicer_to_server(script, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    clock = ManualClock()
+    clock, kept = ManualClock(), MemoryKept()
     async with open_channel(f"127.0.0.1:{port}") as channel:
         consumer = SnapshotConsumer(
             channel,
-            MemoryKept(),
+            kept,
             lambda resources, _version, _incarnation: sorted(id_ for _, id_ in resources),
             clock,
             Drain(),
         )
-        async with running(consumer.run()):
-            yield consumer, lambda: clock.advance(0.5)
+        yield consumer, kept, lambda: clock.advance(0.5)
     await server.stop(None)
+
+
+@asynccontextmanager
+async def consuming(script: Script) -> AsyncIterator[tuple[SnapshotConsumer[list[str]], Any]]:
+    """A consumer of ``script`` and what turns its clock."""
+    async with serving_script(script) as (consumer, _, tick), running(consumer.run()):
+        yield consumer, tick
 
 
 WHOLE = [frame(0, 5, "a", last_part=False), frame(0, 5, "b", part=1)]
@@ -116,3 +125,23 @@ async def test_a_copy_is_loaded_once() -> None:
 
         assert consumer.current is None
         assert (consumer.version, consumer.incarnation) == (0, "")
+
+
+async def test_a_copy_that_missed_a_change_is_made_anew() -> None:
+    # given a whole snapshot that is kept, and a change whose saving breaks the loop
+    script = Script(WHOLE, [frame(5, 6, "c")], [frame(6, 7, "d")])
+    async with serving_script(script) as (consumer, kept, tick):
+        following = asyncio.ensure_future(consumer.run())
+        await until(lambda: kept.kept is not None, tick)
+        kept.broken = True
+        await until(following.done, tick)
+        assert isinstance(following.exception(), ValueError)
+
+        # when the loop runs again and the next change arrives
+        async with running(consumer.run()):
+            await until(lambda: consumer.version == 7, tick)
+            await until(lambda: kept.kept is not None and kept.kept.version == 7, tick)
+
+    # then the copy has what it had missed
+    assert kept.kept is not None
+    assert sorted(id_ for _, id_ in kept.kept.resources) == ["a", "b", "c", "d"]
