@@ -6,7 +6,7 @@ request's mistakes at once. Only ``api`` and ``clients`` rooms may import this m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from typing import TypeVar
 
@@ -62,6 +62,15 @@ APPROVAL_FROM_PB: Mapping[pb.Approval, Approval] = {
     pb.APPROVAL_DENY: Approval.DENY,
 }
 
+# Where a part may stand; any other would be lost on the way to a provider.
+ROLES_OF_PART: Mapping[str, frozenset[Role]] = {
+    "text": frozenset({Role.SYSTEM, Role.USER, Role.ASSISTANT}),
+    "image": frozenset({Role.SYSTEM, Role.USER, Role.ASSISTANT}),
+    "tool_call": frozenset({Role.ASSISTANT}),
+    "tool_result": frozenset({Role.TOOL}),
+    "reasoning": frozenset({Role.ASSISTANT}),
+}
+
 
 def inverse(table: Mapping[N, E]) -> Mapping[E, N]:
     """The table that encodes what ``table`` decodes."""
@@ -84,6 +93,8 @@ def message_from_pb(message: pb.Message, field: str, found: list[Violation]) -> 
     if not message.parts:
         found.append(Violation(f"{field}.parts", "must have at least one part"))
     parts = [_part_from_pb(p, f"{field}.parts[{i}]", found) for i, p in enumerate(message.parts)]
+    if role is not None:
+        found.extend(_misplaced(message.parts, role, field))
     if role is None or len(found) > before:
         return None
     return Message(role, tuple(part for part in parts if part is not None))
@@ -94,6 +105,17 @@ def messages_from_pb(
 ) -> tuple[Message, ...]:
     decoded = [message_from_pb(m, f"{field}[{i}]", found) for i, m in enumerate(messages)]
     return tuple(message for message in decoded if message is not None)
+
+
+def _misplaced(parts: Iterable[pb.Part], role: Role, field: str) -> Iterator[Violation]:
+    for index, part in enumerate(parts):
+        kind = part.WhichOneof("part")
+        if kind is not None and role not in ROLES_OF_PART[kind]:
+            allowed = " or ".join(sorted(each.value for each in ROLES_OF_PART[kind]))
+            yield Violation(
+                f"{field}.parts[{index}].{kind}",
+                f"belongs to a message of role {allowed}, not {role.value}",
+            )
 
 
 def _part_from_pb(part: pb.Part, field: str, found: list[Violation]) -> Part | None:

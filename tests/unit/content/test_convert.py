@@ -34,9 +34,25 @@ PARTS: list[Part] = [
 ]
 
 
-@pytest.mark.parametrize("part", PARTS, ids=lambda part: type(part).__name__)
-@pytest.mark.parametrize("role", list(Role))
-def test_every_part_and_role_survives_the_wire(role: Role, part: Part) -> None:
+SPOKEN = (Role.SYSTEM, Role.USER, Role.ASSISTANT)
+ROLES: dict[type[Part], tuple[Role, ...]] = {
+    Text: SPOKEN,
+    Image: SPOKEN,
+    ToolCall: (Role.ASSISTANT,),
+    ToolResult: (Role.TOOL,),
+    Reasoning: (Role.ASSISTANT,),
+}
+EVERYWHERE = [(role, part) for part in PARTS for role in Role]
+
+
+def named(value: object) -> str:
+    return value.value if isinstance(value, Role) else type(value).__name__
+
+
+@pytest.mark.parametrize(
+    ("role", "part"), [each for each in EVERYWHERE if each[0] in ROLES[type(each[1])]], ids=named
+)
+def test_every_part_survives_the_wire_in_every_role_it_may_have(role: Role, part: Part) -> None:
     # given a message
     message = Message(role, (part,))
 
@@ -48,6 +64,30 @@ def test_every_part_and_role_survives_the_wire(role: Role, part: Part) -> None:
     # then nothing changed
     assert decoded == message
     assert found == []
+
+
+@pytest.mark.parametrize(
+    ("role", "part"),
+    [each for each in EVERYWHERE if each[0] not in ROLES[type(each[1])]],
+    ids=named,
+)
+def test_a_part_that_no_provider_would_see_is_refused(role: Role, part: Part) -> None:
+    # given a part in a message of a role it does not belong to
+    wire = convert.message_to_pb(Message(role, (part,)))
+
+    # when
+    found: list[Violation] = []
+    decoded = convert.message_from_pb(wire, "m", found)
+
+    # then
+    assert decoded is None
+    (violation,) = found
+    assert violation.field == f"m.parts[0].{wire.parts[0].WhichOneof('part')}"
+    assert violation.description.endswith(f"not {role.value}")
+
+
+def test_every_kind_of_part_has_its_roles() -> None:
+    assert set(convert.ROLES_OF_PART) == {field.name for field in pb.Part.DESCRIPTOR.fields}
 
 
 def test_every_mistake_of_every_message_is_reported_with_its_path() -> None:
