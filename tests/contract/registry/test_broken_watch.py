@@ -15,6 +15,7 @@ from runyard.registry.v1.registry_service_pb2_grpc import (
     RegistryServiceServicer,
     add_RegistryServiceServicer_to_server,
 )
+from runyard.types.v1.stream_pb2 import Heartbeat
 from services.chassis.channel import open_channel
 from services.chassis.drain import Drain
 from services.wire.snapshot import SnapshotConsumer
@@ -102,6 +103,20 @@ async def test_what_does_not_fit_is_not_shown(broken: list[Frame]) -> None:
         assert consumer.current == ["a", "b"]
         assert (consumer.version, consumer.incarnation) == (5, "i")
         assert script.asked[:2] == [0, 0]
+
+
+async def test_a_heartbeat_is_no_part_of_a_change() -> None:
+    # given heartbeats before, within and after a snapshot of two parts
+    beat = Frame(incarnation="i", heartbeat=Heartbeat())
+    script = Script([beat, WHOLE[0], beat, WHOLE[1], beat, frame(5, 6, "c")], [])
+
+    # when
+    async with consuming(script) as (consumer, tick):
+        await until(lambda: consumer.version == 6 or len(script.asked) > 1, tick)
+
+        # then one watch brought everything
+        assert consumer.current == ["a", "b", "c"]
+        assert script.asked[0] == 0
 
 
 async def test_a_change_of_another_incarnation_is_not_built_on() -> None:

@@ -75,6 +75,19 @@ async def test_an_answer_becomes_items(provider: FakeProvider, adapter: OpenAiAd
     assert "authorization" not in request.headers
 
 
+async def test_a_base_url_may_end_in_a_slash(
+    provider: FakeProvider, adapter: OpenAiAdapter
+) -> None:
+    # given
+    provider.answers(stream(*text("a"), *finish()))
+
+    # when
+    await items_of(adapter, member(f"{provider.base_url}/"))
+
+    # then
+    assert provider.requests[0].path == "/v1/chat/completions"
+
+
 async def test_tokens_are_estimated_when_nobody_counts(
     provider: FakeProvider, adapter: OpenAiAdapter
 ) -> None:

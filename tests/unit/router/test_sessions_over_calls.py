@@ -6,6 +6,7 @@ import pytest
 
 from services.chassis.errors import DomainError, UnimplementedError
 from services.router.core.decision import Sticky
+from services.router.core.failures import FailureClass
 from services.router.core.items import (
     Item,
     TextDelta,
@@ -24,6 +25,7 @@ from tests.unit.router.rig import (
     limited,
     order_of,
     pool,
+    refused,
     router,
 )
 
@@ -85,9 +87,37 @@ async def test_a_new_revision_starts_its_turns_over() -> None:
         running.snapshots.current = Snapshot(8, "incarnation", {"pool": changed})
         await running.ask(Session())
 
-        # then
+        # and changes back
+        running.snapshots.current = Snapshot(9, "incarnation", {"pool": found})
+        await running.ask(Session())
+
+        # then each begins with the first, the old one's turns forgotten
         first = found.members[0].id
-        assert running.provider.calls == [first, first]
+        assert running.provider.calls == [first, first, first]
+
+
+async def test_an_answer_makes_the_next_wait_without_a_hint_short_again() -> None:
+    # given a lone model that was overloaded twice, so that it is left alone for 2 s
+    found = pool("a", in_place_retries=0)
+    async with router(found) as running:
+        overloaded = refused(FailureClass.OVERLOADED, 503)
+        running.provider.will("a", overloaded)
+        await running.ask()
+        running.clock.advance(1.0)
+        running.provider.will("a", overloaded)
+        again = await running.ask()
+        running.clock.advance(2.0)
+
+        # when it answers once and is overloaded once more
+        await running.ask()
+        running.provider.will("a", overloaded)
+        after = await running.ask()
+
+        # then
+        assert again.error is not None
+        assert again.error.retry_after_s == 2.0
+        assert after.error is not None
+        assert after.error.retry_after_s == 1.0
 
 
 async def test_runs_are_sessions_where_the_pool_says_so() -> None:

@@ -72,6 +72,38 @@ async def test_start_up_frames_are_held_up_to_64() -> None:
         assert len(running.provider.calls) == 1
 
 
+async def test_an_answer_of_several_reads_is_closed_at_its_end() -> None:
+    # given a member that sends word by word
+    found = pool("a")
+    pieces: list[Move] = [[Opened("r1")], [TextDelta("o")], [TextDelta("k")], [FINISHED]]
+    async with router(found) as running:
+        running.provider.will("a", pieces)
+
+        # when
+        outcome = await running.ask()
+
+        # then the provider has its connection back, and the decision knows how it ended
+        assert running.provider.open_now == 0
+        assert outcome.text == "ok"
+        assert outcome.path == [("a", AttemptKind.INITIAL, AttemptOutcome.SUCCEEDED)]
+
+
+async def test_a_slow_reader_of_a_complete_answer_holds_no_connection() -> None:
+    # given an answer whose end comes in a read of its own
+    found = pool("a")
+    async with router(found) as running:
+        running.provider.will("a", [[Opened(), TextDelta("ok")], [FINISHED]])
+
+        # when the reader has got the last frame and not come back
+        async with aclosing(running.begin().frames()) as frames:
+            await anext(frames)
+            held = running.provider.open_now
+            last = await anext(frames)
+
+            # then
+            assert (held, list(last), running.provider.open_now) == (1, [FINISHED], 0)
+
+
 async def test_after_the_commit_point_a_broken_stream_ends_with_what_was_sent() -> None:
     # given
     found = pool("a", "b")
