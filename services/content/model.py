@@ -106,6 +106,24 @@ class ToolDefinition:
     json_schema: str
 
 
+class ReasoningEffort(Enum):
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a model draws; None leaves it to the provider."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_output_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    reasoning_effort: ReasoningEffort | None = None
+
+
 class UsageSource(Enum):
     PROVIDER = "provider"
     ESTIMATED = "estimated"

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from hypothesis import strategies as st
 
-from services.content.model import Approval, EffectClass
+from services.content.model import Approval, EffectClass, ReasoningEffort, Sampling
 from services.registry.core.model import (
     Agent,
     AgentEndpoint,
@@ -41,10 +41,8 @@ from services.registry.core.model import (
     PoolStickiness,
     PoolSwitch,
     Provider,
-    ReasoningEffort,
     Resource,
     ReturnHome,
-    Sampling,
     StickyScope,
     TokenLimitField,
     Tool,

@@ -9,7 +9,7 @@ from services.content.convert import (
     EFFECT_CLASS_FROM_PB,
     EFFECT_CLASS_TO_PB,
 )
-from services.content.model import Approval
+from services.content.model import Approval, ReasoningEffort, Sampling
 from services.registry.api.decoding import Decoder, EnumTable, duration_to_pb, optional
 from services.registry.api.providers import credential_from_pb, credential_to_pb
 from services.registry.core.model import (
@@ -18,8 +18,6 @@ from services.registry.core.model import (
     AgentEndpoint,
     ApprovalRule,
     BuiltinTool,
-    ReasoningEffort,
-    Sampling,
     Tool,
     WorkerExecutor,
 )

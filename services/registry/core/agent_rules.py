@@ -9,14 +9,13 @@ from datetime import timedelta
 
 from services.chassis.errors import Violation
 from services.chassis.ids import id_violations
-from services.content.model import EffectClass
+from services.content.model import EffectClass, Sampling
 from services.registry.core import checks
 from services.registry.core.model import (
     DAY,
     Agent,
     AgentEndpoint,
     BuiltinTool,
-    Sampling,
     Tool,
 )
 

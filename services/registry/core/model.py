@@ -7,12 +7,12 @@ A field whose value has a ``tag`` is a ``oneof`` of the contract; the tag is the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum, IntEnum
 from typing import ClassVar, NamedTuple
 
-from services.content.model import Approval, EffectClass
+from services.content.model import Approval, EffectClass, Sampling
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -359,24 +359,6 @@ class ModelPool:
         return Ref(Kind.MODEL_POOL, self.id)
 
 
-class ReasoningEffort(Enum):
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How a model draws; None leaves it to the provider."""
-
-    temperature: float | None = None
-    top_p: float | None = None
-    max_output_tokens: int | None = None
-    stop: tuple[str, ...] = ()
-    seed: int | None = None
-    reasoning_effort: ReasoningEffort | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class ApprovalRule:
     """Fits calls of one tool, or of every tool with ``*``."""
@@ -408,7 +390,7 @@ class Agent:
     approval_rules: tuple[ApprovalRule, ...] = ()
     max_rounds: int = 16
     max_total_tokens: int | None = None
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
     endpoint: AgentEndpoint | None = None
 
     @property

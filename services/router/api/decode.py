@@ -14,15 +14,13 @@ from runyard.types.v1 import content_pb2 as content
 from services.chassis.errors import InvalidRequestError, UnimplementedError, Violation
 from services.chassis.ids import id_violations
 from services.content.convert import messages_from_pb, tool_definition_from_pb
-from services.content.model import Message, ToolDefinition
+from services.content.model import Message, ReasoningEffort, Sampling, ToolDefinition
 from services.router.core.model import MidStream
 from services.router.core.request import (
     InferCommand,
     JsonObject,
     JsonSchema,
     Prompt,
-    ReasoningEffort,
-    Sampling,
     ToolChoice,
     ToolChoiceMode,
 )

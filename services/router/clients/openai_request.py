@@ -11,13 +11,21 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from services.content.model import Image, Message, Role, Text, ToolCall, ToolDefinition, ToolResult
+from services.content.model import (
+    Image,
+    Message,
+    Role,
+    Sampling,
+    Text,
+    ToolCall,
+    ToolDefinition,
+    ToolResult,
+)
 from services.router.core.model import OpenAi
 from services.router.core.request import (
     JsonObject,
     JsonSchema,
     Prompt,
-    Sampling,
     ToolChoice,
     ToolChoiceMode,
 )

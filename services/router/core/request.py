@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from services.content.model import Message, ToolDefinition
+from services.content.model import Message, Sampling, ToolDefinition
 from services.router.core.model import MidStream
 from services.router.core.session import Session
 
@@ -23,24 +23,6 @@ class ToolChoice:
 
     mode: ToolChoiceMode = ToolChoiceMode.AUTO
     tool_id: str = ""
-
-
-class ReasoningEffort(Enum):
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """None leaves a setting to the provider."""
-
-    temperature: float | None = None
-    top_p: float | None = None
-    max_output_tokens: int | None = None
-    stop: tuple[str, ...] = ()
-    seed: int | None = None
-    reasoning_effort: ReasoningEffort | None = None
 
 
 @dataclass(frozen=True, slots=True)

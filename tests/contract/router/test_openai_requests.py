@@ -11,7 +11,9 @@ from services.content.model import (
     Image,
     Message,
     Reasoning,
+    ReasoningEffort,
     Role,
+    Sampling,
     Text,
     ToolCall,
     ToolDefinition,
@@ -27,8 +29,6 @@ from services.router.core.request import (
     JsonObject,
     JsonSchema,
     Prompt,
-    ReasoningEffort,
-    Sampling,
     ToolChoice,
     ToolChoiceMode,
 )

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from services.chassis.errors import Violation
-from services.content.model import Approval, EffectClass
+from services.content.model import Approval, EffectClass, Sampling
 from services.registry.core.field_rules import field_violations
 from services.registry.core.model import (
     Agent,
@@ -40,7 +40,6 @@ from services.registry.core.model import (
     PoolSwitch,
     Provider,
     Resource,
-    Sampling,
     Tool,
     WorkerExecutor,
 )

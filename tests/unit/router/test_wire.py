@@ -13,6 +13,7 @@ from runyard.router.v1 import router_pb2 as pb
 from runyard.router.v1 import router_service_pb2 as rpc
 from runyard.types.v1 import content_pb2 as content
 from services.chassis.errors import DomainError, InvalidRequestError, UnimplementedError
+from services.content.model import ReasoningEffort
 from services.router.api import decode, encode
 from services.router.api.decode import infer_from_pb
 from services.router.api.encode import MAX_TRAILER_BYTES, decision_to_trailer
@@ -27,7 +28,7 @@ from services.router.core.decision import (
     Sticky,
 )
 from services.router.core.model import MidStream
-from services.router.core.request import JsonObject, JsonSchema, ReasoningEffort
+from services.router.core.request import JsonObject, JsonSchema
 from services.wire.snapshot import SnapshotBehindError
 from tests.contract.router.world import request
 
