@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from services.chassis.service import distribution_version
-from services.cli import apply, demo, infer, pools, runs, serve, tickets, trace, up
+from services.cli import apply, demo, infer, migrate, pools, runs, serve, tickets, trace, up
 
 app = typer.Typer(
     name="runyard",
@@ -40,6 +40,7 @@ def _options(
 app.command()(up.up)
 app.command()(serve.serve)
 app.command("check-config")(serve.check_config)
+app.command()(migrate.migrate)
 app.command()(apply.apply)
 app.command()(infer.infer)
 app.command("run")(runs.run_agent)

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 import sys
 import threading
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from services.chassis.startup import StartupRefusedError
 from services.cli.exits import EXIT_USAGE, CliError
+from services.cli.mains import ServiceArgument, ServiceName, main_of, settings_of
 from services.cli.options import OutputOption
 from services.cli.plan import SERVICES
 from services.cli.terminal import Output, Terminal
-
-if TYPE_CHECKING:
-    from services.chassis.settings import ServiceSettings
-
-ServiceName = StrEnum("ServiceName", {name: name for name in SERVICES})  # type: ignore[misc]  # made from the one list
-
-ServiceArgument = Annotated[ServiceName, typer.Argument(help="Which of the four services.")]
 
 
 def serve(
@@ -41,7 +33,7 @@ def serve(
 
     Example: RUNYARD_REGISTRY_LISTEN=127.0.0.1:9001 runyard serve registry
     """
-    main = importlib.import_module(f"services.{service.value}.main").main
+    main = main_of(service.value)
     if with_parent:
         threading.Thread(target=_stop_with_parent, daemon=True).start()
     raise typer.Exit(main())
@@ -70,24 +62,10 @@ def check_config(
     found: dict[str, str] = {}
     try:
         for name in [service.value] if service else SERVICES:
-            found.update(load_settings(_settings_of(name)).describe())
+            found.update(load_settings(settings_of(name)).describe())
     except StartupRefusedError as error:
         terminal.fail(CliError(str(error), reason="SETTINGS", exit_code=EXIT_USAGE))
         raise typer.Exit(EXIT_USAGE) from None
     for variable, value in found.items():
         terminal.line((variable, "bold"), f"={value}")
     terminal.data(found)
-
-
-def _settings_of(service: str) -> type[ServiceSettings]:
-    from services.chassis.settings import ServiceSettings  # noqa: PLC0415  # as above
-
-    module = importlib.import_module(f"services.{service}.settings")
-    (found,) = (
-        value
-        for value in vars(module).values()
-        if isinstance(value, type)
-        and issubclass(value, ServiceSettings)
-        and value is not ServiceSettings
-    )
-    return found

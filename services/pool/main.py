@@ -11,6 +11,7 @@ from services.chassis.outbox import Answer, Delivered, OutboxRow, OutboxSender
 from services.chassis.service import Chassis, ServerFacts, Service, Servicer
 from services.chassis.store.opening import open_store
 from services.chassis.store.port import Store, Tx
+from services.chassis.store.schema import Schema
 from services.pool.api import requests
 from services.pool.api.policy import FULL_NAME, POLICY
 from services.pool.api.replies import ENCODE
@@ -113,6 +114,11 @@ async def _start_outbox(
         settle,
     )
     chassis.tasks.start("outbox", sender.run)
+
+
+def schema() -> Schema:
+    """Of the database, for commands that prepare or examine one."""
+    return Schema(metadata, MIGRATIONS)
 
 
 def main() -> int:

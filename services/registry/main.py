@@ -8,6 +8,7 @@ from runyard.registry.v1.registry_service_pb2_grpc import add_RegistryServiceSer
 from services.chassis import process
 from services.chassis.service import MAX_REQUEST_BYTES, Chassis, ServerFacts, Service, Servicer
 from services.chassis.store.opening import open_store
+from services.chassis.store.schema import Schema
 from services.registry.api.convert import encode_applied
 from services.registry.api.policy import FULL_NAME, POLICY
 from services.registry.api.resources import MAX_RESOURCE_BYTES, ProtobufCodec
@@ -61,6 +62,11 @@ async def build(settings: RegistrySettings, chassis: Chassis) -> Service:
         policy=POLICY,
         server_info=facts,
     )
+
+
+def schema() -> Schema:
+    """Of the database, for commands that prepare or examine one."""
+    return Schema(metadata, MIGRATIONS)
 
 
 def main() -> int:

@@ -16,6 +16,7 @@ from services.chassis.kept_snapshot import Key, SqlKeptSnapshot
 from services.chassis.service import Chassis, ServerFacts, Service, Servicer
 from services.chassis.store.opening import open_store
 from services.chassis.store.port import Store
+from services.chassis.store.schema import Schema
 from services.router.api.decode import MAX_MESSAGES, MAX_TOOLS
 from services.router.api.policy import POLICY, PROVIDER, ROUTER
 from services.router.api.servicer import ProviderServicer, RouterServicer
@@ -113,6 +114,11 @@ def _servicers(inference: Inference) -> list[Servicer]:
     router = partial(add_RouterServiceServicer_to_server, RouterServicer(inference))
     provider = partial(add_InferenceProviderServiceServicer_to_server, ProviderServicer())
     return [Servicer(ROUTER, router), Servicer(PROVIDER, provider)]
+
+
+def schema() -> Schema:
+    """Of the database, for commands that prepare or examine one."""
+    return Schema(metadata, MIGRATIONS)
 
 
 def main() -> int:

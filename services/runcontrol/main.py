@@ -16,6 +16,7 @@ from services.chassis.outbox import Answer, Delivered, OutboxRow, OutboxSender
 from services.chassis.service import MAX_REQUEST_BYTES, Chassis, ServerFacts, Service, Servicer
 from services.chassis.store.opening import open_store
 from services.chassis.store.port import Store, Tx
+from services.chassis.store.schema import Schema
 from services.runcontrol.api.events import ProtobufCodec
 from services.runcontrol.api.policy import POLICY, RUN_CONTROL, WORKER
 from services.runcontrol.api.requests import MAX_MESSAGES, MAX_TOPICS
@@ -138,6 +139,11 @@ def _settle(
         else RefusedForGood(answer.reason, answer.message)
     )
     execution.settle(store.on(tx), command, said)
+
+
+def schema() -> Schema:
+    """Of the database, for commands that prepare or examine one."""
+    return Schema(metadata, MIGRATIONS)
 
 
 def main() -> int:
