@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ("tests.support.postgres",)
+
 # The same examples on every machine: a gate that fails by luck is ignored sooner or later.
 settings.register_profile(
     "gate",
