@@ -32,6 +32,13 @@ class Tx(Protocol):
     def ring(self, channel: str) -> None:
         """Wake the followers of ``channel`` once this transaction is committed; else never."""
 
+    def lock(self, name: str) -> None:
+        """Wait until no other transaction holds ``name``, and hold it to the end of this one.
+
+        For what has no row to lock yet. Names and rows have to be taken in one order by everybody
+        who takes both: the key of a request, the row of an aggregate, the lane of an outbox.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class StoreInfo:

@@ -96,6 +96,9 @@ class SqliteTx:
     def ring(self, channel: str) -> None:
         self.rung.add(channel)
 
+    def lock(self, name: str) -> None:
+        """Nothing: there is one writer."""
+
     def end(self) -> None:
         """Refuse every later use: the cursor now serves another closure."""
         self._cursor = _OVER
@@ -128,6 +131,9 @@ class SqliteReadTx(SqliteTx):
 
     def ring(self, channel: str) -> None:
         raise TypeError(f"a read changes nothing, so it rings nobody: {channel}")
+
+    def lock(self, name: str) -> None:
+        raise TypeError(f"a read changes nothing, so it locks nothing: {name}")
 
     def _execute(self, text: str, params: tuple[Any, ...]) -> sqlite3.Cursor:
         # A single long statement is stopped by the connection's progress handler.
