@@ -18,7 +18,10 @@ from services.chassis.service import Servicer
 
 # Probes carry no credentials.
 _PROBE = MethodPolicy(ANY_ROLE, deadline_cap_s=5.0, idempotent=True, anonymous=True)
-_PROBE_STREAM = MethodPolicy(ANY_ROLE, deadline_cap_s=None, idempotent=True, anonymous=True)
+# Whoever holds all of them keeps nobody from Check.
+_PROBE_STREAM = MethodPolicy(
+    ANY_ROLE, deadline_cap_s=None, idempotent=True, anonymous=True, concurrent_per_principal=1_000
+)
 
 # Newer versions of the health package know one method more.
 HEALTH_POLICY: Mapping[str, MethodPolicy] = {
@@ -27,7 +30,7 @@ HEALTH_POLICY: Mapping[str, MethodPolicy] = {
 }
 REFLECTION_POLICY: Mapping[str, MethodPolicy] = {
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": MethodPolicy(
-        ANY_ROLE, deadline_cap_s=None, idempotent=True
+        ANY_ROLE, deadline_cap_s=None, idempotent=True, concurrent_per_principal=100
     ),
 }
 

@@ -26,6 +26,8 @@ class MethodPolicy:
         idempotent: A repeat has no further effect, by itself or through its request id.
         retry_safe: Channels may repeat it on UNAVAILABLE without asking.
         anonymous: Served without credentials: probes have none.
+        concurrent_per_principal: How many calls one caller may have open; None for calls that end
+            by themselves. Calls without credentials count as those of one caller.
     """
 
     roles: frozenset[Role]
@@ -33,6 +35,7 @@ class MethodPolicy:
     idempotent: bool = False
     retry_safe: bool = False
     anonymous: bool = False
+    concurrent_per_principal: int | None = None
 
 
 class UnauthenticatedError(DomainError):
@@ -83,6 +86,18 @@ def admit(principal: Principal, method: str, policy: MethodPolicy) -> None:
     raise PermissionDeniedError(
         f"{method} needs one of the roles {needed}", method=method, roles=needed
     )
+
+
+def open_call_limits(policy: Mapping[str, MethodPolicy]) -> dict[str, int]:
+    """What rows limit, by the names that ``GetServerInfo`` lists.
+
+    ``max_open_calls_per_principal:runyard.pool.v1.PoolService/WatchPool``.
+    """
+    return {
+        f"max_open_calls_per_principal:{method.removeprefix('/')}": row.concurrent_per_principal
+        for method, row in policy.items()
+        if row.concurrent_per_principal is not None
+    }
 
 
 def check_policy(methods: Iterable[str], policy: Mapping[str, MethodPolicy]) -> None:

@@ -14,7 +14,7 @@ from services.chassis.clock import Clock
 from services.chassis.drain import Drain
 from services.chassis.ids import IdSource
 from services.chassis.notifier import Notifier
-from services.chassis.policy import MethodPolicy
+from services.chassis.policy import MethodPolicy, open_call_limits
 from services.chassis.settings import ServiceSettings
 from services.chassis.store.port import StoreInfo
 from services.chassis.tasks import Tasks
@@ -64,9 +64,14 @@ class ServerFacts:
         store: StoreInfo,
         grpc_services: Sequence[str],
         limits: Mapping[str, int] | None = None,
+        policy: Mapping[str, MethodPolicy] | None = None,
     ) -> ServerFacts:
-        """The facts of this distribution; the request limit of the chassis is added."""
-        every = {"max_request_bytes": MAX_REQUEST_BYTES, **(limits or {})}
+        """The facts of this distribution, with the limits of the chassis and of ``policy``."""
+        every = {
+            "max_request_bytes": MAX_REQUEST_BYTES,
+            **open_call_limits(policy or {}),
+            **(limits or {}),
+        }
         return cls(service, distribution_version(), "", store, every, tuple(grpc_services))
 
 

@@ -70,7 +70,7 @@ async def build(settings: PoolSettings, chassis: Chassis) -> Service:
     servicer = PoolServicer(
         Pools(desk, ENCODE), Messages(desk, ENCODE), Inboxes(desk, ENCODE), Wakes(desk, ENCODE)
     )
-    facts = ServerFacts.of("pool", database.info, [FULL_NAME, SERVER_INFO], LIMITS)
+    facts = ServerFacts.of("pool", database.info, [FULL_NAME, SERVER_INFO], LIMITS, POLICY)
     return Service(
         name="pool",
         error_domain=ERROR_DOMAIN,

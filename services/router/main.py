@@ -61,7 +61,7 @@ async def build(settings: RouterSettings, chassis: Chassis) -> Service:
     pins = await _pins(store, chassis)
     snapshots = await _snapshots(settings, store, chassis)
     inference = StreamInference(snapshots, await _machinery(pins, chassis))
-    facts = ServerFacts.of("router", store.info, [ROUTER, PROVIDER, SERVER_INFO], LIMITS)
+    facts = ServerFacts.of("router", store.info, [ROUTER, PROVIDER, SERVER_INFO], LIMITS, POLICY)
     return Service(
         name="router",
         error_domain=ERROR_DOMAIN,

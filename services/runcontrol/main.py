@@ -63,7 +63,8 @@ async def build(settings: RunControlSettings, chassis: Chassis) -> Service:
         "max_topics_per_pool": MAX_TOPICS,
         "max_concurrent_runs": settings.max_concurrent_runs,
     }
-    facts = ServerFacts.of("runcontrol", database.info, [RUN_CONTROL, WORKER, SERVER_INFO], limits)
+    served = [RUN_CONTROL, WORKER, SERVER_INFO]
+    facts = ServerFacts.of("runcontrol", database.info, served, limits, POLICY)
     return Service(
         name="runcontrol",
         error_domain=ERROR_DOMAIN,

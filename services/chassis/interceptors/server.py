@@ -17,6 +17,7 @@ from services.chassis.interceptors.arities import Context, Handler, Invoke, surr
 from services.chassis.interceptors.deadlines import capped, time_left
 from services.chassis.interceptors.errors import statuses
 from services.chassis.interceptors.live import LiveCalls
+from services.chassis.interceptors.open_calls import OpenCalls
 from services.chassis.interceptors.record import CallRecord
 from services.chassis.interceptors.tracing import traced
 from services.chassis.policy import ANONYMOUS, ANY_ROLE, Authenticator, MethodPolicy, admit
@@ -47,6 +48,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, rules: CallRules, live: LiveCalls) -> None:
         self._rules = rules
         self._live = live
+        self._open = OpenCalls()
         self._surrounded: dict[str, tuple[Handler, Handler]] = {}
 
     async def intercept_service(
@@ -79,9 +81,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         with self._live.counted(), traced(record), logged(record):
             async with statuses(record, context, rules.domain, rules.ids):
                 call = await self._admitted(record, context)
-                async with capped(context, record.policy.deadline_cap_s):
-                    with calling(call):
-                        return await invoke(request, context)
+                with self._open.place(call.principal, method, record.policy):
+                    async with capped(context, record.policy.deadline_cap_s):
+                        with calling(call):
+                            return await invoke(request, context)
 
     async def _admitted(self, record: CallRecord, context: Context) -> Call:
         principal = ANONYMOUS

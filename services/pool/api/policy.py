@@ -19,8 +19,12 @@ _READ_CAP_S = 10.0
 _LONG_POLL_CAP_S = 300.0
 
 _READ = MethodPolicy(_READERS, _READ_CAP_S, idempotent=True, retry_safe=True)
-_WAIT = MethodPolicy(_READERS, _LONG_POLL_CAP_S, idempotent=True, retry_safe=True)
-_STREAM = MethodPolicy(_READERS, None, idempotent=True)
+# One process may host thousands of members, each with a stream or a wait of its own.
+_OPEN = 5_000
+_WAIT = MethodPolicy(
+    _READERS, _LONG_POLL_CAP_S, idempotent=True, retry_safe=True, concurrent_per_principal=_OPEN
+)
+_STREAM = MethodPolicy(_READERS, None, idempotent=True, concurrent_per_principal=_OPEN)
 _COMMAND = MethodPolicy(_ACTORS, _COMMAND_CAP_S)
 # A repeat answers what the first call did, by nature or by the key it has to carry.
 _KEYED = MethodPolicy(_ACTORS, _COMMAND_CAP_S, idempotent=True, retry_safe=True)
@@ -42,13 +46,15 @@ _ROWS: Mapping[str, MethodPolicy] = {
     "StartMember": _COMMAND,
     "SendMessage": _KEYED,
     "SendMessages": _KEYED,
-    "Request": MethodPolicy(_ACTORS, _LONG_POLL_CAP_S, idempotent=True),
+    "Request": MethodPolicy(
+        _ACTORS, _LONG_POLL_CAP_S, idempotent=True, concurrent_per_principal=_OPEN
+    ),
     "Respond": _KEYED,
     "GetMessage": _READ,
     "ListMessages": _READ,
     "CancelMessage": _COMMAND,
     "FetchInbox": _COMMAND,
-    "StreamInbox": MethodPolicy(_ACTORS, None),
+    "StreamInbox": MethodPolicy(_ACTORS, None, concurrent_per_principal=_OPEN),
     "AckDelivery": _KEYED,
     "NackDelivery": _COMMAND,
     "ExtendDelivery": _COMMAND,

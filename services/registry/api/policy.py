@@ -13,8 +13,12 @@ _EDITORS = frozenset({Role.OPERATOR, Role.ADMIN})
 
 _READ = MethodPolicy(ANY_ROLE, deadline_cap_s=10.0, idempotent=True, retry_safe=True)
 _MUTATE = MethodPolicy(_EDITORS, deadline_cap_s=30.0, idempotent=True)
-_STREAM = MethodPolicy(ANY_ROLE, deadline_cap_s=300.0, idempotent=True)
-_WATCH = MethodPolicy(ANY_ROLE, deadline_cap_s=None, idempotent=True)
+_STREAM = MethodPolicy(
+    ANY_ROLE, deadline_cap_s=300.0, idempotent=True, concurrent_per_principal=100
+)
+_WATCH = MethodPolicy(
+    ANY_ROLE, deadline_cap_s=None, idempotent=True, concurrent_per_principal=1_000
+)
 
 POLICY: Mapping[str, MethodPolicy] = {
     f"/{FULL_NAME}/{method}": row

@@ -17,10 +17,13 @@ _SIBLINGS = frozenset({Role.SERVICE})
 _READ = MethodPolicy(ANY_ROLE, deadline_cap_s=10.0, idempotent=True, retry_safe=True)
 _MUTATE = MethodPolicy(_ACTORS, deadline_cap_s=30.0, idempotent=True)
 _DECIDE = MethodPolicy(_DECIDERS, deadline_cap_s=30.0, idempotent=True)
-_SUBSCRIBE = MethodPolicy(ANY_ROLE, deadline_cap_s=None, idempotent=True)
+# A gateway follows a run for each of its own clients; a reader costs a cursor and a window.
+_SUBSCRIBE = MethodPolicy(
+    ANY_ROLE, deadline_cap_s=None, idempotent=True, concurrent_per_principal=5_000
+)
 _DELIVER = MethodPolicy(_SIBLINGS, deadline_cap_s=30.0, idempotent=True)
-_SESSION = MethodPolicy(_ACTORS, deadline_cap_s=None)
-_POLL = MethodPolicy(_ACTORS, deadline_cap_s=60.0)
+_SESSION = MethodPolicy(_ACTORS, deadline_cap_s=None, concurrent_per_principal=1_000)
+_POLL = MethodPolicy(_ACTORS, deadline_cap_s=60.0, concurrent_per_principal=1_000)
 
 POLICY: Mapping[str, MethodPolicy] = {
     f"/{service}/{method}": row

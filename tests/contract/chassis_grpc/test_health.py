@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from runyard.types.v1 import server_info_service_pb2 as info_pb
 from runyard.types.v1 import server_info_service_pb2_grpc as info_rpc
 from services.chassis.channel import streaming
+from services.chassis.policy import ANY_ROLE, MethodPolicy
 from services.chassis.server import Chassis, ServerFacts, Service
 from services.chassis.store.port import StoreInfo
 from services.wire.server_info import FULL_NAME, server_info_servicer
@@ -119,3 +120,15 @@ def test_facts_of_a_service_know_the_distribution_and_the_limit_of_the_chassis()
     assert facts.version == "0.1.0"
     assert facts.limits == {"max_request_bytes": 16_777_216, "max_list": 1}
     assert facts.grpc_services == ("a.B",)
+
+
+def test_the_limits_of_policy_rows_are_among_the_facts() -> None:
+    rows = {
+        "/a.B/Watch": MethodPolicy(ANY_ROLE, None, concurrent_per_principal=7),
+        "/a.B/Get": MethodPolicy(ANY_ROLE, 5.0),
+    }
+    facts = ServerFacts.of("probe", StoreInfo("sqlite", "3", "full"), ["a.B"], policy=rows)
+    assert facts.limits == {
+        "max_request_bytes": 16_777_216,
+        "max_open_calls_per_principal:a.B/Watch": 7,
+    }

@@ -35,6 +35,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_LIMIT_EXCEEDED: _ClassVar[ErrorReason]
     ERROR_REASON_CURSOR_OUT_OF_RANGE: _ClassVar[ErrorReason]
     ERROR_REASON_LOG_CORRUPT: _ClassVar[ErrorReason]
+    ERROR_REASON_TOO_MANY_CALLS: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_REQUEST: ErrorReason
 ERROR_REASON_IDEMPOTENCY_CONFLICT: ErrorReason
@@ -64,3 +65,4 @@ ERROR_REASON_RUN_NOT_OWNED: ErrorReason
 ERROR_REASON_LIMIT_EXCEEDED: ErrorReason
 ERROR_REASON_CURSOR_OUT_OF_RANGE: ErrorReason
 ERROR_REASON_LOG_CORRUPT: ErrorReason
+ERROR_REASON_TOO_MANY_CALLS: ErrorReason
