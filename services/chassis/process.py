@@ -10,10 +10,10 @@ import sys
 import threading
 from collections.abc import Callable
 
-from services.chassis import logs, telemetry
+from services.chassis import failpoints, logs, telemetry
 from services.chassis.errors import DomainError
 from services.chassis.server import Build, RunningServer, running
-from services.chassis.service import S
+from services.chassis.service import Chassis, S, Service
 from services.chassis.settings import load_settings
 from services.chassis.startup import StartupRefusedError
 
@@ -42,6 +42,7 @@ def run(settings_type: type[S], build: Build[S]) -> int:
     log.info("settings", extra=settings.describe())
     exporting = telemetry.setup(settings_type.service(), settings.otlp_endpoint)
     try:
+        _arm(settings.failpoints)
         asyncio.run(_serve(settings, build))
     except (StartupRefusedError, DomainError) as error:
         return _refused(settings_type.service(), error)
@@ -67,10 +68,27 @@ def _refused(service: str, error: Exception) -> int:
     return EXIT_REFUSED
 
 
+def _arm(spec: str) -> None:
+    if spec:
+        log.warning("failpoints are armed: this process fails on purpose", extra={"spec": spec})
+        failpoints.arm_ahead(spec)
+
+
+def _knowing_failpoints(build: Build[S]) -> Build[S]:
+    """Check the names that were armed as soon as ``build`` has imported all there is."""
+
+    async def built(settings: S, chassis: Chassis) -> Service:
+        service = await build(settings, chassis)
+        failpoints.refuse_strangers()
+        return service
+
+    return built
+
+
 async def _serve(settings: S, build: Build[S]) -> None:
     stop = _Stop()
     try:
-        async with running(settings, build) as server:
+        async with running(settings, _knowing_failpoints(build)) as server:
             stop.serves(server)
             log.info("serving", extra={"address": server.target, **_facts(server)})
             await stop.requested.wait()

@@ -12,6 +12,7 @@ import grpc
 
 from services.chassis.clock import Clock, SystemClock
 from services.chassis.drain import Drain
+from services.chassis.failpoints import failpoint
 from services.chassis.housekeeping import housekeeping
 from services.chassis.ids import IdSource, Uuid7Source
 from services.chassis.interceptors.live import LiveCalls
@@ -59,6 +60,10 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_time_ms", 45_000),
     ("grpc.keepalive_timeout_ms", 10_000),
 )
+
+_BUILT = failpoint("server.built")
+_STARTED = failpoint("server.started")
+_DRAINED = failpoint("server.drained")
 
 log = logging.getLogger(__name__)
 
@@ -169,15 +174,18 @@ async def running(
         )
         try:
             service = await build(settings, chassis)
+            _BUILT.reach()
             live = LiveCalls()
             server = _assembled(service, chassis, live, authenticator or LocalAuthenticator())
             port = _bound(server, address, settings.variable("listen"))
             await server.start()
             bound = RunningServer(server, address, port, service)
             try:
+                _STARTED.reach()
                 yield bound
             finally:
                 await bound.stop(chassis.drain, live, settings.drain_grace_s)
+                _DRAINED.reach()
         finally:
             await chassis.tasks.close()
 

@@ -54,6 +54,10 @@ class ServiceSettings(BaseSettings):
         default=False,
         description="Accept callers from other machines without TLS and authentication.",
     )
+    failpoints: str = Field(
+        default="",
+        description="Places where the process fails on purpose, name=action[@n] each; for drills.",
+    )
 
     @classmethod
     def prefix(cls) -> str:

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.chassis.channel import streaming
@@ -208,3 +209,30 @@ async def test_a_defect_exits_with_1_and_its_traceback_is_in_the_log() -> None:
     last = child.records[-1]
     assert last["message"] == "the process failed"
     assert "RuntimeError: a defect" in last["exception"]
+
+
+@pytest.mark.parametrize("place", ["server.built", "server.started"])
+async def test_an_armed_failpoint_ends_a_start_at_its_place_and_was_announced(place: str) -> None:
+    async with _child(failpoints=f"{place}=kill") as child:
+        assert await child.exit_code() == -signal.SIGKILL
+    (warning,) = (record for record in child.records if record["level"] == "warning")
+    assert warning["message"] == "failpoints are armed: this process fails on purpose"
+    assert warning["spec"] == f"{place}=kill"
+
+
+async def test_a_failpoint_armed_for_the_stop_leaves_the_start_alone() -> None:
+    async with _child(failpoints="server.drained=kill") as child:
+        await child.target()
+        child.signal(signal.SIGTERM)
+        assert await child.exit_code() == -signal.SIGKILL
+    assert child.events == ["handed back"]
+
+
+async def test_a_failpoint_that_does_not_exist_is_one_line_that_names_the_nearest() -> None:
+    line = await _refusal(failpoints="server.build=kill")
+    assert line == "runyard probe: unknown failpoint server.build: did you mean server.built?"
+
+
+async def test_an_error_at_a_failpoint_during_the_start_is_one_line() -> None:
+    line = await _refusal(failpoints="server.started=error")
+    assert line == "runyard probe: failpoint server.started was reached"

@@ -104,6 +104,7 @@ def test_effective_values_are_shown_with_secrets_masked() -> None:
         "RUNYARD_BRIDGE_LOG_FORMAT": "text",
         "RUNYARD_BRIDGE_OTLP_ENDPOINT": "",
         "RUNYARD_BRIDGE_INSECURE": "False",
+        "RUNYARD_BRIDGE_FAILPOINTS": "",
         "RUNYARD_BRIDGE_LANES": "2",
         "RUNYARD_BRIDGE_TOKEN": "***",
         "RUNYARD_BRIDGE_RELAY_URL": "http://:***@relay:1/x",
