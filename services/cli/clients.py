@@ -40,6 +40,7 @@ class Clients:
 
     def __init__(self, endpoints: Mapping[str, str], channels: Mapping[str, grpc.aio.Channel]):
         self.endpoints = endpoints
+        self.channels = channels
         self.registry = RegistryServiceStub(channels["registry"])
         self.router = RouterServiceStub(channels["router"])
         self.runcontrol = RunControlServiceStub(channels["runcontrol"])

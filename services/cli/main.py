@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from services.chassis.service import distribution_version
-from services.cli import apply, demo, infer, migrate, pools, runs, serve, tickets, trace, up
+from services.cli import apply, demo, doctor, infer, migrate, pools, runs, serve, tickets, trace, up
 
 app = typer.Typer(
     name="runyard",
@@ -41,6 +41,7 @@ app.command()(up.up)
 app.command()(serve.serve)
 app.command("check-config")(serve.check_config)
 app.command()(migrate.migrate)
+app.command()(doctor.doctor)
 app.command()(apply.apply)
 app.command()(infer.infer)
 app.command("run")(runs.run_agent)

@@ -1,0 +1,147 @@
+"""How the doctor judges what it has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from runyard.types.v1.server_info_service_pb2 import GetServerInfoResponse
+from services.chassis.service import distribution_version
+from services.cli import machine, servers
+from services.cli.findings import Level
+from services.cli.servers import Sight
+from services.registry.main import schema
+from services.registry.settings import RegistrySettings
+
+FAMILY = {"grpcio-status": "1.76.0", "grpcio-reflection": "1.76.0"}
+
+
+@pytest.mark.parametrize(
+    ("version", "companions", "level", "words"),
+    [
+        ("1.76.0", FAMILY, Level.OK, "1.76.0"),
+        ("1.84.1", {}, Level.FAIL, "never cancels"),
+        ("1.86.0", {"grpcio-status": "1.86.1"}, Level.OK, "1.86.0"),
+        ("1.76.0", {**FAMILY, "grpcio-status": "1.7.0"}, Level.WARN, "grpcio-status 1.7.0"),
+        ("1.76.0", {**FAMILY, "grpcio-status": ""}, Level.WARN, "grpcio-status missing"),
+    ],
+)
+def test_grpc_has_to_be_sound_and_of_one_version(
+    version: str, companions: Mapping[str, str], level: Level, words: str
+) -> None:
+    # when
+    finding = machine.grpc_library(version, companions)
+
+    # then
+    assert finding.level is level
+    assert words in finding.text
+
+
+@pytest.mark.parametrize(
+    ("version", "level", "noted"),
+    [
+        ((3, 37, 2), Level.FAIL, False),
+        ((3, 38, 0), Level.OK, True),
+        ((3, 51, 2), Level.OK, True),
+        ((3, 51, 3), Level.OK, False),
+    ],
+)
+def test_sqlite_has_to_know_strict_tables(
+    version: tuple[int, ...], level: Level, noted: bool
+) -> None:
+    # when
+    finding = machine.sqlite_library(version)
+
+    # then
+    assert finding.level is level
+    assert ("checkpoint" in finding.text) is noted
+
+
+@pytest.mark.parametrize(
+    ("free_bytes", "level"),
+    [(50_000_000, Level.FAIL), (500_000_000, Level.WARN), (5_000_000_000, Level.OK)],
+)
+def test_a_disk_needs_room(free_bytes: int, level: Level) -> None:
+    finding = machine.room("disk /var", free_bytes)
+    assert finding.level is level
+    assert bool(finding.hint) is (level is not Level.OK)
+
+
+def test_a_database_is_found_in_its_state(tmp_path: Path) -> None:
+    # given one that is not there, one that is up to date and one that is none
+    made, noise = tmp_path / "made.db", tmp_path / "noise.db"
+    schema().migrate(f"sqlite:///{made}")
+    noise.write_bytes(b"not a database, whatever its name says" * 100)
+
+    # when
+    absent = machine.database("registry", f"sqlite:///{tmp_path}/absent.db", "absent")
+    current = machine.database("registry", f"sqlite:///{made}", "made")
+    broken = machine.database("registry", f"sqlite:///{noise}", "noise")
+
+    # then
+    assert [f.level for f in (absent, current, broken)] == [Level.OK, Level.OK, Level.FAIL]
+    assert "the newest" in current.text
+    assert "not a database" in broken.text
+    assert not (tmp_path / "absent.db").exists()
+
+
+def test_the_database_is_the_named_one_then_that_of_up_then_the_default(tmp_path: Path) -> None:
+    # given
+    loaded = {"registry": RegistrySettings(database_url="sqlite:///default.db")}
+    named = {"RUNYARD_REGISTRY_DATABASE_URL": "sqlite:///default.db"}
+    data = tmp_path / "data"
+
+    # when the data folder is not there, and when it is
+    without = machine.database_urls(loaded, data, {})
+    data.mkdir()
+    (data / "registry.db").touch()
+    with_up = machine.database_urls(loaded, data, {})
+
+    # then
+    assert without == {"registry": "sqlite:///default.db"}
+    assert with_up == {"registry": f"sqlite:///{data}/registry.db"}
+    assert machine.database_urls(loaded, data, named) == {"registry": "sqlite:///default.db"}
+
+
+def info(service: str = "router", version: str = "") -> GetServerInfoResponse:
+    return GetServerInfoResponse(service=service, version=version or distribution_version())
+
+
+@pytest.mark.parametrize(
+    ("sight", "expected", "level", "words"),
+    [
+        (Sight("router", "h:1", info(), serving=True), True, Level.OK, "serves"),
+        (Sight("router", "h:1", info()), True, Level.FAIL, "does not serve"),
+        (Sight("router", "h:1", info("pool"), serving=True), True, Level.FAIL, "answers pool"),
+        (Sight("router", "h:1", None, refusal="unavailable"), True, Level.FAIL, "unavailable"),
+        (Sight("router", "h:1", None, refusal="unavailable"), False, Level.WARN, "unavailable"),
+    ],
+)
+def test_a_server_is_judged_by_what_was_expected(
+    sight: Sight, expected: bool, level: Level, words: str
+) -> None:
+    # when
+    finding = servers.server(sight, expected=expected)
+
+    # then
+    assert finding.level is level
+    assert words in finding.text
+    assert bool(finding.hint) is (level is not Level.OK)
+
+
+def test_a_server_of_another_release_is_named() -> None:
+    # given
+    same = Sight("pool", "h:1", info("pool"), serving=True)
+    other = Sight("router", "h:2", info("router", "9.9.9"), serving=True)
+
+    # when
+    (alike,) = servers.versions([same])
+    (skewed,) = servers.versions([same, other])
+
+    # then
+    assert alike.level is Level.OK
+    assert skewed.level is Level.WARN
+    assert "router 9.9.9" in skewed.text
+    assert list(servers.versions([Sight("pool", "h:1", None)])) == []
