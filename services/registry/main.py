@@ -9,11 +9,13 @@ from services.chassis import process
 from services.chassis.service import MAX_REQUEST_BYTES, Chassis, ServerFacts, Service, Servicer
 from services.chassis.store.opening import open_store
 from services.chassis.store.schema import Schema
-from services.registry.api.convert import encode_applied
+from services.registry.api.convert import encode_answer
+from services.registry.api.convert_providers import encode_provider_answer
 from services.registry.api.policy import FULL_NAME, POLICY
 from services.registry.api.resources import MAX_RESOURCE_BYTES, ProtobufCodec
 from services.registry.api.servicer import RegistryServicer
 from services.registry.core.applying import MAX_RESOURCES
+from services.registry.core.provider_lifecycle import ProviderLifecycle
 from services.registry.core.registry import Registry
 from services.registry.engine.streams import SnapshotStreams
 from services.registry.settings import RegistrySettings
@@ -43,7 +45,9 @@ async def build(settings: RegistrySettings, chassis: Chassis) -> Service:
     )
     store = SqlRegistryStore(database, chassis.clock)
     await store.found(chassis.ids.new_id())
-    registry = Registry(store, ProtobufCodec(), encode_applied, chassis.clock)
+    codec = ProtobufCodec()
+    registry = Registry(store, codec, encode_answer, chassis.clock)
+    providers = ProviderLifecycle(store, codec, encode_provider_answer, chassis.clock)
     streams = SnapshotStreams(
         store,
         registry,
@@ -52,9 +56,9 @@ async def build(settings: RegistrySettings, chassis: Chassis) -> Service:
         clock=chassis.clock,
         drain=chassis.drain,
     )
-    servicer = RegistryServicer(registry, streams, chassis.clock)
+    servicer = RegistryServicer(registry, providers, streams, chassis.clock)
     add = partial(add_RegistryServiceServicer_to_server, servicer)
-    facts = ServerFacts.of("registry", database.info, [FULL_NAME, SERVER_INFO], LIMITS)
+    facts = ServerFacts.of("registry", database.info, [FULL_NAME, SERVER_INFO], LIMITS, POLICY)
     return Service(
         name="registry",
         error_domain=ERROR_DOMAIN,

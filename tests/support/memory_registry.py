@@ -60,6 +60,9 @@ class MemoryTx:
             {target: self._dependents(target) for target in wanted.vacated},
         )
 
+    def dependents(self, targets: Iterable[Target]) -> Collection[Ref]:
+        return {ref for target in targets for ref in self._dependents(target)}
+
     def _dependents(self, target: Target) -> Sequence[Ref]:
         return [ref for ref, targets in self._targets.items() if target in targets]
 

@@ -9,19 +9,24 @@ from runyard.types.v1 import stream_pb2
 from services.chassis.errors import InvalidRequestError, Violation
 from services.chassis.ids import id_violations
 from services.registry.api.decoding import Decoder, EnumTable, optional
+from services.registry.api.fitting import fitting
+from services.registry.api.mutations import key_violations
 from services.registry.api.pages import page_after, page_token
 from services.registry.api.resources import (
     KINDS,
     published_to_pb,
+    ref_from_pb,
     ref_to_pb,
     resources_from_pb,
     resources_to_pb,
     stored_to_pb,
 )
 from services.registry.core.applying import Action, ApplyCommand, Change, Mode, check_count
+from services.registry.core.deleting import DeleteCommand
 from services.registry.core.model import Ref
 from services.registry.core.ports import ListQuery, Stored
-from services.registry.core.registry import Applied, Found, Listed
+from services.registry.core.registry import Applied, Deleted, Found, Listed, Validated
+from services.registry.core.validating import Code, Diagnostic
 from services.registry.core.watching import (
     Alive,
     ChangePart,
@@ -34,16 +39,17 @@ from services.registry.core.watching import (
 
 _MODES = EnumTable(service_pb.ApplyMode, "APPLY_MODE", Mode)
 _ACTIONS = EnumTable(service_pb.ChangeAction, "CHANGE_ACTION", Action)
+_CODES = EnumTable(service_pb.DiagnosticCode, "DIAGNOSTIC_CODE", Code)
 
 
 def apply_from_pb(request: service_pb.ApplyResourcesRequest) -> ApplyCommand:
     check_count(len(request.resources))
-    submitted, unreadable = resources_from_pb(request.resources)
+    submitted, nothing = resources_from_pb(request.resources)
     decoder = Decoder()
     mode = decoder.enum(_MODES.from_pb, request.mode, "mode", Mode.UPSERT)
     return ApplyCommand(
         submitted=submitted,
-        unreadable=(*unreadable, *decoder.found),
+        unreadable=(*nothing, *decoder.found, *key_violations(request)),
         mode=mode,
         apply_set=request.apply_set,
         prune=request.prune,
@@ -53,18 +59,56 @@ def apply_from_pb(request: service_pb.ApplyResourcesRequest) -> ApplyCommand:
 
 
 def applied_to_pb(applied: Applied) -> service_pb.ApplyResourcesResponse:
+    changes, omitted = fitting(map(change_to_pb, applied.changes))
     return service_pb.ApplyResourcesResponse(
         version=applied.version,
         incarnation=applied.incarnation,
-        changes=map(_change_to_pb, applied.changes),
+        changes=changes,
+        changes_omitted=omitted,
     )
 
 
-def encode_applied(applied: Applied) -> bytes:
-    return applied_to_pb(applied).SerializeToString(deterministic=True)
+def validate_from_pb(request: service_pb.ValidateResourcesRequest) -> ApplyCommand:
+    """The apply that is asked about."""
+    return apply_from_pb(service_pb.ApplyResourcesRequest(resources=request.resources))
 
 
-def _change_to_pb(change: Change) -> service_pb.ResourceChange:
+def validated_to_pb(validated: Validated) -> service_pb.ValidateResourcesResponse:
+    diagnostics, omitted = fitting(map(_diagnostic_to_pb, validated.diagnostics))
+    return service_pb.ValidateResourcesResponse(
+        diagnostics=diagnostics, version=validated.version, diagnostics_omitted=omitted
+    )
+
+
+def _diagnostic_to_pb(diagnostic: Diagnostic) -> service_pb.Diagnostic:
+    resource, depends_on = diagnostic.resource, diagnostic.depends_on
+    return service_pb.Diagnostic(
+        code=_CODES.to_pb[diagnostic.code] if diagnostic.code else None,
+        field=diagnostic.field,
+        description=diagnostic.description,
+        resource=ref_to_pb(resource) if resource else None,
+        depends_on=ref_to_pb(depends_on) if depends_on else None,
+    )
+
+
+def delete_from_pb(request: service_pb.DeleteResourceRequest) -> DeleteCommand:
+    ref = ref_from_pb(request.kind, request.id, key_violations(request))
+    return DeleteCommand(ref, optional(request, "expected_version", None))
+
+
+def deleted_to_pb(deleted: Deleted) -> service_pb.DeleteResourceResponse:
+    return service_pb.DeleteResourceResponse(
+        version=deleted.version, incarnation=deleted.incarnation
+    )
+
+
+def encode_answer(answer: Applied | Deleted) -> bytes:
+    """What a repeat of the request is answered with."""
+    message = applied_to_pb(answer) if isinstance(answer, Applied) else deleted_to_pb(answer)
+    return message.SerializeToString(deterministic=True)
+
+
+def change_to_pb(change: Change) -> service_pb.ResourceChange:
     return service_pb.ResourceChange(
         ref=ref_to_pb(change.ref),
         action=_ACTIONS.to_pb[change.action],

@@ -27,32 +27,34 @@ from services.registry.core.validating import Submitted
 # A message carries at least one resource, and no client accepts more than 4 MiB by default.
 MAX_RESOURCE_BYTES = 1 << 20
 
+_NO_ARM = "must set one of provider, model, model_pool, agent and tool"
+
 KINDS = EnumTable(pb.ResourceKind, "RESOURCE_KIND", Kind)
 
 
 def resources_from_pb(
     resources: Iterable[pb.Resource],
 ) -> tuple[tuple[Submitted, ...], tuple[Violation, ...]]:
-    """What was submitted, and what is wrong with how it is written."""
+    """What was submitted, and what is wrong with entries that are no resource."""
+    submitted, nothing = [], []
+    for index, message in enumerate(resources):
+        field = f"resources[{index}]"
+        arm = message.WhichOneof("resource")
+        if arm is None:
+            nothing.append(Violation(field, _NO_ARM))
+        else:
+            submitted.append(submitted_from_pb(message, f"{field}.{arm}"))
+    return tuple(submitted), tuple(nothing)
+
+
+def submitted_from_pb(message: pb.Resource, field: str) -> Submitted:
+    """``message`` has a kind; ``field`` is the path of what it holds."""
     decoder = Decoder()
-    read = (
-        _submitted(message, f"resources[{index}]", decoder)
-        for index, message in enumerate(resources)
-    )
-    submitted = tuple(item for item in read if item)
-    return submitted, tuple(decoder.found)
-
-
-def _submitted(message: pb.Resource, field: str, decoder: Decoder) -> Submitted | None:
     size_bytes = message.ByteSize()
     if size_bytes > MAX_RESOURCE_BYTES:
         decoder.wrong(field, f"is {size_bytes:,} bytes, at most {MAX_RESOURCE_BYTES:,} are allowed")
-    arm = message.WhichOneof("resource")
-    if arm is None:
-        decoder.wrong(field, "must set one of provider, model, model_pool, agent and tool")
-        return None
-    path = f"{field}.{arm}"
-    return Submitted(path, _resource_from_pb(message, path, decoder))
+    resource = _resource_from_pb(message, field, decoder)
+    return Submitted(field, resource, tuple(decoder.found))
 
 
 def _resource_from_pb(message: pb.Resource, field: str, decoder: Decoder) -> Resource:
@@ -116,16 +118,18 @@ def published_to_pb(stored: Stored) -> pb.Resource:
     return message
 
 
-def ref_from_pb(kind: int, id_: str) -> Ref:
+def ref_from_pb(kind: int, id_: str, others: Iterable[Violation] = ()) -> Ref:
     """Name one resource.
 
+    Args:
+        others: What else is wrong with the request.
+
     Raises:
-        InvalidRequestError: An unknown kind, an illegal id, or both.
+        InvalidRequestError: An unknown kind, an illegal id, anything else, or all of it.
     """
-    found = []
+    found = [*others, *id_violations(id_, "id")]
     if kind not in KINDS.from_pb:
         found.append(Violation("kind", "must be a known kind"))
-    found += id_violations(id_, "id")
     if found:
         raise InvalidRequestError.of(found)
     return Ref(KINDS.from_pb[kind], id_)

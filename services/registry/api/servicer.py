@@ -10,12 +10,13 @@ import grpc
 
 from runyard.registry.v1 import registry_service_pb2 as pb
 from runyard.registry.v1 import registry_service_pb2_grpc as rpc
-from services.chassis.calls import current_call, reply, request_key
+from services.chassis.calls import reply
 from services.chassis.clock import Clock
 from services.chassis.errors import UnimplementedError
-from services.registry.api import convert
+from services.registry.api import convert, convert_providers
+from services.registry.api.mutations import origin_of
 from services.registry.api.resources import ref_from_pb
-from services.registry.core.ports import Origin
+from services.registry.core.provider_lifecycle import ProviderLifecycle
 from services.registry.core.registry import Registry
 from services.registry.core.watching import Streams
 
@@ -25,17 +26,19 @@ Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 class RegistryServicer(rpc.RegistryServiceServicer):
     """Wire face of the registry."""
 
-    def __init__(self, registry: Registry, streams: Streams, clock: Clock) -> None:
+    def __init__(
+        self, registry: Registry, providers: ProviderLifecycle, streams: Streams, clock: Clock
+    ) -> None:
         self._registry = registry
+        self._providers = providers
         self._streams = streams
         self._clock = clock
 
     async def ApplyResources(
         self, request: pb.ApplyResourcesRequest, context: Context
     ) -> pb.ApplyResourcesResponse:
-        call = current_call()
-        origin = Origin(call.principal, call.method, request_key(request))
-        answer = await self._registry.apply(origin, convert.apply_from_pb(request))
+        command = convert.apply_from_pb(request)
+        answer = await self._registry.apply(origin_of(request), command)
         return reply(pb.ApplyResourcesResponse, answer, convert.applied_to_pb)
 
     async def GetResource(
@@ -70,32 +73,43 @@ class RegistryServicer(rpc.RegistryServiceServicer):
     async def DeleteResource(
         self, request: pb.DeleteResourceRequest, context: Context
     ) -> pb.DeleteResourceResponse:
-        raise _not_served("DeleteResource")
+        command = convert.delete_from_pb(request)
+        answer = await self._registry.delete(origin_of(request), command)
+        return reply(pb.DeleteResourceResponse, answer, convert.deleted_to_pb)
 
     async def RegisterProvider(
         self, request: pb.RegisterProviderRequest, context: Context
     ) -> pb.RegisterProviderResponse:
-        raise _not_served("RegisterProvider")
+        command = convert_providers.provider_command_from_pb(request)
+        answer = await self._providers.register(origin_of(request), command)
+        return reply(pb.RegisterProviderResponse, answer, convert_providers.registered_to_pb)
 
     async def ReplaceProvider(
         self, request: pb.ReplaceProviderRequest, context: Context
     ) -> pb.ReplaceProviderResponse:
-        raise _not_served("ReplaceProvider")
+        command = convert_providers.provider_command_from_pb(request)
+        answer = await self._providers.replace(origin_of(request), command)
+        return reply(pb.ReplaceProviderResponse, answer, convert_providers.replaced_to_pb)
 
     async def PreviewRemoveProvider(
         self, request: pb.PreviewRemoveProviderRequest, context: Context
     ) -> pb.PreviewRemoveProviderResponse:
-        raise _not_served("PreviewRemoveProvider")
+        provider_id = convert_providers.previewed_id_from_pb(request)
+        preview = await self._providers.preview_removal(provider_id)
+        return convert_providers.preview_to_pb(preview)
 
     async def RemoveProvider(
         self, request: pb.RemoveProviderRequest, context: Context
     ) -> pb.RemoveProviderResponse:
-        raise _not_served("RemoveProvider")
+        command = convert_providers.removal_from_pb(request)
+        answer = await self._providers.remove(origin_of(request), command)
+        return reply(pb.RemoveProviderResponse, answer, convert_providers.removed_to_pb)
 
     async def ValidateResources(
         self, request: pb.ValidateResourcesRequest, context: Context
     ) -> pb.ValidateResourcesResponse:
-        raise _not_served("ValidateResources")
+        validated = await self._registry.validate(convert.validate_from_pb(request))
+        return convert.validated_to_pb(validated)
 
     async def ListVersions(
         self, request: pb.ListVersionsRequest, context: Context

@@ -17,7 +17,7 @@ from services.registry.core.errors import (
 from services.registry.core.field_rules import field_violations
 from services.registry.core.model import Ref, Resource
 from services.registry.core.normalising import normalised
-from services.registry.core.validating import Submitted, Surroundings, diagnose
+from services.registry.core.validating import Diagnostic, Submitted, Surroundings, diagnose
 
 MAX_RESOURCES = 5000
 
@@ -44,7 +44,8 @@ class ApplyCommand:
     """What the caller wants.
 
     Attributes:
-        unreadable: What was found wrong while the request was read.
+        unreadable: What was found wrong while the request was read, resources that are none
+            included.
         apply_set: Mark of the submitted resources; empty keeps the marks they have.
         prune: Remove what carries the mark and was not submitted.
     """
@@ -141,14 +142,24 @@ def pruned(command: ApplyCommand, marked: Iterable[Ref]) -> tuple[Ref, ...]:
     return tuple(sorted(set(marked) - command.refs)) if command.prune else ()
 
 
-def check(command: ApplyCommand, removed: Collection[Ref], around: Surroundings) -> None:
-    """Raise with everything that is wrong with ``command``, rules of fields and of references."""
-    found = [*command.unreadable, *_command_violations(command)]
+def judge(
+    command: ApplyCommand, removed: Collection[Ref], around: Surroundings
+) -> list[Diagnostic]:
+    """Everything that is wrong with ``command``, rules of fields and of references, sorted."""
+    of_request = [*command.unreadable, *_command_violations(command)]
+    found = {Diagnostic.of(violation) for violation in of_request}
     for item in command.submitted:
-        found += field_violations(item.resource, item.field)
-    found += [one.violation() for one in diagnose(command.submitted, removed, around)]
+        of_fields = [*item.unreadable, *field_violations(item.resource, item.field)]
+        found.update(Diagnostic.of(violation, item.ref) for violation in of_fields)
+    found.update(diagnose(command.submitted, removed, around))
+    return sorted(found, key=Diagnostic.order)
+
+
+def check(command: ApplyCommand, removed: Collection[Ref], around: Surroundings) -> None:
+    """Raise with everything that ``judge`` finds."""
+    found = judge(command, removed, around)
     if found:
-        raise InvalidRequestError.of(found)
+        raise InvalidRequestError.of(one.violation() for one in found)
 
 
 def _command_violations(command: ApplyCommand) -> Iterator[Violation]:
@@ -170,12 +181,12 @@ def draft(command: ApplyCommand, held: Mapping[Ref, Held], removed: Sequence[Ref
     _check_mode(command, held)
     upserts, unchanged, adopted = [], [], []
     for item in command.submitted:
-        upsert = _upsert(item, command, held.get(item.ref))
-        if upsert.action is not Action.UNCHANGED:
-            upserts.append(upsert)
+        decided = upsert(item.resource, command.apply_set, held.get(item.ref))
+        if decided.action is not Action.UNCHANGED:
+            upserts.append(decided)
             continue
         unchanged.append(item.ref)
-        if upsert.apply_set != held[item.ref].apply_set:
+        if decided.apply_set != held[item.ref].apply_set:
             adopted.append(item.ref)
     return Draft(tuple(upserts), tuple(unchanged), tuple(adopted), tuple(removed))
 
@@ -188,10 +199,11 @@ def _check_mode(command: ApplyCommand, held: Mapping[Ref, Held]) -> None:
         raise ResourceNotFoundError.of(missing)
 
 
-def _upsert(item: Submitted, command: ApplyCommand, held: Held | None) -> Upsert:
-    resource = normalised(item.resource)
+def upsert(resource: Resource, apply_set: str, held: Held | None) -> Upsert:
+    """What to write of ``resource``; an empty ``apply_set`` keeps the mark there is."""
+    resource = normalised(resource)
     digest = content_hash(resource)
     if held is None:
-        return Upsert(resource, digest, command.apply_set, Action.CREATED)
+        return Upsert(resource, digest, apply_set, Action.CREATED)
     action = Action.UNCHANGED if digest == held.content_hash else Action.UPDATED
-    return Upsert(resource, digest, command.apply_set or held.apply_set, action)
+    return Upsert(resource, digest, apply_set or held.apply_set, action)

@@ -2,25 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from services.chassis.errors import DomainError, ErrorKind, Retry
-from services.registry.core.model import Ref
+from services.registry.core.model import Kind, Ref
 
-# The trailers of an answer have a limit; the count says how many there are in all.
+# The trailers of an answer have a limit; a count beside a list says how many there are in all.
 MAX_NAMED_BYTES = 800
 
 
 def _named(refs: Collection[Ref]) -> str:
-    """As many as fit, joined by commas."""
-    names: list[str] = []
-    left_bytes = MAX_NAMED_BYTES
-    for ref in sorted(refs):
-        left_bytes -= len(str(ref).encode("utf-8")) + 1
-        if left_bytes < 0 and names:
+    return _fitting([str(ref) for ref in sorted(refs)], MAX_NAMED_BYTES)
+
+
+def _fitting(names: Sequence[str], limit_bytes: int) -> str:
+    """As many as fit, from the first, joined by commas."""
+    kept: list[str] = []
+    for name in names:
+        limit_bytes -= len(name.encode("utf-8")) + 1
+        if limit_bytes < 0:
             break
-        names.append(str(ref))
-    return ",".join(names)
+        kept.append(name)
+    return ",".join(kept)
+
+
+def _users(
+    model_ids: Sequence[str], pool_ids: Sequence[str], agent_ids: Sequence[str]
+) -> dict[str, str]:
+    """Who is in the way, as metadata: a list and a count per kind, short lists whole first."""
+    users = {"model": model_ids, "pool": pool_ids, "agent": agent_ids}
+    found = {f"{name}_count": str(len(ids)) for name, ids in users.items()}
+    left_bytes = MAX_NAMED_BYTES
+    by_length = sorted(users, key=lambda name: sum(map(len, users[name])))
+    for waiting, name in zip((3, 2, 1), by_length, strict=True):
+        names = _fitting(users[name], left_bytes // waiting)
+        found[f"{name}_ids"] = names
+        left_bytes -= len(names.encode("utf-8"))
+    return found
+
+
+def _in_words(users: Mapping[str, str]) -> str:
+    """``2 model(s), 1 pool(s) and 1 agent(s): fast,slow; both; scout``."""
+    counts = "{model_count} model(s), {pool_count} pool(s) and {agent_count} agent(s)"
+    lists = (users[f"{name}_ids"] for name in ("model", "pool", "agent"))
+    return f"{counts.format(**users)}: {'; '.join(each for each in lists if each)}"
 
 
 class ResourceNotFoundError(DomainError):
@@ -56,6 +81,69 @@ class ResourceExistsError(DomainError):
             resources=_named(existing),
             count=str(len(existing)),
         )
+
+
+class ResourceInUseError(DomainError):
+    """What was to be deleted is referred to."""
+
+    kind = ErrorKind.PRECONDITION
+    reason = "RESOURCE_IN_USE"
+    retry = Retry.REPAIR_NEEDED
+
+    @classmethod
+    def of(cls, ref: Ref, dependents: Iterable[Ref]) -> ResourceInUseError:
+        ids: dict[Kind, list[str]] = {Kind.MODEL: [], Kind.MODEL_POOL: [], Kind.AGENT: []}
+        for dependent in sorted(dependents):
+            ids[dependent.kind].append(dependent.id)
+        users = _users(ids[Kind.MODEL], ids[Kind.MODEL_POOL], ids[Kind.AGENT])
+        text = f"{ref} is referred to by {_in_words(users)}; remove or change those first"
+        error = cls(text, kind=ref.kind.label, id=ref.id)
+        error.metadata.update(users)
+        return error
+
+
+class ProviderInUseError(DomainError):
+    """The provider is in use under the policy of the removal."""
+
+    kind = ErrorKind.PRECONDITION
+    reason = "PROVIDER_IN_USE"
+    retry = Retry.REPAIR_NEEDED
+
+    @classmethod
+    def of(
+        cls,
+        provider_id: str,
+        model_ids: Sequence[str],
+        pool_ids: Sequence[str],
+        agent_ids: Sequence[str],
+    ) -> ProviderInUseError:
+        users = _users(model_ids, pool_ids, agent_ids)
+        text = f"provider {provider_id} is in use by {_in_words(users)}"
+        error = cls(text, provider_id=provider_id)
+        error.metadata.update(users)
+        return error
+
+
+class ProviderExistsError(DomainError):
+    """The provider to be registered is known, be its content the same or not."""
+
+    kind = ErrorKind.CONFLICT
+    reason = "PROVIDER_EXISTS"
+
+    @classmethod
+    def of(cls, provider_id: str) -> ProviderExistsError:
+        return cls(f"provider {provider_id} exists; replace it instead", provider_id=provider_id)
+
+
+class ProviderNotFoundError(DomainError):
+    """The provider to be replaced or removed is unknown."""
+
+    kind = ErrorKind.NOT_FOUND
+    reason = "PROVIDER_NOT_FOUND"
+
+    @classmethod
+    def of(cls, provider_id: str) -> ProviderNotFoundError:
+        return cls(f"provider {provider_id} not found; register it first", provider_id=provider_id)
 
 
 class VersionMismatchError(DomainError):

@@ -35,11 +35,13 @@ class Head:
     Attributes:
         incarnation: Made when the database was; tells a wiped one from an old cursor.
         oldest_version: The first version that is still kept.
+        lineage: Of the version; tells it from one of the same number in another history.
     """
 
     version: int
     incarnation: str
     oldest_version: int = 1
+    lineage: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,11 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """One new version."""
+    """One new version.
+
+    Attributes:
+        restored_from: The version whose content it restores; None for all but rollbacks.
+    """
 
     version: int
     upserts: Sequence[Written]
@@ -90,6 +96,7 @@ class Publication:
     by: str
     method: str
     request_id: str
+    restored_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +130,9 @@ class RegistryReads(Protocol):
 
     def surroundings(self, wanted: Wanted) -> Surroundings:
         """What exists under each target, and who refers to the vacated ones."""
+
+    def dependents(self, targets: Iterable[Target]) -> Collection[Ref]:
+        """Who refers to any of them, without doubles."""
 
     def stored(self, ref: Ref) -> Stored | None: ...
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from services.chassis.caller import Replay, once
+from services.chassis.caller import Replay
 from services.chassis.clock import Clock
 from services.registry.core.applying import (
     ApplyCommand,
@@ -14,9 +14,11 @@ from services.registry.core.applying import (
     check,
     check_version,
     draft,
+    judge,
     pruned,
 )
 from services.registry.core.cutting import PAGE_BYTES, cut, page_items
+from services.registry.core.deleting import DeleteCommand, check_deletable
 from services.registry.core.diffing import with_fields
 from services.registry.core.errors import ResourceNotFoundError, VersionNotFoundError
 from services.registry.core.model import Ref, Resource
@@ -24,16 +26,14 @@ from services.registry.core.ports import (
     Head,
     ListQuery,
     Origin,
-    Publication,
     RegistryReads,
     RegistryStore,
     RegistryTx,
     ResourceCodec,
     Stored,
-    Written,
 )
-from services.registry.core.references import references
-from services.registry.core.validating import wanted
+from services.registry.core.publishing import Publisher, mutate
+from services.registry.core.validating import Diagnostic, Surroundings, wanted
 from services.registry.core.watching import SnapshotFacts
 
 
@@ -44,6 +44,22 @@ class Applied:
     version: int
     incarnation: str
     changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """The version without the resource."""
+
+    version: int
+    incarnation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """What applying would meet at this version; no diagnostics, and it would succeed."""
+
+    diagnostics: Sequence[Diagnostic]
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +83,20 @@ class Registry:
     """Everything the service can do, whoever asks.
 
     Args:
-        encode_applied: The bytes of an answer, kept for repeats of a request.
+        encode: The bytes of an answer, kept for repeats of a request.
     """
 
     def __init__(
         self,
         store: RegistryStore,
         codec: ResourceCodec,
-        encode_applied: Callable[[Applied], bytes],
+        encode: Callable[[Applied | Deleted], bytes],
         clock: Clock,
     ) -> None:
         self._store = store
         self._codec = codec
-        self._encode_applied = encode_applied
-        self._clock = clock
+        self._encode = encode
+        self._publisher = Publisher(codec, clock)
 
     async def apply(self, origin: Origin, command: ApplyCommand) -> Applied | Replay:
         """Create, update and prune in one version; with ``dry_run`` only say what that would do.
@@ -94,12 +110,42 @@ class Registry:
         if command.dry_run:
             return await self._store.read(lambda reads: self._rehearse(reads, command))
 
-        def apply_once(tx: RegistryTx) -> Applied | Replay:
-            return once(
-                tx, origin.request, lambda: self._apply(tx, origin, command), self._encode_applied
+        def apply(tx: RegistryTx, head: Head) -> Applied:
+            decided = _decide(tx, head, command)
+            tx.adopt(decided.adopted, command.apply_set)
+            self._publisher.publish(
+                tx, head, origin, upserts=decided.upserts, removed=decided.removed
             )
+            return _applied(head, decided)
 
-        return await self._store.write(apply_once)
+        return await mutate(self._store, origin, apply, self._encode)
+
+    async def validate(self, command: ApplyCommand) -> Validated:
+        """Everything that ``apply`` would refuse ``command`` for, without applying it."""
+
+        def judged(reads: RegistryReads) -> Validated:
+            found = judge(command, (), _around(reads, command, ()))
+            return Validated(found, reads.head().version)
+
+        return await self._store.read(judged)
+
+    async def delete(self, origin: Origin, command: DeleteCommand) -> Deleted | Replay:
+        """Remove one resource.
+
+        Raises:
+            VersionMismatchError: ``expected_version`` is not current.
+            ResourceNotFoundError: There is none.
+            ResourceInUseError: Something refers to it.
+        """
+        ref = command.ref
+
+        def delete(tx: RegistryTx, head: Head) -> Deleted:
+            check_version(command.expected_version, head.version)
+            check_deletable(ref, tx.held([ref]), tx.dependents([ref.target]))
+            version = self._publisher.publish(tx, head, origin, removed=[ref])
+            return Deleted(version, head.incarnation)
+
+        return await mutate(self._store, origin, delete, self._encode)
 
     async def get(self, ref: Ref) -> Found:
         """Raises:
@@ -135,34 +181,6 @@ class Registry:
 
         return await self._store.read(find)
 
-    def _apply(self, tx: RegistryTx, origin: Origin, command: ApplyCommand) -> Applied:
-        head = tx.lock_head()
-        decided = _decide(tx, head, command)
-        tx.adopt(decided.adopted, command.apply_set)
-        if decided.makes_a_version:
-            tx.publish(self._publication(head.version + 1, decided, origin))
-        return _applied(head, decided)
-
-    def _publication(self, version: int, decided: Draft, origin: Origin) -> Publication:
-        return Publication(
-            version=version,
-            upserts=[
-                Written(
-                    upsert.ref,
-                    upsert.content_hash,
-                    upsert.apply_set,
-                    self._codec.encode(upsert.resource),
-                    frozenset(one.target for one in references(upsert.resource)),
-                )
-                for upsert in decided.upserts
-            ],
-            removed=decided.removed,
-            at=self._clock.now(),
-            by=origin.actor,
-            method=origin.method,
-            request_id=origin.request.key if origin.request else "",
-        )
-
     def _rehearse(self, reads: RegistryReads, command: ApplyCommand) -> Applied:
         head = reads.head()
         decided = _decide(reads, head, command)
@@ -178,8 +196,12 @@ class Registry:
 def _decide(reads: RegistryReads, head: Head, command: ApplyCommand) -> Draft:
     check_version(command.expected_version, head.version)
     removed = pruned(command, reads.marked(command.apply_set) if command.prune else ())
-    check(command, removed, reads.surroundings(wanted(command.submitted, removed)))
+    check(command, removed, _around(reads, command, removed))
     return draft(command, reads.held(command.refs), removed)
+
+
+def _around(reads: RegistryReads, command: ApplyCommand, removed: Collection[Ref]) -> Surroundings:
+    return reads.surroundings(wanted(command.submitted, removed))
 
 
 def _applied(head: Head, decided: Draft) -> Applied:

@@ -29,10 +29,16 @@ class Code(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A resource as it came in; ``field`` is its path in the request, ``resources[2].model``."""
+    """A resource as it came in.
+
+    Attributes:
+        field: Its path in the request, ``resources[2].model``.
+        unreadable: What was found wrong with it while it was read.
+    """
 
     field: str
     resource: Resource
+    unreadable: tuple[Violation, ...] = ()
 
     @property
     def ref(self) -> Ref:
@@ -44,19 +50,30 @@ class Diagnostic:
     """One unmet rule.
 
     Attributes:
+        code: None for the rules about one field.
         field: Path in the request; for a resource that is not in it, its kind and id.
-        resource: The resource that is wrong.
-        depends_on: What it needs, or collides with.
+        resource: The resource that is wrong; None when the request itself is.
+        depends_on: What it needs, or collides with; None for the rules about one field.
     """
 
-    code: Code
+    code: Code | None
     field: str
     description: str
-    resource: Ref
-    depends_on: Ref
+    resource: Ref | None = None
+    depends_on: Ref | None = None
+
+    @classmethod
+    def of(cls, violation: Violation, resource: Ref | None = None) -> Diagnostic:
+        """A broken rule about one field."""
+        return cls(None, violation.field, violation.description, resource)
 
     def violation(self) -> Violation:
+        if self.code is None:
+            return Violation(self.field, self.description)
         return Violation(self.field, f"{self.resource}: {self.description}", self.code.value)
+
+    def order(self) -> tuple[str, str, str]:
+        return self.field, self.code or "", self.description
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +143,7 @@ def diagnose(
         for dependent in dependents:
             if dependent not in present:
                 found.update(after.unmet(dependent, str(dependent), target))
-    return sorted(found, key=lambda one: (one.field, one.code, one.depends_on))
+    return sorted(found, key=Diagnostic.order)
 
 
 def _duplicates(submitted: Iterable[Submitted]) -> Iterator[Diagnostic]:

@@ -58,6 +58,9 @@ class SqlRegistryReads:
             dependents={target: self._dependents(target) for target in wanted.vacated},
         )
 
+    def dependents(self, targets: Iterable[Target]) -> Collection[Ref]:
+        return {ref for target in targets for ref in self._dependents(target)}
+
     def _kinds(self, target: Target) -> frozenset[Kind]:
         candidates = [kind for kind in Kind if kind.space is target.space]
         return frozenset(

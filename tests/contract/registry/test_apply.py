@@ -344,7 +344,7 @@ async def test_a_resource_that_no_client_could_read_is_refused(
     facts = await refused(registry, provider(), model(), wordy)
 
     # then
-    assert [v.field for v in facts.violations] == ["resources[2]"]
+    assert [v.field for v in facts.violations] == ["resources[2].agent"]
 
 
 async def test_concurrent_applies_all_survive(registry: RegistryServiceStub) -> None:

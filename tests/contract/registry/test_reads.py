@@ -15,12 +15,6 @@ from services.chassis.streaming import streaming
 from tests.support.registry_resources import agent, model, pool, provider, quickstart
 
 NOT_SERVED = [
-    ("DeleteResource", service_pb.DeleteResourceRequest()),
-    ("RegisterProvider", service_pb.RegisterProviderRequest()),
-    ("ReplaceProvider", service_pb.ReplaceProviderRequest()),
-    ("PreviewRemoveProvider", service_pb.PreviewRemoveProviderRequest()),
-    ("RemoveProvider", service_pb.RemoveProviderRequest()),
-    ("ValidateResources", service_pb.ValidateResourcesRequest()),
     ("ListVersions", service_pb.ListVersionsRequest()),
     ("DiffVersions", service_pb.DiffVersionsRequest()),
     ("Rollback", service_pb.RollbackRequest()),

@@ -16,7 +16,7 @@ from services.chassis.caller import LOCAL_PRINCIPAL
 from services.chassis.errors import DomainError
 from services.chassis.notifier import LocalNotifier
 from services.chassis.store.opening import open_store
-from services.registry.api.convert import encode_applied
+from services.registry.api.convert import encode_answer
 from services.registry.api.resources import ProtobufCodec
 from services.registry.core.applying import ApplyCommand
 from services.registry.core.model import (
@@ -80,7 +80,7 @@ async def sqlite(folder: Path, notifier: LocalNotifier) -> AsyncIterator[SqlRegi
 async def edit(
     store: RegistryStore, resources: Sequence[Resource], apply_set: str, prune: bool
 ) -> object:
-    registry = Registry(store, CODEC, encode_applied, ManualClock())
+    registry = Registry(store, CODEC, encode_answer, ManualClock())
     submitted = tuple(Submitted(f"r[{n}]", each) for n, each in enumerate(resources))
     command = ApplyCommand(submitted, apply_set=apply_set, prune=prune)
     try:

@@ -157,7 +157,7 @@ def test_an_error_names_as_many_as_fit() -> None:
 
     assert error.metadata["count"] == "3"
     assert error.metadata["resources"] == str(many[0])
-    assert ResourceExistsError.of([Ref(Kind.AGENT, "y" * 2000)]).metadata["resources"]
+    assert ResourceExistsError.of([Ref(Kind.MODEL_POOL, "y" * 512)]).metadata["resources"]
 
 
 def test_only_what_is_marked_and_not_submitted_is_pruned() -> None:

@@ -188,9 +188,9 @@ def test_what_goes_away_is_missed_by_what_stays() -> None:
     )
 
     # then
-    assert [(d.field, d.resource.id) for d in diagnostics] == [
-        ("agent/stays", "stays"),
-        ("resources[0].agent.tools[0]", "comes"),
+    assert [(d.field, str(d.resource)) for d in diagnostics] == [
+        ("agent/stays", "agent/stays"),
+        ("resources[0].agent.tools[0]", "agent/comes"),
     ]
 
 

@@ -35,7 +35,7 @@ def test_what_goes_to_the_wire_comes_back_the_same(resource: Resource) -> None:
 
     (submitted,), unreadable = resources_from_pb([resource_to_pb(normal)])
 
-    assert unreadable == ()
+    assert (submitted.unreadable, unreadable) == ((), ())
     assert submitted.resource == normal
     assert submitted.field == f"resources[0].{normal.ref.kind.label}"
 
@@ -89,7 +89,7 @@ def messages_with_every_enum_unknown() -> Iterator[tuple[pb.Resource, str]]:
 def test_an_unknown_number_of_any_enum_is_refused_at_its_path() -> None:
     expected, found = [], []
     for message, path in messages_with_every_enum_unknown():
-        _, unreadable = resources_from_pb([message])
+        unreadable = unreadable_in(message)
         expected.append([f"resources[0].{path}"])
         found.append([violation.field for violation in unreadable])
 
@@ -134,9 +134,14 @@ def test_no_enum_of_the_contract_is_left_out_above() -> None:
     ],
 )
 def test_a_missing_choice_is_refused_at_its_path(message: pb.Resource, field: str) -> None:
-    _, unreadable = resources_from_pb([message])
+    found = unreadable_in(message)
 
-    assert [violation.field for violation in unreadable] == [f"resources[0]{field}"]
+    assert [violation.field for violation in found] == [f"resources[0]{field}"]
+
+
+def unreadable_in(message: pb.Resource) -> list[Violation]:
+    submitted, nothing = resources_from_pb([message])
+    return [*nothing, *(violation for item in submitted for violation in item.unreadable)]
 
 
 @pytest.mark.parametrize(

@@ -82,14 +82,16 @@ class ApplyResourcesRequest(_message.Message):
     def __init__(self, resources: _Optional[_Iterable[_Union[_registry_pb2.Resource, _Mapping]]] = ..., mode: _Optional[_Union[ApplyMode, str]] = ..., apply_set: _Optional[str] = ..., prune: bool = ..., dry_run: bool = ..., expected_version: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ApplyResourcesResponse(_message.Message):
-    __slots__ = ("version", "incarnation", "changes")
+    __slots__ = ("version", "incarnation", "changes", "changes_omitted")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     CHANGES_FIELD_NUMBER: _ClassVar[int]
+    CHANGES_OMITTED_FIELD_NUMBER: _ClassVar[int]
     version: int
     incarnation: str
     changes: _containers.RepeatedCompositeFieldContainer[ResourceChange]
-    def __init__(self, version: _Optional[int] = ..., incarnation: _Optional[str] = ..., changes: _Optional[_Iterable[_Union[ResourceChange, _Mapping]]] = ...) -> None: ...
+    changes_omitted: int
+    def __init__(self, version: _Optional[int] = ..., incarnation: _Optional[str] = ..., changes: _Optional[_Iterable[_Union[ResourceChange, _Mapping]]] = ..., changes_omitted: _Optional[int] = ...) -> None: ...
 
 class ResourceChange(_message.Message):
     __slots__ = ("ref", "action", "fields", "fields_truncated")
@@ -214,7 +216,7 @@ class PreviewRemoveProviderRequest(_message.Message):
     def __init__(self, provider_id: _Optional[str] = ...) -> None: ...
 
 class PreviewRemoveProviderResponse(_message.Message):
-    __slots__ = ("provider_id", "model_ids", "pool_ids", "agent_ids", "block_if_referenced_allowed", "cascade_unused_models_allowed", "version")
+    __slots__ = ("provider_id", "model_ids", "pool_ids", "agent_ids", "block_if_referenced_allowed", "cascade_unused_models_allowed", "version", "model_count", "pool_count", "agent_count")
     PROVIDER_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_IDS_FIELD_NUMBER: _ClassVar[int]
     POOL_IDS_FIELD_NUMBER: _ClassVar[int]
@@ -222,6 +224,9 @@ class PreviewRemoveProviderResponse(_message.Message):
     BLOCK_IF_REFERENCED_ALLOWED_FIELD_NUMBER: _ClassVar[int]
     CASCADE_UNUSED_MODELS_ALLOWED_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    MODEL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    POOL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    AGENT_COUNT_FIELD_NUMBER: _ClassVar[int]
     provider_id: str
     model_ids: _containers.RepeatedScalarFieldContainer[str]
     pool_ids: _containers.RepeatedScalarFieldContainer[str]
@@ -229,7 +234,10 @@ class PreviewRemoveProviderResponse(_message.Message):
     block_if_referenced_allowed: bool
     cascade_unused_models_allowed: bool
     version: int
-    def __init__(self, provider_id: _Optional[str] = ..., model_ids: _Optional[_Iterable[str]] = ..., pool_ids: _Optional[_Iterable[str]] = ..., agent_ids: _Optional[_Iterable[str]] = ..., block_if_referenced_allowed: bool = ..., cascade_unused_models_allowed: bool = ..., version: _Optional[int] = ...) -> None: ...
+    model_count: int
+    pool_count: int
+    agent_count: int
+    def __init__(self, provider_id: _Optional[str] = ..., model_ids: _Optional[_Iterable[str]] = ..., pool_ids: _Optional[_Iterable[str]] = ..., agent_ids: _Optional[_Iterable[str]] = ..., block_if_referenced_allowed: bool = ..., cascade_unused_models_allowed: bool = ..., version: _Optional[int] = ..., model_count: _Optional[int] = ..., pool_count: _Optional[int] = ..., agent_count: _Optional[int] = ...) -> None: ...
 
 class RemoveProviderRequest(_message.Message):
     __slots__ = ("provider_id", "policy", "expected_version", "request_id")
@@ -244,20 +252,24 @@ class RemoveProviderRequest(_message.Message):
     def __init__(self, provider_id: _Optional[str] = ..., policy: _Optional[_Union[ProviderRemovalPolicy, str]] = ..., expected_version: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class RemoveProviderResponse(_message.Message):
-    __slots__ = ("provider_id", "removed_model_ids", "removed_pool_ids", "affected_agent_ids", "version", "incarnation")
+    __slots__ = ("provider_id", "removed_model_ids", "removed_pool_ids", "affected_agent_ids", "version", "incarnation", "removed_model_count", "removed_pool_count")
     PROVIDER_ID_FIELD_NUMBER: _ClassVar[int]
     REMOVED_MODEL_IDS_FIELD_NUMBER: _ClassVar[int]
     REMOVED_POOL_IDS_FIELD_NUMBER: _ClassVar[int]
     AFFECTED_AGENT_IDS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_MODEL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_POOL_COUNT_FIELD_NUMBER: _ClassVar[int]
     provider_id: str
     removed_model_ids: _containers.RepeatedScalarFieldContainer[str]
     removed_pool_ids: _containers.RepeatedScalarFieldContainer[str]
     affected_agent_ids: _containers.RepeatedScalarFieldContainer[str]
     version: int
     incarnation: str
-    def __init__(self, provider_id: _Optional[str] = ..., removed_model_ids: _Optional[_Iterable[str]] = ..., removed_pool_ids: _Optional[_Iterable[str]] = ..., affected_agent_ids: _Optional[_Iterable[str]] = ..., version: _Optional[int] = ..., incarnation: _Optional[str] = ...) -> None: ...
+    removed_model_count: int
+    removed_pool_count: int
+    def __init__(self, provider_id: _Optional[str] = ..., removed_model_ids: _Optional[_Iterable[str]] = ..., removed_pool_ids: _Optional[_Iterable[str]] = ..., affected_agent_ids: _Optional[_Iterable[str]] = ..., version: _Optional[int] = ..., incarnation: _Optional[str] = ..., removed_model_count: _Optional[int] = ..., removed_pool_count: _Optional[int] = ...) -> None: ...
 
 class ValidateResourcesRequest(_message.Message):
     __slots__ = ("resources",)
@@ -266,12 +278,14 @@ class ValidateResourcesRequest(_message.Message):
     def __init__(self, resources: _Optional[_Iterable[_Union[_registry_pb2.Resource, _Mapping]]] = ...) -> None: ...
 
 class ValidateResourcesResponse(_message.Message):
-    __slots__ = ("diagnostics", "version")
+    __slots__ = ("diagnostics", "version", "diagnostics_omitted")
     DIAGNOSTICS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    DIAGNOSTICS_OMITTED_FIELD_NUMBER: _ClassVar[int]
     diagnostics: _containers.RepeatedCompositeFieldContainer[Diagnostic]
     version: int
-    def __init__(self, diagnostics: _Optional[_Iterable[_Union[Diagnostic, _Mapping]]] = ..., version: _Optional[int] = ...) -> None: ...
+    diagnostics_omitted: int
+    def __init__(self, diagnostics: _Optional[_Iterable[_Union[Diagnostic, _Mapping]]] = ..., version: _Optional[int] = ..., diagnostics_omitted: _Optional[int] = ...) -> None: ...
 
 class Diagnostic(_message.Message):
     __slots__ = ("code", "field", "description", "resource", "depends_on")
@@ -294,20 +308,22 @@ class GetSnapshotRequest(_message.Message):
     def __init__(self, version: _Optional[int] = ...) -> None: ...
 
 class GetSnapshotResponse(_message.Message):
-    __slots__ = ("incarnation", "version", "part", "last_part", "resources", "content_hash")
+    __slots__ = ("incarnation", "version", "part", "last_part", "resources", "content_hash", "lineage")
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     PART_FIELD_NUMBER: _ClassVar[int]
     LAST_PART_FIELD_NUMBER: _ClassVar[int]
     RESOURCES_FIELD_NUMBER: _ClassVar[int]
     CONTENT_HASH_FIELD_NUMBER: _ClassVar[int]
+    LINEAGE_FIELD_NUMBER: _ClassVar[int]
     incarnation: str
     version: int
     part: int
     last_part: bool
     resources: _containers.RepeatedCompositeFieldContainer[_registry_pb2.Resource]
     content_hash: str
-    def __init__(self, incarnation: _Optional[str] = ..., version: _Optional[int] = ..., part: _Optional[int] = ..., last_part: bool = ..., resources: _Optional[_Iterable[_Union[_registry_pb2.Resource, _Mapping]]] = ..., content_hash: _Optional[str] = ...) -> None: ...
+    lineage: str
+    def __init__(self, incarnation: _Optional[str] = ..., version: _Optional[int] = ..., part: _Optional[int] = ..., last_part: bool = ..., resources: _Optional[_Iterable[_Union[_registry_pb2.Resource, _Mapping]]] = ..., content_hash: _Optional[str] = ..., lineage: _Optional[str] = ...) -> None: ...
 
 class ListVersionsRequest(_message.Message):
     __slots__ = ("page_size", "page_token")
@@ -376,25 +392,29 @@ class RollbackRequest(_message.Message):
     def __init__(self, version: _Optional[int] = ..., expected_version: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class RollbackResponse(_message.Message):
-    __slots__ = ("version", "incarnation", "changes")
+    __slots__ = ("version", "incarnation", "changes", "changes_omitted")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     CHANGES_FIELD_NUMBER: _ClassVar[int]
+    CHANGES_OMITTED_FIELD_NUMBER: _ClassVar[int]
     version: int
     incarnation: str
     changes: _containers.RepeatedCompositeFieldContainer[ResourceChange]
-    def __init__(self, version: _Optional[int] = ..., incarnation: _Optional[str] = ..., changes: _Optional[_Iterable[_Union[ResourceChange, _Mapping]]] = ...) -> None: ...
+    changes_omitted: int
+    def __init__(self, version: _Optional[int] = ..., incarnation: _Optional[str] = ..., changes: _Optional[_Iterable[_Union[ResourceChange, _Mapping]]] = ..., changes_omitted: _Optional[int] = ...) -> None: ...
 
 class WatchSnapshotRequest(_message.Message):
-    __slots__ = ("after_version", "incarnation")
+    __slots__ = ("after_version", "incarnation", "lineage")
     AFTER_VERSION_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    LINEAGE_FIELD_NUMBER: _ClassVar[int]
     after_version: int
     incarnation: str
-    def __init__(self, after_version: _Optional[int] = ..., incarnation: _Optional[str] = ...) -> None: ...
+    lineage: str
+    def __init__(self, after_version: _Optional[int] = ..., incarnation: _Optional[str] = ..., lineage: _Optional[str] = ...) -> None: ...
 
 class WatchSnapshotResponse(_message.Message):
-    __slots__ = ("incarnation", "from_version", "to_version", "part", "last_part", "items", "heartbeat", "reconnect")
+    __slots__ = ("incarnation", "from_version", "to_version", "part", "last_part", "items", "heartbeat", "reconnect", "lineage")
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     FROM_VERSION_FIELD_NUMBER: _ClassVar[int]
     TO_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -403,6 +423,7 @@ class WatchSnapshotResponse(_message.Message):
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     RECONNECT_FIELD_NUMBER: _ClassVar[int]
+    LINEAGE_FIELD_NUMBER: _ClassVar[int]
     incarnation: str
     from_version: int
     to_version: int
@@ -411,7 +432,8 @@ class WatchSnapshotResponse(_message.Message):
     items: _containers.RepeatedCompositeFieldContainer[SnapshotItem]
     heartbeat: _stream_pb2.Heartbeat
     reconnect: _stream_pb2.Reconnect
-    def __init__(self, incarnation: _Optional[str] = ..., from_version: _Optional[int] = ..., to_version: _Optional[int] = ..., part: _Optional[int] = ..., last_part: bool = ..., items: _Optional[_Iterable[_Union[SnapshotItem, _Mapping]]] = ..., heartbeat: _Optional[_Union[_stream_pb2.Heartbeat, _Mapping]] = ..., reconnect: _Optional[_Union[_stream_pb2.Reconnect, _Mapping]] = ...) -> None: ...
+    lineage: str
+    def __init__(self, incarnation: _Optional[str] = ..., from_version: _Optional[int] = ..., to_version: _Optional[int] = ..., part: _Optional[int] = ..., last_part: bool = ..., items: _Optional[_Iterable[_Union[SnapshotItem, _Mapping]]] = ..., heartbeat: _Optional[_Union[_stream_pb2.Heartbeat, _Mapping]] = ..., reconnect: _Optional[_Union[_stream_pb2.Reconnect, _Mapping]] = ..., lineage: _Optional[str] = ...) -> None: ...
 
 class SnapshotItem(_message.Message):
     __slots__ = ("upserted", "removed")

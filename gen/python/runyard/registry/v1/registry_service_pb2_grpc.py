@@ -195,7 +195,9 @@ class RegistryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetSnapshot(self, request, context):
-        """Streams a whole snapshot in parts of about 64 KiB, then ends OK.
+        """Streams a whole snapshot in parts of about 64 KiB, then ends OK. NOT_FOUND with reason
+        VERSION_NOT_FOUND for a version that is not kept, also when it goes while its parts are sent:
+        without last_part there is no snapshot.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -209,14 +211,19 @@ class RegistryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DiffVersions(self, request, context):
-        """Lists what differs between two versions that are kept, by kind and id.
+        """Lists what differs between two versions that are kept, by kind and id. What changed and changed
+        back does not differ. NOT_FOUND with reason VERSION_NOT_FOUND unless both are kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Rollback(self, request, context):
-        """Publishes the content of an old version as a new one.
+        """Publishes the content of an old version as a new one. What was added since is removed, and every
+        resource that differs comes back with the apply_set it had. The result is judged by the rules of
+        today: INVALID_ARGUMENT with every violation when old content does not meet them, its path
+        beginning with kind and id. NOT_FOUND with reason VERSION_NOT_FOUND for a version that is not
+        kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

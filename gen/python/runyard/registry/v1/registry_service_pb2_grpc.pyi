@@ -48,13 +48,23 @@ class RegistryServiceStub:
     ValidateResources: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ValidateResourcesRequest, _registry_service_pb2.ValidateResourcesResponse]
     """Answers every diagnostic that applying would meet. Changes nothing."""
     GetSnapshot: _aio.UnaryStreamMultiCallable[_registry_service_pb2.GetSnapshotRequest, _registry_service_pb2.GetSnapshotResponse]
-    """Streams a whole snapshot in parts of about 64 KiB, then ends OK."""
+    """Streams a whole snapshot in parts of about 64 KiB, then ends OK. NOT_FOUND with reason
+    VERSION_NOT_FOUND for a version that is not kept, also when it goes while its parts are sent:
+    without last_part there is no snapshot.
+    """
     ListVersions: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListVersionsRequest, _registry_service_pb2.ListVersionsResponse]
     """Lists the versions that are kept, newest first."""
     DiffVersions: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DiffVersionsRequest, _registry_service_pb2.DiffVersionsResponse]
-    """Lists what differs between two versions that are kept, by kind and id."""
+    """Lists what differs between two versions that are kept, by kind and id. What changed and changed
+    back does not differ. NOT_FOUND with reason VERSION_NOT_FOUND unless both are kept.
+    """
     Rollback: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RollbackRequest, _registry_service_pb2.RollbackResponse]
-    """Publishes the content of an old version as a new one."""
+    """Publishes the content of an old version as a new one. What was added since is removed, and every
+    resource that differs comes back with the apply_set it had. The result is judged by the rules of
+    today: INVALID_ARGUMENT with every violation when old content does not meet them, its path
+    beginning with kind and id. NOT_FOUND with reason VERSION_NOT_FOUND for a version that is not
+    kept.
+    """
     WatchSnapshot: _aio.UnaryStreamMultiCallable[_registry_service_pb2.WatchSnapshotRequest, _registry_service_pb2.WatchSnapshotResponse]
     """Streams changes as they are published. A watcher at the head gets nothing until a change; one
     behind it, by a little or because it is slow, gets the net change from its version to the
@@ -159,7 +169,10 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.GetSnapshotRequest,
         context: _aio.ServicerContext[_registry_service_pb2.GetSnapshotRequest, _abc.AsyncIterator[_registry_service_pb2.GetSnapshotResponse]],
     ) -> _abc.AsyncIterator[_registry_service_pb2.GetSnapshotResponse]:
-        """Streams a whole snapshot in parts of about 64 KiB, then ends OK."""
+        """Streams a whole snapshot in parts of about 64 KiB, then ends OK. NOT_FOUND with reason
+        VERSION_NOT_FOUND for a version that is not kept, also when it goes while its parts are sent:
+        without last_part there is no snapshot.
+        """
 
     @_abc_1.abstractmethod
     def ListVersions(
@@ -175,7 +188,9 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.DiffVersionsRequest,
         context: _aio.ServicerContext[_registry_service_pb2.DiffVersionsRequest, _abc.Awaitable[_registry_service_pb2.DiffVersionsResponse]],
     ) -> _abc.Awaitable[_registry_service_pb2.DiffVersionsResponse]:
-        """Lists what differs between two versions that are kept, by kind and id."""
+        """Lists what differs between two versions that are kept, by kind and id. What changed and changed
+        back does not differ. NOT_FOUND with reason VERSION_NOT_FOUND unless both are kept.
+        """
 
     @_abc_1.abstractmethod
     def Rollback(
@@ -183,7 +198,12 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.RollbackRequest,
         context: _aio.ServicerContext[_registry_service_pb2.RollbackRequest, _abc.Awaitable[_registry_service_pb2.RollbackResponse]],
     ) -> _abc.Awaitable[_registry_service_pb2.RollbackResponse]:
-        """Publishes the content of an old version as a new one."""
+        """Publishes the content of an old version as a new one. What was added since is removed, and every
+        resource that differs comes back with the apply_set it had. The result is judged by the rules of
+        today: INVALID_ARGUMENT with every violation when old content does not meet them, its path
+        beginning with kind and id. NOT_FOUND with reason VERSION_NOT_FOUND for a version that is not
+        kept.
+        """
 
     @_abc_1.abstractmethod
     def WatchSnapshot(
