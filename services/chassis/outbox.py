@@ -5,7 +5,8 @@
 A row is delivered at least once and in the order of its lane; the receiver deduplicates on the
 row's id. Its answer, a body or a permanent refusal, is given to ``settle`` in the transaction that
 closes the row, exactly once. Everything else that goes wrong is tried again, for ever, and holds
-up its own lane alone.
+up its own lane alone. Several processes may send from one table: ``outbox_claims`` says which of
+them has a lane.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
@@ -23,13 +24,17 @@ from sqlalchemy import Table
 
 from services.chassis.clock import Clock
 from services.chassis.errors import DomainError, StoreUnavailableError
+from services.chassis.failpoints import failpoint
 from services.chassis.notifier import Bell, Notifier
+from services.chassis.outbox_claims import Alone, Claims, Grant, Leased, LeaseTuning
 from services.chassis.outbox_rows import (
     CHANNEL,
+    DeadPlace,
     DeadRow,
     OutboxRow,
     RowState,
     dead_rows,
+    lock_lane,
     outbox_table,
     put,
     redrive,
@@ -43,8 +48,10 @@ from services.chassis.telemetry_names import ERROR_TYPE
 __all__ = [
     "CHANNEL",
     "Answer",
+    "DeadPlace",
     "DeadRow",
     "Delivered",
+    "LeaseTuning",
     "OutboxRow",
     "OutboxSender",
     "Refused",
@@ -60,6 +67,16 @@ __all__ = [
 ROW_ID: Final = "runyard.outbox.id"
 ROW_KIND: Final = "runyard.outbox.kind"
 ROW_ATTEMPT: Final = "runyard.outbox.attempt"
+
+_BEFORE_DELIVER = failpoint("outbox.before_deliver")
+_AFTER_DELIVER = failpoint("outbox.after_deliver")
+_BEFORE_CLOSE = failpoint("outbox.before_close")
+_CLOSED = failpoint("outbox.closed")
+_BEFORE_POSTPONE = failpoint("outbox.before_postpone")
+_POSTPONED = failpoint("outbox.postponed")
+
+# Longer texts of a failure say no more.
+_TEXT_CHARS = 2_000
 
 _LOG = logging.getLogger(__name__)
 
@@ -93,6 +110,10 @@ class RefusedError(Exception):
         self.message = message
 
 
+class _OtherHandsError(Exception):
+    """The row is closed, or its lane somebody else's; undoes what was done on its answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class SenderTuning:
     """Numbers of one sender.
@@ -105,6 +126,7 @@ class SenderTuning:
         deliver_limit_s: A delivery that takes longer has failed.
         poll_s: Pause before looking without having been rung.
         keep_s: How long a delivered row is remembered.
+        lease: For a store that several processes share.
     """
 
     lanes: int = 32
@@ -116,6 +138,7 @@ class SenderTuning:
     keep_s: float = 7 * 86_400.0
     prune_every_s: float = 600.0
     prune_rows: int = 500
+    lease: LeaseTuning = field(default_factory=LeaseTuning)
 
 
 class OutboxSender:
@@ -125,7 +148,8 @@ class OutboxSender:
         deliver: By row kind: sends the command and returns the encoded response. Raises
             RefusedError for a permanent refusal; any other error means again later, after the
             ``retry_after_s`` of a DomainError at the earliest.
-        settle: Applies the answer, in the transaction that closes the row.
+        settle: Applies the answer, in the transaction that closes the row; locks what it changes
+            before it reads it.
     """
 
     def __init__(
@@ -140,8 +164,6 @@ class OutboxSender:
         tuning: SenderTuning | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        if not store.sole_owner:
-            raise ValueError("lanes of a shared store have to be claimed, which this sender cannot")
         self._store = store
         self._sql = statements_of(table)
         self._notifier = notifier
@@ -150,21 +172,30 @@ class OutboxSender:
         self._settle = settle
         self._tuning = tuning or SenderTuning()
         self._rng = rng or random.Random()  # noqa: S311  # spreads load, keeps no secret
+        self._claims = self._claims_on(store)
         self._lanes: dict[str, asyncio.Task[None]] = {}
         self._prune_at_s = clock.monotonic_s()
 
+    def _claims_on(self, store: Store) -> Claims:
+        if store.sole_owner:
+            return Alone(store, self._sql, self._clock)
+        return Leased(store, self._sql, self._clock, self._tuning.lease, self._rng)
+
     async def run(self) -> None:
         """Deliver until cancelled; what was under way then is delivered again by the next run."""
+        self._claims.begin()
+        keeper = asyncio.ensure_future(self._claims.keep(self._lose))
         with self._notifier.bell(CHANNEL) as bell:
             try:
                 while True:
                     await self._woken(bell, await self._look())
             finally:
-                under_way = list(self._lanes.values())
+                under_way = [keeper, *self._lanes.values()]
                 for task in under_way:
                     task.cancel()
                 await asyncio.gather(*under_way, return_exceptions=True)
                 self._lanes.clear()
+                await self._claims.end()
 
     async def _look(self) -> datetime:
         """Begin what is due; answer when to look again at the latest."""
@@ -190,34 +221,42 @@ class OutboxSender:
 
     async def _begin(self) -> datetime | None:
         """Begin a delivery in every lane that is due and free; answer when another falls due."""
-        now = self._clock.now()
-        heads, next_due_at = await self._store.read(lambda tx: self._heads(tx, now))
+        free = self._tuning.lanes - len(self._lanes)
+        heads, next_due_at = await self._claims.take(free, self._lanes.keys())
         for row in heads:
-            if len(self._lanes) >= self._tuning.lanes:
-                break
-            if row.lane not in self._lanes:
-                self._lanes[row.lane] = asyncio.ensure_future(self._serve(row))
+            before = self._lanes.get(row.lane)
+            if before is not None:
+                before.cancel()
+            self._lanes[row.lane] = asyncio.ensure_future(self._serve(row, before))
         return next_due_at
 
-    def _heads(self, tx: Tx, now: datetime) -> tuple[list[OutboxRow], datetime | None]:
-        # Heads under way are due as well; among as many as there are places, enough are not.
-        limit = self._tuning.lanes
-        heads = [row_of(row) for row in tx.all(self._sql.due, now=now, limit=limit)]
-        return heads, tx.all(self._sql.next_due, now=now)[0].due_at
+    async def _serve(self, head: OutboxRow, before: asyncio.Task[None] | None) -> None:
+        """Deliver rows of one lane until it is empty, blocked, or has had its turn.
 
-    async def _serve(self, head: OutboxRow) -> None:
-        """Deliver rows of one lane until it is empty, blocked, or has had its turn."""
+        Args:
+            before: Served the lane until its lease was lost, and may not have ended yet.
+        """
+        if before is not None:
+            await asyncio.wait({before})
         row: OutboxRow | None = head
-        for _ in range(self._tuning.rows_per_turn):
+        for rows_left in reversed(range(self._tuning.rows_per_turn)):
             if row is None:
-                return
-            row = await self._step(row)
+                break
+            row = await self._step(row, goes_on=rows_left > 0)
+        await self._claims.leave(head.lane)
 
-    async def _step(self, row: OutboxRow) -> OutboxRow | None:
+    def _lose(self, lane: str) -> None:
+        if lane in self._lanes:
+            self._lanes[lane].cancel()
+
+    async def _step(self, row: OutboxRow, *, goes_on: bool) -> OutboxRow | None:
         """Deliver and close ``row``; answer the one behind it, or None to leave the lane."""
         try:
             answer = await self._answer(row)
-            return await self._store.write(lambda tx: self._close(tx, row, answer))
+            return await self._end(row, answer, goes_on=goes_on)
+        except _OtherHandsError:
+            _LOG.info("outbox row was in other hands", extra={"kind": row.kind, "row": row.id})
+            return None
         except Exception as error:
             _LOG.warning(
                 "outbox row not delivered",
@@ -235,47 +274,78 @@ class OutboxSender:
         ) as sending:
             try:
                 async with asyncio.timeout(self._tuning.deliver_limit_s):
-                    return Delivered(await self._deliver[row.kind](row))
+                    _BEFORE_DELIVER.reach()
+                    body = await self._deliver[row.kind](row)
+                    _AFTER_DELIVER.reach()
+                    return Delivered(body)
             except RefusedError as error:
                 sending.set_attribute(ERROR_TYPE, error.reason)
                 sending.set_status(StatusCode.ERROR)
                 return Refused(error.reason, error.message)
 
-    def _close(self, tx: Tx, row: OutboxRow, answer: Answer) -> OutboxRow | None:
-        now = self._clock.now()
+    async def _end(self, row: OutboxRow, answer: Answer, *, goes_on: bool) -> OutboxRow | None:
+        holder, grant = self._claims.holder, self._claims.grant(row.lane, goes_on=goes_on)
+        following = await self._store.write(lambda tx: self._close(tx, row, answer, holder, grant))
+        if following is None:
+            self._claims.left(row.lane)
+        else:
+            self._claims.granted(row.lane, grant)
+        _CLOSED.reach()
+        return following
+
+    def _close(
+        self, tx: Tx, row: OutboxRow, answer: Answer, holder: str, grant: Grant
+    ) -> OutboxRow | None:
+        # First, since it locks an aggregate: whoever puts locks that before the lane, too.
+        self._settle(tx, row, answer)
+        lock_lane(tx, row.lane)
+        _BEFORE_CLOSE.reach()
         refused = isinstance(answer, Refused)
         closed = tx.run(
             self._sql.close,
-            lane=row.lane,
-            seq=row.seq,
-            now=now,
+            of_lane=row.lane,
+            of_seq=row.seq,
+            of_holder=holder,
+            now=self._clock.now(),
             to_state=RowState.DEAD if refused else RowState.DELIVERED,
             to_payload=row.payload if refused else b"",
-            to_reason=answer.reason if isinstance(answer, Refused) else "",
-            to_message=answer.message if isinstance(answer, Refused) else "",
+            to_reason=_storable(answer.reason) if isinstance(answer, Refused) else "",
+            to_message=_storable(answer.message) if isinstance(answer, Refused) else "",
         )
-        if not closed:  # settled before; its answer has been applied
-            return None
-        following = tx.one(self._sql.promote, lane=row.lane, seq=row.seq, now=now)
-        self._settle(tx, row, answer)
+        if not closed:
+            raise _OtherHandsError
+        following = tx.one(
+            self._sql.promote,
+            of_lane=row.lane,
+            of_seq=row.seq,
+            to_due_at=grant.due_at,
+            to_holder=grant.holder,
+        )
         return None if following is None else row_of(following)
 
     async def _postpone(self, row: OutboxRow, error: Exception) -> None:
         pause_s = self._pause_s(row.attempts, error)
-        due_at = self._clock.now() + timedelta(seconds=pause_s)
         known = isinstance(error, DomainError)
+        reason = error.reason if isinstance(error, DomainError) else "INTERNAL"
+        # The text of an unforeseen error may be a user's.
+        message = str(error) if known else type(error).__qualname__
+        holder = self._claims.holder
         try:
-            await self._store.write(
+            _BEFORE_POSTPONE.reach()
+            postponed = await self._store.write(
                 lambda tx: tx.run(
                     self._sql.postpone,
-                    lane=row.lane,
-                    seq=row.seq,
-                    to_due_at=due_at,
-                    to_reason=error.reason if isinstance(error, DomainError) else "INTERNAL",
-                    # The text of an unforeseen error may be a user's.
-                    to_message=str(error) if known else type(error).__qualname__,
+                    of_lane=row.lane,
+                    of_seq=row.seq,
+                    of_holder=holder,
+                    to_due_at=self._clock.now() + timedelta(seconds=pause_s),
+                    to_reason=_storable(reason),
+                    to_message=_storable(message),
                 )
             )
+            if postponed:
+                self._claims.left(row.lane)
+            _POSTPONED.reach()
         except Exception:
             # The row still counts as due: keep its lane taken instead.
             _LOG.exception("outbox row could not be postponed", extra={"row": row.id})
@@ -299,3 +369,9 @@ class OutboxSender:
             lambda tx: tx.run(self._sql.prune, before=before, limit=limit)
         )
         self._prune_at_s = now_s + (0.0 if pruned == limit else self._tuning.prune_every_s)
+
+
+def _storable(text: str) -> str:
+    """``text`` as any database takes it; else the row that failed could not even be set aside."""
+    clean = text.replace("\0", "").encode("utf-8", "replace").decode()
+    return clean[:_TEXT_CHARS]

@@ -356,13 +356,3 @@ async def test_a_delivery_is_a_client_span_of_what_caused_it(engine: Engine) -> 
         "runyard.outbox.attempt": 1,
     }
     assert (second.attributes or {})["error.type"] == "UNKNOWN_RUN"
-
-
-async def test_a_shared_store_is_refused() -> None:
-    """Two senders would deliver the rows of one lane at once."""
-
-    class Shared:
-        sole_owner = False
-
-    with pytest.raises(ValueError, match="claimed"):
-        OutboxSender(Shared(), outbox, None, ManualClock(), {}, None)  # type: ignore[arg-type]  # refused before they matter
