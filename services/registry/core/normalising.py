@@ -11,6 +11,8 @@ from datetime import timedelta
 
 from services.content.model import EffectClass
 from services.registry.core.model import (
+    Agent,
+    AgentEndpoint,
     AnthropicAdapter,
     BuiltinTool,
     Modality,
@@ -39,6 +41,9 @@ def normalised(resource: Resource) -> Resource:
         case Model(modalities=modalities, prices=prices):
             ordered = tuple(sorted(modalities, key=_MODALITIES.index)) or (Modality.TEXT,)
             return replace(resource, modalities=ordered, prices=prices and _prices(prices))
+        case Agent(endpoint=AgentEndpoint(base_url=base_url) as endpoint):
+            address = replace(endpoint, base_url=base_url.rstrip("/"))
+            return replace(resource, endpoint=address)
         case Tool():
             return _tool(resource)
         case _:

@@ -30,6 +30,21 @@ MAX_TOOL_CALLS = 64
 MAX_HEADERS = 64
 MAX_PORT = 65_535
 _GRPC_TARGET = re.compile(r"(dns:///)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
+# What a connection says about itself; a second opinion on where a message ends lets requests be
+# smuggled into it.
+_CONNECTION_HEADERS = frozenset(
+    {
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 
 
@@ -89,6 +104,8 @@ def _headers(headers: tuple[HttpHeader, ...], field: str) -> Iterator[Violation]
 def _header(header: HttpHeader, field: str) -> Iterator[Violation]:
     if not _HEADER_NAME.fullmatch(header.name):
         yield Violation(f"{field}.name", "must be a header name of RFC 9110")
+    elif header.name.lower() in _CONNECTION_HEADERS:
+        yield Violation(f"{field}.name", "must not be a header that the connection itself sets")
     yield from checks.credential(header.value_ref, f"{field}.value_ref")
     if header.value is None:
         return

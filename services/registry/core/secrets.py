@@ -5,6 +5,8 @@ A guess, on purpose on the safe side: what is refused here is what people paste 
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 
 # Beginnings that vendors chose so that leaked credentials can be found.
@@ -19,7 +21,9 @@ _LEAST_PREFIXED_CHARS = 12
 _WORD = r"(?:(?:[a-z]{1,14}|[A-Z][a-z]{1,13}|[A-Z]{1,14})[0-9]{0,3}|[0-9]{1,4})"
 _WORDS = re.compile(rf"(?:[-_.]|{_WORD}(?![A-Za-z0-9]))*")
 
-_OPENING = re.compile(r"-----BEGIN|(bearer|basic|token)\s+\S", re.IGNORECASE)
+_KEY_FILE = re.compile(r"-----BEGIN", re.IGNORECASE)
+# A scheme of RFC 9110 and one word of its alphabet: "basic plan" reads the same, and is none.
+_SCHEME = re.compile(r"(bearer|basic|token)\s+([A-Za-z0-9._~+/-]+=*)\s*", re.IGNORECASE)
 _HEXADECIMAL = re.compile(r"[0-9a-fA-F]{32,}")
 _LONG_RUN = re.compile(r"[A-Za-z0-9+/=]{24,}")
 # MyGatewayOfProductionUse2, part by part; possessive, since a part can be cut in many ways.
@@ -39,12 +43,30 @@ def is_secret_header(name: str) -> bool:
 
 def looks_like_secret(text: str) -> bool:
     """Whether ``text`` is more likely a credential than the name or place of one."""
-    if _OPENING.match(text) or _HEXADECIMAL.fullmatch(text):
+    if _KEY_FILE.match(text) or _HEXADECIMAL.fullmatch(text) or _is_credential(text):
         return True
     prefix = _PREFIXED.match(text)
     if prefix and len(text) >= _LEAST_PREFIXED_CHARS:
         return _WORDS.fullmatch(text, prefix.end()) is None
     return any(_is_random(run[0]) for run in _LONG_RUN.finditer(text))
+
+
+def _is_credential(text: str) -> bool:
+    """What an authorization header says: a scheme and a token, or a user and a password."""
+    found = _SCHEME.fullmatch(text)
+    if found is None:
+        return False
+    scheme, word = found[1].lower(), found[2]
+    return _is_user_and_password(word) if scheme == "basic" else True
+
+
+def _is_user_and_password(word: str) -> bool:
+    padded = word.rstrip("=") + "=" * (-len(word.rstrip("=")) % 4)
+    try:
+        decoded = base64.b64decode(padded, validate=True)
+    except binascii.Error:
+        return False
+    return b":" in decoded
 
 
 def _is_random(run: str) -> bool:

@@ -85,6 +85,7 @@ LEGAL: list[Resource] = [
     replace(OPENAI, adapter=OpenAiAdapter("org-1", "proj 2")),
     replace(OPENAI, base_url="https://münchen.example/v1"),
     headed(HttpHeader("X-Title", "x" * 4096), HttpHeader("X-Empty", "")),
+    headed(HttpHeader("X-Tier", "Basic plan"), HttpHeader("X-Forwarded-Host", "h")),
     Provider(
         "p", AnthropicAdapter(betas=("tools-2024",)), base_url="https://proxy.example:8443/v1"
     ),
@@ -167,6 +168,10 @@ BROKEN: list[tuple[Resource, list[str]]] = [
     (headed(HttpHeader("Authorization", "x")), ["r.openai.headers[0].value"]),
     (headed(HttpHeader("X-Other", "Bearer abc")), ["r.openai.headers[0].value"]),
     (headed(HttpHeader("X-Other", "a\r\nb")), ["r.openai.headers[0].value"]),
+    (headed(HttpHeader("Content-Length", "0")), ["r.openai.headers[0].name"]),
+    (headed(HttpHeader("host", "h")), ["r.openai.headers[0].name"]),
+    (headed(HttpHeader("Transfer-Encoding", "chunked")), ["r.openai.headers[0].name"]),
+    (headed(HttpHeader("Host", None, EnvCredential("H"))), ["r.openai.headers[0].name"]),
     (headed(HttpHeader("X-Other", "a ")), ["r.openai.headers[0].value"]),
     (headed(HttpHeader("X-Other", "a " * 2049)), ["r.openai.headers[0].value"]),
     (headed(HttpHeader("X", None, EnvCredential("a b"))), ["r.openai.headers[0].value_ref.env"]),

@@ -12,6 +12,7 @@ from services.content.model import EffectClass
 from services.registry.core.canonical import content_hash
 from services.registry.core.model import (
     Agent,
+    AgentEndpoint,
     AnthropicAdapter,
     BuiltinAdapter,
     BuiltinTool,
@@ -45,6 +46,13 @@ def test_a_base_url_is_filled_by_the_vendor(adapter: object, written: str, base_
     provider = Provider("p", adapter, base_url=written)  # type: ignore[arg-type]  # one of the arms
 
     assert normalised(provider) == replace(provider, base_url=base_url)
+
+
+@pytest.mark.parametrize("written", ["https://agents.example/a", "https://agents.example/a/"])
+def test_the_address_of_a_remote_agent_ends_without_a_slash(written: str) -> None:
+    agent = Agent("a", endpoint=AgentEndpoint(written))
+
+    assert normalised(agent) == Agent("a", endpoint=AgentEndpoint("https://agents.example/a"))
 
 
 def test_the_order_of_modalities_means_nothing() -> None:
