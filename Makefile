@@ -3,7 +3,8 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: setup demo demo-model test test-fast verify generate format bench-store clean help
+.PHONY: setup demo demo-model test test-fast chaos verify generate format bench-store bench-registry
+.PHONY: clean help
 
 # The first Python that is new enough; name another one with PYTHON=.
 ifndef PYTHON
@@ -31,6 +32,9 @@ test: setup ## run every test (under 10 minutes on 2 cores)
 test-fast: setup ## run what is quick: pure rules and architecture (under a minute)
 	@$(BIN)/pytest -m "not slow and not e2e" tests/unit tests/arch $(ARGS)
 
+chaos: setup ## kill, stall and crash real processes, and run every property at length (minutes)
+	@HYPOTHESIS_PROFILE=chaos $(BIN)/pytest -m "chaos or hypothesis" --timeout=1800 $(ARGS)
+
 verify: setup ## run what CI runs: formats, types, contracts, tests with coverage, the wheel
 	@$(BIN)/python -m scripts.verify $(ARGS)
 
@@ -46,9 +50,12 @@ format: setup ## format the Python code and the protos
 bench-store: setup ## measure the store against a driver awaited per statement
 	@$(BIN)/python -m tests.bench.bench_store $(ARGS)
 
+bench-registry: setup ## measure what a change costs and how soon it is seen, up to 10,000 resources
+	@$(BIN)/python -m tests.bench.bench_registry $(ARGS)
+
 clean: ## remove everything that was made, .venv and build/ included
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -23,10 +23,12 @@ TARGETS = (
     "demo-model",
     "test",
     "test-fast",
+    "chaos",
     "verify",
     "generate",
     "format",
     "bench-store",
+    "bench-registry",
     "clean",
     "help",
 )
