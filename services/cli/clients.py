@@ -32,6 +32,12 @@ _HINTS: Mapping[str, str] = {
     "TICKET_NOT_FOUND": "see which tickets are open: runyard tickets",
     "SNAPSHOT_MISSING": "is the registry running? start everything with: runyard up",
     "POOL_NOT_FOUND": "open it: runyard pool open ID",
+    "RESOURCE_NOT_FOUND": "see what there is: runyard get",
+    "RESOURCE_EXISTS": "update it with --mode upsert, which is the default",
+    "PROVIDER_EXISTS": "replace it: runyard provider replace -f FILE",
+    "PROVIDER_NOT_FOUND": "see what there is: runyard get providers",
+    "VERSION_MISMATCH": "see what changed meanwhile: runyard diff; then decide anew",
+    "VERSION_NOT_FOUND": "see which versions are kept: runyard versions",
 }
 
 

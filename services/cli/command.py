@@ -31,6 +31,8 @@ def run(output: Output, work: Callable[[Terminal], Awaitable[None]]) -> None:
     terminal = Terminal(output)
     try:
         asyncio.run(_entered(work, terminal))
+    except typer.Exit:
+        raise
     except CliError as error:
         terminal.fail(error)
         raise typer.Exit(error.exit_code) from None

@@ -49,7 +49,7 @@ class Following:
         Raises:
             CliError: The server refuses, is away for too long, or left an event out.
         """
-        away = _Away(self.clock)
+        away = Away(self.clock)
         while True:
             try:
                 async for event in self._once():
@@ -59,9 +59,9 @@ class Following:
                         return
             except grpc.aio.AioRpcError as error:
                 limit_s = self.give_up_s if self.run_seq else min(self.give_up_s, GIVE_UP_FIRST_S)
-                if away.begins() and _passing(error):
+                if away.begins() and is_passing(error):
                     self.told_away()
-                if not _passing(error) or away.lasted_s() >= limit_s:
+                if not is_passing(error) or away.lasted_s() >= limit_s:
                     with self.found.talking_to("runcontrol"):
                         raise
                 await away.pause()
@@ -98,7 +98,7 @@ class Following:
         return True
 
 
-class _Away:
+class Away:
     """How long the server has been away, and the pause before it is asked again."""
 
     def __init__(self, clock: Clock) -> None:
@@ -126,7 +126,7 @@ class _Away:
         self._pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 2)
 
 
-def _passing(error: grpc.aio.AioRpcError) -> bool:
+def is_passing(error: grpc.aio.AioRpcError) -> bool:
     """Whether the server may be back soon."""
     facts = reason_of(error)
     if facts.code is grpc.StatusCode.UNAVAILABLE:

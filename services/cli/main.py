@@ -7,8 +7,27 @@ from typing import Annotated
 
 import typer
 
-from services.chassis.service import distribution_version
-from services.cli import apply, demo, doctor, infer, migrate, pools, runs, serve, tickets, trace, up
+from services.cli import (
+    apply,
+    audit,
+    delete,
+    demo,
+    doctor,
+    export,
+    get,
+    history,
+    infer,
+    migrate,
+    pools,
+    providers,
+    runs,
+    schema,
+    serve,
+    tickets,
+    trace,
+    up,
+    watching,
+)
 
 app = typer.Typer(
     name="runyard",
@@ -23,6 +42,9 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
+        # It knows of databases and everything else that a server needs.
+        from services.chassis.service import distribution_version  # noqa: PLC0415
+
         typer.echo(f"runyard {distribution_version()}")
         raise typer.Exit
 
@@ -43,10 +65,22 @@ app.command("check-config")(serve.check_config)
 app.command()(migrate.migrate)
 app.command()(doctor.doctor)
 app.command()(apply.apply)
+app.command()(get.get)
+app.command()(get.describe)
+app.command()(delete.delete)
+app.command()(export.export)
+app.command()(export.validate)
+app.command()(history.diff)
+app.command()(history.versions)
+app.command()(history.rollback)
+app.command()(audit.audit)
+app.add_typer(providers.provider_app, name="provider")
+app.command()(schema.schema)
 app.command()(infer.infer)
 app.command("run")(runs.run_agent)
 app.add_typer(pools.pool_app, name="pool")
 app.add_typer(runs.watch_app, name="watch")
+runs.watch_app.command("registry")(watching.watch_registry)
 app.command()(tickets.tickets)
 app.command()(tickets.decide)
 app.command()(trace.trace)
@@ -56,7 +90,7 @@ app.command()(demo.demo)
 def main() -> int:
     """Run the command line; answer the exit code."""
     try:
-        app()
+        app(prog_name="runyard")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import yaml
 
-KINDS = ("Provider", "Model", "ModelPool", "Agent", "Tool")
+from services.cli.kinds import BY_MANIFEST
+
+_KINDS = tuple(BY_MANIFEST)
 _KEYS = ("kind", "id", "spec")
 
 
@@ -31,20 +33,23 @@ class Problem:
     """Something wrong with a manifest.
 
     Attributes:
+        file: Empty, and ``line`` 0, for what is about no line that was read.
         line: From 1.
         field: Path in the document, ``spec.members[1].weight``; empty for the document itself.
+        meant: The path that the writer probably meant by an unknown one.
+        about: ``Agent scout``, where the registry found it.
     """
 
     file: str
     line: int
     field: str
     message: str
+    meant: str = ""
+    about: str = ""
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.line}"
-        return (
-            f"{where}: {self.field}: {self.message}" if self.field else f"{where}: {self.message}"
-        )
+        where = f"{self.file}:{self.line}" if self.file else ""
+        return ": ".join(filter(None, (where, self.about, self.field, self.message)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +67,39 @@ class Document:
     spec: yaml.MappingNode | None
 
 
-def read_documents(text: str, file: str) -> tuple[list[Document], list[Problem]]:
-    """The documents of a YAML text, and everything that is wrong with their outer form."""
-    problems: list[Problem] = []
-    documents: list[Document] = []
+@dataclass
+class Reading:
+    """What a YAML text says.
+
+    Attributes:
+        problems: Everything that is wrong with the outer form of its documents.
+        lost: Ids of documents that are no resource because of that.
+        partial: Something is there that nobody could tell the id of.
+    """
+
+    documents: list[Document] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    lost: set[str] = field(default_factory=set)
+    partial: bool = False
+
+
+def read_documents(text: str, file: str) -> Reading:
+    """The documents of a YAML text, as far as it is YAML."""
+    reading = Reading()
     try:
         for node in yaml.compose_all(text, Loader=_Loader):
             if not _is_empty(node):
-                documents += _document(node, file, problems)
+                _document(node, file, reading)
     except yaml.MarkedYAMLError as error:
-        problems.append(_syntax_problem(error, file))
+        reading.problems.append(_syntax_problem(error, file))
+        reading.partial = True
     except yaml.YAMLError as error:
-        problems.append(Problem(file, 1, "", f"not YAML: {error}"))
+        reading.problems.append(Problem(file, 1, "", f"not YAML: {error}"))
+        reading.partial = True
     except RecursionError:
-        problems.append(Problem(file, 1, "", "is nested too deeply"))
-    return documents, problems
+        reading.problems.append(Problem(file, 1, "", "is nested too deeply"))
+        reading.partial = True
+    return reading
 
 
 def fields_of(
@@ -101,10 +124,16 @@ def fields_of(
 def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     """``unknown field "wieght", did you mean "weight"?``"""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    near = nearest(name, names)
     if near:
-        return f'unknown {what} "{name}", did you mean "{near[0]}"?'
+        return f'unknown {what} "{name}", did you mean "{near}"?'
     return f'unknown {what} "{name}"; known are {", ".join(names)}'
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that ``name`` is probably a slip of; empty when none is near."""
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    return near[0] if near else ""
 
 
 def joined(path: str, name: str) -> str:
@@ -135,12 +164,13 @@ def duplicates(documents: Sequence[Document]) -> list[Problem]:
     return problems
 
 
-def _document(node: yaml.Node, file: str, problems: list[Problem]) -> list[Document]:
+def _document(node: yaml.Node, file: str, reading: Reading) -> None:
+    problems = reading.problems
     if not isinstance(node, yaml.MappingNode):
-        problems.append(
-            Problem(file, line_of(node), "", "a document is a mapping of kind, id and spec")
-        )
-        return []
+        text = "a document is a mapping of kind, id and spec"
+        problems.append(Problem(file, line_of(node), "", text))
+        reading.partial = True
+        return
     found: dict[str, yaml.Node] = {}
     for name, key, value in fields_of(node, file, "", problems):
         if name in _KEYS:
@@ -149,13 +179,15 @@ def _document(node: yaml.Node, file: str, problems: list[Problem]) -> list[Docum
             problems.append(Problem(file, line_of(key), name, unknown_name("field", name, _KEYS)))
     kind = _text(node, found.get("kind"), "kind", file, problems)
     resource_id = _text(node, found.get("id"), "id", file, problems)
-    if kind and kind not in KINDS:
+    if kind and kind not in _KINDS:
         line = line_of(found["kind"])
-        problems.append(Problem(file, line, "kind", unknown_name("kind", kind, KINDS)))
+        problems.append(Problem(file, line, "kind", unknown_name("kind", kind, _KINDS)))
     spec = _spec(found.get("spec"), file, problems)
-    if not kind or not resource_id or kind not in KINDS:
-        return []
-    return [Document(file, line_of(node), kind, resource_id, spec)]
+    if resource_id and kind in _KINDS:
+        reading.documents.append(Document(file, line_of(node), kind, resource_id, spec))
+        return
+    reading.lost.add(resource_id)
+    reading.partial |= not resource_id
 
 
 def _text(

@@ -7,13 +7,22 @@ from typing import Annotated
 
 import typer
 
-from services.cli.terminal import Output
+from services.cli.completion import complete_ids, complete_kinds
+from services.cli.terminal import Form, Output
 
 DEFAULT_DATA = Path(".runyard")
 
 OutputOption = Annotated[
     Output,
     typer.Option("--output", "-o", help="The answer: text for people, json for programs."),
+]
+FormOption = Annotated[
+    Form,
+    typer.Option(
+        "--output",
+        "-o",
+        help="The answer: text for people, json for programs, yaml to apply again.",
+    ),
 ]
 EndpointOption = Annotated[
     list[str] | None,
@@ -37,4 +46,42 @@ MinVersionOption = Annotated[
         metavar="N",
         help="Wait for this registry version, as apply answers it; 0 takes what is there.",
     ),
+]
+KindArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="KIND",
+        help="Kind of resource: provider, model, pool, agent, tool; or KIND/ID.",
+        autocompletion=complete_kinds,
+    ),
+]
+IdArguments = Annotated[
+    list[str] | None, typer.Argument(metavar="ID", help="Ids.", autocompletion=complete_ids)
+]
+FilesOption = Annotated[
+    list[str],
+    typer.Option(
+        "--file", "-f", metavar="FILE", help="Manifest, folder of them, or - for standard input"
+    ),
+]
+MaybeFilesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--file", "-f", metavar="FILE", help="Manifest, folder of them, or - for standard input"
+    ),
+]
+SetOption = Annotated[
+    str, typer.Option("--set", metavar="NAME", help="Only what was applied with this set.")
+]
+ExpectedVersionOption = Annotated[
+    int | None,
+    typer.Option(
+        "--expected-version",
+        min=1,
+        metavar="N",
+        help="Refuse unless this registry version is the current one.",
+    ),
+]
+LimitOption = Annotated[
+    int, typer.Option("--limit", min=0, metavar="N", help="At most this many; 0 for all.")
 ]

@@ -16,12 +16,20 @@ from datetime import datetime
 from typing import Any
 
 import yaml
-from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.cli.manifests import Problem, fields_of, is_null, joined, line_of, unknown_name
+from services.cli.manifests import (
+    Problem,
+    fields_of,
+    is_null,
+    joined,
+    line_of,
+    nearest,
+    unknown_name,
+)
 
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -29,6 +37,7 @@ _LONGEST_MS = 10_000 * 365 * _UNIT_MS["d"]
 _INTEGER = re.compile(r"[-+]?\d[\d_]*")
 _DECIMAL = re.compile(r"[-+]?(\d+\.\d*|\.\d+|\d+)([eE][-+]?\d+)?")
 _DEEPEST_JSON = 64
+_STEP = re.compile(r"([^.\[\]]+)(?:\[(\d+)\])?")
 
 _RANGES: Mapping[int, tuple[int, int]] = {
     FieldDescriptor.TYPE_INT32: (-(2**31), 2**31 - 1),
@@ -44,7 +53,7 @@ _RANGES: Mapping[int, tuple[int, int]] = {
 }
 
 
-class _ValueError(Exception):
+class _ValueError(ValueError):
     """The text is no value of the field's type; the message says what would be."""
 
 
@@ -66,7 +75,8 @@ class Filling:
         for name, key, value in fields_of(node, self.file, shown, self.problems):
             at = joined(shown, name)
             if name not in known:
-                self._problem(key, at, unknown_name("field", name, known))
+                meant = joined(shown, nearest(name, known) or name)
+                self._problem(key, at, unknown_name("field", name, known), meant)
                 continue
             self.lines[joined(path, name)] = line_of(key)
             if self._taken(known[name], into, key, at):
@@ -91,7 +101,7 @@ class Filling:
             )
         elif of.is_repeated:
             self._list(of, node, getattr(into, of.name), at, path)
-        elif _is_message(of):
+        elif is_message(of):
             self._submessage(node, getattr(into, of.name), at, path)
         else:
             value = self._scalar(of, node, at)
@@ -106,7 +116,7 @@ class Filling:
             self.lines[f"{path}[{index}]"] = line_of(item)
             if is_null(item):
                 self._problem(item, f"{at}[{index}]", "has no value: leave the entry out")
-            elif _is_message(of):
+            elif is_message(of):
                 self._submessage(item, into.add(), f"{at}[{index}]", f"{path}[{index}]")
             elif (value := self._scalar(of, item, f"{at}[{index}]")) is not None:
                 into.append(value)
@@ -125,8 +135,8 @@ class Filling:
             self._problem(node, at, f"must be a mapping of fields: {names}")
 
     def _scalar(self, of: FieldDescriptor, node: yaml.Node, at: str) -> Any:
-        if _holds_json(of) and not isinstance(node, yaml.ScalarNode):
-            return self._converted(lambda: json.dumps(_json(node, 0)), node, at)
+        if holds_json(of) and not isinstance(node, yaml.ScalarNode):
+            return self._converted(lambda: json_text(node), node, at)
         text = self._plain(node, at)
         return None if text is None else self._converted(lambda: _parse(of, node, text), node, at)
 
@@ -143,8 +153,8 @@ class Filling:
             self._problem(node, at, str(error))
             return None
 
-    def _problem(self, node: yaml.Node, at: str, message: str) -> None:
-        self.problems.append(Problem(self.file, line_of(node), at, message))
+    def _problem(self, node: yaml.Node, at: str, message: str, meant: str = "") -> None:
+        self.problems.append(Problem(self.file, line_of(node), at, message, meant))
 
 
 def enum_names(enum: EnumDescriptor) -> dict[str, int]:
@@ -162,15 +172,28 @@ def short_name(enum: EnumDescriptor, number: int) -> str:
     return next((name for name, n in enum_names(enum).items() if n == number), str(number))
 
 
+def field_at(inside: Descriptor, path: str) -> tuple[FieldDescriptor, int] | None:
+    """The field that ``members[1].weight`` leads to, and the last index on it, 0 without one."""
+    message: Descriptor | None = inside
+    found = None
+    for name, index in _STEP.findall(path):
+        if message is None or name not in message.fields_by_name:
+            return None
+        of = message.fields_by_name[name]
+        found = (of, int(index) if index else 0)
+        message = of.message_type
+    return found
+
+
 def _upper_snake(camel: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", camel).upper()
 
 
-def _is_message(of: FieldDescriptor) -> bool:
+def is_message(of: FieldDescriptor) -> bool:
     return bool(of.type == FieldDescriptor.TYPE_MESSAGE)
 
 
-def _holds_json(of: FieldDescriptor) -> bool:
+def holds_json(of: FieldDescriptor) -> bool:
     is_text = of.type == FieldDescriptor.TYPE_STRING
     return bool(is_text and of.name.endswith(("_json", "json_schema")))
 
@@ -266,6 +289,15 @@ _WELL_KNOWN: Mapping[str, Callable[[str, Message], None]] = {
     "google.protobuf.Duration": _duration,
     "google.protobuf.Timestamp": _timestamp,
 }
+
+
+def json_text(node: yaml.Node) -> str:
+    """A YAML value as JSON text, as a field that holds some keeps it.
+
+    Raises:
+        ValueError: It is not JSON, or nested too deeply.
+    """
+    return json.dumps(_json(node, 0))
 
 
 def _json(node: yaml.Node, depth: int) -> Any:

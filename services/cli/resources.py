@@ -11,16 +11,10 @@ from pathlib import Path
 from runyard.registry.v1 import registry_pb2 as pb
 from services.chassis.errors import Violation
 from services.cli.exits import EXIT_USAGE, CliError
+from services.cli.kinds import BY_MANIFEST
 from services.cli.manifests import Document, Problem, duplicates, line_of, read_documents
 from services.cli.reflect import Filling
 
-_MEMBERS: Mapping[str, str] = {
-    "Provider": "provider",
-    "Model": "model",
-    "ModelPool": "model_pool",
-    "Agent": "agent",
-    "Tool": "tool",
-}
 _RESOURCE = re.compile(r"resources\[(\d+)\](?:\.(.*))?")
 
 
@@ -31,40 +25,56 @@ class Manifests:
     Attributes:
         documents: In the order of ``resources``.
         lines: Per resource the line of every field, by its path in the resource.
+        flawed: Per resource what is wrong with its fields.
         problems: Everything that is wrong with the files; they cannot be applied then.
+        lost: Ids of documents that are no resource because of that.
+        partial: Something in the files could not be read far enough to know its id.
     """
 
     resources: list[pb.Resource] = field(default_factory=list)
     documents: list[Document] = field(default_factory=list)
     lines: list[dict[str, int]] = field(default_factory=list)
+    flawed: list[list[Problem]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    lost: set[str] = field(default_factory=set)
+    partial: bool = False
 
-    def locate_all(self, violations: Iterable[Violation]) -> tuple[str, ...]:
+    def locate_all(self, violations: Iterable[Violation]) -> list[Problem]:
         """``locate`` for each, in the order of the files."""
-        return tuple(map(self.locate, sorted(violations, key=_position)))
+        return list(map(self.locate, sorted(violations, key=_position)))
 
-    def locate(self, violation: Violation) -> str:
+    def locate(self, violation: Violation) -> Problem:
         """A violation of the registry, with the place in the files that it is about."""
-        found = _RESOURCE.fullmatch(violation.field)
-        index = int(found[1]) if found else len(self.documents)
-        if found is None or index >= len(self.documents):
-            return f"{violation.field}: {violation.description}"
+        index, path = self.placed(violation.field)
+        if index is None:
+            return Problem("", 0, violation.field, violation.description)
         document = self.documents[index]
-        path = (found[2] or "").removeprefix(_MEMBERS[document.kind]).removeprefix(".")
+        member = BY_MANIFEST[document.kind].member
         line = _nearest(self.lines[index], path, document.line)
         name = path if path in {"", "id"} else f"spec.{path}"
+        message = violation.description.removeprefix(f"{member}/{document.id}: ")
         about = f"{document.kind} {document.id}"
-        what = f"{about}: {name}: " if name else f"{about}: "
-        return f"{document.file}:{line}: {what}{violation.description}"
+        return Problem(document.file, line, name, message, about=about)
+
+    def placed(self, name: str) -> tuple[int | None, str]:
+        """The document that a field of a request is in, and its path there."""
+        found = _RESOURCE.fullmatch(name)
+        index = int(found[1]) if found else len(self.documents)
+        if found is None or index >= len(self.documents):
+            return None, name
+        member = BY_MANIFEST[self.documents[index].kind].member
+        return index, (found[2] or "").removeprefix(member).removeprefix(".")
 
 
 def load(texts: Iterable[tuple[str, str]]) -> Manifests:
     """Read manifests from pairs of file name and text."""
     manifests = Manifests()
     for file, text in texts:
-        documents, problems = read_documents(text, file)
-        manifests.documents += documents
-        manifests.problems += problems
+        reading = read_documents(text, file)
+        manifests.documents += reading.documents
+        manifests.problems += reading.problems
+        manifests.lost |= reading.lost
+        manifests.partial |= reading.partial
     for document in manifests.documents:
         _fill(document, manifests)
     manifests.problems += duplicates(manifests.documents)
@@ -109,7 +119,7 @@ def _files(path: Path) -> list[Path]:
 
 def _fill(document: Document, manifests: Manifests) -> None:
     resource = pb.Resource()
-    member = getattr(resource, _MEMBERS[document.kind])
+    member = getattr(resource, BY_MANIFEST[document.kind].member)
     member.SetInParent()
     filling = Filling(document.file)
     if document.spec is not None:
@@ -127,6 +137,7 @@ def _fill(document: Document, manifests: Manifests) -> None:
     member.id = document.id
     manifests.resources.append(resource)
     manifests.lines.append(filling.lines)
+    manifests.flawed.append(filling.problems)
     manifests.problems += filling.problems
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Any, TypeAlias
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from services.cli.exits import CliError
@@ -25,6 +27,18 @@ class Output(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+
+
+class Form(StrEnum):
+    """How a command answers where a manifest is an answer, too."""
+
+    TEXT = "text"
+    JSON = "json"
+    YAML = "yaml"
+
+    @property
+    def output(self) -> Output:
+        return Output.JSON if self is Form.JSON else Output.TEXT
 
 
 def safe(text: str) -> str:
@@ -79,6 +93,40 @@ class Terminal:
         if self.json:
             self.console.file.write(json.dumps(value, ensure_ascii=False) + "\n")
             self.console.file.flush()
+
+    def note(self, words: str) -> None:
+        """Something beside the answer, on standard error; in JSON nothing."""
+        if not self.json:
+            self.end_speech()
+            _console(sys.stderr).print(Text(safe(words), style="dim"), soft_wrap=True)
+
+    def verbatim(self, text: str) -> None:
+        """Text for programs and editors, to the letter; in JSON nothing."""
+        if not self.json:
+            self.end_speech()
+            self.console.file.write(text)
+            self.console.file.flush()
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Aligned columns: fitted to a terminal, and plain text elsewhere; in JSON nothing."""
+        if self.json:
+            return
+        if self.console.is_terminal:
+            self._fitted(columns, rows)
+            return
+        cells = [[safe(cell) for cell in row] for row in (columns, *rows)]
+        widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+        for row in cells:
+            padded = (set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True))
+            self.text(Text("  ".join(padded).rstrip()))
+
+    def _fitted(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(safe(cell)) for cell in row))
+        self.console.print(table)
 
     def fail(self, error: CliError) -> None:
         self.end_speech()

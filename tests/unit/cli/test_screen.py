@@ -339,7 +339,7 @@ def test_a_plan_says_where_it_is_not_complete() -> None:
     # then
     assert file.getvalue().splitlines() == [
         "  ~ provider/p updated",
-        '      base_url: none → "https://h"',
-        "      more fields differ than fit into a plan",
-        "the registry would be at version 3",
+        '      + base_url: "https://h"',
+        "      more fields differ than fit into an answer",
+        "1 updated; the registry would be at version 3",
     ]
