@@ -38,9 +38,10 @@ chaos: setup ## kill, stall and crash real processes, and run every property at 
 verify: setup ## run what CI runs: formats, types, contracts, tests with coverage, the wheel
 	@$(BIN)/python -m scripts.verify $(ARGS)
 
-generate: setup ## regenerate stubs from protos/ and the settings tables
+generate: setup ## regenerate stubs and the manifest schema from protos/, and the settings tables
 	@$(BIN)/python -m scripts.generate $(ARGS)
 	@$(BIN)/python -m scripts.settings_docs
+	@$(BIN)/python -m scripts.manifest_schema
 
 format: setup ## format the Python code and the protos
 	@$(BIN)/ruff check --quiet --fix-only .

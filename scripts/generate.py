@@ -23,6 +23,7 @@ from grpc_tools import protoc
 ROOT = Path(__file__).resolve().parent.parent
 PROTOS = ROOT / "protos"
 THIRD_PARTY = ROOT / "third_party"
+WELL_KNOWN = Path(grpc_tools.__file__).parent / "_proto"
 OUTPUT = ROOT / "gen" / "python"
 TOP = "runyard"
 
@@ -48,12 +49,11 @@ def compile_into(folder: Path, protos: Sequence[str]) -> None:
     type error where the servicer is constructed.
     """
     plugin = Path(sys.executable).parent / "protoc-gen-mypy_grpc"
-    well_known = Path(grpc_tools.__file__).parent / "_proto"
     arguments = [
         "protoc",
         f"-I{PROTOS}",
         f"-I{THIRD_PARTY}",
-        f"-I{well_known}",
+        f"-I{WELL_KNOWN}",
         f"--plugin=protoc-gen-mypy_grpc={plugin}",
         f"--python_out={folder}",
         f"--pyi_out={folder}",

@@ -74,7 +74,8 @@ def unbroken(frozen: Path, root: Path = ROOT) -> bool:
 
 def generated() -> bool:
     stubs = run("python", "-m", "scripts.generate", "--check")
-    return run("python", "-m", "scripts.settings_docs", "--check") and stubs
+    schema = run("python", "-m", "scripts.manifest_schema", "--check")
+    return run("python", "-m", "scripts.settings_docs", "--check") and stubs and schema
 
 
 def tests() -> bool:

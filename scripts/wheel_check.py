@@ -84,7 +84,7 @@ def run_installed(wheel: Path) -> None:
     if not found.stdout.startswith(str(environment)):
         raise SystemExit(f"wheel: imported {found.stdout.strip()} instead of the installed one")
     command = str(environment / "bin" / "runyard")
-    for arguments in (["--version"], ["--help"], ["check-config"]):
+    for arguments in (["--version"], ["--help"], ["check-config"], ["schema"]):
         subprocess.run(
             [command, *arguments], check=True, cwd=outside, env=clean, stdout=subprocess.DEVNULL
         )

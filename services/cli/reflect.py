@@ -39,7 +39,7 @@ _DECIMAL = re.compile(r"[-+]?(\d+\.\d*|\.\d+|\d+)([eE][-+]?\d+)?")
 _DEEPEST_JSON = 64
 _STEP = re.compile(r"([^.\[\]]+)(?:\[(\d+)\])?")
 
-_RANGES: Mapping[int, tuple[int, int]] = {
+RANGES: Mapping[int, tuple[int, int]] = {
     FieldDescriptor.TYPE_INT32: (-(2**31), 2**31 - 1),
     FieldDescriptor.TYPE_SINT32: (-(2**31), 2**31 - 1),
     FieldDescriptor.TYPE_SFIXED32: (-(2**31), 2**31 - 1),
@@ -205,8 +205,8 @@ def _parse(of: FieldDescriptor, node: yaml.Node, text: str) -> Any:
         return _bool(node, text)
     if of.type == FieldDescriptor.TYPE_ENUM:
         return _enum(of.enum_type, text)
-    if of.type in _RANGES:
-        return _integer(text, *_RANGES[of.type])
+    if of.type in RANGES:
+        return _integer(text, *RANGES[of.type])
     if of.type == FieldDescriptor.TYPE_BYTES:
         return _bytes(text)
     return _float(text)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import generate
+from scripts import generate, manifest_schema
 from tests.arch.project import ROOT
 
 GRPC_MODULES = sorted((ROOT / "gen" / "python").rglob("*_pb2_grpc.py"))
@@ -16,6 +16,14 @@ GRPC_MODULES = sorted((ROOT / "gen" / "python").rglob("*_pb2_grpc.py"))
 def test_generated_code_is_fresh(capsys: pytest.CaptureFixture[str]) -> None:
     # when
     exit_code = generate.main(["--check"])
+
+    # then
+    assert exit_code == 0, capsys.readouterr().err
+
+
+def test_the_schema_of_manifests_is_fresh(capsys: pytest.CaptureFixture[str]) -> None:
+    # when
+    exit_code = manifest_schema.main(["--check"])
 
     # then
     assert exit_code == 0, capsys.readouterr().err
