@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from services.chassis.caller import Replay
 from services.chassis.errors import DomainError, InvalidRequestError
@@ -78,6 +78,13 @@ class AnyMutations(RuleBasedStateMachine):
         """The result of ``work``."""
         raise NotImplementedError
 
+    @initialize(owners=st.tuples(*[st.sampled_from(IDS[:2])] * len(IDS)))
+    def lay_the_ground(self, owners: tuple[str, ...]) -> None:
+        """Two providers that share the models, so that more is reached than refusals."""
+        ground: list[Resource] = [Provider(id_, BuiltinAdapter()) for id_ in IDS[:2]]
+        ground += [Model(id_, owner, "u") for id_, owner in zip(IDS, owners, strict=True)]
+        self._apply(ground, apply_set="s")
+
     @rule(
         given=st.lists(resources(), min_size=1, max_size=4),
         mode=st.sampled_from(Mode),
@@ -101,7 +108,7 @@ class AnyMutations(RuleBasedStateMachine):
         id_=_pool_ids,
         members=st.lists(_ids, min_size=1, max_size=3, unique=True),
         homes=st.integers(1, 3),
-        agent=st.sampled_from(["", "local", "remote"]),
+        agent=st.sampled_from(["", "", "local", "remote"]),
     )
     def apply_a_pool(self, id_: str, members: list[str], homes: int, agent: str) -> None:
         roles = [MemberRole.MEMBER] * homes + [MemberRole.FAILOVER_ONLY] * 2
@@ -149,7 +156,7 @@ class AnyMutations(RuleBasedStateMachine):
         else:
             assert isinstance(outcome, ProviderNotFoundError)
 
-    @rule(id_=_ids, policy=st.sampled_from(RemovalPolicy))
+    @rule(id_=st.sampled_from(IDS[:2]) | _ids, policy=st.sampled_from(RemovalPolicy))
     def remove_a_provider(self, id_: str, policy: RemovalPolicy) -> None:
         before = self.wait(self.bench.contents())
         impact = _impact(before, id_)
@@ -170,6 +177,15 @@ class AnyMutations(RuleBasedStateMachine):
             gone = before.keys() - expected.keys()
             assert list(outcome.pool_ids) == _ids_of(gone, Kind.MODEL_POOL)
             self._holds(expected)
+
+    @rule(
+        id_=st.sampled_from(IDS[:2]),
+        members=st.lists(_ids, min_size=1, max_size=3, unique=True),
+        homes=st.integers(1, 3),
+    )
+    def remove_a_provider_from_a_pool(self, id_: str, members: list[str], homes: int) -> None:
+        self.apply_a_pool("z", members, homes, "")
+        self.remove_a_provider(id_, RemovalPolicy.CASCADE_UNUSED_MODELS)
 
     def _apply(self, given: list[Resource], **fields: object) -> None:
         before = self.wait(self.bench.stored())

@@ -8,12 +8,19 @@ from dataclasses import replace
 import pytest
 
 from services.chassis.caller import LOCAL_PRINCIPAL, Replay
-from services.chassis.errors import IdempotencyConflictError
+from services.chassis.errors import IdempotencyConflictError, InvalidRequestError
 from services.registry.core.applying import Action
-from services.registry.core.errors import ResourceNotFoundError, VersionNotFoundError
+from services.registry.core.deleting import DeleteCommand
+from services.registry.core.errors import (
+    ResourceInUseError,
+    ResourceNotFoundError,
+    VersionMismatchError,
+    VersionNotFoundError,
+)
 from services.registry.core.model import Agent, BuiltinAdapter, Kind, Model, Provider, Ref
 from services.registry.core.ports import Origin, Stored
-from services.registry.core.registry import Applied
+from services.registry.core.registry import Applied, Deleted
+from services.registry.core.validating import Code
 from services.registry.core.watching import NetChange, Part, read_part
 from tests.support.registry_bench import EVERYTHING, Bench, command, origin
 
@@ -152,3 +159,54 @@ def test_kinds_know_their_names_and_spaces() -> None:
     assert [kind.label for kind in Kind] == ["provider", "model", "model_pool", "agent", "tool"]
     assert Kind.MODEL.space is Kind.MODEL_POOL.space
     assert len({kind.space for kind in Kind}) == 4
+
+
+async def test_what_nothing_refers_to_is_deleted() -> None:
+    # given
+    bench = Bench()
+    await bench.apply(PROVIDER, MODEL)
+    before = await bench.stored()
+
+    # when
+    answer = await bench.registry.delete(origin(), DeleteCommand(MODEL.ref, expected_version=2))
+
+    # then
+    assert answer == Deleted(3, "in-memory")
+    assert await bench.stored() == {PROVIDER.ref: before[PROVIDER.ref]}
+
+
+async def test_what_is_in_use_stays() -> None:
+    # given
+    bench = Bench()
+    await bench.apply(PROVIDER, MODEL)
+    before = await bench.stored()
+
+    # when
+    with pytest.raises(ResourceInUseError):
+        await bench.registry.delete(origin(), DeleteCommand(PROVIDER.ref))
+    with pytest.raises(VersionMismatchError):
+        await bench.registry.delete(origin(), DeleteCommand(MODEL.ref, expected_version=1))
+
+    # then
+    assert await bench.stored() == before
+
+
+async def test_a_validation_says_what_an_apply_would_and_writes_nothing() -> None:
+    # given
+    bench = Bench()
+    await bench.apply(PROVIDER)
+    asked = command([replace(PROVIDER, base_url="https://h"), replace(MODEL, provider_id="q")])
+
+    # when
+    validated = await bench.registry.validate(asked)
+    with pytest.raises(InvalidRequestError) as caught:
+        await bench.registry.apply(origin(), asked)
+
+    # then
+    assert validated.version == 2
+    assert [(d.code, str(d.resource), str(d.depends_on)) for d in validated.diagnostics] == [
+        (None, "provider/p", "None"),
+        (Code.MODEL_MISSING_PROVIDER, "model/m", "provider/q"),
+    ]
+    assert tuple(one.violation() for one in validated.diagnostics) == caught.value.violations
+    assert (await bench.head()).version == 2

@@ -1,0 +1,200 @@
+"""The use cases of providers, over dictionaries."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from services.chassis.caller import Replay
+from services.chassis.errors import InvalidRequestError, Violation
+from services.registry.core.errors import (
+    ProviderExistsError,
+    ProviderInUseError,
+    ProviderNotFoundError,
+    VersionMismatchError,
+)
+from services.registry.core.model import (
+    Agent,
+    AgentEndpoint,
+    BuiltinAdapter,
+    Kind,
+    Model,
+    ModelPool,
+    PoolMember,
+    Provider,
+    Ref,
+)
+from services.registry.core.provider_lifecycle import Registered, Removed, Replaced
+from services.registry.core.removing_providers import Impact, RemovalCommand, RemovalPolicy
+from tests.support.registry_bench import Bench, origin, provider_command
+
+BLOCK = RemovalPolicy.BLOCK_IF_REFERENCED
+CASCADE = RemovalPolicy.CASCADE_UNUSED_MODELS
+ONE = Provider("one", BuiltinAdapter())
+SLOWER = replace(ONE, timeout=timedelta(seconds=400))
+MODEL = Model("m", "one", "u")
+
+
+async def test_a_provider_is_registered_once() -> None:
+    # given
+    bench = Bench()
+    first = await bench.providers.register(origin(), provider_command(ONE))
+
+    # when the very same comes again
+    with pytest.raises(ProviderExistsError) as caught:
+        await bench.providers.register(origin(), provider_command(ONE))
+
+    # then
+    assert first == Registered(2, "in-memory")
+    assert caught.value.metadata == {"provider_id": "one"}
+
+
+async def test_a_replaced_provider_keeps_its_set_and_what_refers_to_it() -> None:
+    # given
+    bench = Bench()
+    await bench.apply(ONE, MODEL, apply_set="team")
+    before = await bench.stored()
+
+    # when
+    answer = await bench.providers.replace(origin(), provider_command(SLOWER))
+
+    # then
+    after = await bench.stored()
+    assert answer == Replaced(3, "in-memory")
+    assert after[MODEL.ref] == before[MODEL.ref]
+    assert after[ONE.ref].apply_set == "team"
+    assert (await bench.contents())[ONE.ref] == SLOWER
+
+
+async def test_replacing_a_provider_with_itself_is_no_version() -> None:
+    bench = Bench()
+    await bench.apply(ONE)
+
+    answer = await bench.providers.replace(origin(), provider_command(ONE))
+
+    assert answer == Replaced(2, "in-memory")
+
+
+async def test_an_unknown_provider_is_neither_replaced_nor_previewed_nor_removed() -> None:
+    bench = Bench()
+
+    for work in (
+        bench.providers.replace(origin(), provider_command(ONE)),
+        bench.providers.preview_removal("one"),
+        bench.providers.remove(origin(), RemovalCommand("one", CASCADE)),
+    ):
+        with pytest.raises(ProviderNotFoundError) as caught:
+            await work
+        assert caught.value.metadata == {"provider_id": "one"}
+
+
+async def test_every_mutation_compares_the_version() -> None:
+    bench = Bench()
+    await bench.apply(ONE)
+
+    for work in (
+        bench.providers.register(origin(), provider_command(ONE, expected_version=1)),
+        bench.providers.replace(origin(), provider_command(SLOWER, expected_version=3)),
+        bench.providers.remove(origin(), RemovalCommand("one", BLOCK, expected_version=1)),
+    ):
+        with pytest.raises(VersionMismatchError):
+            await work
+
+
+async def test_everything_that_is_wrong_with_a_provider_is_told() -> None:
+    # given
+    bench = Bench()
+    wrong = provider_command(
+        Provider("", BuiltinAdapter(), base_url="https://h", timeout=timedelta(0)),
+        unreadable=(Violation("request_id", "is wrong"),),
+    )
+
+    # when
+    with pytest.raises(InvalidRequestError) as caught:
+        await bench.providers.register(origin(), wrong)
+
+    # then
+    assert [violation.field for violation in caught.value.violations] == [
+        "provider.base_url",
+        "provider.id",
+        "provider.timeout",
+        "request_id",
+    ]
+
+
+async def test_a_cascade_takes_models_and_empty_pools_and_nothing_else() -> None:
+    # given a pool with a member elsewhere, one without, and a remote agent of the model's name
+    bench = Bench()
+    two, other = Provider("two", BuiltinAdapter()), Model("other", "two", "u")
+    shared = ModelPool("shared", (PoolMember("other", 7), PoolMember("m")))
+    alone = ModelPool("alone", (PoolMember("m"),))
+    remote = Agent("remote", "m", endpoint=AgentEndpoint("https://agents.example"))
+    await bench.apply(ONE, two, MODEL, other, shared, alone, remote, apply_set="team")
+    before = await bench.stored()
+    preview = await bench.providers.preview_removal("one")
+
+    # when
+    answer = await bench.providers.remove(origin(), RemovalCommand("one", CASCADE))
+
+    # then all of it is one version
+    assert preview.impact == Impact("one", ("m",), ("alone", "shared"), ())
+    assert preview.version == 2
+    assert answer == Removed("one", ("m",), ("alone",), (), 3, "in-memory")
+    after = await bench.stored()
+    assert {ref: after[ref] for ref in (two.ref, other.ref, remote.ref)} == {
+        ref: before[ref] for ref in (two.ref, other.ref, remote.ref)
+    }
+    assert after.keys() == {two.ref, other.ref, remote.ref, shared.ref}
+    assert after[shared.ref].apply_set == "team"
+    assert (await bench.contents())[shared.ref] == replace(
+        shared, members=(PoolMember("other", 7),)
+    )
+
+
+@pytest.mark.parametrize("policy", RemovalPolicy)
+async def test_an_agent_behind_a_pool_is_in_the_way_of_both_policies(
+    policy: RemovalPolicy,
+) -> None:
+    # given
+    bench = Bench()
+    pool = ModelPool("pool", (PoolMember("m"),))
+    await bench.apply(ONE, MODEL, pool, Agent("behind", "pool"))
+    before = await bench.stored()
+
+    # when
+    with pytest.raises(ProviderInUseError) as caught:
+        await bench.providers.remove(origin(), RemovalCommand("one", policy))
+
+    # then
+    assert caught.value.metadata["agent_ids"] == "behind"
+    assert caught.value.metadata["pool_ids"] == "pool"
+    assert await bench.stored() == before
+
+
+async def test_a_provider_without_models_goes_alone() -> None:
+    bench = Bench()
+    await bench.apply(ONE)
+
+    answer = await bench.providers.remove(origin(), RemovalCommand("one", BLOCK))
+
+    assert answer == Removed("one", (), (), (), 3, "in-memory")
+    assert await bench.stored() == {}
+
+
+async def test_a_repeat_gets_the_first_answer_whatever_has_become_of_it() -> None:
+    # given a provider that was registered, then removed
+    bench = Bench()
+    asked = origin("k", b"1")
+    first = await bench.providers.register(asked, provider_command(ONE))
+    await bench.providers.remove(origin(), RemovalCommand("one", BLOCK))
+
+    # when
+    again = await bench.providers.register(asked, provider_command(ONE))
+
+    # then it is told what was true then, and nothing is done
+    assert isinstance(again, Replay)
+    assert pickle.loads(again.body) == first  # noqa: S301  # what the bench made
+    assert Ref(Kind.PROVIDER, "one") not in await bench.stored()
