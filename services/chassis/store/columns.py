@@ -10,7 +10,17 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Dialect, Integer, LargeBinary, String, Text, types
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    types,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -66,6 +76,13 @@ class UtcMicros(TypeDecorator[datetime]):
 def _integers_are_64_bits_wide(_type: Integer, _compiler: Any, **_options: Any) -> str:
     # A sequence or a byte count that fits SQLite's INTEGER has to fit everywhere.
     return "BIGINT"
+
+
+@compiles(Text, "postgresql")
+def _text_sorts_by_code_point(_type: Text, _compiler: Any, **options: Any) -> str:
+    # As on SQLite, whatever the language of the server: pages are keyed by what sorts them. Only
+    # where a column is declared: in a cast the collation would outrank that of the column.
+    return 'TEXT COLLATE "C"' if isinstance(options.get("type_expression"), Column) else "TEXT"
 
 
 def allowed(type_: TypeEngine[Any]) -> bool:

@@ -24,3 +24,20 @@ class SchemaError(StoreUnavailableError):
     """At start: the schema of the database is not one that this code can serve."""
 
     retry = Retry.HOST_CONFIGURATION_NEEDED
+
+
+class DatabaseRefusedError(StoreUnavailableError):
+    """At start: the database server cannot be reached, or must not be used as it is set up."""
+
+    retry = Retry.HOST_CONFIGURATION_NEEDED
+
+
+class OutcomeUnknownError(StoreUnavailableError):
+    """The connection was lost during the COMMIT: the write may have been applied or not.
+
+    Whoever wrote under a request id repeats it, and learns what became of the first.
+    """
+
+
+def read_too_long() -> StoreUnavailableError:
+    return StoreUnavailableError("a read took longer than a hot read may", cause="READ_TOO_LONG")

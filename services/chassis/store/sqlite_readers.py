@@ -11,9 +11,10 @@ from queue import SimpleQueue
 from typing import TypeVar
 
 from services.chassis.errors import StoreUnavailableError
+from services.chassis.store.errors import read_too_long
+from services.chassis.store.job import Job
 from services.chassis.store.port import Tx
-from services.chassis.store.sqlite_tx import SqliteReadTx, read_too_long, translated
-from services.chassis.store.sqlite_writer import Job
+from services.chassis.store.sqlite_tx import SqliteReadTx, translated
 
 T = TypeVar("T")
 

@@ -14,7 +14,6 @@ import aiosqlite
 from sqlalchemy import MetaData
 
 from services.chassis.notifier import Notifier
-from services.chassis.store.migrating import migrate_owned
 from services.chassis.store.port import Row, Store, StoreInfo, Tx
 from services.chassis.store.sqlite_files import (
     READER_PRAGMAS,
@@ -24,6 +23,7 @@ from services.chassis.store.sqlite_files import (
     open_writer,
     owner_lock,
 )
+from services.chassis.store.sqlite_migrating import migrate_owned
 from services.chassis.store.sqlite_readers import SqliteReaders
 from services.chassis.store.sqlite_tx import translated
 from services.chassis.store.sqlite_writer import BatchLimits, SqliteWriter

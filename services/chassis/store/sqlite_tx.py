@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from services.chassis.errors import StoreUnavailableError
-from services.chassis.store.errors import ConstraintError
+from services.chassis.store.errors import ConstraintError, read_too_long
 from services.chassis.store.port import Row
+from services.chassis.store.read_only import ReadOnly
 from services.chassis.store.statement import Statement
 
 # The database did not take the work; the same work may be taken later.
@@ -114,7 +115,7 @@ class SqliteTx:
         self.doomed = self.doomed or error
 
 
-class SqliteReadTx(SqliteTx):
+class SqliteReadTx(ReadOnly, SqliteTx):
     """A read that may not outlive ``deadline_s`` (``time.monotonic``): it would pin the WAL."""
 
     __slots__ = ("_deadline_s",)
@@ -123,24 +124,8 @@ class SqliteReadTx(SqliteTx):
         super().__init__(cursor)
         self._deadline_s = deadline_s
 
-    def run(self, statement: Statement, /, **params: object) -> int:
-        raise TypeError(f"a read changes nothing: {statement}, {list(params)}")
-
-    def run_many(self, statement: Statement, rows: Iterable[Mapping[str, object]]) -> None:
-        raise TypeError(f"a read changes nothing: {statement}, {rows}")
-
-    def ring(self, channel: str) -> None:
-        raise TypeError(f"a read changes nothing, so it rings nobody: {channel}")
-
-    def lock(self, name: str) -> None:
-        raise TypeError(f"a read changes nothing, so it locks nothing: {name}")
-
     def _execute(self, text: str, params: tuple[Any, ...]) -> sqlite3.Cursor:
         # A single long statement is stopped by the connection's progress handler.
         if time.monotonic() > self._deadline_s:
             raise read_too_long()
         return super()._execute(text, params)
-
-
-def read_too_long() -> StoreUnavailableError:
-    return StoreUnavailableError("a read took longer than a hot read may", cause="READ_TOO_LONG")

@@ -18,11 +18,15 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from services.chassis.errors import StoreUnavailableError
+from services.chassis.failpoints import FailpointError
+from services.chassis.store import places
+from services.chassis.store.job import Job
 from services.chassis.store.port import Tx
 from services.chassis.store.sqlite_tx import SqliteTx, translated, unavailable
 
@@ -40,39 +44,20 @@ class BatchLimits:
 
 
 @dataclass(slots=True)
-class Job:
-    """One closure and its caller."""
-
-    fn: Callable[[Tx], Any]
-    answer: asyncio.Future[Any]
-    value: Any = None
-    error: BaseException | None = None
-
-    def settle(self) -> None:
-        if self.answer.done():  # the caller was cancelled; its effect stands
-            return
-        if self.error is None:
-            self.answer.set_result(self.value)
-        else:
-            self.answer.set_exception(self.error)
-
-    def fail(self, error: BaseException) -> None:
-        if isinstance(error, StopIteration):  # a future refuses it
-            error = RuntimeError(f"closure raised {error!r}")
-        self.error = error
-
-
-@dataclass(slots=True)
 class _Batch:
     jobs: list[Job] = field(default_factory=list)
     rung: set[str] = field(default_factory=set)
 
-    def fail(self, error: sqlite3.Error) -> None:
-        """Nothing of the batch was applied; who failed by itself keeps its own error."""
+    def fail(self, error: sqlite3.Error | FailpointError) -> None:
+        """Nothing of the batch was applied."""
         self.rung.clear()
+        self.lose_answers(error)
+
+    def lose_answers(self, error: sqlite3.Error | FailpointError) -> None:
+        """Who failed by itself keeps its own error."""
         for job in self.jobs:
             if job.error is None:
-                job.error = unavailable(error)
+                job.error = error if isinstance(error, FailpointError) else unavailable(error)
 
 
 class SqliteWriter:
@@ -126,15 +111,22 @@ class SqliteWriter:
 
     def _fill_and_commit(self, first: Job, batch: _Batch) -> None:
         try:
+            places.BEGINNING.reach()
             self._cursor.execute("BEGIN IMMEDIATE")
             self._fill(first, batch)
+            places.COMMITTING.reach()
             self._cursor.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, FailpointError) as error:
             if not batch.jobs:
                 batch.jobs.append(first)
             _LOG.exception("commit failed", extra={"closures": len(batch.jobs)})
             batch.fail(error)
             self._roll_back()
+            return
+        try:
+            places.COMMITTED.reach()
+        except FailpointError as error:
+            batch.lose_answers(error)
 
     def _fill(self, first: Job, batch: _Batch) -> None:
         stop_s = time.monotonic() + self._limits.work_s
@@ -165,6 +157,7 @@ class SqliteWriter:
         execute("SAVEPOINT closure")
         try:
             job.value = job.fn(tx)
+            places.CLOSING.reach()
             if tx.doomed is None:
                 execute("RELEASE closure")
                 batch.rung |= tx.rung
@@ -197,5 +190,7 @@ class SqliteWriter:
     def _settle(self, batch: _Batch) -> None:
         for job in batch.jobs:
             job.settle()
-        for channel in batch.rung:
-            self._ring(channel)
+        with suppress(FailpointError):
+            places.ANSWERED.reach()
+            for channel in batch.rung:
+                self._ring(channel)

@@ -65,7 +65,9 @@ class _PostgresqlCompiler(_ConstantsInline, PGCompiler_psycopg):
 
 
 _SQLITE: Dialect = sqlite.dialect(paramstyle="qmark")
-_POSTGRESQL: Dialect = PGDialect_psycopg(paramstyle="format")  # type: ignore[no-untyped-call]  # SQLAlchemy
+# Numbered, as PostgreSQL itself has them: the driver then need not look for placeholders.
+_POSTGRESQL: Dialect = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]  # SQLAlchemy
+_POSTGRESQL._backslash_escapes = False  # type: ignore[attr-defined]  # noqa: SLF001  # it assumes a server of before 9.1
 _SQLITE.statement_compiler = _SqliteCompiler
 _POSTGRESQL.statement_compiler = _PostgresqlCompiler
 

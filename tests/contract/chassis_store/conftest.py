@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from services.chassis.store.port import Store
-from tests.contract.chassis_store.engines import ONE_BATCH, Engine, sqlite_engine
+from tests.contract.chassis_store.engines import ONE_BATCH, Engine, engine_of
 
 
-@pytest.fixture(params=["sqlite"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
-    return {"sqlite": sqlite_engine}[request.param](tmp_path)
+@pytest.fixture
+def engine(database_url: str) -> Engine:
+    """An empty database, on one engine after the other."""
+    return engine_of(database_url)
 
 
 @pytest_asyncio.fixture

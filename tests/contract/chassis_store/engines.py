@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +13,13 @@ from sqlalchemy import MetaData
 
 from services.chassis.clock import Clock, SystemClock
 from services.chassis.notifier import LocalNotifier, Notifier
-from services.chassis.store.opening import SqliteTuning, open_store
+from services.chassis.store.opening import SqliteTuning, Tuning, open_store
 from services.chassis.store.port import Store, Tx
 from services.chassis.store.sqlite_writer import BatchLimits
-from tests.contract.chassis_store.schema import BALANCE, COUNT, IDS, METADATA, MIGRATIONS
+from tests.contract.chassis_store.schema import ADD, BALANCE, COUNT, IDS, METADATA, MIGRATIONS
 
 # A batch that takes everything that is queued, however slow the machine.
-ONE_BATCH = SqliteTuning(batch=BatchLimits(work_s=60.0))
+ONE_BATCH = Tuning(sqlite=SqliteTuning(batch=BatchLimits(work_s=60.0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Engine:
         *,
         notifier: Notifier | None = None,
         clock: Clock | None = None,
-        tuning: SqliteTuning | None = None,
+        tuning: Tuning | None = None,
         metadata: MetaData = METADATA,
         migrations: Path = MIGRATIONS,
     ) -> AbstractAsyncContextManager[Store]:
@@ -48,6 +50,10 @@ class Engine:
 
 def sqlite_engine(folder: Path) -> Engine:
     return Engine("sqlite", f"sqlite:///{folder / 'data' / 'store.db'}")
+
+
+def engine_of(url: str) -> Engine:
+    return Engine(url.partition(":")[0], url)
 
 
 class Gate:
@@ -79,3 +85,26 @@ def balance_in(tx: Tx, id_: str) -> int:
 
 async def balance(store: Store, id_: str) -> int:
     return await store.read(lambda tx: balance_in(tx, id_))
+
+
+def add(id_: str) -> Callable[[Tx], str]:
+    """A closure that adds an account and answers its id."""
+
+    def closure(tx: Tx) -> str:
+        tx.run(ADD, id=id_, balance=0)
+        return id_
+
+    return closure
+
+
+async def one_batch(store: Store, *closures: Callable[[Tx], object]) -> list[object]:
+    """What each closure answered or raised; on SQLite, all of them ran in one commit."""
+    gate = Gate()
+    held = asyncio.ensure_future(store.write(gate))
+    await asyncio.to_thread(gate.entered.wait)
+    others = [asyncio.ensure_future(store.write(each)) for each in closures]
+    await asyncio.sleep(0)
+    gate.opened.set()
+    outcomes: list[object] = list(await asyncio.gather(*others, return_exceptions=True))
+    await asyncio.gather(held, return_exceptions=True)
+    return outcomes

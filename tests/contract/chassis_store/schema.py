@@ -45,9 +45,8 @@ ADD = statement(account.insert().values(id=bindparam("id"), balance=bindparam("b
 ADD_WHOLE = statement(account.insert())
 ADD_CARD = statement(card.insert())
 GET = statement(select(account).where(account.c.id == bindparam("id")))
-BALANCE = statement(
-    select(account.c.balance).where(account.c.id == bindparam("id")).with_for_update()
-)
+BALANCE = statement(select(account.c.balance).where(account.c.id == bindparam("id")))
+LOCK = statement(select(account.c.balance).where(account.c.id == bindparam("id")).with_for_update())
 DEPOSIT = statement(
     account.update()
     .where(account.c.id == bindparam("id"))

@@ -18,7 +18,7 @@ from sqlalchemy import Integer, select, text
 
 from services.chassis.errors import Retry, StoreUnavailableError
 from services.chassis.store.errors import SchemaError, StoreOwnedError
-from services.chassis.store.opening import SqliteTuning
+from services.chassis.store.opening import SqliteTuning, Tuning
 from services.chassis.store.port import Store, Tx
 from services.chassis.store.sqlite_files import database_path
 from services.chassis.store.sqlite_writer import BatchLimits
@@ -27,12 +27,14 @@ from tests.contract.chassis_store.engines import (
     ONE_BATCH,
     Engine,
     Gate,
+    add,
     balance_in,
     count,
     ids,
+    one_batch,
     sqlite_engine,
 )
-from tests.contract.chassis_store.schema import ADD, ADD_WHOLE, GET, account
+from tests.contract.chassis_store.schema import ADD, ADD_CARD, ADD_WHOLE, GET, account
 
 _ENDLESS = statement(
     text(
@@ -230,6 +232,42 @@ async def test_a_lost_transaction_fails_whoever_was_in_it_and_no_one_else(
         assert await ids(store) == ["z"]
 
 
+async def test_a_failed_commit_fails_all_of_its_batch_and_nothing_else(
+    database: Engine,
+) -> None:
+    async with database.open(tuning=ONE_BATCH) as store:
+        # given
+        await store.write(add("before"))
+
+        # when one closure leaves a reference that only the COMMIT can refuse
+        outcomes = await one_batch(
+            store, add("a"), lambda tx: tx.run(ADD_CARD, id="c", account_id="nobody"), add("b")
+        )
+
+        # then nobody is told that it was written
+        assert [type(each) for each in outcomes] == [StoreUnavailableError] * 3
+        assert await ids(store) == ["before"]
+
+        # and the store goes on
+        await store.write(add("after"))
+        assert await ids(store) == ["after", "before"]
+
+
+async def test_who_failed_alone_keeps_its_own_error_when_the_commit_fails(
+    database: Engine,
+) -> None:
+    def refuses(_tx: Tx) -> None:
+        raise LookupError("mine")
+
+    async with database.open(tuning=ONE_BATCH) as store:
+        refused, lost = await one_batch(
+            store, refuses, lambda tx: tx.run(ADD_CARD, id="c", account_id="nobody")
+        )
+
+        assert isinstance(refused, LookupError)
+        assert isinstance(lost, StoreUnavailableError)
+
+
 @pytest.mark.parametrize("statements", ["one endless", "endlessly many"])
 async def test_a_read_that_takes_too_long_is_stopped(database: Engine, statements: str) -> None:
     """It would pin the write-ahead log."""
@@ -241,7 +279,9 @@ async def test_a_read_that_takes_too_long_is_stopped(database: Engine, statement
     def one(tx: Tx) -> object:
         return tx.one(_ENDLESS)
 
-    async with database.open(tuning=SqliteTuning(readers=1, read_limit_s=0.05)) as store:
+    async with database.open(
+        tuning=Tuning(sqlite=SqliteTuning(readers=1, read_limit_s=0.05))
+    ) as store:
         with pytest.raises(StoreUnavailableError) as stopped:
             await store.read(one if statements == "one endless" else many)
         assert stopped.value.metadata == {"cause": "READ_TOO_LONG"}
@@ -252,7 +292,7 @@ async def test_a_read_that_takes_too_long_is_stopped(database: Engine, statement
 async def test_a_batch_ends_at_its_limit(database: Engine) -> None:
     """The first of a batch waits for the last: a flood must not make it wait for ever."""
     async with database.open(
-        tuning=SqliteTuning(batch=BatchLimits(closures=2, work_s=60))
+        tuning=Tuning(sqlite=SqliteTuning(batch=BatchLimits(closures=2, work_s=60)))
     ) as store:
         await asyncio.gather(
             *(store.write(lambda tx, n=n: tx.run(ADD, id=str(n), balance=0)) for n in range(7))  # type: ignore[misc]  # binds n now

@@ -144,7 +144,7 @@ def test_constants_become_part_of_the_text() -> None:
 def test_a_percent_sign_in_a_constant_is_no_placeholder() -> None:
     like = statement(select(item.c.id).where(item.c.id.like("50%")))
     assert "LIKE '50%'" in like.sqlite.text
-    assert "LIKE '50%%'" in like.postgresql.text
+    assert "LIKE '50%'" in like.postgresql.text
 
 
 def test_bytes_stay_a_parameter_and_need_not_be_given() -> None:
@@ -187,7 +187,7 @@ def test_postgresql_gets_positional_parameters_and_wide_integers() -> None:
 
     assert add.text == (
         "INSERT INTO item (id, size, ready, at, body) "
-        "VALUES (%s::VARCHAR, %s::BIGINT, %s, %s::BIGINT, %s)"
+        "VALUES ($1::VARCHAR, $2::BIGINT, $3, $4::BIGINT, $5)"
     )
     assert add.bind({"id": "a", "size": 1, "ready": True, "at": NEW_YEAR, "body": b""}) == (
         "a", 1, True, NEW_YEAR_MICROS, b"",

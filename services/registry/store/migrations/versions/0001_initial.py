@@ -24,7 +24,9 @@ def upgrade() -> None:
 def _versions() -> None:
     op.create_table(
         "head",
-        sa.Column("only", Integer, sa.CheckConstraint("only = 1"), primary_key=True),
+        sa.Column(
+            "only", Integer, sa.CheckConstraint("only = 1"), primary_key=True, autoincrement=False
+        ),
         sa.Column("version", Integer, nullable=False),
         sa.Column("oldest_version", Integer, nullable=False),
         sa.Column("incarnation", Text, nullable=False),
