@@ -31,12 +31,19 @@ class Principal:
         tenant: First column of every tenant-scoped key; never taken from a request body.
         on_behalf_of: Name of the principal a sibling service acts for; only role ``service``
             may set it.
+        run_id: The run that acts through the sibling service, when one does.
     """
 
     tenant: str
     roles: frozenset[Role]
     name: str
     on_behalf_of: str | None = None
+    run_id: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """Name of the one who wants it: whom the caller acts for, else the caller."""
+        return self.on_behalf_of or self.name
 
 
 # Without credentials (loopback only) every caller is this one.

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 
+from services.chassis.access.peers import Peers
 from services.chassis.outbound import OutboundChannel
 from services.chassis.policy import MethodPolicy
 from services.chassis.streaming import streaming
@@ -35,20 +36,26 @@ _TOKEN_OPTIONS: tuple[tuple[str, int], ...] = (
 
 
 def open_channel(
-    target: str, *, retry_safe: Sequence[str] = (), tokens: bool = False
+    target: str, *, peers: Peers | None = None, retry_safe: Sequence[str] = (), tokens: bool = False
 ) -> grpc.aio.Channel:
     """A channel to ``target``; the caller closes it.
 
     Args:
+        peers: Credentials of this process, for servers of the suite alone: calls then say too for
+            whom they are made.
         retry_safe: Full method names that the channel may repeat on UNAVAILABLE. Never those whose
             server withholds headers until it has decided, ``Infer`` above all.
         tokens: The channel carries model output: bound how far a server runs ahead of its reader.
+
+    Raises:
+        StartupRefusedError: A token would travel unencrypted.
     """
     options: list[tuple[str, Any]] = [*_BASE_OPTIONS]
     if tokens:
         options += _TOKEN_OPTIONS
     options.append(("grpc.service_config", service_config(retry_safe)))
-    return OutboundChannel(grpc.aio.insecure_channel(target, options=options), target)
+    bare = peers.channel(target, options) if peers else grpc.aio.insecure_channel(target, options)
+    return OutboundChannel(bare, target, peers)
 
 
 def retry_safe_methods(policy: Mapping[str, MethodPolicy]) -> tuple[str, ...]:

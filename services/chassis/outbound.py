@@ -15,6 +15,8 @@ from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from services.chassis import telemetry
+from services.chassis.access.on_behalf import HEADER, OnBehalfOf, find_acting_for
+from services.chassis.access.peers import Peers
 from services.chassis.calls import find_call
 from services.chassis.telemetry_names import ERROR_TYPE
 
@@ -30,8 +32,9 @@ T = TypeVar("T")
 class OutboundChannel(grpc.aio.Channel):
     """``channel``, whose calls know in whose name they are made."""
 
-    def __init__(self, channel: grpc.aio.Channel, target: str) -> None:
+    def __init__(self, channel: grpc.aio.Channel, target: str, peers: Peers | None = None) -> None:
         self._channel = channel
+        self._peers = peers
         host, _, port = target.rpartition(":")
         self._server: dict[str, str | int] = {"server.address": host or target}
         if port.isdigit():
@@ -81,13 +84,21 @@ class OutboundChannel(grpc.aio.Channel):
             call = begin(
                 *requests,
                 timeout=budget_s(timeout, _left_s()),
-                metadata=(*(metadata or ()), *_context_of(span)),
+                metadata=(*(metadata or ()), *self._credentials(), *_context_of(span)),
                 **options,
             )
             call.add_done_callback(lambda done: _end(span, _finished(done.code())))
             return call
 
         return start
+
+    def _credentials(self) -> tuple[tuple[str, str], ...]:
+        """Who calls and for whom; nothing for a server that is not one of ours."""
+        if self._peers is None:
+            return ()
+        whom = _whom()
+        said = ((HEADER, str(whom)),) if whom else ()
+        return (*self._peers.metadata(), *said)
 
 
 def budget_s(own_s: float | None, left_s: float | None) -> float | None:
@@ -96,6 +107,12 @@ def budget_s(own_s: float | None, left_s: float | None) -> float | None:
         return own_s
     passed_on_s = max(_SHORTEST_TIMEOUT_S, left_s - DEADLINE_MARGIN_S)
     return passed_on_s if own_s is None else min(own_s, passed_on_s)
+
+
+def _whom() -> OnBehalfOf | None:
+    """Whom the code that runs acts for: as its loop says, else the caller it answers."""
+    call = find_call()
+    return find_acting_for() or (OnBehalfOf.caller(call.principal) if call else None)
 
 
 def _left_s() -> float | None:

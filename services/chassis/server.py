@@ -10,6 +10,7 @@ from typing import cast
 
 import grpc
 
+from services.chassis.access.entry import Entry, open_entry, peers_of
 from services.chassis.clock import Clock, SystemClock
 from services.chassis.drain import Drain
 from services.chassis.failpoints import failpoint
@@ -19,7 +20,7 @@ from services.chassis.interceptors.live import LiveCalls
 from services.chassis.interceptors.server import CallInterceptor, CallRules
 from services.chassis.listening import Address, parse_address, refuse_taken
 from services.chassis.notifier import LocalNotifier
-from services.chassis.policy import Authenticator, LocalAuthenticator, check_policy
+from services.chassis.policy import Authenticator, check_policy
 from services.chassis.service import (
     MAX_REQUEST_BYTES,
     Build,
@@ -29,7 +30,6 @@ from services.chassis.service import (
     Service,
     Servicer,
 )
-from services.chassis.settings import ServiceSettings
 from services.chassis.startup import StartupRefusedError
 from services.chassis.tasks import Tasks
 
@@ -158,11 +158,12 @@ async def running(
     """Serve for the length of the block, then drain and close everything.
 
     Raises:
-        StartupRefusedError: Unsafe or taken address, method without a policy row.
+        StartupRefusedError: Unsafe or taken address, unusable credentials, method without a
+            policy row.
     """
     address = parse_address(settings.listen)
-    refuse_exposed(address, settings)
     clock = clock or SystemClock()
+    entry = open_entry(settings, address, clock)
     async with AsyncExitStack() as stack:
         chassis = Chassis(
             clock=clock,
@@ -171,13 +172,14 @@ async def running(
             stack=stack,
             tasks=Tasks(clock),
             notifier=LocalNotifier(clock),
+            peers=peers_of(settings, clock),
         )
         try:
             service = await build(settings, chassis)
             _BUILT.reach()
             live = LiveCalls()
-            server = _assembled(service, chassis, live, authenticator or LocalAuthenticator())
-            port = _bound(server, address, settings.variable("listen"))
+            server = _assembled(service, chassis, live, authenticator or entry.authenticator)
+            port = _bound(server, entry, address, settings.variable("listen"))
             await server.start()
             bound = RunningServer(server, address, port, service)
             try:
@@ -188,21 +190,6 @@ async def running(
                 _DRAINED.reach()
         finally:
             await chassis.tasks.close()
-
-
-def refuse_exposed(address: Address, settings: ServiceSettings) -> None:
-    """Refuse to let other machines in without TLS and authentication, unless told to.
-
-    Raises:
-        StartupRefusedError: Names the address and both ways out.
-    """
-    if address.loopback or settings.insecure:
-        return
-    raise StartupRefusedError(
-        f"other machines can reach {address}, and this server has neither TLS nor authentication: "
-        f"set {settings.variable('listen')} to a loopback address such as 127.0.0.1:{address.port},"
-        f" or accept the risk with {settings.variable('insecure')}=true"
-    )
 
 
 def _assembled(
@@ -257,10 +244,10 @@ class _Register:
         self.methods += [f"/{service}/{name}" for name in handlers]
 
 
-def _bound(server: grpc.aio.Server, address: Address, variable: str) -> int:
+def _bound(server: grpc.aio.Server, entry: Entry, address: Address, variable: str) -> int:
     refuse_taken(address, variable)
     try:
-        return server.add_insecure_port(str(address))
+        return entry.bind(server, address)
     except RuntimeError as error:
         raise StartupRefusedError(
             f"cannot listen on {address}: set {variable} to another address"

@@ -10,6 +10,7 @@ from typing import TypeAlias, TypeVar
 
 import grpc
 
+from services.chassis.access.peers import Peers
 from services.chassis.clock import Clock
 from services.chassis.drain import Drain
 from services.chassis.ids import IdSource
@@ -102,6 +103,7 @@ class Chassis:
     Attributes:
         stack: Closed last, in reverse order of entry: enter the store first, channels after it.
         tasks: Cancelled and awaited before ``stack`` is closed.
+        peers: For channels to siblings.
     """
 
     clock: Clock
@@ -110,6 +112,7 @@ class Chassis:
     stack: AsyncExitStack
     tasks: Tasks
     notifier: Notifier
+    peers: Peers
 
 
 Build: TypeAlias = Callable[[S, Chassis], Awaitable[Service]]

@@ -15,9 +15,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from services.chassis.startup import StartupRefusedError
 
 _MASK = "***"
-# Up to the last @: a password that was not escaped may hold one itself, or a slash.
-_URL_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):\S*(?=@)")
+# Up to the last @: a password that was not escaped may hold one itself, or a slash, or a space.
+_URL_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):.*(?=@)")
 _URL_SECRET = re.compile(r"([?&][^=&\s]*(?:pass|secret|token|key)[^=&\s]*=)[^&\s]*", re.IGNORECASE)
+# The other form that libpq reads: host=db password='it\'s'.
+_KEYWORD_SECRET = re.compile(
+    r"((?:^|\s)\w*(?:passw|secret|token)\w*\s*=\s*)(?:'(?:\\.|[^'\\])*'?|\S+)", re.IGNORECASE
+)
 
 
 class LogLevel(StrEnum):
@@ -38,7 +42,15 @@ class ServiceSettings(BaseSettings):
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(frozen=True)
 
     listen: str = Field(description="host:port to serve on; port 0 picks a free one.")
-    database_url: str = Field(description="Where the service keeps its state, sqlite:///FILE.")
+    database_url: str = Field(
+        description="Where state is kept: sqlite:///FILE or postgresql://USER@HOST/NAME."
+    )
+    database_connections: int = Field(
+        default=8,
+        ge=1,
+        le=1000,
+        description="Connections to PostgreSQL at a time; SQLite has a writer and two readers.",
+    )
     drain_grace_s: float = Field(
         default=8.0,
         ge=0,
@@ -53,6 +65,36 @@ class ServiceSettings(BaseSettings):
     insecure: bool = Field(
         default=False,
         description="Accept callers from other machines without TLS and authentication.",
+    )
+    tls_cert_file: str = Field(
+        default="",
+        description="Certificate chain of the server in PEM; callers must use TLS then.",
+    )
+    tls_key_file: str = Field(
+        default="", description="Private key of that certificate in PEM, without a password."
+    )
+    tls_client_ca_file: str = Field(
+        default="",
+        description="Authority in PEM that must have signed the callers' certificates; empty asks "
+        "callers for none.",
+    )
+    token_file: str = Field(
+        default="",
+        description="Hashed bearer tokens of callers; empty takes every caller for the local one.",
+    )
+    peer_ca_file: str = Field(
+        default="",
+        description="Authority in PEM that signs the siblings' certificates; empty calls them "
+        "unencrypted.",
+    )
+    peer_cert_file: str = Field(
+        default="", description="Certificate chain in PEM to show to siblings that ask for one."
+    )
+    peer_key_file: str = Field(
+        default="", description="Private key of that certificate in PEM, without a password."
+    )
+    peer_token_file: str = Field(
+        default="", description="Bearer token to send to siblings; its role must be service."
     )
     failpoints: str = Field(
         default="",
@@ -132,4 +174,5 @@ def _shown(value: object) -> str:
     if isinstance(value, SecretStr):
         return _MASK if value.get_secret_value() else ""
     shown = _URL_PASSWORD.sub(rf"\1:{_MASK}", str(value))
-    return _URL_SECRET.sub(rf"\1{_MASK}", shown)
+    shown = _URL_SECRET.sub(rf"\1{_MASK}", shown)
+    return _KEYWORD_SECRET.sub(rf"\1{_MASK}", shown)

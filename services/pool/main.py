@@ -91,7 +91,9 @@ def _start_timers(store: SqlPoolStore, desk: Desk, chassis: Chassis) -> None:
 async def _start_outbox(
     settings: PoolSettings, database: Store, store: SqlPoolStore, desk: Desk, chassis: Chassis
 ) -> None:
-    channel = await chassis.stack.enter_async_context(open_channel(settings.runcontrol_target))
+    channel = await chassis.stack.enter_async_context(
+        open_channel(settings.runcontrol_target, peers=chassis.peers)
+    )
     telling = Telling(desk)
 
     def settle(tx: Tx, row: OutboxRow, answer: Answer) -> None:
@@ -104,7 +106,7 @@ async def _start_outbox(
         else:
             telling.refused(pool_tx, tenant, pool_id, condition_id, answer.reason)
 
-    client = RunControlClient(channel)
+    client = RunControlClient(channel, lambda row: tenant_of(row.lane))
     sender = OutboxSender(
         database,
         outbox,

@@ -17,7 +17,8 @@ class PoolSettings(ServiceSettings):
 
     listen: str = Field("127.0.0.1:7404", description="host:port to serve on; port 0 picks one.")
     database_url: str = Field(
-        "sqlite:///pool.db", description="Where the service keeps its state, sqlite:///FILE."
+        "sqlite:///pool.db",
+        description="Where state is kept: sqlite:///FILE or postgresql://USER@HOST/NAME.",
     )
     runcontrol_target: str = Field(
         "127.0.0.1:7403", min_length=1, description="gRPC target of run control."

@@ -85,7 +85,9 @@ async def _pins(store: Store, chassis: Chassis) -> Pins:
 async def _snapshots(
     settings: RouterSettings, store: Store, chassis: Chassis
 ) -> SnapshotConsumer[Snapshot]:
-    channel = await chassis.stack.enter_async_context(open_channel(settings.registry_target))
+    channel = await chassis.stack.enter_async_context(
+        open_channel(settings.registry_target, peers=chassis.peers)
+    )
     kept = SqlKeptSnapshot(store, kept_tables)
     snapshots = SnapshotConsumer(channel, kept, _routable, chassis.clock, chassis.drain)
     await snapshots.load()

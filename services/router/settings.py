@@ -18,7 +18,7 @@ class RouterSettings(ServiceSettings):
     )
     database_url: str = Field(
         "sqlite:///router.db",
-        description="Where pins and the last good registry snapshot are kept, sqlite:///FILE.",
+        description="Where pins and the last registry snapshot are kept: sqlite:///FILE or postgresql:// URL.",
     )
     registry_target: str = Field(
         "127.0.0.1:7401", min_length=1, description="gRPC target of the registry."

@@ -86,7 +86,9 @@ def _servicers(runs: RunControl, subscriptions: RunSubscriptions) -> list[Servic
 async def _follow_registry(
     settings: RunControlSettings, chassis: Chassis, database: Store
 ) -> RegistryCatalogs:
-    channel = await chassis.stack.enter_async_context(open_channel(settings.registry_target))
+    channel = await chassis.stack.enter_async_context(
+        open_channel(settings.registry_target, peers=chassis.peers)
+    )
     consumer = SnapshotConsumer(
         channel,
         SqlKeptSnapshot(database, kept_snapshot),
@@ -103,9 +105,11 @@ async def _execute(
     settings: RunControlSettings, chassis: Chassis, database: Store, store: SqlRunControlStore
 ) -> Executor:
     """Start the loops that execute runs and talk to the pool."""
-    enter = chassis.stack.enter_async_context
-    pool = PoolClient(await enter(open_channel(settings.pool_target)))
-    models = RouterModels(await enter(open_channel(settings.router_target, tokens=True)))
+    enter, peers = chassis.stack.enter_async_context, chassis.peers
+    pool = PoolClient(await enter(open_channel(settings.pool_target, peers=peers)))
+    models = RouterModels(
+        await enter(open_channel(settings.router_target, peers=peers, tokens=True))
+    )
     draw = random.Random().random  # noqa: S311  # spreads retries, keeps no secret
     execution = Execution(store, chassis.clock, chassis.ids, chassis.ids.new_id(), draw)
     if database.sole_owner:

@@ -18,7 +18,7 @@ class RunControlSettings(ServiceSettings):
     )
     database_url: str = Field(
         default="sqlite:///runcontrol.db",
-        description="Where the service keeps its state, sqlite:///FILE.",
+        description="Where state is kept: sqlite:///FILE or postgresql://USER@HOST/NAME.",
     )
     registry_target: str = Field(
         default="127.0.0.1:7401", min_length=1, description="gRPC target of the registry."

@@ -49,6 +49,10 @@ def _fields(record: CallRecord, lasted_s: float) -> dict[str, object]:
     if record.principal is not None:
         fields["principal"] = record.principal.name
         fields["tenant"] = record.principal.tenant
+        if record.principal.on_behalf_of:
+            fields["on_behalf_of"] = record.principal.on_behalf_of
+        if record.principal.run_id:
+            fields["run_id"] = record.principal.run_id
     if record.reason:
         fields["reason"] = record.reason
     if record.error_id:

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 
+from services.chassis.access.on_behalf import acting
 from services.chassis.calls import Call, calling
 from services.chassis.errors import UnimplementedError
 from services.chassis.ids import IdSource
@@ -90,7 +91,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         principal = ANONYMOUS
         if not record.policy.anonymous:
             authenticate = self._rules.authenticator.authenticate
-            record.principal = principal = await authenticate(record.metadata, record.peer)
+            caller = await authenticate(record.metadata, record.peer)
+            record.principal = principal = acting(caller, record.metadata)
             admit(principal, record.method, record.policy)
         left = time_left(context, record.policy.deadline_cap_s)
         return Call(record.method, principal, record.peer, left)

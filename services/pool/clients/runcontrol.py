@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import grpc
 from opentelemetry import trace
@@ -10,6 +10,7 @@ from opentelemetry import trace
 from runyard.runcontrol.v1 import runcontrol_pb2 as run
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as rpc
 from runyard.runcontrol.v1.runcontrol_service_pb2_grpc import RunControlServiceStub
+from services.chassis.access.on_behalf import OnBehalfOf, acting_for
 from services.chassis.errors import DomainError, ErrorKind, Retry
 from services.chassis.outbox import OutboxRow, RefusedError
 from services.chassis.rpc_status import ErrorFacts, reason_of
@@ -103,10 +104,15 @@ def outcome_of(body: bytes) -> WakeDelivery:
 
 
 class RunControlClient:
-    """Delivers rows of the outbox; run control deduplicates on pool and condition."""
+    """Delivers rows of the outbox; run control deduplicates on pool and condition.
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    Args:
+        tenant_of: Whose wake a row is.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, tenant_of: Callable[[OutboxRow], str]) -> None:
         self._stub = RunControlServiceStub(channel)
+        self._tenant_of = tenant_of
 
     async def deliver_wake(self, row: OutboxRow) -> bytes:
         """Raises:
@@ -117,7 +123,8 @@ class RunControlClient:
         _link(request.cause_traceparent, LINK_WAKE_CAUSE)
         _link(request.suspension_traceparent, LINK_SUSPENDED_BY)
         try:
-            answer = await self._stub.DeliverWake(request, timeout=DELIVERY_TIMEOUT_S)
+            with acting_for(OnBehalfOf(self._tenant_of(row), run=request.run_id)):
+                answer = await self._stub.DeliverWake(request, timeout=DELIVERY_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
             raise _failure(reason_of(error)) from error
         return answer.SerializeToString()

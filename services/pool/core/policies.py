@@ -22,7 +22,7 @@ def canonical(refs: Iterable[PolicyRef]) -> Policies:
 
 def acting_name(principal: Principal) -> str:
     """Who answers for the call: a sibling service acts for somebody else."""
-    return principal.on_behalf_of or principal.name
+    return principal.subject
 
 
 def authorize(principal: Principal, member: Member) -> None:

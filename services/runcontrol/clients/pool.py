@@ -12,6 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 from runyard.pool.v1 import pool_pb2 as pb
 from runyard.pool.v1 import pool_service_pb2 as service
 from runyard.pool.v1.pool_service_pb2_grpc import PoolServiceStub
+from services.chassis.access.on_behalf import OnBehalfOf, acting_for
 from services.chassis.errors import DomainError, ErrorKind, Retry
 from services.chassis.outbox import OutboxRow, RefusedError
 from services.chassis.rpc_status import ErrorFacts, reason_of
@@ -74,8 +75,10 @@ class PoolClient:
     ) -> Callable[[OutboxRow], Awaitable[bytes]]:
         async def deliver(row: OutboxRow) -> bytes:
             command = decode_command(row.kind, row.payload)
+            whom = OnBehalfOf(command.tenant, command.principal, command.run_id)
             try:
-                return encode_answer(await call(command))
+                with acting_for(whom):
+                    return encode_answer(await call(command))
             except grpc.aio.AioRpcError as error:
                 raise _refusal(reason_of(error), command) from error
 

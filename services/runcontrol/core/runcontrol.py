@@ -154,7 +154,7 @@ class RunControl:
         thread = found or Thread(principal.tenant, thread_id, now, now)
         check_busy(thread, command.busy_policy)
         tx.pin(principal.tenant, pinned.digest, pinned.specs)
-        work = submit(thread, command, pinned, principal.name, self._ids, now)
+        work = submit(thread, command, pinned, principal.subject, self._ids, now)
         commit(tx, None, work)
         run, said = work.run, work.inputs[0]
         return Submitted(
@@ -333,7 +333,7 @@ def _decision(command: DecideCommand, principal: Principal, now: datetime) -> De
         decision_id=command.decision_id,
         verdict=command.verdict,
         digest=decision_digest(command.verdict, command.comment),
-        decided_by=principal.name,
+        decided_by=principal.subject,
         comment=command.comment,
         decided_at=now,
         won=False,

@@ -12,6 +12,7 @@ from typing import Any
 
 from opentelemetry.trace import Link
 
+from services.chassis.access.on_behalf import OnBehalfOf, acting_for
 from services.chassis.clock import Clock
 from services.chassis.errors import DomainError
 from services.chassis.telemetry import current_traceparent, link_to, span
@@ -100,7 +101,8 @@ class RunLoop:
             links=_links(claimed.causes),
             attributes=attributes,
         ) as current:
-            outcome = await self._drive(claimed, control)
+            with acting_for(OnBehalfOf(run.tenant, run.principal, run.run_id)):
+                outcome = await self._drive(claimed, control)
             current.set_attribute(names.OUTCOME, outcome)
 
     async def _drive(self, claimed: Claim, control: Control) -> str:

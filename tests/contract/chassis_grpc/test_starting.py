@@ -63,8 +63,9 @@ async def test_an_address_that_other_machines_reach_is_refused(listen: str) -> N
     refusal = await _refusal(listen=listen)
     assert refusal == (
         f"other machines can reach {listen}, and this server has neither TLS nor authentication: "
-        "set RUNYARD_PROBE_LISTEN to a loopback address such as 127.0.0.1:0, or accept the risk "
-        "with RUNYARD_PROBE_INSECURE=true"
+        "set RUNYARD_PROBE_TLS_CERT_FILE and RUNYARD_PROBE_TLS_KEY_FILE and "
+        "RUNYARD_PROBE_TOKEN_FILE, or set RUNYARD_PROBE_LISTEN to a loopback address such as "
+        "127.0.0.1:0, or accept the risk with RUNYARD_PROBE_INSECURE=true"
     )
 
 

@@ -99,11 +99,20 @@ def test_effective_values_are_shown_with_secrets_masked() -> None:
     assert settings.describe() == {
         "RUNYARD_BRIDGE_LISTEN": "127.0.0.1:7499",
         "RUNYARD_BRIDGE_DATABASE_URL": "postgresql://bridge:***@db/bridge?password=***",
+        "RUNYARD_BRIDGE_DATABASE_CONNECTIONS": "8",
         "RUNYARD_BRIDGE_DRAIN_GRACE_S": "8.0",
         "RUNYARD_BRIDGE_LOG_LEVEL": "info",
         "RUNYARD_BRIDGE_LOG_FORMAT": "text",
         "RUNYARD_BRIDGE_OTLP_ENDPOINT": "",
         "RUNYARD_BRIDGE_INSECURE": "False",
+        "RUNYARD_BRIDGE_TLS_CERT_FILE": "",
+        "RUNYARD_BRIDGE_TLS_KEY_FILE": "",
+        "RUNYARD_BRIDGE_TLS_CLIENT_CA_FILE": "",
+        "RUNYARD_BRIDGE_TOKEN_FILE": "",
+        "RUNYARD_BRIDGE_PEER_CA_FILE": "",
+        "RUNYARD_BRIDGE_PEER_CERT_FILE": "",
+        "RUNYARD_BRIDGE_PEER_KEY_FILE": "",
+        "RUNYARD_BRIDGE_PEER_TOKEN_FILE": "",
         "RUNYARD_BRIDGE_FAILPOINTS": "",
         "RUNYARD_BRIDGE_LANES": "2",
         "RUNYARD_BRIDGE_TOKEN": "***",
@@ -118,12 +127,35 @@ def test_effective_values_are_shown_with_secrets_masked() -> None:
         "postgresql://u:p@hunter2@db/x",
         "postgresql://u:hunter2/p@db/x",
         "postgresql://db/x?sslmode=require&sslpassword=hunter2",
+        "postgresql://u:hunter2@db1:5432,db2:5433/x?options=-csearch_path%3Dbridge",
+        "postgresql://u:hunter2@[::1]:5432/x?options=-csearch_path%3Dbridge&password=hunter2",
+        "postgresql://db/x?user=u&password=hunter2%26more",
+        "postgresql:///x?host=/run/db&password='hunter2'",
+        "postgresql://u:hunter2 with spaces@db/x",
+        "host=db password=hunter2 dbname=x",
+        "host=db password = 'hunter2 \\' hunter2' dbname=x",
+        "dbname=x sslpassword='hunter2'",
+        "dbname=x PASSWORD=hunter2",
     ],
 )
 def test_a_password_is_masked_however_it_is_written(url: str) -> None:
     shown = BridgeSettings(database_url=url).describe()["RUNYARD_BRIDGE_DATABASE_URL"]
     assert "hunter2" not in shown
-    assert shown.startswith("postgresql://")
+    assert shown.partition("=")[0].partition(":")[0] == url.partition("=")[0].partition(":")[0]
+    assert "***" in shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:////data/my key=1.db",
+        "postgresql://u@db:5432/x?options=-csearch_path%3Dbridge&sslmode=verify-full",
+        "host=db port=5432 dbname=x options='-csearch_path=bridge'",
+        "/etc/keys/token=1",
+    ],
+)
+def test_what_is_no_password_is_shown(url: str) -> None:
+    assert BridgeSettings(database_url=url).describe()["RUNYARD_BRIDGE_DATABASE_URL"] == url
 
 
 def test_an_empty_secret_is_shown_as_unset() -> None:

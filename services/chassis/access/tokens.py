@@ -1,0 +1,188 @@
+"""The file of tokens: one line for each, which holds the token's hash and what it stands for.
+
+    # who may call, and as whom
+    sha256:5f70…e1 name=alice roles=operator,viewer tenant=acme
+    sha256:09ab…77 name=ci roles=admin expires=2027-01-01T00:00:00Z
+
+Empty lines and those that begin with # are skipped. ``tenant`` is ``default`` when it is left out.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from services.chassis.caller import DEFAULT_TENANT, Principal, Role
+from services.chassis.ids import id_violations
+
+TOKEN_PREFIX = "ryd_"  # noqa: S105  # lets scanners recognise a leaked one
+TOKEN_BYTES = 32
+
+_HASH = re.compile(r"sha256:([0-9a-f]{64})")
+_KEYS = ("name", "roles", "tenant", "expires")
+_INDEXED_BYTES = 8
+
+
+class TokenLineError(ValueError):
+    """A line is malformed; the text quotes nothing of it, since a token may stand in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLine:
+    """What one token stands for.
+
+    Attributes:
+        digest: SHA-256 of the token. Tokens hold 256 random bits, so neither salt nor a slow hash
+            would make them harder to guess.
+        expires_at: Refused from then on; None = never.
+    """
+
+    digest: bytes = field(repr=False)
+    principal: Principal
+    expires_at: datetime | None = None
+
+    def __str__(self) -> str:
+        words = [
+            f"sha256:{self.digest.hex()}",
+            f"name={self.principal.name}",
+            f"roles={','.join(sorted(self.principal.roles))}",
+            f"tenant={self.principal.tenant}",
+        ]
+        if self.expires_at is not None:
+            words.append(f"expires={self.expires_at.isoformat()}")
+        return " ".join(words)
+
+
+class Tokens:
+    """The tokens of a file."""
+
+    def __init__(self, lines: Iterable[TokenLine]) -> None:
+        # By the first bytes: how long the search takes tells no more than those, of a hash.
+        self._by_start: dict[bytes, list[TokenLine]] = {}
+        for line in lines:
+            self._by_start.setdefault(line.digest[:_INDEXED_BYTES], []).append(line)
+
+    def find(self, token: str) -> TokenLine | None:
+        """The line of ``token``, expired ones included."""
+        digest = digest_of(token)
+        found = None
+        for line in self._by_start.get(digest[:_INDEXED_BYTES], ()):
+            if hmac.compare_digest(line.digest, digest):
+                found = line
+        return found
+
+
+def digest_of(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def new_token(
+    name: str,
+    roles: Iterable[Role],
+    tenant: str = DEFAULT_TENANT,
+    expires_at: datetime | None = None,
+    *,
+    entropy: Callable[[int], bytes] = os.urandom,
+) -> tuple[str, str]:
+    """A new token for the caller, and the line for the server's file. The token is kept nowhere.
+
+    Raises:
+        TokenLineError: The facts do not fit into a line.
+    """
+    random = base64.urlsafe_b64encode(entropy(TOKEN_BYTES)).rstrip(b"=").decode()
+    token = TOKEN_PREFIX + random
+    principal = Principal(tenant, frozenset(roles), name)
+    line = str(TokenLine(digest_of(token), principal, expires_at))
+    if parse_line(line).principal != principal:
+        raise TokenLineError("name and tenant must not contain white space")
+    return token, line
+
+
+def parse_tokens(text: str) -> Tokens:
+    """Read a file.
+
+    Raises:
+        TokenLineError: Names the first line that is wrong, and what would be right.
+    """
+    lines: dict[bytes, TokenLine] = {}
+    for number, raw in enumerate(text.splitlines(), start=1):
+        if not raw.strip() or raw.lstrip().startswith("#"):
+            continue
+        try:
+            line = parse_line(raw)
+        except TokenLineError as error:
+            raise TokenLineError(f"line {number}: {error}") from None
+        if line.digest in lines:
+            raise TokenLineError(f"line {number}: the same token as above: remove one of the lines")
+        lines[line.digest] = line
+    return Tokens(lines.values())
+
+
+def parse_line(raw: str) -> TokenLine:
+    """Read one line.
+
+    Raises:
+        TokenLineError: What is wrong, and what would be right.
+    """
+    first, *rest = raw.split() or [""]
+    digest = _HASH.fullmatch(first)
+    if digest is None:
+        raise TokenLineError(
+            "a line begins with sha256: and 64 hexadecimal digits in lower case; "
+            "make one with: runyard token new"
+        )
+    facts = _facts(rest)
+    principal = Principal(
+        tenant=_id(facts, "tenant", DEFAULT_TENANT),
+        roles=_roles(facts.get("roles", "")),
+        name=_id(facts, "name", ""),
+    )
+    return TokenLine(bytes.fromhex(digest[1]), principal, _instant(facts.get("expires")))
+
+
+def _facts(words: Iterable[str]) -> Mapping[str, str]:
+    facts: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or key not in _KEYS:
+            raise TokenLineError(
+                f"after the hash come {', '.join(f'{known}=' for known in _KEYS)}, "
+                "without spaces in them"
+            )
+        if key in facts:
+            raise TokenLineError(f"{key}= stands there twice: remove one")
+        facts[key] = value
+    return facts
+
+
+def _id(facts: Mapping[str, str], key: str, default: str) -> str:
+    value = facts.get(key, default)
+    for violation in id_violations(value, key):
+        raise TokenLineError(f"{key}= {violation.description}")
+    return value
+
+
+def _roles(text: str) -> frozenset[Role]:
+    try:
+        return frozenset(Role(word) for word in text.split(","))
+    except ValueError:
+        known = ", ".join(Role)
+        raise TokenLineError(f"roles= takes some of {known}, joined by commas") from None
+
+
+def _instant(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise TokenLineError("expires= is an instant with its zone, as 2027-01-01T00:00:00Z")
+    return instant

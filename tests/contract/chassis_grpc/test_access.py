@@ -1,0 +1,447 @@
+"""TLS, tokens and acting for others over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.wrappers_pb2 import StringValue
+
+from services.chassis.access.entry import peers_of
+from services.chassis.access.on_behalf import OnBehalfOf, acting_for
+from services.chassis.access.tokens import new_token
+from services.chassis.caller import Role
+from services.chassis.calls import current_call
+from services.chassis.channel import open_channel
+from services.chassis.clock import SystemClock
+from services.chassis.policy import ANY_ROLE, MethodPolicy
+from services.chassis.rpc_status import reason_of
+from services.chassis.server import running
+from services.chassis.startup import StartupRefusedError
+from tests.contract.chassis_grpc.probe import (
+    UNARY,
+    Context,
+    Probe,
+    ProbeSettings,
+    ProbeStub,
+    failure,
+    probing,
+    text,
+)
+from tests.support.certificates import Authority
+from tests.support.clock import ManualClock
+from tests.support.serving import serving
+
+
+async def _who(request: StringValue, context: Context) -> StringValue:
+    caller = current_call().principal
+    roles = ",".join(sorted(caller.roles)) if len(caller.roles) < 5 else "all"
+    return text(f"{caller.tenant} {caller.name}:{roles} {caller.on_behalf_of} {caller.run_id}")
+
+
+PROBE = Probe(unary=_who)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path / "ours")
+
+
+class TokenFolder:
+    """Tokens of callers, and the server's file of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.file = str(folder / "tokens")
+        Path(self.file).touch()
+
+    def add(self, name: str, role: Role) -> str:
+        """A file with a new token."""
+        token, line = new_token(name, [role], "acme")
+        with Path(self.file).open("a") as known:
+            known.write(f"{line}\n")
+        path = self._folder / f"{name}.token"
+        path.write_text(f"{token}\n")
+        return str(path)
+
+    @staticmethod
+    def text_of(file: str) -> str:
+        return Path(file).read_text().strip()
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> TokenFolder:
+    return TokenFolder(tmp_path)
+
+
+@asynccontextmanager
+async def calling(port: int, host: str = "127.0.0.1", **settings: Any) -> AsyncIterator[ProbeStub]:
+    """A stub over a channel as the services open theirs, on a connection of its own."""
+    peers = peers_of(ProbeSettings(**settings), SystemClock())
+    channel = open_channel(f"{host}:{port}", peers=peers)
+    async with channel:
+        yield ProbeStub(channel)
+
+
+async def answer_of(stub: ProbeStub) -> str:
+    return str((await stub.unary(text("x"), timeout=10)).value)
+
+
+def tls_of(authority: Authority, **more: Any) -> dict[str, Any]:
+    cert, key = authority.issue("server")
+    return {"tls_cert_file": cert, "tls_key_file": key, **more}
+
+
+async def test_a_server_with_a_certificate_speaks_tls_to_those_who_trust_its_authority(
+    authority: Authority,
+) -> None:
+    async with probing(PROBE, **tls_of(authority)) as probe:
+        port = probe.served.port
+        async with calling(port, peer_ca_file=authority.ca_file) as stub:
+            by_address = await answer_of(stub)
+        async with calling(port, "localhost", peer_ca_file=authority.ca_file) as stub:
+            by_name = await answer_of(stub)
+    # Without a file of tokens the caller is the local one, as on loopback.
+    assert by_address == by_name == "default local:all None None"
+
+
+async def test_whoever_trusts_another_authority_or_none_does_not_get_through(
+    authority: Authority, tmp_path: Path
+) -> None:
+    # given
+    other = Authority(tmp_path / "theirs")
+    async with probing(PROBE, **tls_of(authority)) as probe:
+        port = probe.served.port
+
+        # when
+        async with calling(port, peer_ca_file=other.ca_file) as stub:
+            wrong = await failure(stub.unary(text("x"), timeout=10))
+        async with calling(port) as stub:
+            plain = await failure(stub.unary(text("x"), timeout=10))
+
+    # then
+    assert wrong.code() is grpc.StatusCode.UNAVAILABLE
+    assert "CERTIFICATE_VERIFY_FAILED" in (wrong.details() or "")
+    assert plain.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_certificate_for_another_name_is_not_taken(authority: Authority) -> None:
+    cert, key = authority.issue("server", "elsewhere.example")
+    async with (
+        probing(PROBE, tls_cert_file=cert, tls_key_file=key) as probe,
+        calling(probe.served.port, peer_ca_file=authority.ca_file) as stub,
+    ):
+        failed = await failure(stub.unary(text("x"), timeout=10))
+    assert failed.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_mutual_tls_takes_callers_whom_its_authority_has_signed_and_no_others(
+    authority: Authority, tmp_path: Path
+) -> None:
+    # given a server that asks for certificates of an authority
+    callers, strangers = Authority(tmp_path / "callers"), Authority(tmp_path / "strangers")
+    settings = tls_of(authority, tls_client_ca_file=callers.ca_file)
+    async with probing(PROBE, **settings) as probe:
+        # when callers come with the right one, one of strangers, and none
+        answers = []
+        for signer in (callers, strangers, None):
+            pair = signer.issue("caller") if signer else ("", "")
+            shown = {"peer_cert_file": pair[0], "peer_key_file": pair[1]}
+            port = probe.served.port
+            async with calling(port, peer_ca_file=authority.ca_file, **shown) as stub:
+                try:
+                    answers.append(await answer_of(stub))
+                except grpc.aio.AioRpcError as error:
+                    answers.append(error.code().name)
+
+    # then
+    assert answers == ["default local:all None None", "UNAVAILABLE", "UNAVAILABLE"]
+
+
+async def test_a_new_certificate_counts_for_new_connections_without_a_restart(
+    authority: Authority, tmp_path: Path
+) -> None:
+    # given a server, and an open connection to it
+    clock = ManualClock()
+    cert, key = authority.issue("server")
+    settings = ProbeSettings(tls_cert_file=cert, tls_key_file=key)
+    async with (
+        serving(PROBE.build, settings, clock=clock) as served,
+        calling(served.port, peer_ca_file=authority.ca_file) as old,
+    ):
+        await answer_of(old)
+
+        # when its files are replaced by those of another authority
+        other = Authority(tmp_path / "theirs")
+        for written, place in zip(other.issue("server"), (cert, key), strict=True):
+            os.replace(written, place)
+        clock.advance(1.0)
+
+        # then whoever comes now sees the new one, and the old connection goes on
+        async with calling(served.port, peer_ca_file=other.ca_file) as new:
+            assert await answer_of(new) == "default local:all None None"
+        assert await answer_of(old) == "default local:all None None"
+
+
+async def test_a_half_written_certificate_keeps_the_old_one(authority: Authority) -> None:
+    # given
+    clock = ManualClock()
+    cert, key = authority.issue("server")
+    settings = ProbeSettings(tls_cert_file=cert, tls_key_file=key)
+    async with serving(PROBE.build, settings, clock=clock) as served:
+        # when the certificate is replaced and the key not yet
+        os.replace(authority.issue("next")[0], cert)
+        clock.advance(1.0)
+
+        # then callers still get through, and the new pair counts once it is whole
+        async with calling(served.port, peer_ca_file=authority.ca_file) as stub:
+            between = await answer_of(stub)
+        authority.issue("server")
+        clock.advance(1.0)
+        async with calling(served.port, "localhost", peer_ca_file=authority.ca_file) as stub:
+            after = await answer_of(stub)
+    assert between == after == "default local:all None None"
+
+
+async def test_tokens_say_who_calls_and_what_for(tokens: TokenFolder) -> None:
+    # given a method for operators and admins
+    rows = {UNARY: MethodPolicy(frozenset({Role.OPERATOR, Role.ADMIN}), deadline_cap_s=None)}
+    vera, otto = tokens.add("vera", Role.VIEWER), tokens.add("otto", Role.OPERATOR)
+    async with probing(Probe(unary=_who, policy=rows), token_file=tokens.file) as probe:
+        port = probe.served.port
+
+        # when an operator, a viewer and somebody without a token call it
+        async with calling(port, peer_token_file=otto) as stub:
+            operator = await answer_of(stub)
+        async with calling(port, peer_token_file=vera) as stub:
+            viewer = reason_of(await failure(stub.unary(text("x"))))
+        nobody = reason_of(await failure(probe.stub.unary(text("x"))))
+
+    # then
+    assert operator == "acme otto:operator None None"
+    assert (viewer.code, viewer.reason) == (
+        grpc.StatusCode.PERMISSION_DENIED,
+        "PERMISSION_DENIED",
+    )
+    assert nobody.code is grpc.StatusCode.UNAUTHENTICATED
+    assert nobody.reason == "UNAUTHENTICATED"
+
+
+async def test_the_log_never_holds_a_token(
+    tokens: TokenFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    file = tokens.add("vera", Role.VIEWER)
+    token = tokens.text_of(file)
+    async with probing(PROBE, token_file=tokens.file) as probe:
+        async with calling(probe.served.port, peer_token_file=file) as stub:
+            await answer_of(stub)
+        await failure(probe.stub.unary(text("x"), metadata=[("authorization", f"Bearer {token}x")]))
+    assert len(caplog.records) > 2
+    assert token not in "".join(str(vars(record)) for record in caplog.records)
+
+
+async def test_with_tls_and_tokens_other_machines_may_come_in(
+    authority: Authority, tokens: TokenFolder
+) -> None:
+    file = tokens.add("vera", Role.VIEWER)
+    settings = tls_of(authority, token_file=tokens.file, listen="0.0.0.0:0")
+    async with (
+        probing(PROBE, **settings) as probe,
+        calling(probe.served.port, peer_ca_file=authority.ca_file, peer_token_file=file) as stub,
+    ):
+        assert await answer_of(stub) == "acme vera:viewer None None"
+
+
+@pytest.mark.parametrize(
+    ("given", "lacks", "missing"),
+    [
+        (("tls_cert_file", "tls_key_file"), "no authentication", "RUNYARD_PROBE_TOKEN_FILE"),
+        (
+            ("tls_cert_file", "tls_key_file", "tls_client_ca_file"),
+            "no authentication",
+            "RUNYARD_PROBE_TOKEN_FILE",
+        ),
+        (
+            ("token_file",),
+            "no TLS",
+            "RUNYARD_PROBE_TLS_CERT_FILE and RUNYARD_PROBE_TLS_KEY_FILE",
+        ),
+    ],
+)
+async def test_one_of_the_two_is_not_enough(
+    given: tuple[str, ...],
+    lacks: str,
+    missing: str,
+    authority: Authority,
+    tokens: TokenFolder,
+) -> None:
+    """A certificate of the caller says nothing of its tenant and its roles."""
+    every = tls_of(authority, tls_client_ca_file=authority.ca_file, token_file=tokens.file)
+    settings = ProbeSettings(listen="0.0.0.0:0", **{name: every[name] for name in given})
+    with pytest.raises(StartupRefusedError) as refused:
+        async with running(settings, PROBE.build):
+            pass
+    assert f"this server has {lacks}: set {missing}, or set RUNYARD_PROBE_LISTEN" in str(
+        refused.value
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"tls_key_file": ""}, "RUNYARD_PROBE_TLS_CERT_FILE is set and RUNYARD_PROBE_TLS_KEY_FILE"),
+        ({"tls_cert_file": ""}, "RUNYARD_PROBE_TLS_KEY_FILE is set and RUNYARD_PROBE_TLS_CERT"),
+        (
+            {"tls_cert_file": "", "tls_key_file": "", "tls_client_ca_file": "any"},
+            "RUNYARD_PROBE_TLS_CLIENT_CA_FILE is set and RUNYARD_PROBE_TLS_CERT_FILE is not",
+        ),
+        ({"tls_cert_file": "/no/such"}, "RUNYARD_PROBE_TLS_CERT_FILE: cannot read /no/such"),
+        ({"tls_key_file": "OTHER"}, "not a certificate chain in PEM and the key of its first"),
+        ({"tls_cert_file": "KEY"}, "not a certificate chain in PEM"),
+        ({"tls_client_ca_file": "KEY"}, "not a certificate in PEM"),
+        ({"peer_cert_file": "CERT"}, "RUNYARD_PROBE_PEER_CERT_FILE is set and RUNYARD_PROBE_PEER"),
+        (
+            {"peer_cert_file": "CERT", "peer_key_file": "KEY"},
+            "RUNYARD_PROBE_PEER_CERT_FILE is set and RUNYARD_PROBE_PEER_CA_FILE is not",
+        ),
+        ({"peer_token_file": "EMPTY"}, "RUNYARD_PROBE_PEER_TOKEN_FILE: a token is one word"),
+    ],
+)
+async def test_files_that_cannot_be_used_refuse_to_start(
+    changes: dict[str, str], complaint: str, authority: Authority, tokens: TokenFolder
+) -> None:
+    cert, key = authority.issue("server")
+    files = {"CERT": cert, "KEY": key, "OTHER": authority.issue("next")[1], "EMPTY": tokens.file}
+    wanted = {name: files.get(value, value) for name, value in changes.items()}
+    settings = ProbeSettings(**{"tls_cert_file": cert, "tls_key_file": key, **wanted})
+    with pytest.raises(StartupRefusedError) as refused:
+        async with running(settings, PROBE.build):
+            pass
+    assert complaint in str(refused.value)
+
+
+async def test_a_token_does_not_travel_unencrypted_to_another_machine(
+    tokens: TokenFolder,
+) -> None:
+    file = tokens.add("vera", Role.VIEWER)
+    peers = peers_of(ProbeSettings(peer_token_file=file), SystemClock())
+    with pytest.raises(StartupRefusedError) as refused:
+        open_channel("registry.example:7401", peers=peers)
+    assert str(refused.value) == (
+        "the token would travel unencrypted to registry.example:7401: set "
+        "RUNYARD_PROBE_PEER_CA_FILE, or accept the risk with RUNYARD_PROBE_INSECURE=true"
+    )
+    accepted = peers_of(ProbeSettings(peer_token_file=file, insecure=True), SystemClock())
+    await open_channel("registry.example:7401", peers=accepted).close()
+
+
+async def test_a_service_says_for_whom_it_calls(tokens: TokenFolder) -> None:
+    # given a service with the role of one
+    file = tokens.add("runcontrol", Role.SERVICE)
+    async with (
+        probing(PROBE, token_file=tokens.file) as probe,
+        calling(probe.served.port, peer_token_file=file) as stub,
+    ):
+        # when a loop of it works for a run
+        with acting_for(OnBehalfOf("globex", "alice é", "run-1")):
+            for_run = await answer_of(stub)
+        itself = await answer_of(stub)
+
+    # then the other end knows for whom, and knows the service by its own name and role
+    assert for_run == "globex runcontrol:service alice é run-1"
+    assert itself == "acme runcontrol:service None None"
+
+
+async def test_nobody_else_may_call_for_others(tokens: TokenFolder) -> None:
+    file = tokens.add("mallory", Role.ADMIN)
+    async with (
+        probing(PROBE, token_file=tokens.file) as probe,
+        calling(probe.served.port, peer_token_file=file) as stub,
+    ):
+        with acting_for(OnBehalfOf("globex", "alice")):
+            facts = reason_of(await failure(stub.unary(text("x"))))
+    assert facts.code is grpc.StatusCode.PERMISSION_DENIED
+    assert facts.metadata["roles"] == "service"
+    assert facts.message == "acting on behalf of others needs the role service"
+
+
+async def test_a_call_made_while_another_is_handled_is_on_behalf_of_its_caller(
+    tokens: TokenFolder,
+) -> None:
+    # given a front that calls a back for its callers, with a token of its own
+    front_token, vera = tokens.add("front", Role.SERVICE), tokens.add("vera", Role.VIEWER)
+    async with (
+        probing(PROBE, token_file=tokens.file) as back,
+        calling(back.served.port, peer_token_file=front_token) as stub,
+    ):
+
+        async def relay(request: StringValue, context: Context) -> StringValue:
+            answer: StringValue = await stub.unary(request)
+            return answer
+
+        async with (
+            probing(Probe(unary=relay), token_file=tokens.file) as front,
+            calling(front.served.port, peer_token_file=vera) as caller,
+        ):
+            # when
+            answer = await answer_of(caller)
+
+    # then
+    assert answer == "acme front:service vera None"
+
+
+async def test_a_channel_to_somebody_elses_server_tells_nothing(tokens: TokenFolder) -> None:
+    """A provider of models is none of ours: neither token nor tenant is its business."""
+    seen = []
+
+    async def unary(request: StringValue, context: Context) -> StringValue:
+        seen.extend(key for key, _ in context.invocation_metadata())
+        return request
+
+    async with probing(Probe(unary=unary)) as probe:
+        with acting_for(OnBehalfOf("acme", "alice")):
+            await probe.stub.unary(text("x"))
+    assert not {"authorization", "on-behalf-of"} & set(seen)
+
+
+async def test_each_principal_that_a_service_acts_for_has_places_of_its_own(
+    tokens: TokenFolder,
+) -> None:
+    # given a method that each caller may have open once
+    row = MethodPolicy(ANY_ROLE, deadline_cap_s=None, concurrent_per_principal=1)
+    file = tokens.add("gateway", Role.SERVICE)
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def waits(request: StringValue, context: Context) -> StringValue:
+        if request.value == "wait":
+            entered.set()
+            await leave.wait()
+        return request
+
+    async with (
+        probing(Probe(unary=waits, policy={UNARY: row}), token_file=tokens.file) as probe,
+        calling(probe.served.port, peer_token_file=file) as stub,
+    ):
+        with acting_for(OnBehalfOf("acme", "alice")):
+            alices = asyncio.ensure_future(_value(stub, "wait"))
+            await asyncio.wait_for(entered.wait(), 10)
+            again = reason_of(await failure(stub.unary(text("x"))))
+        with acting_for(OnBehalfOf("acme", "bob")):
+            bobs = await _value(stub, "x")
+        leave.set()
+        await alices
+
+    # then alice's second call was refused, and bob's was not
+    assert again.reason == "TOO_MANY_CALLS"
+    assert bobs == "x"
+
+
+async def _value(stub: ProbeStub, value: str) -> str:
+    return str((await stub.unary(text(value))).value)
