@@ -25,7 +25,7 @@ def _versions() -> None:
     op.create_table(
         "head",
         sa.Column(
-            "only", Integer, sa.CheckConstraint("only = 1"), primary_key=True, autoincrement=False
+            "only", Integer, sa.CheckConstraint('"only" = 1'), primary_key=True, autoincrement=False
         ),
         sa.Column("version", Integer, nullable=False),
         sa.Column("oldest_version", Integer, nullable=False),
