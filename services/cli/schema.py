@@ -15,4 +15,8 @@ def schema() -> None:
 
     # yaml-language-server: $schema=manifest.schema.json
     """
-    sys.stdout.write(resources.files("services.cli").joinpath(FILE).read_text(encoding="utf-8"))
+    sys.stdout.write(text())
+
+
+def text() -> str:
+    return resources.files("services.cli").joinpath(FILE).read_text(encoding="utf-8")
