@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from services.chassis.store.port import Store
 from tests.contract.chassis_store.engines import ONE_BATCH, Engine, engine_of
+from tests.contract.chassis_store.releases import ONE, TWO, Release
 
 
 @pytest.fixture
@@ -21,3 +23,13 @@ def engine(database_url: str) -> Engine:
 async def store(engine: Engine) -> AsyncIterator[Store]:
     async with engine.open(tuning=ONE_BATCH) as opened:
         yield opened
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Release:
+    return Release(tmp_path / "old", ONE)
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Release:
+    return Release(tmp_path / "new", ONE, TWO, columns=("size",))

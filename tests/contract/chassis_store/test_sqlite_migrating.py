@@ -1,0 +1,93 @@
+"""Migrations of a SQLite file: looking leaves no trace, and references hold."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from services.chassis.store.errors import SchemaError, StoreOwnedError
+from services.chassis.store.opening import SchemaState
+from services.chassis.store.sqlite_files import database_path
+from services.chassis.store.statement import statement
+from tests.contract.chassis_store.engines import Engine, sqlite_engine
+from tests.contract.chassis_store.releases import ONE, Release, tables
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Engine:
+    return sqlite_engine(tmp_path)
+
+
+def traces(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """The folder and its files: when each was changed and what is in it."""
+    found = [folder, *sorted(folder.iterdir())] if folder.exists() else []
+    return {
+        each.name: (each.stat().st_mtime_ns, each.read_bytes() if each.is_file() else b"")
+        for each in found
+    }
+
+
+def test_verify_creates_nothing_where_there_is_nothing(
+    database: Engine, new: Release, tmp_path: Path
+) -> None:
+    before = traces(tmp_path / "data")
+    state = new.verify(database.url)
+
+    assert state == SchemaState(None, "0002", ("0001", "0002"))
+    assert traces(tmp_path / "data") == before == {}
+    assert not (tmp_path / "data").exists()
+
+
+def test_verify_leaves_no_trace_in_a_closed_database(
+    database: Engine, old: Release, new: Release, tmp_path: Path
+) -> None:
+    old.migrate(database.url)
+    before = traces(tmp_path / "data")
+
+    state = new.verify(database.url)
+
+    assert state == SchemaState("0001", "0002", ("0002",))
+    assert traces(tmp_path / "data") == before
+
+
+async def test_verify_reads_what_a_killed_process_left_and_leaves_it(
+    database: Engine, new: Release, tmp_path: Path
+) -> None:
+    """What it committed last is in the write-ahead log alone."""
+    # given the files as they are while a store is open
+    left = tmp_path / "left"
+    async with database.open(metadata=new.metadata, migrations=new.migrations) as store:
+        await store.write(lambda tx: tx.run(statement(new.thing.insert()), id="a", size=1))
+        shutil.copytree(database_path(database.url).parent, left)
+    before = traces(left)
+    assert "store.db-wal" in before
+
+    # when
+    state = new.verify(f"sqlite:///{left / 'store.db'}")
+
+    # then; the -shm file is an index that every process may rebuild
+    after = traces(left)
+    assert state.pending == ()
+    assert {**after, "store.db-shm": None} == {**before, "store.db-shm": None}
+
+
+async def test_verify_works_beside_a_running_server(database: Engine, new: Release) -> None:
+    async with database.open(metadata=new.metadata, migrations=new.migrations):
+        assert new.verify(database.url).pending == ()
+        with pytest.raises(StoreOwnedError):
+            new.migrate(database.url)
+
+
+def test_a_migration_that_breaks_a_reference_is_refused(database: Engine, tmp_path: Path) -> None:
+    orphan = (
+        'op.execute("CREATE TABLE part (id TEXT, thing TEXT REFERENCES thing (id)) STRICT"); '
+        "op.execute(\"INSERT INTO part VALUES ('p', 'nothing')\")"
+    )
+    broken = Release(tmp_path / "broken", ONE, orphan)
+
+    with pytest.raises(SchemaError, match="references in part"):
+        broken.migrate(database.url)
+
+    assert tables(database.url) == []
