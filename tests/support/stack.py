@@ -19,7 +19,7 @@ SERVICES = ("registry", "pool", "router", "runcontrol")
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
 # By default a server that was not there at first is tried again after a second and more.
-_IMPATIENT = [(f"grpc.{pause}_reconnect_backoff_ms", 100) for pause in ("initial", "min", "max")]
+IMPATIENT = [(f"grpc.{pause}_reconnect_backoff_ms", 100) for pause in ("initial", "min", "max")]
 
 # Who needs to know whose address.
 TARGETS: Mapping[str, Sequence[str]] = {
@@ -107,7 +107,7 @@ class Stack:
 
     async def _serving(self, service: str) -> None:
         process = self.processes[service]
-        async with grpc.aio.insecure_channel(self.target(service), options=_IMPATIENT) as channel:
+        async with grpc.aio.insecure_channel(self.target(service), options=IMPATIENT) as channel:
             watch = health_pb2_grpc.HealthStub(channel).Watch(  # type: ignore[no-untyped-call]  # shipped untyped
                 health_pb2.HealthCheckRequest(service=GRPC_NAMES[service]),
                 wait_for_ready=True,
