@@ -18,6 +18,7 @@ MODEL = pb.RESOURCE_KIND_MODEL
 POOL = pb.RESOURCE_KIND_MODEL_POOL
 AGENT = pb.RESOURCE_KIND_AGENT
 TOOL = pb.RESOURCE_KIND_TOOL
+RULE = pb.ApprovalRule(tool_id="search", approval="APPROVAL_ASK")
 REMOTE = pb.AgentEndpoint(base_url="https://agents.example")
 
 
@@ -68,7 +69,7 @@ async def test_a_refusal_names_every_dependent_by_kind(
         pool("more"),
         agent("direct"),
         agent("far", model_id="small", tools=["search"], endpoint=REMOTE),
-        agent("ruled", "large", approval_rules=[pb.ApprovalRule(tool_id="search", approval=1)]),
+        agent("ruled", "large", approval_rules=[RULE]),
     )
     before = await everything(registry)
 

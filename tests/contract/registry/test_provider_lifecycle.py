@@ -338,15 +338,17 @@ async def test_every_mutation_compares_the_version(registry: RegistryServiceStub
 
 async def test_repeats_get_the_first_answers(registry: RegistryServiceStub) -> None:
     # given each mutation under a key
-    calls = [
-        (registry.RegisterProvider, register(request_id="r")),
-        (registry.ReplaceProvider, replace(slower(), request_id="r")),
-        (registry.RemoveProvider, remove(CASCADE, request_id="r")),
-    ]
-    first = [await call(request) for call, request in calls]
+    async def register_replace_and_remove() -> list[object]:
+        return [
+            await registry.RegisterProvider(register(request_id="r")),
+            await registry.ReplaceProvider(replace(slower(), request_id="r")),
+            await registry.RemoveProvider(remove(CASCADE, request_id="r")),
+        ]
+
+    first = await register_replace_and_remove()
 
     # when all of them come again
-    again = [await call(request) for call, request in calls]
+    again = await register_replace_and_remove()
 
     # then
     assert again == first

@@ -24,7 +24,7 @@ async def validate(
 
 
 def ref(kind: str, id_: str) -> pb.ResourceRef:
-    return pb.ResourceRef(kind=pb.ResourceKind.Value(f"RESOURCE_KIND_{kind}"), id=id_)
+    return pb.ResourceRef(kind=f"RESOURCE_KIND_{kind}", id=id_)
 
 
 async def test_what_would_be_applied_has_no_diagnostics(registry: RegistryServiceStub) -> None:
