@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from services.chassis.clock import Clock
+from services.chassis.failpoints import failpoint
 from services.chassis.notifier import Bell
 
 T = TypeVar("T")
@@ -28,6 +29,9 @@ T = TypeVar("T")
 # An idle follower looks less and less often for rings that got lost, down to a fifth.
 _SLOWEST_POLL = 5.0
 _POLL_JITTER = 0.2
+
+_READING = failpoint("feed.reading")
+_READ = failpoint("feed.read")
 
 
 class DrainSignal(Protocol):
@@ -48,11 +52,14 @@ class Page(Generic[T]):
         cursor: Sequence up to which this page has looked; beyond the last item where the reader
             filters, and never before the cursor it was asked for.
         finished: Nothing will ever come after ``cursor``.
+        more: Whether something may be there after ``cursor`` already. False spares the follower
+            a look before it waits; only for a read that looked at the end after it was called.
     """
 
     items: Sequence[T]
     cursor: int
     finished: bool = False
+    more: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,7 @@ async def follow(
     clock: Clock,
     heartbeat_s: float = 10.0,
     poll_s: float = 1.0,
-) -> AsyncIterator[Items[T] | Idle | Draining]:
+) -> AsyncGenerator[Items[T] | Idle | Draining, None]:
     """Deliver everything after the sequence ``after``, then what comes.
 
     Args:
@@ -99,21 +106,23 @@ async def follow(
     quiet_until_s = clock.monotonic_s() + heartbeat_s
     pause_s = poll_s
     while not drain.started:
+        _READING.reach()
         page = await read(cursor)
-        cursor = page.cursor
+        _READ.reach()
+        moved, cursor = page.cursor > cursor, page.cursor
         if page.items:
             yield Items(page.items, cursor)
             quiet_until_s = clock.monotonic_s() + heartbeat_s
             pause_s = poll_s
         if page.finished:
             return
-        if page.items:
-            continue
         left_s = quiet_until_s - clock.monotonic_s()
         if left_s <= 0:
             yield Idle(cursor)
             quiet_until_s = clock.monotonic_s() + heartbeat_s
             left_s = heartbeat_s
+        if moved and page.more:
+            continue
         await _rung_or_draining(bell, drain, min(left_s, _jittered(pause_s)))
         pause_s = min(pause_s * 2, poll_s * _SLOWEST_POLL)
     yield Draining(cursor)

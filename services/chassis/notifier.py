@@ -23,6 +23,12 @@ class Notifier(Protocol):
     def ring(self, channel: str) -> None:
         """Wake every bell of ``channel``; called on the event loop."""
 
+    def ring_all(self) -> None:
+        """Wake every bell there is: rings may have been lost."""
+
+    def heard(self) -> list[str]:
+        """The channels that have a bell."""
+
     def bell(self, channel: str) -> AbstractContextManager[Bell]:
         """A bell that hears ``channel`` from the first moment inside the context to its end."""
 
@@ -74,6 +80,13 @@ class LocalNotifier:
     def ring(self, channel: str) -> None:
         for bell in self._bells.get(channel, ()):
             bell.ring()
+
+    def ring_all(self) -> None:
+        for channel in self.heard():
+            self.ring(channel)
+
+    def heard(self) -> list[str]:
+        return list(self._bells)
 
     @contextmanager
     def bell(self, channel: str) -> Iterator[Bell]:

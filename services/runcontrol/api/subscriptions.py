@@ -57,7 +57,7 @@ class RunSubscriptions:
 
         with self._notifier.bell(run_channel(principal.tenant, run_id)) as bell:
             feed = follow(read, bell, after=after, drain=self._drain, clock=self._clock)
-            async with aclosing(feed):  # type: ignore[type-var]  # follow is a generator
+            async with aclosing(feed):
                 async for each in feed:
                     for batch in self._batches(run_id, each):
                         yield batch

@@ -225,4 +225,26 @@ async def test_nothing_is_read_ahead_of_a_slow_peer() -> None:
         assert await anext(stream) == Items([1, 2, 3], 3)
         await settle()
         assert log.reads == [0]
-        await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
+        await stream.aclose()
+
+
+async def test_a_page_of_which_nothing_is_shown_does_not_end_the_reading() -> None:
+    """A filter may hide whole pages; what lies behind them must not wait for a poll."""
+    log = Log()
+    log.append(8)
+    log.hidden = {1, 2, 3, 4, 5, 6}
+    async with log.followed() as follower:
+        await settle()
+        assert follower.frames == [Items([7, 8], 8)]
+
+
+async def test_a_long_way_through_hidden_entries_is_not_silent() -> None:
+    log = Log()
+    log.append(9)
+    log.hidden = set(range(1, 10))
+    async with log.followed() as follower:
+        await asyncio.sleep(0)
+        assert log.reads == [0]
+        log.clock.advance(10)
+        await settle()
+        assert follower.frames == [Idle(3)]

@@ -108,3 +108,10 @@ async def test_channels_without_bells_are_forgotten(notifier: LocalNotifier) -> 
             pass
         assert list(notifier._bells) == ["a"]
     assert list(notifier._bells) == []
+
+
+async def test_everybody_can_be_woken_at_once(notifier: LocalNotifier) -> None:
+    with notifier.bell("a") as one, notifier.bell("b") as two:
+        assert notifier.heard() == ["a", "b"]
+        notifier.ring_all()
+        assert [await bell.wait(0) for bell in (one, two)] == [True, True]
