@@ -87,6 +87,8 @@ class TxRequestLog:
         self._keep = timedelta(seconds=keep_s)
 
     def recall(self, request: RequestKey) -> bytes | None:
+        # A repeat that overtakes its first waits here, and then finds the answer.
+        self._tx.lock(f"request/{request.tenant}/{request.method}/{request.key}")
         found = self._tx.one(
             self._statements.find,
             tenant=request.tenant,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +13,7 @@ from services.chassis.errors import IdempotencyConflictError
 from services.chassis.idempotency import TxRequestLog
 from services.chassis.store.port import Store, Tx
 from services.chassis.store.statement import statement
-from tests.contract.chassis_store.engines import ids
+from tests.contract.chassis_store.engines import Gate, ids
 from tests.contract.chassis_store.schema import ADD, requests
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -38,6 +40,38 @@ async def test_a_repeat_gets_the_first_answer_and_no_second_effect(store: Store)
     assert first == "a"
     assert again == Replay(b"a")
     assert await ids(store) == ["a"]
+
+
+async def test_a_repeat_that_overtakes_its_first_waits_for_its_answer(store: Store) -> None:
+    """Both would else find no answer, and both would act."""
+    # given a call that is not committed yet
+    gate, repeating = Gate(), threading.Event()
+
+    def first(tx: Tx) -> str:
+        gate(tx)
+        tx.run(ADD, id="a", balance=0)
+        return "a"
+
+    def second(tx: Tx) -> str | Replay:
+        repeating.set()
+        return once(TxRequestLog(tx, requests, NOW), KEY, lambda: "acted twice", str.encode)
+
+    held = asyncio.ensure_future(
+        store.write(
+            lambda tx: once(TxRequestLog(tx, requests, NOW), KEY, lambda: first(tx), str.encode)
+        )
+    )
+    await asyncio.to_thread(gate.entered.wait)
+
+    # when it is repeated meanwhile; one writer does not even begin with that
+    repeat = asyncio.ensure_future(store.write(second))
+    if not store.sole_owner:
+        await asyncio.to_thread(repeating.wait)
+    gate.opened.set()
+
+    # then
+    assert await held == "a"
+    assert await repeat == Replay(b"a")
 
 
 async def test_the_same_key_with_other_content_is_a_conflict(store: Store) -> None:
