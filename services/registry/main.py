@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 
 from runyard.registry.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
 from services.chassis import process
 from services.chassis.service import MAX_REQUEST_BYTES, Chassis, ServerFacts, Service, Servicer
-from services.chassis.store.opening import open_store
+from services.chassis.store.opening import Tuning, open_store
 from services.chassis.store.schema import Schema
 from services.registry.api.convert import encode_answer
 from services.registry.api.convert_providers import encode_provider_answer
+from services.registry.api.history import encode_rolled_back
 from services.registry.api.policy import FULL_NAME, POLICY
 from services.registry.api.resources import MAX_RESOURCE_BYTES, ProtobufCodec
 from services.registry.api.servicer import RegistryServicer
 from services.registry.core.applying import MAX_RESOURCES
+from services.registry.core.history import History
+from services.registry.core.history_ports import HistoryStore
 from services.registry.core.provider_lifecycle import ProviderLifecycle
 from services.registry.core.registry import Registry
+from services.registry.core.retaining import Keeping
+from services.registry.engine.hashing import ContentHashes
+from services.registry.engine.retention import Retention
 from services.registry.engine.streams import SnapshotStreams
 from services.registry.settings import RegistrySettings
 from services.registry.store.registry_store import SNAPSHOT_CHANNEL, SqlRegistryStore
@@ -41,6 +48,7 @@ async def build(settings: RegistrySettings, chassis: Chassis) -> Service:
             migrations=MIGRATIONS,
             clock=chassis.clock,
             notifier=chassis.notifier,
+            tuning=Tuning.of(connections=settings.database_connections),
         )
     )
     store = SqlRegistryStore(database, chassis.clock)
@@ -56,7 +64,9 @@ async def build(settings: RegistrySettings, chassis: Chassis) -> Service:
         clock=chassis.clock,
         drain=chassis.drain,
     )
-    servicer = RegistryServicer(registry, providers, streams, chassis.clock)
+    history = History(store, codec, encode_rolled_back, chassis.clock)
+    _keep_house(settings, chassis, store)
+    servicer = RegistryServicer(registry, providers, history, streams, chassis.clock)
     add = partial(add_RegistryServiceServicer_to_server, servicer)
     facts = ServerFacts.of("registry", database.info, [FULL_NAME, SERVER_INFO], LIMITS, POLICY)
     return Service(
@@ -66,6 +76,15 @@ async def build(settings: RegistrySettings, chassis: Chassis) -> Service:
         policy=POLICY,
         server_info=facts,
     )
+
+
+def _keep_house(settings: RegistrySettings, chassis: Chassis, store: HistoryStore) -> None:
+    keeping = Keeping(settings.keep_versions, timedelta(days=settings.keep_days))
+    hashes = ContentHashes(
+        store, notifier=chassis.notifier, channel=SNAPSHOT_CHANNEL, clock=chassis.clock
+    )
+    chassis.tasks.start("retention", Retention(store, keeping, chassis.clock).run)
+    chassis.tasks.start("content hashes", hashes.run)
 
 
 def schema() -> Schema:

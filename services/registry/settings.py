@@ -18,5 +18,16 @@ class RegistrySettings(ServiceSettings):
     )
     database_url: str = Field(
         default="sqlite:///registry.db",
-        description="Where the service keeps its state, sqlite:///FILE.",
+        description="Where state is kept: sqlite:///FILE or postgresql://USER@HOST/NAME.",
+    )
+    keep_versions: int = Field(
+        default=1_000,
+        ge=1,
+        description="Versions that are kept, the current one included, however old they are.",
+    )
+    keep_days: float = Field(
+        default=30.0,
+        ge=0,
+        le=36_500,
+        description="Days for which every version is kept, however many there are.",
     )

@@ -10,27 +10,30 @@ from services.chassis.caller import RequestKey
 from services.chassis.errors import IdempotencyConflictError
 from services.registry.core.applying import Held
 from services.registry.core.canonical import snapshot_hash
+from services.registry.core.history_ports import HistoryReads, HistoryTx, PublishedVersion
+from services.registry.core.lineage import next_lineage
 from services.registry.core.model import Ref, Target
 from services.registry.core.ports import (
     Head,
     ListQuery,
     Publication,
-    RegistryReads,
-    RegistryTx,
     Sized,
     Stored,
 )
 from services.registry.core.validating import Surroundings, Wanted
+from tests.support.clock import START
+from tests.support.memory_history import MemoryHistory
 
 T = TypeVar("T")
 
 
-class MemoryTx:
+class MemoryTx(MemoryHistory):
     """``RegistryTx`` over the dictionaries of one store."""
 
     def __init__(self) -> None:
         self._head = Head(1, "in-memory")
         self._versions: dict[int, dict[Ref, Stored]] = {1: {}}
+        self._published = {1: PublishedVersion(1, START, "", "", "", 0, None, None, "")}
         self._targets: dict[Ref, frozenset[Target]] = {}
         self._answers: dict[RequestKey, bytes] = {}
 
@@ -95,7 +98,7 @@ class MemoryTx:
         return changed[:limit]
 
     def snapshot_hash(self, version: int) -> bytes | None:
-        if version not in self._versions:
+        if version not in self._published:
             return None
         entries = sorted(self._versions[version].items())
         return snapshot_hash((ref, stored.content_hash) for ref, stored in entries)
@@ -115,12 +118,29 @@ class MemoryTx:
                 publication.by,
                 written.body,
             )
+        lineage = next_lineage(self._head.lineage, publication)
         self._versions[publication.version] = now
-        self._head = replace(self._head, version=publication.version)
+        self._published[publication.version] = PublishedVersion(
+            publication.version,
+            publication.at,
+            publication.by,
+            publication.method,
+            publication.request_id,
+            len(publication.upserts) + len(publication.removed),
+            publication.restored_from,
+            None,
+            lineage,
+        )
+        self._head = replace(self._head, version=publication.version, lineage=lineage)
 
     def adopt(self, refs: Collection[Ref], apply_set: str) -> None:
         for ref in refs:
-            self._now[ref] = replace(self._now[ref], apply_set=apply_set)
+            marked = replace(self._now[ref], apply_set=apply_set)
+            # The mark belongs to the content, in whichever versions that is.
+            for resources in self._versions.values():
+                had = resources.get(ref)
+                if had and had.since_version == marked.since_version:
+                    resources[ref] = marked
 
     def recall(self, request: RequestKey) -> bytes | None:
         for known, body in self._answers.items():
@@ -144,8 +164,8 @@ class MemoryRegistryStore:
     def __init__(self) -> None:
         self.tx = MemoryTx()
 
-    async def write(self, fn: Callable[[RegistryTx], T]) -> T:
+    async def write(self, fn: Callable[[HistoryTx], T]) -> T:
         return fn(self.tx)
 
-    async def read(self, fn: Callable[[RegistryReads], T]) -> T:
+    async def read(self, fn: Callable[[HistoryReads], T]) -> T:
         return fn(self.tx)

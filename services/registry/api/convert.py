@@ -33,12 +33,13 @@ from services.registry.core.watching import (
     Frame,
     NetChange,
     Part,
+    Position,
     SnapshotPart,
     Stopping,
 )
 
 _MODES = EnumTable(service_pb.ApplyMode, "APPLY_MODE", Mode)
-_ACTIONS = EnumTable(service_pb.ChangeAction, "CHANGE_ACTION", Action)
+ACTIONS = EnumTable(service_pb.ChangeAction, "CHANGE_ACTION", Action)
 _CODES = EnumTable(service_pb.DiagnosticCode, "DIAGNOSTIC_CODE", Code)
 
 
@@ -111,7 +112,7 @@ def encode_answer(answer: Applied | Deleted) -> bytes:
 def change_to_pb(change: Change) -> service_pb.ResourceChange:
     return service_pb.ResourceChange(
         ref=ref_to_pb(change.ref),
-        action=_ACTIONS.to_pb[change.action],
+        action=ACTIONS.to_pb[change.action],
         fields=[
             service_pb.FieldChange(path=field.path, before=field.before, after=field.after)
             for field in change.fields
@@ -162,15 +163,21 @@ def snapshot_part_to_pb(part: SnapshotPart) -> service_pb.GetSnapshotResponse:
         last_part=part.last,
         resources=[published_to_pb(one) for one in part.resources],
         content_hash=part.facts.content_hash.hex(),
+        lineage=part.facts.lineage,
     )
+
+
+def position_from_pb(request: service_pb.WatchSnapshotRequest) -> Position:
+    return Position(request.after_version, request.incarnation, request.lineage)
 
 
 def frame_to_pb(frame: Frame, incarnation: str, now: datetime) -> service_pb.WatchSnapshotResponse:
     message = service_pb.WatchSnapshotResponse(incarnation=incarnation)
     match frame:
-        case ChangePart(NetChange(from_version, to_version), number, Part() as part):
-            message.from_version = from_version
-            message.to_version = to_version
+        case ChangePart(NetChange() as change, number, Part() as part):
+            message.from_version = change.from_version
+            message.to_version = change.to_version
+            message.lineage = change.lineage
             message.part = number
             message.last_part = part.next_after is None
             message.items.extend(map(_item_to_pb, part.items))

@@ -12,10 +12,10 @@ from runyard.registry.v1 import registry_service_pb2 as pb
 from runyard.registry.v1 import registry_service_pb2_grpc as rpc
 from services.chassis.calls import reply
 from services.chassis.clock import Clock
-from services.chassis.errors import UnimplementedError
-from services.registry.api import convert, convert_providers
+from services.registry.api import convert, convert_providers, history
 from services.registry.api.mutations import origin_of
 from services.registry.api.resources import ref_from_pb
+from services.registry.core.history import History
 from services.registry.core.provider_lifecycle import ProviderLifecycle
 from services.registry.core.registry import Registry
 from services.registry.core.watching import Streams
@@ -27,10 +27,16 @@ class RegistryServicer(rpc.RegistryServiceServicer):
     """Wire face of the registry."""
 
     def __init__(
-        self, registry: Registry, providers: ProviderLifecycle, streams: Streams, clock: Clock
+        self,
+        registry: Registry,
+        providers: ProviderLifecycle,
+        past: History,
+        streams: Streams,
+        clock: Clock,
     ) -> None:
         self._registry = registry
         self._providers = providers
+        self._history = past
         self._streams = streams
         self._clock = clock
 
@@ -65,7 +71,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
         self, request: pb.WatchSnapshotRequest, context: Context
     ) -> AsyncIterator[pb.WatchSnapshotResponse]:
         incarnation = await self._streams.incarnation()
-        watch = self._streams.watch(request.after_version, request.incarnation)
+        watch = self._streams.watch(convert.position_from_pb(request))
         async with aclosing(watch) as frames:
             async for frame in frames:
                 yield convert.frame_to_pb(frame, incarnation, self._clock.now())
@@ -114,21 +120,22 @@ class RegistryServicer(rpc.RegistryServiceServicer):
     async def ListVersions(
         self, request: pb.ListVersionsRequest, context: Context
     ) -> pb.ListVersionsResponse:
-        raise _not_served("ListVersions")
+        page = await self._history.versions(history.versions_before(request), request.page_size)
+        return history.versions_to_pb(page)
 
     async def DiffVersions(
         self, request: pb.DiffVersionsRequest, context: Context
     ) -> pb.DiffVersionsResponse:
-        raise _not_served("DiffVersions")
+        page = await self._history.diff(history.diff_from_pb(request))
+        return history.diff_to_pb(page, request)
 
     async def Rollback(self, request: pb.RollbackRequest, context: Context) -> pb.RollbackResponse:
-        raise _not_served("Rollback")
+        command = history.rollback_from_pb(request)
+        answer = await self._history.rollback(origin_of(request), command)
+        return reply(pb.RollbackResponse, answer, history.rolled_back_to_pb)
 
     async def ListAuditEntries(
         self, request: pb.ListAuditEntriesRequest, context: Context
     ) -> pb.ListAuditEntriesResponse:
-        raise _not_served("ListAuditEntries")
-
-
-def _not_served(method: str) -> UnimplementedError:
-    return UnimplementedError(f"{method} is not served by this version", method=method)
+        page = await self._history.audit(history.audit_from_pb(request))
+        return history.audit_to_pb(page, request)

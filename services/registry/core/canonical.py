@@ -36,11 +36,19 @@ def content_hash(resource: Resource) -> bytes:
 
 def snapshot_hash(entries: Iterable[tuple[Ref, bytes]]) -> bytes:
     """SHA-256 over (kind, id, resource hash); ``entries`` are sorted by kind and id."""
-    digest = hashlib.sha256(_SNAPSHOT_FORM)
-    for ref, resource_hash in entries:
-        # An id has no control characters, so NUL ends it without doubt.
-        digest.update(b"%d\0%s\0%s" % (ref.kind, ref.id.encode("utf-8"), resource_hash))
-    return digest.digest()
+    return hash_of_entries(entry_bytes(ref.kind, ref.id, digest) for ref, digest in entries)
+
+
+def entry_bytes(kind: int, id_: str, resource_hash: bytes) -> bytes:
+    """What one resource adds to the hash of a snapshot."""
+    # An id has no control characters, so NUL ends it without doubt.
+    return b"%d\0%s\0%s" % (kind, id_.encode("utf-8"), resource_hash)
+
+
+def hash_of_entries(entries: Iterable[bytes]) -> bytes:
+    """As ``snapshot_hash``, of bytes made by ``entry_bytes``."""
+    # Joined first: ten thousand calls of update take longer than the hash itself.
+    return hashlib.sha256(_SNAPSHOT_FORM + b"".join(entries)).digest()
 
 
 def plain(value: object) -> Plain:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from services.registry.core.ports import Sized
+from typing import Protocol
 
 PART_BYTES = 64 << 10
 # Most of a part's items; bounds what one read looks at.
@@ -14,7 +13,14 @@ MAX_PAGE_ITEMS = 1000
 DEFAULT_PAGE_ITEMS = 100
 
 
-def cut(found: Sequence[Sized], limit_bytes: int, limit_items: int) -> int:
+class Costing(Protocol):
+    """Something to be sent, and what it costs."""
+
+    @property
+    def size_bytes(self) -> int: ...
+
+
+def cut(found: Sequence[Costing], limit_bytes: int, limit_items: int) -> int:
     """How many of ``found``, from the first, make up a message: at least one, if there is one."""
     taken_bytes = 0
     for count, item in enumerate(found[:limit_items]):

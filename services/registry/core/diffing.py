@@ -19,18 +19,33 @@ def with_fields(draft: Draft, before: Mapping[Ref, Resource]) -> tuple[Change, .
     return tuple(_filled(draft.changes(), before, after))
 
 
+def fields_within(
+    before: Resource | None, after: Resource | None, limit_bytes: int = MAX_FIELDS_BYTES
+) -> tuple[list[FieldChange], bool]:
+    """The fields that differ, as many as fit, and whether some were left out."""
+    differing = field_changes(before, after)
+    kept = list(_within(differing, limit_bytes))
+    return kept, len(kept) < len(differing)
+
+
+def size_bytes(change: Change) -> int:
+    """What its fields take."""
+    return sum(map(_size_bytes, change.fields))
+
+
 def _filled(
     changes: Iterable[Change], before: Mapping[Ref, Resource], after: Mapping[Ref, Resource]
 ) -> Iterator[Change]:
     left_bytes = MAX_FIELDS_BYTES
     for change in changes:
-        differing = field_changes(before.get(change.ref), after.get(change.ref))
         if change.ref not in before and change.ref not in after:
             yield change
             continue
-        kept = list(_within(differing, left_bytes))
-        left_bytes -= sum(map(_size_bytes, kept))
-        yield replace(change, fields=tuple(kept), fields_truncated=len(kept) < len(differing))
+        sides = before.get(change.ref), after.get(change.ref)
+        kept, truncated = fields_within(*sides, left_bytes)
+        filled = replace(change, fields=tuple(kept), fields_truncated=truncated)
+        left_bytes -= size_bytes(filled)
+        yield filled
 
 
 def _within(fields: Iterable[FieldChange], limit_bytes: int) -> Iterator[FieldChange]:

@@ -151,10 +151,13 @@ class RegistryReads(Protocol):
         among it.
         """
 
+    def lineage(self, version: int) -> str | None:
+        """Of a version that is kept; None for any other."""
+
     def snapshot_hash(self, version: int) -> bytes | None:
         """Content hash of a version that is kept; None for any other.
 
-        Computed when asked for: a mutation costs what it changes, not what there is.
+        Never computed by a mutation, which costs what it changes, not what there is.
         """
 
 

@@ -59,6 +59,7 @@ class Publisher:
         *,
         upserts: Sequence[Upsert] = (),
         removed: Sequence[Ref] = (),
+        restored_from: int | None = None,
     ) -> int:
         """The version with these changes; the current one when there are none."""
         if not upserts and not removed:
@@ -71,6 +72,7 @@ class Publisher:
             by=origin.actor,
             method=origin.method,
             request_id=origin.request.key if origin.request else "",
+            restored_from=restored_from,
         )
         tx.publish(publication)
         return publication.version

@@ -177,7 +177,7 @@ class Registry:
             digest = reads.snapshot_hash(asked)
             if digest is None:
                 raise VersionNotFoundError.of(asked, head.oldest_version, head.version)
-            return SnapshotFacts(asked, head.incarnation, digest)
+            return SnapshotFacts(asked, head.incarnation, digest, reads.lineage(asked) or "")
 
         return await self._store.read(find)
 

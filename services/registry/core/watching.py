@@ -15,10 +15,20 @@ WHOLE = 0
 
 @dataclass(frozen=True, slots=True)
 class NetChange:
-    """From one version to another; from 0 it is the whole snapshot."""
+    """From one version to another; from 0 it is the whole snapshot.
+
+    Attributes:
+        lineage: Of ``to_version``.
+    """
 
     from_version: int
     to_version: int
+    lineage: str = ""
+
+    @property
+    def oldest_version(self) -> int:
+        """The oldest one it is made of."""
+        return self.from_version or self.to_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +51,7 @@ class SnapshotFacts:
     version: int
     incarnation: str
     content_hash: bytes
+    lineage: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +90,35 @@ class Stopping:
 Frame = ChangePart | Alive | Stopping
 
 
+@dataclass(frozen=True, slots=True)
+class Position:
+    """What a watcher says that it has; an empty lineage is not compared."""
+
+    version: int
+    incarnation: str = ""
+    lineage: str = ""
+
+
 class Streams(Protocol):
     """The long answers, as the wire face needs them."""
 
     def snapshot(self, version: int | None) -> AsyncGenerator[SnapshotPart, None]: ...
 
-    def watch(self, after_version: int, incarnation: str) -> AsyncGenerator[Frame, None]: ...
+    def watch(self, has: Position) -> AsyncGenerator[Frame, None]: ...
 
     async def incarnation(self) -> str: ...
 
 
-def resume_from(head: Head, after_version: int, incarnation: str) -> int:
-    """The version a watcher really has; 0 when nothing can be built on what it has."""
-    if incarnation != head.incarnation or after_version > head.version:
+def resume_from(head: Head, has: Position, lineage: str | None) -> int:
+    """The version a watcher really has; 0 when nothing can be built on what it has.
+
+    Args:
+        lineage: Of the version it names; None when that is not kept.
+    """
+    if has.incarnation != head.incarnation or not _is_kept(head, has.version):
         return WHOLE
-    return after_version if after_version >= head.oldest_version else WHOLE
+    # The database may have been put back and published to since: the number is another version's.
+    return has.version if has.lineage in {"", lineage} else WHOLE
 
 
 def next_change(head: Head, has_version: int) -> NetChange | None:
@@ -101,17 +126,24 @@ def next_change(head: Head, has_version: int) -> NetChange | None:
     if has_version == head.version:
         return None
     # A slow watcher's version may be gone by now.
-    kept = has_version >= head.oldest_version
-    return NetChange(has_version if kept else WHOLE, head.version)
+    kept = _is_kept(head, has_version)
+    return NetChange(has_version if kept else WHOLE, head.version, head.lineage)
 
 
-def read_part(reads: RegistryReads, change: NetChange, after: Ref | None) -> Part:
-    """The part of ``change`` after ``after``.
+def _is_kept(head: Head, version: int) -> bool:
+    return head.oldest_version <= version <= head.version
+
+
+def read_part(reads: RegistryReads, change: NetChange, after: Ref | None) -> Part | None:
+    """The part of ``change`` after ``after``; None when a version it is made of is gone.
 
     Versions never change, so that the parts of a change may be read one by one while newer ones
-    are published.
+    are published. They may be retired meanwhile.
     """
     found = reads.changed(change.from_version, change.to_version, after, PART_ITEMS + 1)
     count = cut(found, PART_BYTES, PART_ITEMS)
     items = [reads.stored_at(sized.ref, change.to_version) or sized.ref for sized in found[:count]]
+    # Last: if they are kept now, they were while their rows were read, on any engine.
+    if not _is_kept(reads.head(), change.oldest_version):
+        return None
     return Part(items, found[count - 1].ref if count < len(found) else None)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass
 from functools import partial
 
 from services.chassis.clock import Clock
 from services.chassis.drain import Drain
 from services.chassis.feed import Draining, Idle, Items, Page, follow
 from services.chassis.notifier import Notifier
+from services.registry.core.errors import VersionNotFoundError
 from services.registry.core.model import Ref
 from services.registry.core.ports import Head, RegistryReads, RegistryStore, Stored
 from services.registry.core.registry import Registry
@@ -20,6 +22,7 @@ from services.registry.core.watching import (
     Frame,
     NetChange,
     Part,
+    Position,
     SnapshotPart,
     Stopping,
     next_change,
@@ -64,25 +67,27 @@ class SnapshotStreams:
         change = NetChange(WHOLE, facts.version)
         async with aclosing(self._parts(change)) as parts:
             async for piece in parts:
+                if piece is None:
+                    raise await self._gone(facts.version)
                 resources = tuple(one for one in piece.part.items if isinstance(one, Stored))
                 last = piece.part.next_after is None
                 yield SnapshotPart(facts, piece.number, last, resources)
 
-    async def watch(self, after_version: int, incarnation: str) -> AsyncGenerator[Frame, None]:
-        """Net changes from ``after_version`` on, for as long as the server runs."""
+    async def watch(self, has: Position) -> AsyncGenerator[Frame, None]:
+        """Net changes from what the watcher has, for as long as the server runs."""
         with self._notifier.bell(self._channel) as bell:
-            after = resume_from(await self._head(), after_version, incarnation)
+            sent = _Sent(await self._store.read(lambda reads: _resumed(reads, has)))
             feed = follow(
-                self._owed,
+                lambda _cursor: self._owed(sent),
                 bell,
-                after=after,
+                after=sent.version,
                 drain=self._drain,
                 clock=self._clock,
                 heartbeat_s=HEARTBEAT_S,
             )
-            async with aclosing(feed):  # type: ignore[type-var]  # follow is a generator
+            async with aclosing(feed):
                 async for event in feed:
-                    async with aclosing(self._frames(event)) as frames:
+                    async with aclosing(self._frames(event, sent)) as frames:
                         async for frame in frames:
                             yield frame
 
@@ -92,35 +97,58 @@ class SnapshotStreams:
     async def _head(self) -> Head:
         return await self._store.read(lambda reads: reads.head())
 
-    async def _owed(self, has_version: int) -> Page[NetChange]:
+    async def _gone(self, version: int) -> VersionNotFoundError:
         head = await self._head()
-        change = next_change(head, has_version)
+        return VersionNotFoundError.of(version, head.oldest_version, head.version)
+
+    async def _owed(self, sent: _Sent) -> Page[NetChange]:
+        head = await self._head()
+        change = next_change(head, sent.version)
         return Page([change] if change else [], head.version)
 
     async def _frames(
-        self, event: Items[NetChange] | Idle | Draining
+        self, event: Items[NetChange] | Idle | Draining, sent: _Sent
     ) -> AsyncGenerator[Frame, None]:
         match event:
             case Items(items):
                 for change in items:
                     async with aclosing(self._parts(change)) as parts:
                         async for part in parts:
+                            if part is None:
+                                # Nothing can be built on half a change: the next is the whole.
+                                sent.version = WHOLE
+                                return
                             yield part
-            case Idle(cursor):
-                yield Alive(cursor)
-            case Draining(cursor):
-                yield Stopping(cursor)
+                    sent.version = change.to_version
+            case Idle():
+                yield Alive(sent.version)
+            case Draining():
+                yield Stopping(sent.version)
 
-    async def _parts(self, change: NetChange) -> AsyncGenerator[ChangePart, None]:
-        """At least one, also of an empty snapshot."""
+    async def _parts(self, change: NetChange) -> AsyncGenerator[ChangePart | None, None]:
+        """At least one, also of an empty snapshot; None and the end when a version is gone."""
         number, after = 0, None
         while True:
             part = await self._store.read(partial(_read, change=change, after=after))
+            if part is None:
+                yield None
+                return
             yield ChangePart(change, number, part)
             if part.next_after is None:
                 return
             number, after = number + 1, part.next_after
 
 
-def _read(reads: RegistryReads, *, change: NetChange, after: Ref | None) -> Part:
+@dataclass(slots=True)
+class _Sent:
+    """The version that a watcher has got, whole."""
+
+    version: int
+
+
+def _resumed(reads: RegistryReads, has: Position) -> int:
+    return resume_from(reads.head(), has, reads.lineage(has.version))
+
+
+def _read(reads: RegistryReads, *, change: NetChange, after: Ref | None) -> Part | None:
     return read_part(reads, change, after)

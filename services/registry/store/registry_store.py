@@ -8,22 +8,24 @@ from typing import TypeVar
 
 from services.chassis.clock import Clock
 from services.chassis.idempotency import TxRequestLog
-from services.chassis.store.port import Row, Store, Tx
+from services.chassis.store.port import Store, Tx
 from services.registry.core.applying import Held
-from services.registry.core.canonical import snapshot_hash
+from services.registry.core.hashing import content_hashes
+from services.registry.core.history_ports import HistoryReads, HistoryTx
+from services.registry.core.lineage import next_lineage
 from services.registry.core.model import Kind, Ref, Target
 from services.registry.core.ports import (
     Head,
     ListQuery,
     Publication,
-    RegistryReads,
-    RegistryTx,
     Sized,
     Stored,
     Written,
 )
 from services.registry.core.validating import Surroundings, Wanted
 from services.registry.store import statements as sql
+from services.registry.store.history_store import SqlHistoryReads, SqlHistoryWrites
+from services.registry.store.rows import head_of, page_params, ref_of, sized_of, stored_of
 from services.registry.store.tables import request as request_table
 
 T = TypeVar("T")
@@ -32,24 +34,20 @@ T = TypeVar("T")
 SNAPSHOT_CHANNEL = "snapshot"
 
 _FIRST_VERSION = 1
-_BEFORE_ALL = Ref(Kind(1), "")
 
 
-class SqlRegistryReads:
+class SqlRegistryReads(SqlHistoryReads):
     """``RegistryReads`` on one transaction."""
 
-    def __init__(self, tx: Tx) -> None:
-        self._tx = tx
-
     def head(self) -> Head:
-        return _head(self._tx.one(sql.HEAD))
+        return head_of(self._tx.one(sql.HEAD))
 
     def held(self, refs: Iterable[Ref]) -> Mapping[Ref, Held]:
         rows = ((ref, self._tx.one(sql.HELD, kind=ref.kind, id=ref.id)) for ref in refs)
         return {ref: Held(row.content_hash, row.apply_set) for ref, row in rows if row}
 
     def marked(self, apply_set: str) -> Sequence[Ref]:
-        return [_ref(row) for row in self._tx.all(sql.MARKED, apply_set=apply_set)]
+        return [ref_of(row) for row in self._tx.all(sql.MARKED, apply_set=apply_set)]
 
     def surroundings(self, wanted: Wanted) -> Surroundings:
         kinds = ((target, self._kinds(target)) for target in wanted.targets)
@@ -69,45 +67,46 @@ class SqlRegistryReads:
 
     def _dependents(self, target: Target) -> Sequence[Ref]:
         rows = self._tx.all(sql.DEPENDENTS, space=target.space, target_id=target.id)
-        return [_ref(row) for row in rows]
+        return [ref_of(row) for row in rows]
 
     def stored(self, ref: Ref) -> Stored | None:
         row = self._tx.one(sql.STORED, kind=ref.kind, id=ref.id)
-        return _stored(row) if row else None
+        return stored_of(row) if row else None
 
     def stored_at(self, ref: Ref, version: int) -> Stored | None:
         row = self._tx.one(sql.STORED_AT, kind=ref.kind, id=ref.id, to_version=version)
-        return _stored(row) if row else None
+        return stored_of(row) if row else None
 
     def listed(self, query: ListQuery) -> Sequence[Sized]:
         rows = self._tx.all(
             sql.LISTED,
             kind=query.kind or 0,
             apply_set=query.apply_set,
-            **_page(query.after, query.limit),
+            **page_params(query.after, query.limit),
         )
-        return [_sized(row) for row in rows]
+        return [sized_of(row) for row in rows]
 
     def changed(
         self, from_version: int, to_version: int, after: Ref | None, limit: int
     ) -> Sequence[Sized]:
-        page = _page(after, limit)
+        page = page_params(after, limit)
         if from_version == 0:
             rows = self._tx.all(sql.WHOLE, to_version=to_version, **page)
         else:
             rows = self._tx.all(
                 sql.NET_CHANGE, from_version=from_version, to_version=to_version, **page
             )
-        return [_sized(row) for row in rows]
+        return [sized_of(row) for row in rows]
 
     def snapshot_hash(self, version: int) -> bytes | None:
-        if self._tx.one(sql.FIND_VERSION, version=version) is None:
+        row = self._tx.one(sql.FIND_VERSION, version=version)
+        if row is None:
             return None
-        rows = self._tx.all(sql.ENTRIES, to_version=version)
-        return snapshot_hash((_ref(row), row.content_hash) for row in rows)
+        kept: bytes | None = row.content_hash
+        return kept or content_hashes(self, [version])[version]
 
 
-class SqlRegistryTx(SqlRegistryReads, TxRequestLog):
+class SqlRegistryTx(SqlRegistryReads, SqlHistoryWrites, TxRequestLog):
     """``RegistryTx`` on one transaction."""
 
     def __init__(self, tx: Tx, now: datetime) -> None:
@@ -115,7 +114,7 @@ class SqlRegistryTx(SqlRegistryReads, TxRequestLog):
         TxRequestLog.__init__(self, tx, request_table, now)
 
     def lock_head(self) -> Head:
-        return _head(self._tx.one(sql.LOCK_HEAD))
+        return head_of(self._tx.one(sql.LOCK_HEAD))
 
     def publish(self, publication: Publication) -> None:
         for ref in publication.removed:
@@ -123,8 +122,9 @@ class SqlRegistryTx(SqlRegistryReads, TxRequestLog):
         for written in publication.upserts:
             self._end(written.ref, publication.version)
             self._add(written, publication)
-        self._tx.run(sql.MOVE_HEAD, to_version=publication.version)
-        self._record(publication)
+        lineage = next_lineage(self.head().lineage, publication)
+        self._tx.run(sql.MOVE_HEAD, to_version=publication.version, to_lineage=lineage)
+        self._record(publication, lineage)
         self._tx.ring(SNAPSHOT_CHANNEL)
 
     def adopt(self, refs: Collection[Ref], apply_set: str) -> None:
@@ -158,7 +158,7 @@ class SqlRegistryTx(SqlRegistryReads, TxRequestLog):
             ],
         )
 
-    def _record(self, publication: Publication) -> None:
+    def _record(self, publication: Publication, lineage: str) -> None:
         self._tx.run(
             sql.ADD_VERSION,
             version=publication.version,
@@ -167,7 +167,9 @@ class SqlRegistryTx(SqlRegistryReads, TxRequestLog):
             method=publication.method,
             request_id=publication.request_id,
             change_count=len(publication.upserts) + len(publication.removed),
-            restored_from=None,
+            restored_from=publication.restored_from,
+            content_hash=None,
+            lineage=lineage,
         )
 
 
@@ -183,18 +185,18 @@ class SqlRegistryStore:
         now = self._clock.now()
         return await self._store.write(lambda tx: _found(tx, incarnation, now))
 
-    async def write(self, fn: Callable[[RegistryTx], T]) -> T:
+    async def write(self, fn: Callable[[HistoryTx], T]) -> T:
         now = self._clock.now()
         return await self._store.write(lambda tx: fn(SqlRegistryTx(tx, now)))
 
-    async def read(self, fn: Callable[[RegistryReads], T]) -> T:
+    async def read(self, fn: Callable[[HistoryReads], T]) -> T:
         return await self._store.read(lambda tx: fn(SqlRegistryReads(tx)))
 
 
 def _found(tx: Tx, incarnation: str, now: datetime) -> Head:
     row = tx.one(sql.LOCK_HEAD)
     if row is not None:
-        return _head(row)
+        return head_of(row)
     head = Head(_FIRST_VERSION, incarnation, _FIRST_VERSION)
     tx.run(
         sql.ADD_HEAD,
@@ -202,6 +204,7 @@ def _found(tx: Tx, incarnation: str, now: datetime) -> Head:
         version=head.version,
         oldest_version=head.oldest_version,
         incarnation=head.incarnation,
+        lineage=head.lineage,
     )
     tx.run(
         sql.ADD_VERSION,
@@ -212,34 +215,7 @@ def _found(tx: Tx, incarnation: str, now: datetime) -> Head:
         request_id="",
         change_count=0,
         restored_from=None,
+        content_hash=None,
+        lineage=head.lineage,
     )
     return head
-
-
-def _head(row: Row) -> Head:
-    return Head(row.version, row.incarnation, row.oldest_version)
-
-
-def _ref(row: Row) -> Ref:
-    return Ref(Kind(row.kind), row.id)
-
-
-def _sized(row: Row) -> Sized:
-    return Sized(_ref(row), row.size_bytes or len(row.id))
-
-
-def _stored(row: Row) -> Stored:
-    return Stored(
-        ref=_ref(row),
-        content_hash=row.content_hash,
-        since_version=row.valid_from,
-        apply_set=row.apply_set,
-        updated_at=row.updated_at,
-        updated_by=row.updated_by,
-        body=row.body,
-    )
-
-
-def _page(after: Ref | None, limit: int) -> dict[str, object]:
-    kind, id_ = after or _BEFORE_ALL
-    return {"after_kind": int(kind), "after_id": id_, "limit": limit}

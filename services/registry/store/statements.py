@@ -25,15 +25,18 @@ _STORED = (
     r.kind, r.id, r.content_hash, r.valid_from, r.apply_set, r.updated_at, r.updated_by, r.body
 )  # fmt: skip
 
-HEAD = statement(select(head.c.version, head.c.oldest_version, head.c.incarnation))
-LOCK_HEAD = statement(
-    select(head.c.version, head.c.oldest_version, head.c.incarnation).with_for_update()
-)
+_head = select(head.c.version, head.c.oldest_version, head.c.incarnation, head.c.lineage)
+HEAD = statement(_head)
+LOCK_HEAD = statement(_head.with_for_update())
 ADD_HEAD = statement(head.insert())
-MOVE_HEAD = statement(head.update().values(version=bindparam("to_version")))
+MOVE_HEAD = statement(
+    head.update().values(version=bindparam("to_version"), lineage=bindparam("to_lineage"))
+)
 
 ADD_VERSION = statement(version.insert())
-FIND_VERSION = statement(select(version.c.version).where(version.c.version == bindparam("version")))
+FIND_VERSION = statement(
+    select(version.c.content_hash).where(version.c.version == bindparam("version"))
+)
 
 HELD = statement(select(r.content_hash, r.apply_set).where(_THIS, _IS_CURRENT))
 STORED = statement(select(*_STORED).where(_THIS, _IS_CURRENT))
@@ -72,11 +75,9 @@ _AFTER = tuple_(bindparam("after_kind", type_=Integer), bindparam("after_id", ty
 _BEYOND = tuple_(r.kind, r.id) > _AFTER
 _LIMIT = bindparam("limit", type_=Integer)
 
-STORED_AT = statement(select(*_STORED).where(_THIS, _in_version(_TO)))
-
-# What a content hash is taken over.
-ENTRIES = statement(
-    select(r.kind, r.id, r.content_hash).where(_in_version(_TO)).order_by(r.kind, r.id)
+# The newest first: of a resource with a long past only its last rows are looked at.
+STORED_AT = statement(
+    select(*_STORED).where(_THIS, _in_version(_TO)).order_by(r.valid_from.desc()).limit(1)
 )
 
 # A listing: kind 0 and an empty set mean any.

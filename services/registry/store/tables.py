@@ -17,10 +17,11 @@ metadata = MetaData()
 head = Table(
     "head",
     metadata,
-    Column("only", Integer, CheckConstraint("only = 1"), primary_key=True, autoincrement=False),
+    Column("only", Integer, CheckConstraint('"only" = 1'), primary_key=True, autoincrement=False),
     Column("version", Integer, nullable=False),
     Column("oldest_version", Integer, nullable=False),
     Column("incarnation", Text, nullable=False),
+    Column("lineage", Text, nullable=False, server_default=""),
     sqlite_strict=True,
 )
 
@@ -34,8 +35,12 @@ version = Table(
     Column("request_id", Text, nullable=False),
     Column("change_count", Integer, nullable=False),
     Column("restored_from", Integer),
+    Column("content_hash", LargeBinary),  # NULL: not computed yet
+    Column("lineage", Text, nullable=False, server_default=""),
     sqlite_strict=True,
 )
+_unhashed = version.c.content_hash.is_(None)
+Index("version_unhashed", version.c.version, sqlite_where=_unhashed, postgresql_where=_unhashed)
 
 resource = Table(
     "resource",
@@ -63,10 +68,18 @@ Index(
     postgresql_where=_current,
 )
 Index("resource_apply_set", resource.c.apply_set, sqlite_where=_current, postgresql_where=_current)
-Index("resource_valid_from", resource.c.valid_from)
+# In the order of the audit log, and of what one version changed.
+Index("resource_valid_from", resource.c.valid_from, resource.c.kind, resource.c.id)
 # Without the current rows: a listing must not find them here, unsorted.
 _ended = resource.c.valid_to.is_not(None)
-Index("resource_valid_to", resource.c.valid_to, sqlite_where=_ended, postgresql_where=_ended)
+Index(
+    "resource_valid_to",
+    resource.c.valid_to,
+    resource.c.kind,
+    resource.c.id,
+    sqlite_where=_ended,
+    postgresql_where=_ended,
+)
 
 # The edges of the current version, looked up by what they point at.
 reference = Table(

@@ -14,13 +14,6 @@ from services.chassis.rpc_status import reason_of
 from services.chassis.streaming import streaming
 from tests.support.registry_resources import agent, model, pool, provider, quickstart
 
-NOT_SERVED = [
-    ("ListVersions", service_pb.ListVersionsRequest()),
-    ("DiffVersions", service_pb.DiffVersionsRequest()),
-    ("Rollback", service_pb.RollbackRequest()),
-    ("ListAuditEntries", service_pb.ListAuditEntriesRequest()),
-]
-
 
 async def apply(registry: RegistryServiceStub, *resources: pb.Resource, **fields: object) -> int:
     request = service_pb.ApplyResourcesRequest(resources=resources, **fields)
@@ -268,18 +261,6 @@ async def test_a_version_that_is_not_kept_is_not_found(
     facts = reason_of(caught.value)
     assert facts.reason == "VERSION_NOT_FOUND"
     assert (facts.metadata["oldest"], facts.metadata["current"]) == ("1", "1")
-
-
-@pytest.mark.parametrize(("method", "request_"), NOT_SERVED)
-async def test_a_reserved_call_says_so(
-    registry: RegistryServiceStub, method: str, request_: object
-) -> None:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await getattr(registry, method)(request_)
-
-    facts = reason_of(caught.value)
-    assert facts.code is grpc.StatusCode.UNIMPLEMENTED
-    assert facts.metadata["method"] == method
 
 
 async def test_a_pool_keeps_the_order_of_its_members(registry: RegistryServiceStub) -> None:

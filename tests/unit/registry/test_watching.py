@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.registry.core.ports import Head
-from services.registry.core.watching import NetChange, next_change, resume_from
+from services.registry.core.watching import NetChange, Position, next_change, resume_from
 
 # Versions 5 to 9 are kept.
 HEAD = Head(version=9, incarnation="this", oldest_version=5)
@@ -27,7 +27,19 @@ HEAD = Head(version=9, incarnation="this", oldest_version=5)
 def test_a_watcher_resumes_from_what_is_kept(
     after_version: int, incarnation: str, resumed: int
 ) -> None:
-    assert resume_from(HEAD, after_version, incarnation) == resumed
+    assert resume_from(HEAD, Position(after_version, incarnation), "line") == resumed
+
+
+@pytest.mark.parametrize(
+    ("lineage", "resumed"),
+    [
+        ("line", 7),
+        ("", 7),  # not told
+        ("another", 0),  # the number was given out twice
+    ],
+)
+def test_a_watcher_of_another_history_begins_anew(lineage: str, resumed: int) -> None:
+    assert resume_from(HEAD, Position(7, "this", lineage), "line") == resumed
 
 
 @pytest.mark.parametrize(
@@ -37,6 +49,7 @@ def test_a_watcher_resumes_from_what_is_kept(
         (8, NetChange(8, 9)),
         (5, NetChange(5, 9)),
         (4, NetChange(0, 9)),  # gone while it was slow
+        (10, NetChange(0, 9)),  # the database was put back under it
         (0, NetChange(0, 9)),
     ],
 )
