@@ -11,8 +11,11 @@ from runyard.pool.v1.pool_service_pb2_grpc import PoolServiceStub
 from runyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from runyard.router.v1.router_service_pb2_grpc import RouterServiceStub
 from runyard.runcontrol.v1.runcontrol_service_pb2_grpc import RunControlServiceStub
+from services.chassis.access.peers import Peers
 from services.chassis.channel import open_channel
 from services.chassis.rpc_status import ErrorFacts, reason_of
+from services.chassis.startup import StartupRefusedError
+from services.cli.credentials import CA_VARIABLE, TOKEN_FILE_VARIABLE, read_peers
 from services.cli.exits import EXIT_FAILED, EXIT_UNAVAILABLE, EXIT_USAGE, CliError
 from services.cli.plan import SERVICES
 
@@ -31,6 +34,9 @@ _HINTS: Mapping[str, str] = {
     "RUN_NOT_FOUND": "check the run's id; runyard run prints it",
     "TICKET_NOT_FOUND": "see which tickets are open: runyard tickets",
     "SNAPSHOT_MISSING": "is the registry running? start everything with: runyard up",
+    "UNAUTHENTICATED": f"set {TOKEN_FILE_VARIABLE} to a file with your token; "
+    "whoever runs the server makes one with: runyard token new",
+    "PERMISSION_DENIED": "use a token with one of the roles it names",
     "POOL_NOT_FOUND": "open it: runyard pool open ID",
     "RESOURCE_NOT_FOUND": "see what there is: runyard get",
     "RESOURCE_EXISTS": "update it with --mode upsert, which is the default",
@@ -39,6 +45,12 @@ _HINTS: Mapping[str, str] = {
     "VERSION_MISMATCH": "see what changed meanwhile: runyard diff; then decide anew",
     "VERSION_NOT_FOUND": "see which versions are kept: runyard versions",
 }
+
+
+_REACH_HINT = (
+    "start the servers with: runyard up; or say where they are: RUNYARD_ENDPOINTS or --endpoint"
+)
+_TLS_HINT = f"{CA_VARIABLE} has to name the authority that signed the server's certificate"
 
 
 class Clients:
@@ -63,15 +75,28 @@ class Clients:
 
 @asynccontextmanager
 async def connected(endpoints: Mapping[str, str]) -> AsyncIterator[Clients]:
-    channels = {
-        service: open_channel(endpoints[service], tokens=service in {"router", "runcontrol"})
-        for service in SERVICES
-    }
+    peers = read_peers()
+    channels: dict[str, grpc.aio.Channel] = {}
     try:
+        for service in SERVICES:
+            tokens = service in {"router", "runcontrol"}
+            channels[service] = peer_channel(endpoints[service], peers, tokens=tokens)
         yield Clients(endpoints, channels)
     finally:
         for channel in channels.values():
             await channel.close()
+
+
+def peer_channel(target: str, peers: Peers, *, tokens: bool = False) -> grpc.aio.Channel:
+    """A channel with the credentials of the command.
+
+    Raises:
+        CliError: The token would travel unencrypted.
+    """
+    try:
+        return open_channel(target, peers=peers, tokens=tokens)
+    except StartupRefusedError as error:
+        raise CliError(str(error), reason="CREDENTIALS", exit_code=EXIT_USAGE) from None
 
 
 def explained(service: str, target: str, error: grpc.aio.AioRpcError) -> CliError:
@@ -82,8 +107,7 @@ def explained(service: str, target: str, error: grpc.aio.AioRpcError) -> CliErro
         return CliError(
             f"cannot reach {service} at {target}",
             reason="UNREACHABLE",
-            hint="start the servers with: runyard up; "
-            "or say where they are: RUNYARD_ENDPOINTS or --endpoint",
+            hint=_TLS_HINT if "handshake" in facts.message.lower() else _REACH_HINT,
             exit_code=exit_code,
         )
     return CliError(

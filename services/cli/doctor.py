@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.chassis.channel import open_channel
 from services.chassis.startup import StartupRefusedError
 from services.cli import machine, servers
-from services.cli.clients import Clients
+from services.cli.clients import Clients, peer_channel
 from services.cli.command import clients, run
+from services.cli.credentials import read_peers
 from services.cli.endpoints import VARIABLE
 from services.cli.exits import CliError
 from services.cli.findings import Finding, Level, fail, ok
@@ -131,5 +131,5 @@ async def _seen_at(service: str, listen: str, sights: Mapping[str, Sight]) -> Si
     target = address.target(address.port)
     if sights[service].target == target:
         return sights[service]
-    async with open_channel(target) as channel:
+    async with peer_channel(target, read_peers()) as channel:
         return await servers.look(service, target, channel)

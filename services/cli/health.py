@@ -9,6 +9,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.chassis.streaming import streaming
+from services.cli.credentials import read_peers
 from services.cli.exits import EXIT_UNAVAILABLE, CliError
 
 _PAUSE_S = 0.1
@@ -39,7 +40,7 @@ def _impatient_channel(target: str) -> grpc.aio.Channel:
     """By default a server that was not there at first is tried again after seconds."""
     pauses = ("initial", "min", "max")
     options = [(f"grpc.{pause}_reconnect_backoff_ms", _RECONNECT_MS) for pause in pauses]
-    return grpc.aio.insecure_channel(target, options=options)
+    return read_peers().channel(target, options)
 
 
 async def _watch(stub: Any, grpc_name: str) -> bool:

@@ -24,6 +24,7 @@ from services.cli import (
     schema,
     serve,
     tickets,
+    tokens,
     trace,
     up,
     watching,
@@ -81,6 +82,7 @@ app.command("run")(runs.run_agent)
 app.add_typer(pools.pool_app, name="pool")
 app.add_typer(runs.watch_app, name="watch")
 runs.watch_app.command("registry")(watching.watch_registry)
+app.add_typer(tokens.token_app, name="token")
 app.command()(tickets.tickets)
 app.command()(tickets.decide)
 app.command()(trace.trace)

@@ -9,7 +9,7 @@ from services.chassis import process
 from services.chassis.channel import open_channel
 from services.chassis.outbox import Answer, Delivered, OutboxRow, OutboxSender
 from services.chassis.service import Chassis, ServerFacts, Service, Servicer
-from services.chassis.store.opening import open_store
+from services.chassis.store.opening import Tuning, open_store
 from services.chassis.store.port import Store, Tx
 from services.chassis.store.schema import Schema
 from services.pool.api import requests
@@ -61,6 +61,7 @@ async def build(settings: PoolSettings, chassis: Chassis) -> Service:
             migrations=MIGRATIONS,
             clock=chassis.clock,
             notifier=chassis.notifier,
+            tuning=Tuning.of(connections=settings.database_connections),
         )
     )
     store = SqlPoolStore(database, chassis.clock, encode_wake)

@@ -18,7 +18,7 @@ class RouterSettings(ServiceSettings):
     )
     database_url: str = Field(
         "sqlite:///router.db",
-        description="Where pins and the last registry snapshot are kept: sqlite:///FILE or postgresql:// URL.",
+        description="Where state is kept: sqlite:///FILE or postgresql://USER@HOST/NAME.",
     )
     registry_target: str = Field(
         "127.0.0.1:7401", min_length=1, description="gRPC target of the registry."

@@ -14,7 +14,7 @@ from services.chassis.channel import open_channel
 from services.chassis.kept_snapshot import SqlKeptSnapshot
 from services.chassis.outbox import Answer, Delivered, OutboxRow, OutboxSender
 from services.chassis.service import MAX_REQUEST_BYTES, Chassis, ServerFacts, Service, Servicer
-from services.chassis.store.opening import open_store
+from services.chassis.store.opening import Tuning, open_store
 from services.chassis.store.port import Store, Tx
 from services.chassis.store.schema import Schema
 from services.runcontrol.api.events import ProtobufCodec
@@ -50,6 +50,7 @@ async def build(settings: RunControlSettings, chassis: Chassis) -> Service:
             migrations=MIGRATIONS,
             clock=chassis.clock,
             notifier=chassis.notifier,
+            tuning=Tuning.of(connections=settings.database_connections),
         )
     )
     store = SqlRunControlStore(database, ProtobufCodec(), chassis.clock)

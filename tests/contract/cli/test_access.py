@@ -1,0 +1,133 @@
+"""The command against a server that asks for TLS and a token."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from services.chassis.access.tokens import parse_tokens
+from services.chassis.caller import Principal, Role
+from services.registry.main import build
+from services.registry.settings import RegistrySettings
+from tests.contract.cli.test_commands import QUICKSTART, Answer, runyard
+from tests.support.certificates import Authority
+from tests.support.serving import serving
+
+pytestmark = pytest.mark.slow
+
+
+@asynccontextmanager
+async def registry(folder: Path, authority: Authority) -> AsyncIterator[dict[str, str]]:
+    """Gives the environment of a command that trusts the server."""
+    cert, key = authority.issue("server")
+    settings = RegistrySettings(
+        listen="127.0.0.1:0",
+        database_url=f"sqlite:///{folder / 'registry.db'}",
+        tls_cert_file=cert,
+        tls_key_file=key,
+        token_file=str(folder / "tokens"),
+    )
+    async with serving(build, settings) as served:
+        yield {
+            "RUNYARD_ENDPOINTS": f"registry={served.target}",
+            "RUNYARD_CA_FILE": authority.ca_file,
+        }
+
+
+async def made(folder: Path, name: str, role: str) -> Path:
+    """A file with a new token, whose line the server's file has."""
+    answer = await runyard("token", "new", "--name", name, "--role", role, "-o", "json")
+    facts = json.loads(answer.out)
+    with (folder / "tokens").open("a") as known:
+        known.write(facts["line"] + "\n")
+    path = folder / f"{name}.token"
+    path.write_text(facts["token"])
+    return path
+
+
+def refusal(answer: Answer) -> tuple[int, str, str]:
+    said = json.loads(answer.err)["error"]
+    return answer.code, said["reason"], said["hint"]
+
+
+async def test_a_token_is_made_with_the_line_of_its_hash() -> None:
+    answer = await runyard(
+        *("token", "new", "--name", "alice", "--role", "operator", "--role", "viewer"),
+        *("--tenant", "acme", "--expires", "2027-01-01T00:00:00Z"),
+    )
+    first, second = answer.out.splitlines()
+    token, line = first.removeprefix("token  "), second.removeprefix("line   ")
+    found = parse_tokens(line).find(token)
+    assert found is not None
+    assert found.principal == Principal("acme", frozenset({Role.OPERATOR, Role.VIEWER}), "alice")
+    assert str(found.expires_at) == "2027-01-01 00:00:00+00:00"
+    assert token not in line
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--name", "two words"], "white space"),
+        (["--name", ""], "name: must not be empty"),
+        (["--name", "a", "--expires", "tomorrow"], "expires: is an instant with its zone"),
+    ],
+)
+async def test_facts_that_make_no_token_are_refused(options: list[str], complaint: str) -> None:
+    answer = await runyard("token", "new", "--role", "viewer", *options)
+    assert answer.code == 2
+    assert complaint in answer.err
+
+
+async def test_a_command_goes_with_the_token_and_the_authority_of_its_environment(
+    tmp_path: Path,
+) -> None:
+    # given a server with TLS that knows an operator and a viewer
+    authority = Authority(tmp_path / "ours")
+    otto, vera = await made(tmp_path, "otto", "operator"), await made(tmp_path, "vera", "viewer")
+    async with registry(tmp_path, authority) as known:
+        # when both look, both apply, somebody without a token looks, and one without TLS
+        look, apply = ("get", "-o", "json"), ("apply", "-f", str(QUICKSTART), "-o", "json")
+        by_file = await runyard(*look, **known, RUNYARD_TOKEN_FILE=str(otto))
+        by_value = await runyard(*look, **known, RUNYARD_TOKEN=vera.read_text())
+        viewers = await runyard(*apply, **known, RUNYARD_TOKEN_FILE=str(vera))
+        nobody = await runyard(*look, **known)
+        stranger = await runyard(
+            *look, **{**known, "RUNYARD_CA_FILE": Authority(tmp_path / "theirs").ca_file}
+        )
+
+    # then
+    assert (by_file.code, by_value.code) == (0, 0), by_file.err + by_value.err
+    assert refusal(viewers)[:2] == (1, "PERMISSION_DENIED")
+    assert refusal(nobody)[:2] == (1, "UNAUTHENTICATED")
+    assert "RUNYARD_TOKEN_FILE" in refusal(nobody)[2]
+    assert refusal(stranger) == (
+        3,
+        "UNREACHABLE",
+        "RUNYARD_CA_FILE has to name the authority that signed the server's certificate",
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "complaint"),
+    [
+        ({"RUNYARD_TOKEN": "x", "RUNYARD_TOKEN_FILE": "y"}, "are both set"),
+        ({"RUNYARD_TOKEN_FILE": "/no/such"}, "RUNYARD_TOKEN_FILE: cannot read /no/such"),
+        ({"RUNYARD_CA_FILE": "/no/such"}, "RUNYARD_CA_FILE: cannot read /no/such"),
+        ({"RUNYARD_TOKEN": "two words"}, "RUNYARD_TOKEN: a token is one word"),
+        (
+            {"RUNYARD_TOKEN": "x", "RUNYARD_ENDPOINTS": "registry=registry.example:7401"},
+            "set RUNYARD_CA_FILE, or accept the risk with RUNYARD_INSECURE=true",
+        ),
+    ],
+)
+async def test_credentials_that_cannot_be_used_are_wrong_use(
+    environment: dict[str, str], complaint: str
+) -> None:
+    answer = await runyard("get", **environment)
+    assert answer.code == 2
+    assert "[CREDENTIALS]" in answer.err
+    assert complaint in answer.err
