@@ -14,7 +14,7 @@ from services.chassis import process
 from services.chassis.channel import open_channel
 from services.chassis.kept_snapshot import Key, SqlKeptSnapshot
 from services.chassis.service import Chassis, ServerFacts, Service, Servicer
-from services.chassis.store.opening import open_store
+from services.chassis.store.opening import Tuning, open_store
 from services.chassis.store.port import Store
 from services.chassis.store.schema import Schema
 from services.router.api.decode import MAX_MESSAGES, MAX_TOOLS
@@ -22,7 +22,7 @@ from services.router.api.policy import POLICY, PROVIDER, ROUTER
 from services.router.api.servicer import ProviderServicer, RouterServicer
 from services.router.clients.builtin import BuiltinAdapter
 from services.router.clients.openai import OpenAiAdapter, open_session
-from services.router.clients.snapshot import snapshot_of
+from services.router.clients.snapshot import SnapshotBuilder
 from services.router.core.model import Adapter, Builtin, OpenAi, Snapshot
 from services.router.core.pins import CAPACITY, Pins
 from services.router.core.ports import Inference, ProviderAdapter
@@ -56,6 +56,7 @@ async def build(settings: RouterSettings, chassis: Chassis) -> Service:
         migrations=MIGRATIONS,
         clock=chassis.clock,
         notifier=chassis.notifier,
+        tuning=Tuning.of(connections=settings.database_connections),
     )
     store = await chassis.stack.enter_async_context(opening)
     pins = await _pins(store, chassis)
@@ -89,7 +90,14 @@ async def _snapshots(
         open_channel(settings.registry_target, peers=chassis.peers)
     )
     kept = SqlKeptSnapshot(store, kept_tables)
-    snapshots = SnapshotConsumer(channel, kept, _routable, chassis.clock, chassis.drain)
+    builder = SnapshotBuilder()
+
+    def routable(
+        resources: Mapping[Key, registry_pb2.Resource], version: int, incarnation: str
+    ) -> Snapshot:
+        return builder.build(resources.values(), version, incarnation)
+
+    snapshots = SnapshotConsumer(channel, kept, routable, chassis.clock, chassis.drain)
     await snapshots.load()
     chassis.tasks.start("registry-watch", snapshots.run)
     return snapshots
@@ -104,12 +112,6 @@ async def _machinery(pins: Pins, chassis: Chassis) -> Machinery:
     watchdog = Watchdog(chassis.clock)
     chassis.tasks.start("watchdog", watchdog.run)
     return Machinery(adapters, Routing(pins), watchdog, chassis.clock, chassis.ids)
-
-
-def _routable(
-    resources: Mapping[Key, registry_pb2.Resource], version: int, incarnation: str
-) -> Snapshot:
-    return snapshot_of(resources.values(), version, incarnation)
 
 
 def _servicers(inference: Inference) -> list[Servicer]:

@@ -47,7 +47,7 @@ from services.chassis.clock import SystemClock
 from services.chassis.drain import Drain
 from services.chassis.kept_snapshot import Kept, KeptChange
 from services.chassis.streaming import streaming
-from services.router.clients.snapshot import snapshot_of
+from services.router.clients.snapshot import SnapshotBuilder
 from services.wire.snapshot import Build, Resources, SnapshotConsumer
 from tests.bench.registry_load import fleet, mutations
 from tests.bench.report import Report
@@ -172,8 +172,11 @@ def _nothing(_resources: Resources, version: int, _incarnation: str) -> int:
     return version
 
 
-def _routable(resources: Resources, version: int, incarnation: str) -> object:
-    return snapshot_of(resources.values(), version, incarnation)
+def _routable() -> Build[object]:
+    builder = SnapshotBuilder()
+    return lambda resources, version, incarnation: builder.build(
+        resources.values(), version, incarnation
+    )
 
 
 async def _watch(subject: Subject, count: int) -> list[float]:
@@ -213,7 +216,7 @@ Figure = Callable[[Subject, int], Awaitable[list[float]]]
 _FIGURES: Sequence[tuple[str, Figure]] = (
     ("mutation", _mutate),
     ("seen", lambda subject, count: _see(subject, count, _nothing)),
-    ("router_seen", lambda subject, count: _see(subject, count, _routable)),
+    ("router_seen", lambda subject, count: _see(subject, count, _routable())),
 )
 
 

@@ -17,6 +17,7 @@ from runyard.registry.v1.registry_service_pb2 import (
 from runyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from services.chassis.streaming import streaming
 
+EOF: object = grpc.aio.EOF  # type: ignore[attr-defined]  # the stubs lack it
 # Kind and id.
 Name = tuple[str, str]
 
@@ -92,7 +93,7 @@ class Follower:
         """Read ``call`` until the change that leads to ``until_version`` is complete."""
         while self.version < until_version:
             frame = await call.read()
-            assert frame is not grpc.aio.EOF, "the watch ended"
+            assert frame is not EOF, "the watch ended"
             self.take(frame)
 
 

@@ -20,7 +20,7 @@ from runyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from services.chassis.clock import SystemClock
 from services.chassis.drain import Drain
 from services.wire.snapshot import Resources, SnapshotConsumer
-from tests.support.following import Follower, Name, bare, name_of, snapshot_of, watch
+from tests.support.following import EOF, Follower, Name, bare, name_of, snapshot_of, watch
 from tests.support.kept import MemoryKept
 from tests.support.registry_resources import provider
 from tests.support.stack import IMPATIENT, ServerExitedError, Stack
@@ -74,7 +74,7 @@ class Witness:
         while True:
             try:
                 async with watch(self.stub, self.follower) as call:
-                    while (frame := await call.read()) is not grpc.aio.EOF:
+                    while (frame := await call.read()) is not EOF:
                         if self.follower.take(frame):
                             self._tell()
             except grpc.aio.AioRpcError as error:

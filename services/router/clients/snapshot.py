@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
+from operator import is_
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -80,27 +81,80 @@ log = logging.getLogger(__name__)
 
 def snapshot_of(resources: Iterable[pb.Resource], version: int, incarnation: str) -> Snapshot:
     """What can be routed to; what refers to something that is not there is left out and logged."""
-    by_kind: dict[str, list[pb.Resource]] = {}
-    for resource in resources:
-        by_kind.setdefault(resource.WhichOneof("resource") or "", []).append(resource)
-    providers = {r.provider.id: provider_of(r) for r in by_kind.get("provider", ())}
-    targets: dict[str, Target] = {}
-    for resource in by_kind.get("model", ()):
-        provider = providers.get(resource.model.provider_id)
-        if provider is None:
-            log.warning("model without provider", extra={"model_id": resource.model.id})
-            continue
-        member = Member(model_of(resource.model), provider)
-        pool = Pool(member.id, (PoolMember(member.id),))
-        targets[member.id] = Target(pool, (member,), _revision(resource), is_pool=False)
-    for resource in by_kind.get("model_pool", ()):
-        pool = pool_of(resource.model_pool)
-        if any(member.model_id not in targets for member in pool.members):
+    return SnapshotBuilder().build(resources, version, incarnation)
+
+
+class SnapshotBuilder:
+    """Builds one snapshot after the other, and takes from the last what has not changed.
+
+    Every change of the registry is built on the event loop, between the frames of running answers:
+    with ten thousand resources, to make everything anew would hold them up for a fifth of a second.
+
+    A resource is unchanged if it is the same object. Whoever calls ``build`` replaces the ones that
+    differ, and never alters one in place.
+    """
+
+    def __init__(self) -> None:
+        # What each was made of stands before it; held, so that no other object takes its identity.
+        self._providers: dict[str, tuple[pb.Resource, Provider]] = {}
+        self._models: dict[str, tuple[pb.Resource, Provider, Target]] = {}
+        self._pools: dict[str, tuple[pb.Resource, tuple[Target, ...], Target]] = {}
+
+    def build(self, resources: Iterable[pb.Resource], version: int, incarnation: str) -> Snapshot:
+        by_kind: dict[str, list[pb.Resource]] = {"provider": [], "model": [], "model_pool": []}
+        for resource in resources:
+            kind = resource.WhichOneof("resource")
+            if kind in by_kind:
+                by_kind[kind].append(resource)
+        self._providers = {r.provider.id: self._provider(r) for r in by_kind["provider"]}
+        self._models = dict(filter(None, map(self._model, by_kind["model"])))
+        self._pools = dict(filter(None, map(self._pool, by_kind["model_pool"])))
+        targets = {id_: made[-1] for id_, made in [*self._models.items(), *self._pools.items()]}
+        return Snapshot(version, incarnation, targets)
+
+    def _provider(self, resource: pb.Resource) -> tuple[pb.Resource, Provider]:
+        made = self._providers.get(resource.provider.id)
+        return made if made and made[0] is resource else (resource, provider_of(resource))
+
+    def _model(
+        self, resource: pb.Resource
+    ) -> tuple[str, tuple[pb.Resource, Provider, Target]] | None:
+        id_ = resource.model.id
+        found = self._providers.get(resource.model.provider_id)
+        if found is None:
+            log.warning("model without provider", extra={"model_id": id_})
+            return None
+        provider = found[1]
+        made = self._models.get(id_)
+        if made and made[0] is resource and made[1] is provider:
+            return id_, made
+        return id_, (resource, provider, _model_target(resource, provider))
+
+    def _pool(
+        self, resource: pb.Resource
+    ) -> tuple[str, tuple[pb.Resource, tuple[Target, ...], Target]] | None:
+        pool = resource.model_pool
+        found = [self._models.get(member.model_id) for member in pool.members]
+        targets = tuple(made[2] for made in found if made)
+        if len(targets) < len(found):
             log.warning("pool without one of its models", extra={"pool_id": pool.id})
-            continue
-        members = tuple(_member(member, targets) for member in pool.members)
-        targets[pool.id] = Target(pool, members, _revision(resource), is_pool=True)
-    return Snapshot(version, incarnation, targets)
+            return None
+        made = self._pools.get(pool.id)
+        if made and made[0] is resource and all(map(is_, made[1], targets)):
+            return pool.id, made
+        return pool.id, (resource, targets, _pool_target(resource, targets))
+
+
+def _model_target(resource: pb.Resource, provider: Provider) -> Target:
+    member = Member(model_of(resource.model), provider)
+    pool = Pool(member.id, (PoolMember(member.id),))
+    return Target(pool, (member,), _revision(resource), is_pool=False)
+
+
+def _pool_target(resource: pb.Resource, targets: Sequence[Target]) -> Target:
+    pool = pool_of(resource.model_pool)
+    members = tuple(map(_member, pool.members, targets))
+    return Target(pool, members, _revision(resource), is_pool=True)
 
 
 def provider_of(resource: pb.Resource) -> Provider:
@@ -147,8 +201,8 @@ def _pool_member(member: pb.PoolMember) -> PoolMember:
     )
 
 
-def _member(member: PoolMember, targets: Mapping[str, Target]) -> Member:
-    (model,) = targets[member.model_id].members
+def _member(member: PoolMember, target: Target) -> Member:
+    (model,) = target.members
     return Member(model.model, model.provider, member.weight, member.failover_only)
 
 

@@ -7,7 +7,13 @@ import pytest
 
 from runyard.registry.v1 import registry_pb2 as pb
 from services.router.clients import snapshot as building
-from services.router.clients.snapshot import pool_of, provider_of, script_of, snapshot_of
+from services.router.clients.snapshot import (
+    SnapshotBuilder,
+    pool_of,
+    provider_of,
+    script_of,
+    snapshot_of,
+)
 from services.router.core.model import (
     Clocks,
     Credential,
@@ -84,6 +90,47 @@ def test_what_refers_to_nothing_is_left_out() -> None:
 
     # then
     assert sorted(snapshot.targets) == ["a"]
+
+
+def test_what_has_not_changed_is_taken_from_the_last_snapshot() -> None:
+    # given two providers with a model each, a pool of each model and one of both
+    resources = {
+        "s": builtin("s"),
+        "t": builtin("t"),
+        "a": model("a", "s"),
+        "b": model("b", "t"),
+        "pa": pool("pa", home("a")),
+        "pb": pool("pb", home("b")),
+        "both": pool("both", home("a"), home("b")),
+    }
+    builder = SnapshotBuilder()
+    first = builder.build(resources.values(), 1, "inc")
+
+    # when one of the providers is another object with other content
+    changed = {**resources, "t": builtin("t", pb.BuiltinStep(reply=pb.BuiltinReply(text="new")))}
+    second = builder.build(changed.values(), 2, "inc")
+
+    # then what leads to it is made anew, and the rest is what it was
+    assert second.targets == snapshot_of(changed.values(), 2, "inc").targets
+    same = {id_ for id_, target in second.targets.items() if target is first.targets[id_]}
+    assert same == {"a", "pa"}
+    assert second.targets["both"].members[1].provider.revision != ""
+    assert second.targets["both"] != first.targets["both"]
+
+
+def test_what_is_no_more_leaves_the_snapshot() -> None:
+    # given
+    resources = [builtin("s"), model("a", "s"), model("b", "s"), pool("p", home("a"), home("b"))]
+    builder = SnapshotBuilder()
+    builder.build(resources, 1, "inc")
+
+    # when a model goes, and comes back
+    without = builder.build([resources[0], resources[1], resources[3]], 2, "inc")
+    again = builder.build(resources, 3, "inc")
+
+    # then so does the pool that needs it
+    assert sorted(without.targets) == ["a"]
+    assert sorted(again.targets) == ["a", "b", "p"]
 
 
 def test_a_pool_without_settings_has_the_defaults() -> None:
