@@ -6,7 +6,7 @@ from services.chassis.errors import Retry, StoreUnavailableError
 
 
 class ConstraintError(Exception):
-    """The database refused a value: unique, foreign key, check, not-null or type rule.
+    """A value was refused: unique, foreign key, check, not-null or type rule, or NUL in a text.
 
     Never meant for a caller: what a command may not do is decided by reading inside its closure.
     It ends the closure even when caught there, because on PostgreSQL the statement that failed

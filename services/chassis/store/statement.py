@@ -13,7 +13,7 @@ to five times slower.
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from operator import itemgetter
 from typing import Any, cast
@@ -27,9 +27,10 @@ from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.ddl import ExecutableDDLElement
 from sqlalchemy.sql.elements import ClauseElement
-from sqlalchemy.types import Boolean, TypeEngine
+from sqlalchemy.types import Boolean, String, TypeEngine
 
 from services.chassis.store.columns import Bool, UtcMicros, allowed, from_micros, to_micros
+from services.chassis.store.errors import ConstraintError
 
 __all__ = ["Compiled", "Statement", "UpsertInsert", "statement", "upsert"]
 
@@ -78,6 +79,7 @@ class Compiled:
     Attributes:
         text: SQL with positional parameters.
         bind: Parameters by name to parameters by position; may change the mapping it is given.
+            Text that holds NUL is a ConstraintError: PostgreSQL has no such text.
         row: A driver row to a named tuple.
     """
 
@@ -139,17 +141,15 @@ def _binder(compiled: SQLCompiler) -> Callable[[Params], tuple[Any, ...]]:
         for name, bind in binds.items()
         if bind.required and (convert := _to_driver(bind.type)) is not None
     ]
-    wanted = frozenset(name for name, bind in binds.items() if bind.required)
+    check = _checker(binds, compiled.string)
     pick = _picker(order)
 
     def bind(params: Params) -> tuple[Any, ...]:
-        if params.keys() != wanted:
-            raise _mismatch(wanted, params, compiled.string)
+        check(params)
         return pick(params)
 
     def bind_converted(params: Params) -> tuple[Any, ...]:
-        if params.keys() != wanted:
-            raise _mismatch(wanted, params, compiled.string)
+        check(params)
         for name, convert in converts:
             value = params[name]
             if value is not None:
@@ -158,6 +158,21 @@ def _binder(compiled: SQLCompiler) -> Callable[[Params], tuple[Any, ...]]:
         return pick(params)
 
     return bind_converted if converts or constants else bind
+
+
+def _checker(binds: Mapping[str, BindParameter[Any]], text: str) -> Callable[[Params], None]:
+    wanted = frozenset(name for name, bind in binds.items() if bind.required)
+    texts = [name for name in wanted if isinstance(binds[name].type, String)]
+
+    def check(params: Params) -> None:
+        if params.keys() != wanted:
+            raise _mismatch(wanted, params, text)
+        for name in texts:
+            value = params[name]
+            if isinstance(value, str) and "\0" in value:
+                raise ConstraintError(f"text must not hold NUL, as PostgreSQL has no such: {name}")
+
+    return check
 
 
 def _picker(order: tuple[str, ...]) -> Callable[[Params], tuple[Any, ...]]:

@@ -53,4 +53,10 @@ DEPOSIT = statement(
     .values(balance=account.c.balance + bindparam("amount", type_=Integer))
 )
 IDS = statement(select(account.c.id).order_by(account.c.id))
+BEYOND = statement(
+    select(account.c.id).where(account.c.id > bindparam("after")).order_by(account.c.id)
+)
+TOTAL = statement(
+    select(func.sum(account.c.balance).label("total"), func.count().label("accounts"))
+)
 COUNT = statement(select(func.count().label("n")).select_from(account))

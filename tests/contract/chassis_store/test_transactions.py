@@ -27,9 +27,11 @@ from tests.contract.chassis_store.schema import (
     ADD,
     ADD_CARD,
     ADD_WHOLE,
+    BEYOND,
     DEPOSIT,
     GET,
     IDS,
+    TOTAL,
 )
 
 
@@ -157,6 +159,45 @@ async def test_a_value_of_the_wrong_type_is_refused(store: Store) -> None:
     """A column that takes anything would only fail when it is read."""
     with pytest.raises(ConstraintError):
         await store.write(lambda tx: tx.run(ADD, id="a", balance="much"))
+    assert await ids(store) == []
+
+
+async def test_text_that_only_one_engine_could_hold_is_refused_by_both(store: Store) -> None:
+    """Bytes take everything; a NUL in a text would be found when the engine is changed."""
+    with pytest.raises(ConstraintError):
+        await store.write(lambda tx: tx.run(ADD, id="a\0b", balance=0))
+    with pytest.raises(ConstraintError):
+        await store.read(lambda tx: tx.one(GET, id="\0"))
+    assert await ids(store) == []
+
+
+async def test_text_sorts_by_code_point(store: Store) -> None:
+    """Pages are keyed by what sorts them, and a language would sort otherwise."""
+    # given
+    names = ["é", "z", "B", "a", "Z", "-a", "_", "a b", "ab", "😀", "\uffff"]
+
+    # when
+    for name in names:
+        await store.write(add(name))
+
+    # then
+    by_code_point = ["-a", "B", "Z", "_", "a", "a b", "ab", "z", "é", "\uffff", "😀"]
+    assert await ids(store) == by_code_point == sorted(names)
+    assert [row.id for row in await store.fetch(BEYOND, after="Z")] == by_code_point[3:]
+
+
+async def test_sums_and_counts_are_integers(store: Store) -> None:
+    """PostgreSQL has a type of its own for the sum of wide integers."""
+    await store.write(lambda tx: tx.run_many(ADD, [{"id": n, "balance": 2**40} for n in "ab"]))
+
+    (row,) = await store.fetch(TOTAL)
+
+    assert tuple(row) == (2**41, 2)
+    assert [type(each) for each in row] == [int, int]
+
+
+async def test_no_rows_to_write_is_no_error(store: Store) -> None:
+    await store.write(lambda tx: tx.run_many(ADD, []))
     assert await ids(store) == []
 
 
