@@ -48,7 +48,8 @@ async def test_a_registry_that_is_killed_anywhere_loses_and_doubles_nothing(
             # and where it comes by less often, the first time
             for name in [name for name, life in lives.items() if life.end == "survived"]:
                 lives[name] = Life(f"{name}=kill")
-                await live(stack, lives[name], witness)
+                # Loops that take their time come by in a longer life.
+                await live(stack, lives[name], witness, rounds=50)
 
             # then writer and watchers agree, as they did in every life, and all places were passed
             last = Life("")
