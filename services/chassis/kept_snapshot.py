@@ -25,7 +25,11 @@ Key: TypeAlias = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A whole snapshot as it was last kept."""
+    """A whole snapshot as it was last kept.
+
+    Attributes:
+        incarnation: Tells the version from others of the same number; opaque here.
+    """
 
     version: int
     incarnation: str

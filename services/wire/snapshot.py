@@ -25,7 +25,7 @@ from services.chassis.channel import streaming
 from services.chassis.clock import Clock
 from services.chassis.errors import DomainError, ErrorKind, Retry
 from services.chassis.feed import DrainSignal
-from services.chassis.kept_snapshot import Kept, KeptChange, KeptSnapshot, Key
+from services.chassis.kept_snapshot import KeptChange, KeptSnapshot, Key
 
 S = TypeVar("S")
 Resources: TypeAlias = Mapping[Key, pb.Resource]
@@ -133,7 +133,8 @@ class SnapshotConsumer(Generic[S]):
             return
         try:
             resources = {key: pb.Resource.FromString(body) for key, body in kept.resources.items()}
-            self._show(kept, resources)
+            incarnation, lineage = _unpacked(kept.incarnation)
+            self._show(resources, kept.version, incarnation, lineage)
         except Exception:
             # Whatever is wrong with the copy, the registry has a better one.
             log.exception("the kept registry snapshot cannot be used")
@@ -180,7 +181,9 @@ class SnapshotConsumer(Generic[S]):
 
     async def _follow(self) -> None:
         request = service_pb.WatchSnapshotRequest(
-            after_version=self.version, incarnation=self.incarnation
+            after_version=self.version,
+            incarnation=self.incarnation,
+            lineage=self._state.lineage if self._state else "",
         )
         async with streaming(self._stub.WatchSnapshot(request)) as call:
             parts: list[service_pb.WatchSnapshotResponse] = []
@@ -189,6 +192,8 @@ class SnapshotConsumer(Generic[S]):
                     return
                 if frame.HasField("heartbeat"):
                     continue
+                if frame.part == 0:
+                    parts = []  # whatever it interrupts will not be completed
                 check_part(frame, parts)
                 parts.append(frame)
                 if frame.last_part:
@@ -210,16 +215,18 @@ class SnapshotConsumer(Generic[S]):
         for key in removed:
             resources.pop(key, None)
         bodies = {key: resource.SerializeToString() for key, resource in upserts.items()}
-        change = KeptChange(first.to_version, first.incarnation, whole, bodies, removed)
-        self._show(change, resources)
-        await self._keep(change, resources)
+        self._show(resources, first.to_version, first.incarnation, first.lineage)
+        known_as = _packed(first.incarnation, first.lineage)
+        await self._keep(KeptChange(first.to_version, known_as, whole, bodies, removed), resources)
 
-    def _show(self, facts: Kept | KeptChange, resources: dict[Key, pb.Resource]) -> None:
-        snapshot = self._build(MappingProxyType(resources), facts.version, facts.incarnation)
-        self._state = _State(snapshot, facts.version, facts.incarnation, resources)
+    def _show(
+        self, resources: dict[Key, pb.Resource], version: int, incarnation: str, lineage: str
+    ) -> None:
+        snapshot = self._build(MappingProxyType(resources), version, incarnation)
+        self._state = _State(snapshot, version, incarnation, lineage, resources)
         self._changed.set()
         self._changed = asyncio.Event()
-        log.info("registry snapshot", extra={"registry_version": facts.version})
+        log.info("registry snapshot", extra={"registry_version": version})
 
     async def _keep(self, change: KeptChange, resources: Resources) -> None:
         if not change.whole and not self._copy_is_good:
@@ -245,28 +252,48 @@ class SnapshotConsumer(Generic[S]):
 class _State(Generic[S]):
     """A snapshot and what it was built from; replaced as a whole."""
 
-    __slots__ = ("incarnation", "resources", "snapshot", "version")
+    __slots__ = ("incarnation", "lineage", "resources", "snapshot", "version")
 
     def __init__(
-        self, snapshot: S, version: int, incarnation: str, resources: dict[Key, pb.Resource]
+        self,
+        snapshot: S,
+        version: int,
+        incarnation: str,
+        lineage: str,
+        resources: dict[Key, pb.Resource],
     ) -> None:
         self.snapshot = snapshot
         self.version = version
         self.incarnation = incarnation
+        self.lineage = lineage
         self.resources = resources
+
+
+def _packed(incarnation: str, lineage: str) -> str:
+    """Both as the one name under which a copy is kept; neither contains a blank."""
+    return f"{incarnation} {lineage}" if lineage else incarnation
+
+
+def _unpacked(known_as: str) -> tuple[str, str]:
+    incarnation, _, lineage = known_as.partition(" ")
+    return incarnation, lineage
 
 
 def check_part(
     frame: service_pb.WatchSnapshotResponse, parts: Sequence[service_pb.WatchSnapshotResponse]
 ) -> None:
-    """Raise BrokenWatchError unless ``frame`` is the next part after ``parts``."""
+    """Raise BrokenWatchError unless ``frame`` is the next part after ``parts``.
+
+    A part 0 begins a change, whatever came before: ask with no ``parts`` then.
+    """
     if frame.part != len(parts):
         raise BrokenWatchError(f"part {frame.part} after {len(parts)} part(s)")
-    if parts:
-        first = parts[0]
-        same = (first.from_version, first.to_version, first.incarnation)
-        if same != (frame.from_version, frame.to_version, frame.incarnation):
-            raise BrokenWatchError("parts of different changes")
+    if parts and _change_of(frame) != _change_of(parts[0]):
+        raise BrokenWatchError("parts of different changes")
+
+
+def _change_of(frame: service_pb.WatchSnapshotResponse) -> tuple[int, int, str, str]:
+    return frame.from_version, frame.to_version, frame.incarnation, frame.lineage
 
 
 def items_of(

@@ -40,25 +40,27 @@ class Script(RegistryServiceServicer):
     def __init__(self, *answers: list[Frame]) -> None:
         self._answers = list(answers)
         self.asked: list[int] = []
+        self.lineages: list[str] = []
 
     async def WatchSnapshot(
         self, request: service_pb.WatchSnapshotRequest, context: Any
     ) -> AsyncIterator[Frame]:
         self.asked.append(request.after_version)
+        self.lineages.append(request.lineage)
         for each in self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]:
             yield each
 
 
 @asynccontextmanager
 async def serving_script(
-    script: Script,
+    script: Script, kept: MemoryKept | None = None
 ) -> AsyncIterator[tuple[SnapshotConsumer[list[str]], MemoryKept, Callable[[], None]]]:
     """A consumer of ``script`` that does not run yet, its copy and what turns its clock."""
     server = grpc.aio.server()
     add_RegistryServiceServicer_to_server(script, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    clock, kept = ManualClock(), MemoryKept()
+    clock, kept = ManualClock(), kept or MemoryKept()
     async with open_channel(f"127.0.0.1:{port}") as channel:
         consumer = SnapshotConsumer(
             channel,
@@ -75,6 +77,15 @@ async def serving_script(
 async def consuming(script: Script) -> AsyncIterator[tuple[SnapshotConsumer[list[str]], Any]]:
     """A consumer of ``script`` and what turns its clock."""
     async with serving_script(script) as (consumer, _, tick), running(consumer.run()):
+        yield consumer, tick
+
+
+@asynccontextmanager
+async def consuming_copy(
+    script: Script, kept: MemoryKept
+) -> AsyncIterator[tuple[SnapshotConsumer[list[str]], Any]]:
+    """As ``consuming``, of a consumer that starts with a copy."""
+    async with serving_script(script, kept) as (consumer, _, tick), running(consumer.run()):
         yield consumer, tick
 
 
@@ -103,6 +114,40 @@ async def test_what_does_not_fit_is_not_shown(broken: list[Frame]) -> None:
         assert consumer.current == ["a", "b"]
         assert (consumer.version, consumer.incarnation) == (5, "i")
         assert script.asked[:2] == [0, 0]
+
+
+async def test_a_change_that_is_interrupted_is_forgotten() -> None:
+    # given a change whose first part is followed by the whole snapshot
+    begun = frame(0, 4, "x", last_part=False)
+    script = Script([begun, *WHOLE, frame(5, 6, "c")], [])
+
+    # when
+    async with consuming(script) as (consumer, tick):
+        await until(lambda: consumer.version == 6 or len(script.asked) > 1, tick)
+
+        # then one watch brought everything, and nothing of what was interrupted
+        assert consumer.current == ["a", "b", "c"]
+
+
+async def test_a_lineage_goes_back_with_its_version() -> None:
+    # given a snapshot with a lineage
+    whole = [frame(0, 5, "a", lineage="l5")]
+    script = Script(whole, [frame(5, 6, "b", lineage="l6")], [])
+
+    # when the watch ends, twice
+    async with serving_script(script) as (consumer, kept, tick), running(consumer.run()):
+        await until(lambda: len(script.asked) > 2, tick)
+        # and another consumer starts with the copy
+        async with consuming_copy(script, kept) as (other, tick_other):
+            asked = len(script.asked)
+            await until(lambda: len(script.asked) > asked, tick_other)
+            incarnation = other.incarnation
+
+    # then
+    assert script.asked[:3] == [0, 5, 6]
+    assert script.lineages[:3] == ["", "l5", "l6"]
+    assert set(script.lineages[3:]) == {"l6"}
+    assert incarnation == "i"
 
 
 async def test_a_heartbeat_is_no_part_of_a_change() -> None:

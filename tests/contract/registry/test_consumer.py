@@ -75,7 +75,7 @@ class Consumer:
         def kept() -> bool:
             copy = self.kept.kept
             return bool(
-                copy and copy.version == version and incarnation in (None, copy.incarnation)
+                copy and copy.version == version and incarnation in (None, self.wire.incarnation)
             )
 
         await until(kept, lambda: self.clock.advance(0.1))

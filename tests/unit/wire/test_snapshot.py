@@ -37,7 +37,9 @@ def test_a_missing_or_repeated_part_breaks_the_watch(number: int) -> None:
         check_part(frame(number), [frame(0)])
 
 
-@pytest.mark.parametrize("other", [{"from_version": 4}, {"to_version": 6}, {"incarnation": "j"}])
+@pytest.mark.parametrize(
+    "other", [{"from_version": 4}, {"to_version": 6}, {"incarnation": "j"}, {"lineage": "l"}]
+)
 def test_parts_of_different_changes_break_the_watch(other: dict[str, object]) -> None:
     with pytest.raises(BrokenWatchError, match="different"):
         check_part(frame(1, **other), [frame(0)])
