@@ -27,6 +27,7 @@ from services.chassis.errors import DomainError, StoreUnavailableError
 from services.chassis.failpoints import failpoint
 from services.chassis.notifier import Bell, Notifier
 from services.chassis.outbox_claims import Alone, Claims, Grant, Leased, LeaseTuning
+from services.chassis.outbox_metrics import tried
 from services.chassis.outbox_rows import (
     CHANNEL,
     DeadPlace,
@@ -281,7 +282,7 @@ class OutboxSender:
             except RefusedError as error:
                 sending.set_attribute(ERROR_TYPE, error.reason)
                 sending.set_status(StatusCode.ERROR)
-                return Refused(error.reason, error.message)
+                return Refused(_storable(error.reason), _storable(error.message))
 
     async def _end(self, row: OutboxRow, answer: Answer, *, goes_on: bool) -> OutboxRow | None:
         holder, grant = self._claims.holder, self._claims.grant(row.lane, goes_on=goes_on)
@@ -290,6 +291,7 @@ class OutboxSender:
             self._claims.left(row.lane)
         else:
             self._claims.granted(row.lane, grant)
+        tried(row, "dead" if isinstance(answer, Refused) else "delivered", self._clock.now())
         _CLOSED.reach()
         return following
 
@@ -309,8 +311,8 @@ class OutboxSender:
             now=self._clock.now(),
             to_state=RowState.DEAD if refused else RowState.DELIVERED,
             to_payload=row.payload if refused else b"",
-            to_reason=_storable(answer.reason) if isinstance(answer, Refused) else "",
-            to_message=_storable(answer.message) if isinstance(answer, Refused) else "",
+            to_reason=answer.reason if isinstance(answer, Refused) else "",
+            to_message=answer.message if isinstance(answer, Refused) else "",
         )
         if not closed:
             raise _OtherHandsError
@@ -344,6 +346,7 @@ class OutboxSender:
                 )
             )
             if postponed:
+                tried(row, "postponed", self._clock.now())
                 self._claims.left(row.lane)
             _POSTPONED.reach()
         except Exception:

@@ -1,6 +1,6 @@
 """A process that puts rows into five lanes and delivers them until it is killed.
 
-    python -m tests.contract.chassis_store.outbox_storm URL
+    python -m tests.contract.chassis_store.outbox.storm URL
 
 Says ``put lane/number`` after a commit and ``arrived lane/number`` when its receiver has it.
 """
@@ -13,7 +13,7 @@ import sys
 from services.chassis.clock import SystemClock
 from services.chassis.outbox import OutboxRow
 from tests.contract.chassis_store.engines import Engine
-from tests.contract.chassis_store.outbox_desk import Desk, desk
+from tests.contract.chassis_store.outbox.desk import Desk, desk
 from tests.contract.chassis_store.storm import say
 
 

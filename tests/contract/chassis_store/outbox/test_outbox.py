@@ -13,7 +13,6 @@ from services.chassis.errors import StoreUnavailableError
 from services.chassis.outbox import (
     Answer,
     OutboxRow,
-    OutboxSender,
     RowState,
     SenderTuning,
     dead_rows,
@@ -24,7 +23,7 @@ from services.chassis.store.port import Tx
 from services.chassis.store.statement import statement
 from services.chassis.telemetry import current_traceparent, span
 from tests.contract.chassis_store.engines import Engine
-from tests.contract.chassis_store.outbox_desk import REFUSE, STATES, desk, states
+from tests.contract.chassis_store.outbox.desk import REFUSE, STATES, desk, states
 from tests.contract.chassis_store.schema import ADD_CARD, outbox
 from tests.support.clock import START, ManualClock
 from tests.support.spans import recording
@@ -315,6 +314,8 @@ async def test_a_delivery_that_hangs_has_failed(engine: Engine) -> None:
         at.receiver.gates["a"] = asyncio.Event()
         await at.put("lane/a", "other/b")
         at.start()
+        await until(lambda: at.receiver.ids() == ["a", "b"])
+        await until(lambda: at.receiver.under_way == 0)
         await at.quiet()
         (row, _) = await at.store.fetch(STATES)
         assert (row.id, row.attempts, row.reason) == ("a", 1, "INTERNAL")

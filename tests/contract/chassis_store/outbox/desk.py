@@ -1,14 +1,15 @@
-"""A sender with a scripted receiver, for the tests of the outbox."""
+"""Senders with a scripted receiver, for the tests of the outbox."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from services.chassis.clock import Clock
 from services.chassis.notifier import LocalNotifier
@@ -22,9 +23,10 @@ from services.chassis.outbox import (
     put,
 )
 from services.chassis.store.port import Store, Tx
-from services.chassis.store.statement import statement
+from services.chassis.store.statement import statement, upsert
 from tests.contract.chassis_store.engines import Engine, ids
-from tests.contract.chassis_store.schema import ADD, outbox
+from tests.contract.chassis_store.outbox.stores import View
+from tests.contract.chassis_store.schema import ADD, account, outbox
 from tests.support.clock import ManualClock
 
 # A wake-up takes a few turns of the loop to arrive, in which nothing seems to happen.
@@ -32,11 +34,21 @@ _TURNS = 20
 
 REFUSE = RefusedError("UNKNOWN_RUN", "no such run")
 
-
 STATES = statement(
     select(outbox.c.id, outbox.c.state, outbox.c.attempts, outbox.c.payload, outbox.c.reason)
     .order_by(outbox.c.lane, outbox.c.seq)
 )  # fmt: skip
+HEADS = statement(
+    select(outbox.c.lane, outbox.c.id, outbox.c.due_at, outbox.c.holder)
+    .where(outbox.c.due_at.is_not(None))
+    .order_by(outbox.c.lane)
+)
+COUNTS = statement(select(account.c.id, account.c.balance).order_by(account.c.id))
+_COUNT = statement(
+    upsert(account)
+    .values(id=bindparam("id"), balance=1)
+    .on_conflict_do_update(index_elements=["id"], set_={"balance": account.c.balance + 1})
+)
 
 
 class LongestPause(random.Random):
@@ -46,8 +58,31 @@ class LongestPause(random.Random):
         return max(a, b)
 
 
+class SkewedClock:
+    """A clock that is wrong by so many seconds, and runs as fast as another."""
+
+    def __init__(self, clock: ManualClock, skew_s: float) -> None:
+        self._clock = clock
+        self._skew = timedelta(seconds=skew_s)
+
+    def now(self) -> datetime:
+        return self._clock.now() + self._skew
+
+    def monotonic_s(self) -> float:
+        return self._clock.monotonic_s()
+
+    async def sleep(self, delay_s: float) -> None:
+        await self._clock.sleep(delay_s)
+
+
 class Receiver:
-    """Answers each delivery from the script of its row: None delivers, an error is raised."""
+    """Answers each delivery from the script of its row: None delivers, an error is raised.
+
+    Attributes:
+        gates: By row id: deliveries wait there.
+        waiting: Deliveries at a gate.
+        most_in_a_lane: Most deliveries of one lane that were under way at once.
+    """
 
     def __init__(self) -> None:
         self.scripts: defaultdict[str, list[Exception | None]] = defaultdict(list)
@@ -55,33 +90,58 @@ class Receiver:
         self.under_way = 0
         self.most_under_way = 0
         self.gates: dict[str, asyncio.Event] = {}
+        self.waiting = 0
+        self.most_in_a_lane = 0
+        self._in_lane: Counter[str] = Counter()
 
     async def deliver(self, row: OutboxRow) -> bytes:
         self.rows.append(row)
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
+        self._count(row.lane, +1)
         try:
-            if row.id in self.gates:
-                await self.gates[row.id].wait()
+            await self._wait_at_gate(row.id)
             outcome = self.scripts[row.id].pop(0) if self.scripts[row.id] else None
             if outcome is not None:
                 raise outcome
             return b"answer to " + row.payload
         finally:
-            self.under_way -= 1
+            self._count(row.lane, -1)
+
+    async def _wait_at_gate(self, id_: str) -> None:
+        gate = self.gates.get(id_)
+        if gate is None or gate.is_set():
+            return
+        self.waiting += 1
+        try:
+            await gate.wait()
+        finally:
+            self.waiting -= 1
+
+    def _count(self, lane: str, one: int) -> None:
+        self.under_way += one
+        self._in_lane[lane] += one
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        self.most_in_a_lane = max(self.most_in_a_lane, self._in_lane[lane])
 
     def ids(self, lane: str | None = None) -> list[str]:
         return [row.id for row in self.rows if lane in {None, row.lane}]
+
+    def first_arrivals(self, lane: str) -> list[str]:
+        return list(dict.fromkeys(self.ids(lane)))
 
 
 class Desk:
     """One store, one sender, one receiver; ``settle`` leaves an account row per answer."""
 
     def __init__(
-        self, store: Store, notifier: LocalNotifier, clock: Clock, tuning: SenderTuning
+        self,
+        store: Store,
+        notifier: LocalNotifier,
+        clock: Clock,
+        tuning: SenderTuning,
+        receiver: Receiver | None = None,
     ) -> None:
-        self.store = store
-        self.receiver = Receiver()
+        self.store = self.view = View(store, sole_owner=store.sole_owner)
+        self.receiver = receiver or Receiver()
         self.notifier = notifier
         self.clock = clock
         self.tuning = tuning
@@ -101,8 +161,7 @@ class Desk:
         )
 
     def settle(self, tx: Tx, row: OutboxRow, answer: Answer) -> None:
-        text = answer.body.decode() if isinstance(answer, Delivered) else answer.reason
-        tx.run(ADD, id=f"{row.id}: {text}", balance=0)
+        tx.run(ADD, id=named(row, answer), balance=0)
 
     # Looked up late: tests put others in their place.
     async def _deliver(self, row: OutboxRow) -> bytes:
@@ -130,6 +189,10 @@ class Desk:
         """What was settled: the ids of rows and their answers."""
         return await ids(self.store)
 
+    @property
+    def running(self) -> bool:
+        return self._task is not None and not self._task.done()
+
     def start(self) -> None:
         self.sender = self._new_sender()
         self._task = asyncio.ensure_future(self.sender.run())
@@ -140,24 +203,49 @@ class Desk:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def quiet(self) -> None:
-        """Return when the sender waits for a ring or for time, with nothing under way."""
-        turns = 0
-        while turns < _TURNS:
-            await asyncio.sleep(0)
-            turns = turns + 1 if self._is_quiet() else 0
+        await quiet(self)
 
     async def after(self, seconds: float) -> None:
         assert isinstance(self.clock, ManualClock)
+        await self.quiet()  # else what begins to wait now would wait from then on
         self.clock.advance(seconds)
         await self.quiet()
 
-    def _is_quiet(self) -> bool:
-        assert self._task is not None
-        if self._task.done():
+    def activity(self) -> tuple[int, int, int] | None:
+        """What moves while a sender is at work; None while it waits for its store or receiver.
+
+        Raises what ended the sender.
+        """
+        if self._task is not None and self._task.done() and not self._task.cancelled():
             self._task.result()
-        bells = self.notifier._bells.get("outbox", ())
-        waiting = all(bell._waiter is not None and not bell._rung for bell in bells)
-        return bool(bells) and waiting and not self.sender._lanes
+        received = self.receiver
+        if self.view.under_way or received.under_way > received.waiting:
+            return None
+        return self.view.calls, len(received.rows), received.under_way
+
+
+async def quiet(*desks: Desk) -> None:
+    """Return when every sender waits for a ring or for time, or for deliveries at a gate."""
+    turns, before = 0, None
+    while turns < _TURNS:
+        await asyncio.sleep(0)
+        now = [desk.activity() for desk in desks]
+        turns = turns + 1 if now == before and None not in now else 0
+        before = now
+
+
+def named(row: OutboxRow, answer: Answer) -> str:
+    text = answer.body.decode() if isinstance(answer, Delivered) else answer.reason
+    return f"{row.id}: {text}"
+
+
+def count_settle(tx: Tx, row: OutboxRow, answer: Answer) -> None:
+    """Counts how often each answer was settled."""
+    tx.run(_COUNT, id=named(row, answer))
+
+
+async def counts(store: Store) -> dict[str, int]:
+    return {row.id: row.balance for row in await store.fetch(COUNTS)}
 
 
 async def states(desk: Desk) -> dict[str, int]:
