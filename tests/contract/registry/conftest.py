@@ -1,25 +1,46 @@
-"""A real registry on a free port, its database in the test's own folder."""
+"""A real registry on a free port, over an empty database of one engine after the other."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
+from psycopg import sql
 
 from runyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from services.registry.main import build
 from services.registry.settings import RegistrySettings
 from tests.support.clock import ManualClock
+from tests.support.postgres import execute, fresh_schema, schema_of, terminate
 from tests.support.serving import Served, serving
+
+_TABLES = (
+    "SELECT tablename FROM pg_tables"
+    " WHERE schemaname = current_schema AND tablename <> 'schema_version'"
+)
+
+
+@pytest.fixture(scope="session")
+def registry_schema(postgres_server: str) -> Iterator[str]:
+    """The URL of one schema for all tests here: making tables takes longer than most of them."""
+    with fresh_schema(postgres_server) as url:
+        yield url
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> RegistrySettings:
-    return RegistrySettings(
-        listen="127.0.0.1:0", database_url=f"sqlite:///{tmp_path}/registry.db", drain_grace_s=1.0
-    )
+def postgres_url(postgres_server: str, registry_schema: str) -> str:
+    """The URL of that schema, without a row and without another user."""
+    terminate(postgres_server, schema_of(registry_schema))
+    tables = execute(registry_schema, _TABLES)
+    deletes = (sql.SQL("DELETE FROM {}").format(sql.Identifier(str(name))) for (name,) in tables)
+    execute(registry_schema, sql.SQL(";").join(deletes))
+    return registry_schema
+
+
+@pytest.fixture
+def settings(database_url: str) -> RegistrySettings:
+    return RegistrySettings(listen="127.0.0.1:0", database_url=database_url, drain_grace_s=1.0)
 
 
 @pytest.fixture
