@@ -30,14 +30,14 @@ def audit(
     kind: Annotated[
         str | None,
         typer.Argument(
-            metavar="[KIND]",
+            metavar="KIND",
             help="Only about this kind, or KIND/ID.",
             autocompletion=complete_kinds,
         ),
     ] = None,
     id_: Annotated[
         str | None,
-        typer.Argument(metavar="[ID]", help="Only about this id.", autocompletion=complete_ids),
+        typer.Argument(metavar="ID", help="Only about this id.", autocompletion=complete_ids),
     ] = None,
     actor: Annotated[str, typer.Option("--by", metavar="NAME", help="Only by this one.")] = "",
     since: Annotated[

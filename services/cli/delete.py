@@ -15,7 +15,7 @@ from services.cli.command import clients, new_request_id, run
 from services.cli.completion import complete_kinds
 from services.cli.examining import Examined
 from services.cli.exits import EXIT_USAGE, CliError
-from services.cli.kinds import BY_MANIFEST, KINDS, PROVIDER, Kind, kind_and_ids
+from services.cli.kinds import AGENT, BY_MANIFEST, MODEL, POOL, PROVIDER, TOOL, Kind, kind_and_ids
 from services.cli.options import (
     EndpointOption,
     ExpectedVersionOption,
@@ -28,12 +28,15 @@ from services.cli.terminal import Output, Terminal
 
 Named = tuple[Kind, str]
 
+# Each refers to those behind it only.
+_ORDER = (AGENT, TOOL, POOL, MODEL, PROVIDER)
+
 
 def delete(
     kind: Annotated[
         str | None,
         typer.Argument(
-            metavar="[KIND]", help="Kind of resource, or KIND/ID.", autocompletion=complete_kinds
+            metavar="KIND", help="Kind of resource, or KIND/ID.", autocompletion=complete_kinds
         ),
     ] = None,
     ids: IdArguments = None,
@@ -75,7 +78,7 @@ def _targets(kind: str | None, ids: Sequence[str], files: Sequence[str]) -> list
         refusal.message = f"{len(manifests.problems)} problem(s) in the manifests; nothing is gone"
         raise refusal
     named = [(BY_MANIFEST[document.kind], document.id) for document in manifests.documents]
-    return sorted(named, key=lambda one: KINDS.index(one[0]), reverse=True)
+    return sorted(named, key=lambda one: _ORDER.index(one[0]))
 
 
 class _Deleting:

@@ -23,7 +23,7 @@ def export(
     kinds: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[KIND]...",
+            metavar="KIND",
             help="Only these kinds, provider, model, pool, agent or tool; all without them.",
             autocompletion=complete_kinds,
         ),

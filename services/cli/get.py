@@ -36,7 +36,7 @@ def get(
     kind: Annotated[
         str | None,
         typer.Argument(
-            metavar="[KIND]",
+            metavar="KIND",
             help="Kind: provider, model, pool, agent, tool; or KIND/ID. All without it.",
             autocompletion=complete_kinds,
         ),

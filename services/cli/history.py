@@ -87,10 +87,10 @@ def _row(version: pb.SnapshotVersion) -> tuple[str, ...]:
 def diff(
     from_version: Annotated[
         int | None,
-        typer.Argument(min=1, metavar="[FROM]", help="The older side; the one before TO."),
+        typer.Argument(min=1, metavar="FROM", help="The older side; the last but one."),
     ] = None,
     to_version: Annotated[
-        int | None, typer.Argument(min=1, metavar="[TO]", help="The newer side; the current one.")
+        int | None, typer.Argument(min=1, metavar="TO", help="The newer side; the current one.")
     ] = None,
     files: MaybeFilesOption = None,
     apply_set: MarkOption = "",

@@ -38,7 +38,7 @@ class Kind:
         return found
 
 
-# In the order of every listing, in which each refers to those before it only.
+# In the order of every listing.
 KINDS: Sequence[Kind] = (
     Kind(pb.RESOURCE_KIND_PROVIDER, "Provider", "provider"),
     Kind(pb.RESOURCE_KIND_MODEL, "Model", "model"),

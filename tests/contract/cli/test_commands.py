@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,43 +20,12 @@ from runyard.runcontrol.v1.runcontrol_service_pb2_grpc import (
 from services.cli.resources import load, read_files
 from services.pool.main import build as build_pool
 from services.pool.settings import PoolSettings
-from services.registry.main import build
-from services.registry.settings import RegistrySettings
+from tests.contract.cli.process import registry, runyard
 from tests.support.serving import serving
 
 pytestmark = pytest.mark.slow
 
 QUICKSTART = Path(__file__).resolve().parents[3] / "examples" / "quickstart"
-
-
-@dataclass(frozen=True)
-class Answer:
-    code: int
-    out: str
-    err: str
-
-
-async def runyard(*arguments: str, text: str = "", **environment: str) -> Answer:
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("RUNYARD_")}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "services.cli.main", *arguments),
-        env={**inherited, **environment},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate(text.encode())
-    return Answer(process.returncode or 0, out.decode(), err.decode())
-
-
-@asynccontextmanager
-async def registry(folder: Path) -> AsyncIterator[str]:
-    """Gives what RUNYARD_ENDPOINTS has to be."""
-    settings = RegistrySettings(
-        listen="127.0.0.1:0", database_url=f"sqlite:///{folder / 'registry.db'}"
-    )
-    async with serving(build, settings) as served:
-        yield f"registry={served.target}"
 
 
 class Tickets:

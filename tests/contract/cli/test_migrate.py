@@ -12,7 +12,7 @@ import pytest
 from services.cli.mains import schema_of
 from services.registry.main import build
 from services.registry.settings import RegistrySettings
-from tests.contract.cli.test_commands import runyard
+from tests.contract.cli.process import runyard
 from tests.support.serving import serving
 from tests.support.stack import SERVICES
 
