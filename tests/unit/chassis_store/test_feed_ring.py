@@ -269,3 +269,24 @@ async def test_a_page_that_reached_the_end_spares_the_look_before_waiting(rig: R
             await settle()
             assert follower.items == [1, 2, 3, 4]
             await follower.close()
+
+
+async def test_what_was_loaded_before_the_ring_moved_on_is_not_kept(rig: Rig) -> None:
+    # given a load under way at the beginning
+    rig.append(100)
+    old, new = rig.join(), rig.join()
+    rig.through.clear()
+    first = asyncio.ensure_future(old(0))
+    await settle()
+
+    # when another takes the ring along to the end
+    second = asyncio.ensure_future(new(100))
+    await settle()
+    rig.through.set()
+
+    # then both get what they asked for, and the ring is at the end
+    assert (await first).items == [1, 2, 3, 4]
+    assert await second == Page([], 100, more=False)
+    rig.append(2)
+    assert await new(100) == Page([101, 102], 102, more=False)
+    assert await old(100) == Page([101, 102], 102)
