@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 
 def plentiful() -> list[pb.Resource]:
-    """Every kind, every adapter, odd ids, texts to the last blank, and fields at and off default."""
+    """Every kind, every adapter, odd ids and texts, and fields at and off their default."""
     headers = [pb.HttpHeader(name="x-a", value="v"), pb.HttpHeader(name="x-b")]
     headers[1].value_ref.file = "/run/secrets/b"
     steps = [
