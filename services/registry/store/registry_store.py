@@ -117,46 +117,24 @@ class SqlRegistryTx(SqlRegistryReads, SqlHistoryWrites, TxRequestLog):
         return head_of(self._tx.one(sql.LOCK_HEAD))
 
     def publish(self, publication: Publication) -> None:
-        for ref in publication.removed:
-            self._end(ref, publication.version)
-        for written in publication.upserts:
-            self._end(written.ref, publication.version)
-            self._add(written, publication)
+        upserts = publication.upserts
+        self._end([*publication.removed, *(each.ref for each in upserts)], publication.version)
+        self._tx.run_many(sql.ADD_RESOURCE, [_row(each, publication) for each in upserts])
+        edges = [edge for each in upserts for edge in _edges(each)]
+        self._tx.run_many(sql.ADD_REFERENCE, edges)
         lineage = next_lineage(self.head().lineage, publication)
         self._tx.run(sql.MOVE_HEAD, to_version=publication.version, to_lineage=lineage)
         self._record(publication, lineage)
         self._tx.ring(SNAPSHOT_CHANNEL)
 
     def adopt(self, refs: Collection[Ref], apply_set: str) -> None:
-        for ref in refs:
-            self._tx.run(sql.ADOPT, kind=ref.kind, id=ref.id, new_apply_set=apply_set)
+        rows = [{"kind": ref.kind, "id": ref.id, "new_apply_set": apply_set} for ref in refs]
+        self._tx.run_many(sql.ADOPT, rows)
 
-    def _end(self, ref: Ref, version: int) -> None:
-        self._tx.run(sql.DROP_REFERENCES, kind=ref.kind, id=ref.id)
-        self._tx.run(sql.END_RESOURCE, kind=ref.kind, id=ref.id, to_version=version)
-
-    def _add(self, written: Written, publication: Publication) -> None:
-        kind, id_ = written.ref
-        self._tx.run(
-            sql.ADD_RESOURCE,
-            kind=kind,
-            id=id_,
-            valid_from=publication.version,
-            valid_to=None,
-            content_hash=written.content_hash,
-            apply_set=written.apply_set,
-            updated_at=publication.at,
-            updated_by=publication.by,
-            body_bytes=len(written.body),
-            body=written.body,
-        )
-        self._tx.run_many(
-            sql.ADD_REFERENCE,
-            [
-                {"space": target.space, "target_id": target.id, "kind": kind, "id": id_}
-                for target in written.targets
-            ],
-        )
+    def _end(self, refs: Collection[Ref], version: int) -> None:
+        named = [{"kind": ref.kind, "id": ref.id} for ref in refs]
+        self._tx.run_many(sql.DROP_REFERENCES, named)
+        self._tx.run_many(sql.END_RESOURCE, [{**each, "to_version": version} for each in named])
 
     def _record(self, publication: Publication, lineage: str) -> None:
         self._tx.run(
@@ -191,6 +169,30 @@ class SqlRegistryStore:
 
     async def read(self, fn: Callable[[HistoryReads], T]) -> T:
         return await self._store.read(lambda tx: fn(SqlRegistryReads(tx)))
+
+
+def _row(written: Written, publication: Publication) -> dict[str, object]:
+    kind, id_ = written.ref
+    return {
+        "kind": kind,
+        "id": id_,
+        "valid_from": publication.version,
+        "valid_to": None,
+        "content_hash": written.content_hash,
+        "apply_set": written.apply_set,
+        "updated_at": publication.at,
+        "updated_by": publication.by,
+        "body_bytes": len(written.body),
+        "body": written.body,
+    }
+
+
+def _edges(written: Written) -> list[dict[str, object]]:
+    kind, id_ = written.ref
+    return [
+        {"space": target.space, "target_id": target.id, "kind": kind, "id": id_}
+        for target in written.targets
+    ]
 
 
 def _found(tx: Tx, incarnation: str, now: datetime) -> Head:

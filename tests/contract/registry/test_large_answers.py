@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import pytest
+
 from runyard.registry.v1 import registry_service_pb2 as service_pb
 from runyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from tests.contract.registry.calls import apply
 from tests.support.registry_resources import model, provider, tool
 
+# What is cut is cut above the store, and ten thousand rows take their time.
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 LARGEST_BYTES = 4 << 20
 LONG = "x" * 500
 
 
+@ON_SQLITE
 async def test_a_prune_of_very_many_is_told_as_far_as_it_fits(
     registry: RegistryServiceStub,
 ) -> None:
@@ -32,6 +37,7 @@ async def test_a_prune_of_very_many_is_told_as_far_as_it_fits(
     assert list(listed.resources) == []
 
 
+@ON_SQLITE
 async def test_a_removal_of_very_many_models_is_told_as_far_as_it_fits(
     registry: RegistryServiceStub,
 ) -> None:
