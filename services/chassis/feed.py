@@ -22,13 +22,18 @@ from typing import Generic, Protocol, TypeVar
 
 from services.chassis.clock import Clock
 from services.chassis.failpoints import failpoint
+from services.chassis.metrics import Counter, UpDownCounter
 from services.chassis.notifier import Bell
+from services.chassis.telemetry_names import FEED_FOLLOWERS, FEED_HEARTBEATS
 
 T = TypeVar("T")
 
 # An idle follower looks less and less often for rings that got lost, down to a fifth.
 _SLOWEST_POLL = 5.0
 _POLL_JITTER = 0.2
+
+FOLLOWERS = UpDownCounter(FEED_FOLLOWERS, "{follower}", "Streams that follow a log.")
+HEARTBEATS = Counter(FEED_HEARTBEATS, "{heartbeat}", "Signs of life on streams without news.")
 
 _READING = failpoint("feed.reading")
 _READ = failpoint("feed.read")
@@ -105,27 +110,29 @@ async def follow(
     cursor = after
     quiet_until_s = clock.monotonic_s() + heartbeat_s
     pause_s = poll_s
-    while not drain.started:
-        _READING.reach()
-        page = await read(cursor)
-        _READ.reach()
-        moved, cursor = page.cursor > cursor, page.cursor
-        if page.items:
-            yield Items(page.items, cursor)
-            quiet_until_s = clock.monotonic_s() + heartbeat_s
-            pause_s = poll_s
-        if page.finished:
-            return
-        left_s = quiet_until_s - clock.monotonic_s()
-        if left_s <= 0:
-            yield Idle(cursor)
-            quiet_until_s = clock.monotonic_s() + heartbeat_s
-            left_s = heartbeat_s
-        if moved and page.more:
-            continue
-        await _rung_or_draining(bell, drain, min(left_s, _jittered(pause_s)))
-        pause_s = min(pause_s * 2, poll_s * _SLOWEST_POLL)
-    yield Draining(cursor)
+    with FOLLOWERS.one_more():
+        while not drain.started:
+            _READING.reach()
+            page = await read(cursor)
+            _READ.reach()
+            moved, cursor = page.cursor > cursor, page.cursor
+            if page.items:
+                yield Items(page.items, cursor)
+                quiet_until_s = clock.monotonic_s() + heartbeat_s
+                pause_s = poll_s
+            if page.finished:
+                return
+            left_s = quiet_until_s - clock.monotonic_s()
+            if left_s <= 0:
+                HEARTBEATS.add(1)
+                yield Idle(cursor)
+                quiet_until_s = clock.monotonic_s() + heartbeat_s
+                left_s = heartbeat_s
+            if moved and page.more:
+                continue
+            await _rung_or_draining(bell, drain, min(left_s, _jittered(pause_s)))
+            pause_s = min(pause_s * 2, poll_s * _SLOWEST_POLL)
+        yield Draining(cursor)
 
 
 def _jittered(pause_s: float) -> float:

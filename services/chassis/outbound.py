@@ -7,7 +7,8 @@ client still writes to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import time
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Self, TypeVar, cast
 
 import grpc
@@ -18,11 +19,22 @@ from services.chassis import telemetry
 from services.chassis.access.on_behalf import HEADER, OnBehalfOf, find_acting_for
 from services.chassis.access.peers import Peers
 from services.chassis.calls import find_call
-from services.chassis.telemetry_names import ERROR_TYPE
+from services.chassis.metrics import Histogram, measuring
+from services.chassis.telemetry_names import (
+    ERROR_TYPE,
+    RPC_CLIENT_DURATION,
+    RPC_METHOD,
+    RPC_STATUS,
+    RPC_SYSTEM,
+    SERVER_ADDRESS,
+    SERVER_PORT,
+)
 
 # What the answer needs on its way back to a caller that waits as long as we may.
 DEADLINE_MARGIN_S = 0.02
 _SHORTEST_TIMEOUT_S = 0.001
+
+DURATION = Histogram(RPC_CLIENT_DURATION, "s", "How long our calls took, streams to their end.")
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 
@@ -36,9 +48,9 @@ class OutboundChannel(grpc.aio.Channel):
         self._channel = channel
         self._peers = peers
         host, _, port = target.rpartition(":")
-        self._server: dict[str, str | int] = {"server.address": host or target}
+        self._server: dict[str, str | int] = {SERVER_ADDRESS: host or target}
         if port.isdigit():
-            self._server["server.port"] = int(port)
+            self._server[SERVER_PORT] = int(port)
 
     def unary_unary(self, method: str, *coders: Any, **options: Any) -> Any:
         return self._starter(method, self._channel.unary_unary(method, *coders, **options))
@@ -73,7 +85,7 @@ class OutboundChannel(grpc.aio.Channel):
 
     def _starter(self, method: str, begin: Callable[..., Any]) -> Callable[..., Any]:
         name = method.removeprefix("/")
-        attributes = {"rpc.system.name": "grpc", "rpc.method": name, **self._server}
+        attributes = {RPC_SYSTEM: "grpc", RPC_METHOD: name, **self._server}
 
         def start(
             *requests: Any, timeout: float | None = None, metadata: Any = None, **options: Any
@@ -87,7 +99,8 @@ class OutboundChannel(grpc.aio.Channel):
                 metadata=(*(metadata or ()), *self._credentials(), *_context_of(span)),
                 **options,
             )
-            call.add_done_callback(lambda done: _end(span, _finished(done.code())))
+            going = _Going(span, attributes)
+            call.add_done_callback(lambda done: going.end(_finished(done.code())))
             return call
 
         return start
@@ -126,15 +139,30 @@ def _context_of(span: trace.Span) -> list[tuple[str, str]]:
     return list(carrier.items())
 
 
-def _end(span: trace.Span, code: grpc.StatusCode) -> None:
-    if not span.is_recording():  # a call that fails while it writes is done twice
-        return
-    span.set_attribute("rpc.response.status_code", code.name)
-    # Cancelling is how we leave a stream, not a failure of the peer.
-    if code not in {grpc.StatusCode.OK, grpc.StatusCode.CANCELLED}:
-        span.set_attribute(ERROR_TYPE, code.name)
-        span.set_status(trace.StatusCode.ERROR)
-    span.end()
+class _Going:
+    """A call under way, to be closed once: one that fails while it writes is done twice."""
+
+    __slots__ = ("_attributes", "_ended", "_span", "_started_s")
+
+    def __init__(self, span: trace.Span, attributes: Mapping[str, str | int]) -> None:
+        self._span = span
+        self._attributes = attributes
+        self._started_s = time.monotonic()
+        self._ended = False
+
+    def end(self, code: grpc.StatusCode) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        answer = {RPC_STATUS: code.name}
+        # Cancelling is how we leave a stream, not a failure of the peer.
+        if code not in {grpc.StatusCode.OK, grpc.StatusCode.CANCELLED}:
+            answer[ERROR_TYPE] = code.name
+            self._span.set_status(trace.StatusCode.ERROR)
+        if measuring():
+            DURATION.record_since(self._started_s, {**self._attributes, **answer})
+        self._span.set_attributes(answer)
+        self._span.end()
 
 
 def _finished(answer: Coroutine[Any, Any, T]) -> T:

@@ -16,7 +16,7 @@ from opentelemetry import metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.metrics import Meter, NoOpMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import (
@@ -28,9 +28,9 @@ from opentelemetry.trace import Link, NoOpTracerProvider, Span, SpanKind, Status
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from services.chassis.errors import DomainError
+from services.chassis.metrics import SCOPE, measure_with
 from services.chassis.telemetry_names import ERROR_TYPE, ERROR_TYPE_CANCELLED
 
-SCOPE = "runyard"
 # A span is in the receiver this long after its end, at the latest.
 SPAN_DELAY_MS = 500
 METRIC_INTERVAL_MS = 10_000
@@ -60,6 +60,7 @@ class Telemetry:
         """Export the rest and stop recording; blocks like ``flush``. A second call does nothing."""
         if self in _ACTIVE:
             _ACTIVE.remove(self)
+            measure_with(_meters_in_force())
             if self.traces:
                 self.traces.shutdown()
             if self.meters:
@@ -70,7 +71,11 @@ _ACTIVE: list[Telemetry] = []
 
 
 def setup(
-    service: str, otlp_endpoint: str = "", *, exporter: SpanExporter | None = None
+    service: str,
+    otlp_endpoint: str = "",
+    *,
+    exporter: SpanExporter | None = None,
+    reader: MetricReader | None = None,
 ) -> Telemetry:
     """Start recording for ``service``.
 
@@ -79,15 +84,15 @@ def setup(
         otlp_endpoint: Base URL of an OTLP/HTTP receiver, ``http://127.0.0.1:7400``; empty exports
             nothing, and then nothing is recorded either.
         exporter: Gets every span as soon as it ends, instead of the endpoint; for tests.
+        reader: Reads the metrics, instead of the endpoint; for tests.
     """
     base = otlp_endpoint.rstrip("/")
-    if exporter is None and not base:
+    if exporter is None and reader is None and not base:
         return Telemetry()
     resource = _resource(service)
-    traces = TracerProvider(resource=resource, shutdown_on_exit=False)
-    traces.add_span_processor(_span_processor(base, exporter))
-    telemetry = Telemetry(traces, _meters(resource, base) if exporter is None else None)
+    telemetry = Telemetry(_traces(resource, base, exporter), _meters(resource, base, reader))
     _ACTIVE.append(telemetry)
+    measure_with(_meters_in_force())
     _serve_libraries()
     return telemetry
 
@@ -100,8 +105,11 @@ def tracer() -> Tracer:
 
 def meter() -> Meter:
     """The meter in force now; make instruments after the set-up."""
-    provider = next((t.meters for t in reversed(_ACTIVE) if t.meters), None)
-    return (provider or NoOpMeterProvider()).get_meter(SCOPE)
+    return (_meters_in_force() or NoOpMeterProvider()).get_meter(SCOPE)
+
+
+def _meters_in_force() -> MeterProvider | None:
+    return next((t.meters for t in reversed(_ACTIVE) if t.meters), None)
 
 
 def current_traceparent() -> str:
@@ -190,6 +198,14 @@ def _version() -> str:
         return "unknown"
 
 
+def _traces(resource: Resource, base: str, exporter: SpanExporter | None) -> TracerProvider | None:
+    if exporter is None and not base:
+        return None
+    traces = TracerProvider(resource=resource, shutdown_on_exit=False)
+    traces.add_span_processor(_span_processor(base, exporter))
+    return traces
+
+
 def _span_processor(base: str, exporter: SpanExporter | None) -> SpanProcessor:
     if exporter is not None:
         return SimpleSpanProcessor(exporter)
@@ -204,16 +220,20 @@ def _span_processor(base: str, exporter: SpanExporter | None) -> SpanProcessor:
     )
 
 
-def _meters(resource: Resource, base: str) -> MeterProvider:
+def _meters(resource: Resource, base: str, reader: MetricReader | None) -> MeterProvider | None:
+    reader = reader or (_exporting_reader(base) if base else None)
+    return MeterProvider([reader], resource=resource, shutdown_on_exit=False) if reader else None
+
+
+def _exporting_reader(base: str) -> MetricReader:
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415  # as above
         OTLPMetricExporter,
     )
 
-    reader = PeriodicExportingMetricReader(
+    return PeriodicExportingMetricReader(
         OTLPMetricExporter(f"{base}/v1/metrics", timeout=EXPORT_TIMEOUT_S),
         export_interval_millis=METRIC_INTERVAL_MS,
     )
-    return MeterProvider([reader], resource=resource, shutdown_on_exit=False)
 
 
 class _InForce(trace.TracerProvider):

@@ -1,4 +1,4 @@
-"""Names that spans and their links carry, where the conventions of OpenTelemetry have none yet."""
+"""Names that spans, links and metrics carry: ours, then those of the conventions, spelt once."""
 
 from __future__ import annotations
 
@@ -20,6 +20,27 @@ MODEL_ID: Final = "runyard.model.id"
 TOOL_ID: Final = "runyard.tool.id"
 TICKET_ID: Final = "runyard.ticket.id"
 
+# Metrics of ours, and what tells their series apart.
+RPC_ACTIVE_CALLS: Final = "runyard.rpc.server.active_calls"
+STORE_DURATION: Final = "runyard.store.duration"
+STORE_QUEUE_DURATION: Final = "runyard.store.queue.duration"
+STORE_COMMIT_CLOSURES: Final = "runyard.store.commit.closures"
+STORE_RETRIES: Final = "runyard.store.retries"
+STORE_WORK: Final = "runyard.store.work"
+OUTBOX_AGE: Final = "runyard.outbox.age"
+OUTBOX_KIND: Final = "runyard.outbox.kind"
+OUTBOX_ATTEMPTS: Final = "runyard.outbox.attempts"
+OUTCOME: Final = "runyard.outcome"
+FEED_FOLLOWERS: Final = "runyard.feed.followers"
+FEED_HEARTBEATS: Final = "runyard.feed.heartbeats"
+
 # Of the conventions, spelt once.
 ERROR_TYPE: Final = "error.type"
 ERROR_TYPE_CANCELLED: Final = "cancelled"
+RPC_SYSTEM: Final = "rpc.system.name"
+RPC_METHOD: Final = "rpc.method"
+RPC_STATUS: Final = "rpc.response.status_code"
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+RPC_SERVER_DURATION: Final = "rpc.server.call.duration"
+RPC_CLIENT_DURATION: Final = "rpc.client.call.duration"

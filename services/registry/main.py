@@ -7,6 +7,7 @@ from functools import partial
 
 from runyard.registry.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
 from services.chassis import process
+from services.chassis.metrics import measuring
 from services.chassis.service import MAX_REQUEST_BYTES, Chassis, ServerFacts, Service, Servicer
 from services.chassis.store.opening import Tuning, open_store
 from services.chassis.store.schema import Schema
@@ -23,6 +24,7 @@ from services.registry.core.provider_lifecycle import ProviderLifecycle
 from services.registry.core.registry import Registry
 from services.registry.core.retaining import Keeping
 from services.registry.engine.hashing import ContentHashes
+from services.registry.engine.metering import metered, show_version
 from services.registry.engine.retention import Retention
 from services.registry.engine.streams import SnapshotStreams
 from services.registry.settings import RegistrySettings
@@ -54,8 +56,9 @@ async def build(settings: RegistrySettings, chassis: Chassis) -> Service:
     store = SqlRegistryStore(database, chassis.clock)
     await store.found(chassis.ids.new_id())
     codec = ProtobufCodec()
-    registry = Registry(store, codec, encode_answer, chassis.clock)
-    providers = ProviderLifecycle(store, codec, encode_provider_answer, chassis.clock)
+    counted = metered(store)
+    registry = Registry(counted, codec, encode_answer, chassis.clock)
+    providers = ProviderLifecycle(counted, codec, encode_provider_answer, chassis.clock)
     streams = SnapshotStreams(
         store,
         registry,
@@ -64,7 +67,7 @@ async def build(settings: RegistrySettings, chassis: Chassis) -> Service:
         clock=chassis.clock,
         drain=chassis.drain,
     )
-    history = History(store, codec, encode_rolled_back, chassis.clock)
+    history = History(counted, codec, encode_rolled_back, chassis.clock)
     _keep_house(settings, chassis, store)
     servicer = RegistryServicer(registry, providers, history, streams, chassis.clock)
     add = partial(add_RegistryServiceServicer_to_server, servicer)
@@ -85,6 +88,9 @@ def _keep_house(settings: RegistrySettings, chassis: Chassis, store: HistoryStor
     )
     chassis.tasks.start("retention", Retention(store, keeping, chassis.clock).run)
     chassis.tasks.start("content hashes", hashes.run)
+    if measuring():
+        shown = partial(show_version, store, chassis.notifier, SNAPSHOT_CHANNEL)
+        chassis.tasks.start("version gauge", shown)
 
 
 def schema() -> Schema:

@@ -12,6 +12,7 @@ import pytest
 
 from scripts import settings_docs
 from services.chassis.errors import DomainError
+from services.chassis.metrics import declared
 from tests.arch.project import (
     ROOT,
     SERVED_PACKAGES,
@@ -22,6 +23,9 @@ from tests.arch.project import (
 )
 
 TELEMETRY_NAME = re.compile(r"(?!.*\.dev$)(runyard|router|gen_ai|rpc|error|server)(\.[a-z_]+)+")
+METRIC_ROW = re.compile(
+    r"^\| `([\w.]+)` \| ([a-z -]+) \| `([^`]+)` \|[^|]*\| ([^|]+) \|$", re.MULTILINE
+)
 
 
 def policy_of(service: str) -> Mapping[str, object]:
@@ -102,6 +106,24 @@ def test_every_telemetry_name_is_documented() -> None:
     # then
     assert {name for name in names if f"`{name}`" not in page} == set()
     assert len(names) > 10
+
+
+def test_every_metric_is_documented_as_it_is_declared() -> None:
+    # given
+    page = (ROOT / "docs" / "ops" / "telemetry.md").read_text()
+    documented = {
+        name: (kind, unit, meaning) for name, kind, unit, meaning in METRIC_ROW.findall(page)
+    }
+
+    # when
+    for module in module_names():
+        importlib.import_module(module)
+
+    # then
+    assert {
+        name: (metric.kind, metric.unit, metric.description) for name, metric in declared().items()
+    } == documented
+    assert len(documented) > 10
 
 
 def decoding_tables() -> dict[str, Mapping[int, Enum]]:

@@ -18,6 +18,7 @@ from services.chassis.interceptors.arities import Context, Handler, Invoke, surr
 from services.chassis.interceptors.deadlines import capped, time_left
 from services.chassis.interceptors.errors import statuses
 from services.chassis.interceptors.live import LiveCalls
+from services.chassis.interceptors.metering import metered
 from services.chassis.interceptors.open_calls import OpenCalls
 from services.chassis.interceptors.record import CallRecord
 from services.chassis.interceptors.tracing import traced
@@ -79,7 +80,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             known=known,
             housekeeping=method in rules.housekeeping,
         )
-        with self._live.counted(), traced(record), logged(record):
+        with self._live.counted(), traced(record), metered(record), logged(record):
             async with statuses(record, context, rules.domain, rules.ids):
                 call = await self._admitted(record, context)
                 with self._open.place(call.principal, method, record.policy):

@@ -10,7 +10,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from services.chassis import telemetry
 from services.chassis.interceptors.record import SERVER_FAULTS, CallRecord
-from services.chassis.telemetry_names import ERROR_TYPE
+from services.chassis.telemetry_names import ERROR_TYPE, RPC_METHOD, RPC_STATUS, RPC_SYSTEM
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 
@@ -28,7 +28,7 @@ def traced(record: CallRecord) -> Iterator[None]:
         name,
         context=_PROPAGATOR.extract(carrier),
         kind=trace.SpanKind.SERVER,
-        attributes={"rpc.system.name": "grpc", "rpc.method": name},
+        attributes={RPC_SYSTEM: "grpc", RPC_METHOD: name},
         record_exception=False,
         set_status_on_exception=False,
     ) as span:
@@ -39,7 +39,7 @@ def traced(record: CallRecord) -> Iterator[None]:
 
 
 def _close(span: trace.Span, record: CallRecord) -> None:
-    span.set_attribute("rpc.response.status_code", record.code.name)
+    span.set_attribute(RPC_STATUS, record.code.name)
     if record.error_id:
         span.set_attribute("runyard.error_id", record.error_id)
     if record.code in SERVER_FAULTS:

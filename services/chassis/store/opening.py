@@ -12,6 +12,7 @@ from sqlalchemy import MetaData
 from services.chassis.clock import Clock
 from services.chassis.notifier import Notifier
 from services.chassis.store.errors import SchemaError
+from services.chassis.store.measured import measured
 from services.chassis.store.migrating import SchemaState
 from services.chassis.store.port import Store
 from services.chassis.store.postgres_migrating import migrate_postgres, verify_postgres
@@ -88,7 +89,7 @@ async def open_store(
             tuning=tuning.sqlite,
         )
     async with opened as store:
-        yield store
+        yield measured(store)
 
 
 def migrate(url: str, *, metadata: MetaData, migrations: Path) -> SchemaState:

@@ -26,20 +26,26 @@ from services.chassis.errors import StoreUnavailableError
 from services.chassis.failpoints import FailpointError
 from services.chassis.store import places
 from services.chassis.store.job import Job
+from services.chassis.store.measured import QUEUED, RETRIES
 from services.chassis.store.port import Tx
 from services.chassis.store.postgres_errors import (
     RETRY_AFTER_S,
     Failure,
     failure,
+    symbol,
     translated,
     unavailable,
 )
 from services.chassis.store.postgres_session import Outage, Session
+from services.chassis.telemetry_names import ERROR_TYPE, STORE_WORK
 
 T = TypeVar("T")
 
 Attempt = Callable[[Session, Job], set[str]]
 Ring = Callable[[set[str]], None]
+
+# The work of a thread, by the name it has.
+_WORK = {"writer": "write", "reader": "read", "lists": "list"}
 
 _LOG = logging.getLogger(__name__)
 
@@ -75,6 +81,7 @@ class PostgresWorkers:
         outage: Outage,
         patience: Patience,
     ) -> None:
+        self._work = {STORE_WORK: _WORK.get(name, name)}
         self._attempt = attempt
         self._loop = loop
         self._ring = ring
@@ -124,6 +131,7 @@ class PostgresWorkers:
     def _serve(self, session: Session, job: Job) -> set[str]:
         """Run ``job`` until it has an answer; the channels to ring."""
         repeats = _Repeats(self._patience, self._outage, job)
+        QUEUED.record_since(job.queued_at_s, self._work)
         while True:
             try:
                 repeats.await_server(session)
@@ -176,12 +184,14 @@ class _Repeats:
                 self._conflicts += 1
                 if self._conflicts > self._patience.conflicts:
                     return False
+                RETRIES.add(1, {ERROR_TYPE: symbol(error)})
                 longest_s = self._patience.conflict_pause_s * 2 ** (self._conflicts - 1)
                 time.sleep(random.uniform(0, longest_s))  # noqa: S311  # spreads, hides nothing
                 return True
             case Failure.CONNECTION:
                 self._losses += session.is_connected
                 session.drop()
+                RETRIES.add(1, {ERROR_TYPE: symbol(error)})
                 return self._losses <= self._patience.losses
             case Failure.FINAL:
                 return False

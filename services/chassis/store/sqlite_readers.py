@@ -13,6 +13,7 @@ from typing import TypeVar
 from services.chassis.errors import StoreUnavailableError
 from services.chassis.store.errors import read_too_long
 from services.chassis.store.job import Job
+from services.chassis.store.measured import QUEUED, READ
 from services.chassis.store.port import Tx
 from services.chassis.store.sqlite_tx import SqliteReadTx, translated
 
@@ -69,6 +70,7 @@ class SqliteReaders:
         connection.set_progress_handler(deadline.passed, _STEPS_PER_LOOK)
         cursor = connection.cursor()
         while (job := self._queue.get()) is not None:
+            QUEUED.record_since(job.queued_at_s, READ)
             deadline.at_s = time.monotonic() + self._limit_s
             self._attempt(job, cursor, deadline)
             try:

@@ -27,6 +27,7 @@ from services.chassis.errors import StoreUnavailableError
 from services.chassis.failpoints import FailpointError
 from services.chassis.store import places
 from services.chassis.store.job import Job
+from services.chassis.store.measured import CLOSURES, QUEUED, WRITE
 from services.chassis.store.port import Tx
 from services.chassis.store.sqlite_tx import SqliteTx, translated, unavailable
 
@@ -116,6 +117,7 @@ class SqliteWriter:
             self._fill(first, batch)
             places.COMMITTING.reach()
             self._cursor.execute("COMMIT")
+            CLOSURES.record(len(batch.jobs))
         except (sqlite3.Error, FailpointError) as error:
             if not batch.jobs:
                 batch.jobs.append(first)
@@ -133,6 +135,7 @@ class SqliteWriter:
         job: Job | None = first
         while job is not None:
             batch.jobs.append(job)
+            QUEUED.record_since(job.queued_at_s, WRITE)
             self._attempt(job, batch)
             if len(batch.jobs) >= self._limits.closures or time.monotonic() >= stop_s:
                 return

@@ -10,6 +10,7 @@ from services.chassis.clock import Clock
 from services.chassis.failpoints import failpoint
 from services.registry.core.history_ports import HistoryStore, HistoryTx
 from services.registry.core.retaining import Keeping, oldest_to_keep
+from services.registry.engine.metering import RETIRED
 
 ROUND_S = 60.0
 _JITTER = 0.2
@@ -37,22 +38,23 @@ class Retention:
 
     async def round(self) -> None:
         """Remove all that may go now; what a round before was killed at included."""
-        while await self._store.write(partial(self._retire, now=self._clock.now())):
+        while gone := await self._store.write(partial(self._retire, now=self._clock.now())):
+            RETIRED.add(gone)
             _RETIRED.reach()
         swept_all = False
         while not swept_all:
             swept_all = await self._store.write(_sweep)
             _SWEPT.reach()
 
-    def _retire(self, tx: HistoryTx, *, now: datetime) -> bool:
-        """Move the oldest kept version; from then on nobody reads what is older."""
+    def _retire(self, tx: HistoryTx, *, now: datetime) -> int:
+        """Move the oldest kept version, by how many: nobody reads what is older from then on."""
         head = tx.lock_head()
         first = tx.published_first(VERSIONS_PER_STEP)
         oldest = oldest_to_keep(head, first, self._keeping, now)
         if oldest == head.oldest_version:
-            return False
+            return 0
         tx.retire(oldest)
-        return True
+        return oldest - head.oldest_version
 
 
 def _sweep(tx: HistoryTx) -> bool:

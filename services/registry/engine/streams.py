@@ -12,8 +12,9 @@ from services.chassis.drain import Drain
 from services.chassis.feed import Draining, Idle, Items, Page, follow
 from services.chassis.notifier import Notifier
 from services.registry.core.errors import VersionNotFoundError
+from services.registry.core.history_ports import HistoryStore
 from services.registry.core.model import Ref
-from services.registry.core.ports import Head, RegistryReads, RegistryStore, Stored
+from services.registry.core.ports import Head, RegistryReads, Stored
 from services.registry.core.registry import Registry
 from services.registry.core.watching import (
     WHOLE,
@@ -29,6 +30,7 @@ from services.registry.core.watching import (
     read_part,
     resume_from,
 )
+from services.registry.engine.metering import WATCHERS, WatchLag
 
 HEARTBEAT_S = 10.0
 
@@ -42,7 +44,7 @@ class SnapshotStreams:
 
     def __init__(
         self,
-        store: RegistryStore,
+        store: HistoryStore,
         registry: Registry,
         *,
         notifier: Notifier,
@@ -56,6 +58,7 @@ class SnapshotStreams:
         self._channel = channel
         self._clock = clock
         self._drain = drain
+        self._lag = WatchLag(store, clock)
 
     async def snapshot(self, version: int | None) -> AsyncGenerator[SnapshotPart, None]:
         """A whole version, the current one for None.
@@ -75,7 +78,7 @@ class SnapshotStreams:
 
     async def watch(self, has: Position) -> AsyncGenerator[Frame, None]:
         """Net changes from what the watcher has, for as long as the server runs."""
-        with self._notifier.bell(self._channel) as bell:
+        with WATCHERS.one_more(), self._notifier.bell(self._channel) as bell:
             sent = _Sent(await self._store.read(lambda reads: _resumed(reads, has)))
             feed = follow(
                 lambda _cursor: self._owed(sent),
@@ -120,6 +123,9 @@ class SnapshotStreams:
                                 return
                             yield part
                     sent.version = change.to_version
+                    if sent.live:  # who has just come may be told of what is old
+                        await self._lag.shown(change.to_version)
+                sent.live = True
             case Idle():
                 yield Alive(sent.version)
             case Draining():
@@ -141,9 +147,10 @@ class SnapshotStreams:
 
 @dataclass(slots=True)
 class _Sent:
-    """The version that a watcher has got, whole."""
+    """The version that a watcher has got, whole; live once it has caught up."""
 
     version: int
+    live: bool = False
 
 
 def _resumed(reads: RegistryReads, has: Position) -> int:

@@ -1,0 +1,81 @@
+"""What the store and the outbox leave in the metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from services.chassis.clock import SystemClock
+from services.chassis.errors import InvalidRequestError, Violation
+from services.chassis.notifier import LocalNotifier
+from services.chassis.outbox_metrics import tried
+from services.chassis.outbox_rows import OutboxRow
+from services.chassis.store.opening import open_store
+from services.chassis.store.port import Tx
+from tests.contract.chassis_store.schema import METADATA, MIGRATIONS
+from tests.support.clock import START, ManualClock
+from tests.support.metrics import measuring
+
+DURATION = "runyard.store.duration"
+QUEUED = "runyard.store.queue.duration"
+CLOSURES = "runyard.store.commit.closures"
+
+
+def _refuse(tx: Tx) -> None:
+    raise InvalidRequestError.of([Violation("id", "must not be empty")])
+
+
+async def test_work_is_timed_by_kind_and_commits_count_their_closures(tmp_path: Path) -> None:
+    clock = SystemClock()
+    opening = open_store(
+        f"sqlite:///{tmp_path / 'store.db'}",
+        metadata=METADATA,
+        migrations=MIGRATIONS,
+        clock=clock,
+        notifier=LocalNotifier(clock),
+    )
+    with measuring() as measured:
+        # given a store that somebody measures
+        async with opening as store:
+            # when it writes, reads and refuses
+            await asyncio.gather(*(store.write(lambda tx: None) for _ in range(5)))
+            await store.read(lambda tx: None)
+            with pytest.raises(InvalidRequestError):
+                await store.write(_refuse)
+            facts = store.info.engine, store.sole_owner
+
+        # then each is a duration of its kind, and a refusal one by its reason
+        work = "runyard.store.work"
+        assert measured.values(DURATION) == {
+            ((work, "write"),): 5,
+            ((work, "read"),): 1,
+            (("error.type", "INVALID_REQUEST"), (work, "write")): 1,
+        }
+        assert measured.values(QUEUED) == {((work, "write"),): 6, ((work, "read"),): 1}
+        (commits,) = measured.points(CLOSURES).values()
+        assert commits.sum == 6
+        assert commits.count <= 6
+    assert facts == ("sqlite", True)
+
+
+def test_tries_of_the_outbox_count_by_outcome_with_the_age_of_their_row() -> None:
+    # given a row that was put 40 seconds ago
+    clock = ManualClock()
+    row = OutboxRow("lane", 1, "id", "pool.send", b"", "", 0, START)
+    clock.advance(40)
+
+    # when two tries of it end
+    with measuring() as measured:
+        tried(row, "postponed", clock.now())
+        tried(row, "delivered", clock.now())
+
+        # then
+        kind = ("runyard.outbox.kind", "pool.send")
+        assert measured.values("runyard.outbox.attempts") == {
+            (kind, ("runyard.outcome", "delivered")): 1,
+            (kind, ("runyard.outcome", "postponed")): 1,
+        }
+        ages = measured.points("runyard.outbox.age")
+        assert {point.sum for point in ages.values()} == {40.0}
