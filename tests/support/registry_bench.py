@@ -8,13 +8,14 @@ from typing import TypeVar
 
 from services.chassis.caller import LOCAL_PRINCIPAL, RequestKey
 from services.registry.core.applying import ApplyCommand
+from services.registry.core.history import History
+from services.registry.core.history_ports import HistoryStore
 from services.registry.core.model import Provider, Ref, Resource
 from services.registry.core.ports import (
     Head,
     ListQuery,
     Origin,
     RegistryReads,
-    RegistryStore,
     ResourceCodec,
     Stored,
 )
@@ -43,13 +44,14 @@ class Bench:
     """The use cases over one store, the dictionaries unless another one is given."""
 
     def __init__(
-        self, store: RegistryStore | None = None, codec: ResourceCodec | None = None
+        self, store: HistoryStore | None = None, codec: ResourceCodec | None = None
     ) -> None:
         self.clock = ManualClock()
-        self.store = store or MemoryRegistryStore()
+        self.store: HistoryStore = store or MemoryRegistryStore()
         self.codec = codec or PickleCodec()
         self.registry = Registry(self.store, self.codec, pickle.dumps, self.clock)
         self.providers = ProviderLifecycle(self.store, self.codec, pickle.dumps, self.clock)
+        self.history = History(self.store, self.codec, pickle.dumps, self.clock)
 
     async def apply(self, *given: Resource, **fields: object) -> Applied:
         applied = await self.registry.apply(origin(), command(given, **fields))

@@ -20,6 +20,7 @@ from services.registry.core.errors import (
     ProviderNotFoundError,
     ResourceInUseError,
     ResourceNotFoundError,
+    VersionNotFoundError,
 )
 from services.registry.core.field_rules import field_violations
 from services.registry.core.model import (
@@ -41,6 +42,7 @@ from services.registry.core.provider_lifecycle import Removed
 from services.registry.core.references import references
 from services.registry.core.registry import Applied
 from services.registry.core.removing_providers import Impact, RemovalCommand, RemovalPolicy
+from services.registry.core.rolling_back import RollbackCommand
 from services.registry.core.validating import Submitted, Surroundings, diagnose
 from tests.support.registry_bench import Bench, origin, provider_command
 from tests.support.registry_strategies import IDS, providers, resources
@@ -55,7 +57,7 @@ class Answer(Protocol):
 
 T = TypeVar("T")
 A = TypeVar("A", bound=Answer)
-Contents = Mapping[Ref, Resource]
+Contents = dict[Ref, Resource]
 
 _ids = st.sampled_from(IDS)
 _pool_ids = st.sampled_from(["x", "y"])
@@ -69,6 +71,7 @@ class AnyMutations(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.bench = self.open_bench()
+        self.past: dict[int, Contents] = {1: {}}
 
     def open_bench(self) -> Bench:
         """The use cases over an empty store."""
@@ -187,6 +190,19 @@ class AnyMutations(RuleBasedStateMachine):
         self.apply_a_pool("z", members, homes, "")
         self.remove_a_provider(id_, RemovalPolicy.CASCADE_UNUSED_MODELS)
 
+    @rule(back=st.integers(0, 6))
+    def roll_back(self, back: int) -> None:
+        before, current = self.wait(self.bench.contents()), max(self.past)
+        version = current - back
+        then = self.past.get(version, {})
+        differing = {ref for ref in before | then if before.get(ref) != then.get(ref)}
+        work = self.bench.history.rollback(origin(), RollbackCommand(version))
+        outcome = self._mutate(work, differing)
+        if version in self.past:
+            self._holds(then)
+        else:
+            assert isinstance(outcome, VersionNotFoundError)
+
     def _apply(self, given: list[Resource], **fields: object) -> None:
         before = self.wait(self.bench.stored())
         plan = self._outcome(self.bench.apply(*given, dry_run=True, **fields))
@@ -220,6 +236,7 @@ class AnyMutations(RuleBasedStateMachine):
         named = touched if isinstance(touched, set) else touched(outcome)
         assert _without(after, named) == _without(before, named)
         assert outcome.version == current == version + (_hashes(before) != _hashes(after))
+        self.past[current] = self.wait(self.bench.contents())
         return outcome
 
     def _outcome(self, work: Coroutine[Any, Any, T]) -> T | DomainError:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 
 import pytest
 import pytest_asyncio
-from psycopg import sql
 
 from runyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from services.registry.main import build
 from services.registry.settings import RegistrySettings
+from tests.contract.registry.databases import Databases, clear
 from tests.support.clock import ManualClock
-from tests.support.postgres import execute, fresh_schema, schema_of, terminate
+from tests.support.postgres import fresh_schema, schema_of, terminate
 from tests.support.serving import Served, serving
-
-_TABLES = (
-    "SELECT tablename FROM pg_tables"
-    " WHERE schemaname = current_schema AND tablename <> 'schema_version'"
-)
 
 
 @pytest.fixture(scope="session")
@@ -32,10 +29,29 @@ def registry_schema(postgres_server: str) -> Iterator[str]:
 def postgres_url(postgres_server: str, registry_schema: str) -> str:
     """The URL of that schema, without a row and without another user."""
     terminate(postgres_server, schema_of(registry_schema))
-    tables = execute(registry_schema, _TABLES)
-    deletes = (sql.SQL("DELETE FROM {}").format(sql.Identifier(str(name))) for (name,) in tables)
-    execute(registry_schema, sql.SQL(";").join(deletes))
+    clear(registry_schema)
     return registry_schema
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def databases(request: pytest.FixtureRequest) -> Databases:
+    """As many empty databases as a test asks for, on one engine after the other."""
+    if request.param == "sqlite":
+        return _in_a_folder
+    schema: str = request.getfixturevalue("registry_schema")
+
+    @contextmanager
+    def cleared() -> Iterator[str]:
+        clear(schema)
+        yield schema
+
+    return cleared
+
+
+@contextmanager
+def _in_a_folder() -> Iterator[str]:
+    with TemporaryDirectory() as folder:
+        yield f"sqlite:///{folder}/registry.db"
 
 
 @pytest.fixture

@@ -1,12 +1,9 @@
-"""The store on SQLite beside the model of dictionaries: the same answers to every question."""
+"""The store of each engine beside the model of dictionaries: the same answers to every question."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +12,6 @@ from hypothesis import strategies as st
 from services.chassis.caller import LOCAL_PRINCIPAL
 from services.chassis.errors import DomainError
 from services.chassis.notifier import LocalNotifier
-from services.chassis.store.opening import open_store
 from services.registry.api.convert import encode_answer
 from services.registry.api.resources import ProtobufCodec
 from services.registry.core.applying import ApplyCommand
@@ -34,8 +30,8 @@ from services.registry.core.model import (
 from services.registry.core.ports import ListQuery, Origin, RegistryReads, RegistryStore
 from services.registry.core.registry import Registry
 from services.registry.core.validating import Submitted, Wanted
-from services.registry.store.registry_store import SNAPSHOT_CHANNEL, SqlRegistryStore
-from services.registry.store.tables import MIGRATIONS, metadata
+from services.registry.store.registry_store import SNAPSHOT_CHANNEL
+from tests.contract.registry.databases import Databases, opened
 from tests.support.clock import ManualClock
 from tests.support.memory_registry import MemoryRegistryStore
 from tests.support.registry_strategies import IDS, agents, models, pools, tools
@@ -61,22 +57,6 @@ EDITS = st.lists(
 )
 
 
-@asynccontextmanager
-async def sqlite(folder: Path, notifier: LocalNotifier) -> AsyncIterator[SqlRegistryStore]:
-    clock = ManualClock()
-    database = open_store(
-        f"sqlite:///{folder}/registry.db",
-        metadata=metadata,
-        migrations=MIGRATIONS,
-        clock=clock,
-        notifier=notifier,
-    )
-    async with database as opened:
-        store = SqlRegistryStore(opened, clock)
-        await store.found("in-memory")
-        yield store
-
-
 async def edit(
     store: RegistryStore, resources: Sequence[Resource], apply_set: str, prune: bool
 ) -> object:
@@ -100,6 +80,7 @@ def everything(reads: RegistryReads) -> dict[str, object]:
         "held": reads.held(EVERY_REF),
         "marked": {mark: sorted(reads.marked(mark)) for mark in ("s", "t")},
         "kinds": around.kinds,
+        "users": sorted(reads.dependents(EVERY_TARGET)),
         "dependents": {target: sorted(refs) for target, refs in around.dependents.items()},
         "stored": [reads.stored(ref) for ref in EVERY_REF],
         "listed": reads.listed(query),
@@ -119,13 +100,13 @@ def everything(reads: RegistryReads) -> dict[str, object]:
     }
 
 
-@settings(max_examples=30)
-@given(EDITS)
-async def test_both_stores_answer_alike(
-    edits: list[tuple[list[Resource], str, bool]],
+@settings(max_examples=20)
+@given(edits=EDITS)
+async def test_all_stores_answer_alike(
+    databases: Databases, edits: list[tuple[list[Resource], str, bool]]
 ) -> None:
-    with TemporaryDirectory() as folder:
-        async with sqlite(Path(folder), LocalNotifier()) as store:
+    with databases() as url:
+        async with opened(url) as store:
             model = MemoryRegistryStore()
             for resources, apply_set, prune in [(GROUND, "s", False), *edits]:
                 assert await edit(store, resources, apply_set, prune) == await edit(
@@ -134,9 +115,9 @@ async def test_both_stores_answer_alike(
                 assert await store.read(everything) == await model.read(everything)
 
 
-async def test_watchers_are_rung_for_versions_only(tmp_path: Path) -> None:
+async def test_watchers_are_rung_for_versions_only(database_url: str) -> None:
     notifier = LocalNotifier()
-    async with sqlite(tmp_path, notifier) as store:
+    async with opened(database_url, notifier) as store:
         with notifier.bell(SNAPSHOT_CHANNEL) as bell:
             # when an edit is refused, when one is done, and when only a mark changes
             rung = []
@@ -156,8 +137,8 @@ def a_pool() -> list[Resource]:
     ]
 
 
-async def test_a_refused_edit_leaves_nothing_behind(tmp_path: Path) -> None:
-    async with sqlite(tmp_path, LocalNotifier()) as store:
+async def test_a_refused_edit_leaves_nothing_behind(database_url: str) -> None:
+    async with opened(database_url) as store:
         # given
         await edit(store, a_pool(), "s", prune=False)
         before = await store.read(everything)
@@ -173,8 +154,8 @@ async def test_a_refused_edit_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("incarnation", ["second", "third"])
-async def test_a_registry_is_founded_once(tmp_path: Path, incarnation: str) -> None:
-    async with sqlite(tmp_path, LocalNotifier()) as store:
+async def test_a_registry_is_founded_once(database_url: str, incarnation: str) -> None:
+    async with opened(database_url) as store:
         await edit(store, a_pool(), "", prune=False)
 
         head = await store.found(incarnation)
