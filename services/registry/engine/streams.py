@@ -79,7 +79,7 @@ class SnapshotStreams:
     async def watch(self, has: Position) -> AsyncGenerator[Frame, None]:
         """Net changes from what the watcher has, for as long as the server runs."""
         with WATCHERS.one_more(), self._notifier.bell(self._channel) as bell:
-            sent = _Sent(await self._store.read(lambda reads: _resumed(reads, has)))
+            sent = await self._store.read(lambda reads: _resumed(reads, has))
             feed = follow(
                 lambda _cursor: self._owed(sent),
                 bell,
@@ -153,8 +153,10 @@ class _Sent:
     live: bool = False
 
 
-def _resumed(reads: RegistryReads, has: Position) -> int:
-    return resume_from(reads.head(), has, reads.lineage(has.version))
+def _resumed(reads: RegistryReads, has: Position) -> _Sent:
+    head = reads.head()
+    version = resume_from(head, has, reads.lineage(has.version))
+    return _Sent(version, live=version == head.version)
 
 
 def _read(reads: RegistryReads, *, change: NetChange, after: Ref | None) -> Part | None:
