@@ -82,9 +82,10 @@ def _line_diff(before: list[str], after: list[str]) -> Iterator[Part]:
 
 def _goes_without_saying(change: pb.ResourceChange, field: pb.FieldChange) -> bool:
     """Of what comes or goes as a whole, only what somebody chose is worth a line."""
-    if change.action == pb.CHANGE_ACTION_UPDATED:
-        return False
     value = field.after or field.before
+    if change.action == pb.CHANGE_ACTION_UPDATED:
+        # A list is told by its items.
+        return value == "[]" and not (field.before and field.after)
     if field.path == "id" or value in _SAYS_NOTHING:
         return True
     kind = BY_NUMBER.get(change.ref.kind)
@@ -95,7 +96,8 @@ def _goes_without_saying(change: pb.ResourceChange, field: pb.FieldChange) -> bo
     of, index = found
     if value in {"false", "0"} and not of.has_presence:
         return True
-    default = default_of(of)
+    beside = (each.path.partition(".")[0] for each in change.fields)
+    default = default_of(of, beside)
     if isinstance(default, list):
         return index < len(default) and json.dumps(default[index]) == value
     return default is not None and json.dumps(default) == value

@@ -6,10 +6,9 @@ test compares them with what a registry answers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.message import Message
 
 Value = str | int | float | bool | list["Value"] | dict[str, "Value"]
 
@@ -66,17 +65,16 @@ _ALWAYS_THERE = frozenset(
 )
 
 
-def default_of(of: FieldDescriptor, inside: Message | None = None) -> Value | None:
+def default_of(of: FieldDescriptor, arms: Iterable[str] = ()) -> Value | None:
     """The default of a field; None when there is none.
 
     Args:
-        inside: The message it is part of, for defaults that depend on another field of it.
+        arms: The choices that are set beside it, for defaults that depend on one.
     """
     name = _name(of)
-    if name in _DEFAULTS or inside is None:
-        return _DEFAULTS.get(name)
-    arms = map(inside.WhichOneof, inside.DESCRIPTOR.oneofs_by_name)
-    return next((_BESIDE[name, arm] for arm in arms if arm and (name, arm) in _BESIDE), None)
+    if name in _DEFAULTS:
+        return _DEFAULTS[name]
+    return next((_BESIDE[name, arm] for arm in arms if (name, arm) in _BESIDE), None)
 
 
 def is_always_there(of: FieldDescriptor) -> bool:

@@ -65,6 +65,8 @@ class Terminal:
         if not self.json:
             self.end_speech()
             self.console.print(text, soft_wrap=True)
+            # Whoever follows something through a pipe sees it when it happens, too.
+            self.console.file.flush()
 
     def speak(self, words: str, *lead: Part, style: str = "", speaker: str = "") -> None:
         """Words that go on where the same speaker stopped, visible at once.
@@ -116,9 +118,8 @@ class Terminal:
             return
         cells = [[safe(cell) for cell in row] for row in (columns, *rows)]
         widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
-        for row in cells:
-            padded = (set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True))
-            self.text(Text("  ".join(padded).rstrip()))
+        lines = ("  ".join(map(set_cell_size, row, widths)).rstrip() for row in cells)
+        self.text(Text("\n".join(lines)))
 
     def _fitted(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))

@@ -59,7 +59,8 @@ def _members(message: Message, full: bool) -> Iterator[tuple[str, Any]]:
 def _goes_without_saying(of: FieldDescriptor, written: Any, inside: Message) -> bool:
     if is_always_there(of):
         return bool(written == {})
-    default = default_of(of, inside)
+    choices = map(inside.WhichOneof, inside.DESCRIPTOR.oneofs_by_name)
+    default = default_of(of, filter(None, choices))
     # A truth value is no number here, although Python compares it like one.
     return type(written) is type(default) and bool(written == default)
 

@@ -120,8 +120,6 @@ async def test_a_prune_is_planned_and_removes_only_what_carries_the_set(tmp_path
     assert planned.out == (
         "  = tool/a unchanged\n"
         "  - tool/b removed\n"
-        '      - effect_class: "at_most_once"\n'
-        '      - timeout: "60s"\n'
         '      - worker.label: "gpu"\n'
         "1 removed; the registry would be at version 4\n"
     )
