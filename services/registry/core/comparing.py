@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.registry.core.applying import Action, Change
-from services.registry.core.cutting import PAGE_BYTES, cut, page_items
+from services.registry.core.cutting import cut, page_items
 from services.registry.core.diffing import MAX_FIELDS_BYTES, fields_within, size_bytes
 from services.registry.core.history_ports import HistoryReads
 from services.registry.core.model import Ref, Resource
 from services.registry.core.ports import ResourceCodec, Stored
+
+# Most of what one page reads and compares field by field: that takes longer than reading it.
+_COMPARED_BYTES = 512 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +48,12 @@ def diff_page(
     after: Ref | None,
     limit: int,
 ) -> DiffPage:
-    """Up to ``limit`` changes with at most 1 MiB of fields; both versions are kept."""
+    """Up to ``limit`` changes, 512 KiB of contents and 1 MiB of fields; both versions are kept."""
     limit = page_items(limit)
     found = reads.differing(versions.older, versions.newer, after, limit + 1)
     changes: list[Change] = []
     left_bytes = MAX_FIELDS_BYTES
-    for sized in found[: cut(found, PAGE_BYTES, limit)]:
+    for sized in found[: cut(found, _COMPARED_BYTES, limit)]:
         change = _change(reads, codec, versions, sized.ref)
         left_bytes -= size_bytes(change)
         if left_bytes < 0 and changes:
