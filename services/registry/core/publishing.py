@@ -36,8 +36,8 @@ async def mutate(
     """
 
     def alone(tx: RegistryTx) -> T | Replay:
-        # The lock first: a repeat that arrives while the first call is still at work must find
-        # that one's answer, not its effect.
+        # The head first, everywhere: the log locks its key, and two locks in two orders would
+        # wait for each other.
         head = tx.lock_head()
         return once(tx, origin.request, lambda: effect(tx, head), encode)
 

@@ -77,8 +77,10 @@ async def test_remove_provider_blocks_when_model_and_agent_depend_on_it(
 
 
 async def test_remove_provider_cascades_unused_models(registry: RegistryServiceStub) -> None:
-    # given
+    # given models that no agent uses, which the other policy would keep
     await apply(registry, provider(), model("m"), model("n"))
+    facts = await refused(registry.RemoveProvider(remove(BLOCK)))
+    assert facts.metadata["model_ids"] == "m,n"
 
     # when
     answer = await registry.RemoveProvider(remove(CASCADE))

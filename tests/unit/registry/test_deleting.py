@@ -63,6 +63,15 @@ def test_a_long_list_is_cut_and_counted_and_leaves_room_for_the_short_one() -> N
     assert sum(map(len, metadata.values())) < 1000
 
 
+def test_long_lists_share_the_room() -> None:
+    kinds = (Kind.MODEL, Kind.MODEL_POOL, Kind.AGENT)
+
+    metadata = refused([Ref(kind, f"{n:09}") for kind in kinds for n in range(100)]).metadata
+
+    named = [metadata[f"{kind}_ids"].split(",") for kind in ("model", "pool", "agent")]
+    assert [len(names) for names in named] == [26, 27, 27]
+
+
 def test_names_that_do_not_fit_together_are_counted() -> None:
     every = [Ref(kind, "x" * 512) for kind in (Kind.MODEL, Kind.MODEL_POOL, Kind.AGENT)]
 

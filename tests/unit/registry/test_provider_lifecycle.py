@@ -174,6 +174,20 @@ async def test_an_agent_behind_a_pool_is_in_the_way_of_both_policies(
     assert await bench.stored() == before
 
 
+async def test_a_model_alone_is_in_the_way_of_blocking() -> None:
+    # given
+    bench = Bench()
+    await bench.apply(ONE, MODEL)
+
+    # when
+    with pytest.raises(ProviderInUseError) as caught:
+        await bench.providers.remove(origin(), RemovalCommand("one", BLOCK))
+
+    # then
+    assert caught.value.metadata["model_ids"] == "m"
+    assert (await bench.head()).version == 2
+
+
 async def test_a_provider_without_models_goes_alone() -> None:
     bench = Bench()
     await bench.apply(ONE)
