@@ -16,6 +16,7 @@ from services.chassis.drain import Drain
 from services.chassis.ids import IdSource
 from services.chassis.notifier import Notifier
 from services.chassis.policy import MethodPolicy, open_call_limits
+from services.chassis.revision import running_revision
 from services.chassis.settings import ServiceSettings
 from services.chassis.store.port import StoreInfo
 from services.chassis.tasks import Tasks
@@ -46,7 +47,7 @@ class ServerFacts:
 
     Attributes:
         version: Of the distribution.
-        commit: Source revision; empty when unknown.
+        commit: Source revision, of the checkout or as the wheel was built from; empty when unknown.
         limits: In force, by a name that ends in its unit.
         grpc_services: Full names of the services served.
     """
@@ -73,7 +74,8 @@ class ServerFacts:
             **open_call_limits(policy or {}),
             **(limits or {}),
         }
-        return cls(service, distribution_version(), "", store, every, tuple(grpc_services))
+        revision = running_revision()
+        return cls(service, distribution_version(), revision, store, every, tuple(grpc_services))
 
 
 @dataclass(frozen=True, slots=True)
