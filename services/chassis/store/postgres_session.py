@@ -196,21 +196,24 @@ class Session:
     def is_connected(self) -> bool:
         return self._cursor is not None
 
-    def connect(self) -> Cursor:
-        """Raises: psycopg.OperationalError: It cannot be had now; ``outage`` says when to try."""
-        if self._cursor is None:
-            try:
-                self._cursor = RawCursor(connect(self._url, self._kind))
-            except psycopg.Error as error:
-                self._outage.failed(error)
-                raise
-            self._outage.over()
-        return self._cursor
+    def connect(self) -> None:
+        """Raises: psycopg.Error: It cannot be had now; the outage says when to try again."""
+        try:
+            self._cursor = RawCursor(connect(self._url, self._kind))
+        except psycopg.Error as error:
+            self._outage.failed(error)
+            raise
+        self._outage.over()
 
     def begin(self) -> Cursor:
-        cursor = self.connect()
-        cursor.execute(self._kind.begin)
-        return cursor
+        """Begin a transaction; connected sessions only.
+
+        Raises:
+            psycopg.Error: Among others when the connection was lost since it was last used.
+        """
+        if self._cursor is None:
+            raise psycopg.OperationalError("not connected")
+        return self._cursor.execute(self._kind.begin)
 
     def roll_back(self) -> None:
         """End what is not committed; a connection that cannot even do that is given up."""

@@ -13,11 +13,13 @@ from typing import TypeVar
 import psycopg
 from sqlalchemy import MetaData
 
+from services.chassis.clock import SystemClock
 from services.chassis.notifier import Notifier
 from services.chassis.store.job import Job
 from services.chassis.store.port import Row, Store, StoreInfo, Tx
 from services.chassis.store.postgres_attempts import read_once, write_once
 from services.chassis.store.postgres_migrating import ServerFacts, migrate_postgres
+from services.chassis.store.postgres_notify import NotifyBridge, notify_bridge
 from services.chassis.store.postgres_session import (
     Outage,
     Session,
@@ -37,8 +39,7 @@ class PostgresTuning:
     """Numbers that the operator, tests and benchmarks vary.
 
     Attributes:
-        connections: For closures, a quarter of them for reads; lists and notifications have one
-            more each.
+        connections: For closures, a quarter of them for reads; lists have one more, wake-ups two.
         read_limit_s: Longest a ``read`` closure may hold its snapshot.
         list_limit_s: Longest statement of a ``fetch``.
         lock_limit_s: Longest wait for a lock that another transaction holds.
@@ -115,13 +116,16 @@ async def open_postgres(
 ) -> AsyncIterator[Store]:
     _, facts = await asyncio.to_thread(migrate_postgres, url, metadata, migrations)
     async with AsyncExitStack() as stack:
-        yield await _running(url, facts, _ringing(notifier), tuning, stack)
+        # Its pauses spare a real server, whatever time it is for the closures.
+        bridge = await stack.enter_async_context(notify_bridge(url, notifier, SystemClock()))
+        yield await _running(url, facts, _ringing(notifier, bridge), tuning, stack)
 
 
-def _ringing(notifier: Notifier) -> Ring:
+def _ringing(notifier: Notifier, bridge: NotifyBridge) -> Ring:
     def ring(channels: set[str]) -> None:
         for channel in channels:
             notifier.ring(channel)
+        bridge.announce(channels)
 
     return ring
 

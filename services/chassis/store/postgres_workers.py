@@ -134,12 +134,13 @@ class PostgresWorkers:
         QUEUED.record_since(job.queued_at_s, self._work)
         while True:
             try:
-                repeats.await_server(session)
+                repeats.connect(session)
                 return self._attempt(session, job)
             except psycopg.Error as error:
                 if not repeats.allows(error, session):
                     job.fail(repeats.final(error))
                     return set()
+                RETRIES.add(1, {ERROR_TYPE: symbol(error)})
             except BaseException as error:  # whatever it is, it is the caller's
                 job.fail(error)
                 return set()
@@ -162,20 +163,23 @@ class _Repeats:
         self._conflicts = 0
         self._losses = 0
 
-    def await_server(self, session: Session) -> None:
-        """Wait for the moment at which a server that is away may be tried.
+    def connect(self, session: Session) -> None:
+        """Have a connection, and wait for a server that is away.
 
         Raises:
-            StoreUnavailableError: That is too late for this closure.
+            StoreUnavailableError: It stays away for too long.
         """
-        pause_s = 0.0 if session.is_connected else self._outage.wait_s()
-        if pause_s > 0 and time.monotonic() + pause_s > self._until_s:
-            raise StoreUnavailableError(
-                "the database cannot be reached",
-                cause="CONNECTION_LOST",
-                retry_after_s=RETRY_AFTER_S,
-            )
-        time.sleep(pause_s)
+        while not session.is_connected:
+            pause_s = self._outage.wait_s()
+            if pause_s > 0 and time.monotonic() + pause_s > self._until_s:
+                raise StoreUnavailableError(
+                    "the database cannot be reached",
+                    cause="CONNECTION_LOST",
+                    retry_after_s=RETRY_AFTER_S,
+                )
+            time.sleep(pause_s)
+            with suppress(psycopg.Error):  # the outage knows, and when to try again
+                session.connect()
 
     def allows(self, error: psycopg.Error, session: Session) -> bool:
         """Whether to try again after ``error``; waits if others need the time."""
@@ -184,14 +188,12 @@ class _Repeats:
                 self._conflicts += 1
                 if self._conflicts > self._patience.conflicts:
                     return False
-                RETRIES.add(1, {ERROR_TYPE: symbol(error)})
                 longest_s = self._patience.conflict_pause_s * 2 ** (self._conflicts - 1)
                 time.sleep(random.uniform(0, longest_s))  # noqa: S311  # spreads, hides nothing
                 return True
             case Failure.CONNECTION:
-                self._losses += session.is_connected
                 session.drop()
-                RETRIES.add(1, {ERROR_TYPE: symbol(error)})
+                self._losses += 1
                 return self._losses <= self._patience.losses
             case Failure.FINAL:
                 return False
