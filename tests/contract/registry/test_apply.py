@@ -324,6 +324,7 @@ async def test_an_error_is_not_remembered(registry: RegistryServiceStub) -> None
         ({"prune": True}, "prune"),
         ({"apply_set": "x\n", "prune": True}, "apply_set"),
         ({"mode": 9}, "mode"),
+        ({"request_id": "a\x00b"}, "request_id"),
     ],
 )
 async def test_a_malformed_command_names_the_field(
@@ -332,6 +333,25 @@ async def test_a_malformed_command_names_the_field(
     facts = await refused(registry, **fields)
 
     assert field in [v.field for v in facts.violations]
+
+
+async def test_what_is_wrong_with_a_command_comes_beside_what_is_wrong_with_its_resources(
+    registry: RegistryServiceStub,
+) -> None:
+    # given nothing that could be applied or repeated
+    bad = {"mode": 9, "apply_set": "x" * 513, "request_id": "y" * 513}
+
+    # when
+    facts = await refused(registry, model("orphan"), pb.Resource(), **bad)
+
+    # then
+    assert [v.field for v in facts.violations] == [
+        "apply_set",
+        "mode",
+        "request_id",
+        "resources[0].model.provider_id",
+        "resources[1]",
+    ]
 
 
 async def test_a_resource_that_no_client_could_read_is_refused(
