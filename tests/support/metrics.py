@@ -35,7 +35,7 @@ class Measured:
     def values(self, name: str) -> Mapping[tuple[tuple[str, Any], ...], float]:
         """Values of a counter or a gauge, counts of a histogram."""
         return {
-            key: getattr(point, "count", None) or getattr(point, "value", 0)
+            key: float(point.count if hasattr(point, "count") else point.value)
             for key, point in self.points(name).items()
         }
 

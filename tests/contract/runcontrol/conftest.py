@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest_asyncio
@@ -29,38 +30,39 @@ LOCAL = "127.0.0.1:0"
 class Suite:
     """The four servers; run control can be stopped and started again on its database."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, **common: str) -> None:
         self.data = data
+        self.common: dict[str, Any] = {"listen": LOCAL, **common}
         self.stack = AsyncExitStack()
         self.port = free_port()
         self.served: dict[str, Served] = {}
         self._runcontrol = AsyncExitStack()
 
     async def start(self) -> None:
-        registry = RegistrySettings(listen=LOCAL, database_url=self._url("registry"))
+        registry = RegistrySettings(database_url=self._url("registry"), **self.common)
         self.served["registry"] = await self._enter(serving(build_registry, registry))
         router = RouterSettings(
-            listen=LOCAL,
             database_url=self._url("router"),
             registry_target=self.served["registry"].target,
+            **self.common,
         )
         self.served["router"] = await self._enter(serving(build_router, router))
         pool = PoolSettings(
-            listen=LOCAL,
             database_url=self._url("pool"),
             runcontrol_target=f"127.0.0.1:{self.port}",
+            **self.common,
         )
         self.served["pool"] = await self._enter(serving(build_pool, pool))
         await self.start_runcontrol()
 
     async def start_runcontrol(self, *, max_concurrent_runs: int = 64) -> None:
         settings = RunControlSettings(
-            listen=f"127.0.0.1:{self.port}",
             database_url=self._url("runcontrol"),
             registry_target=self.served["registry"].target,
             router_target=self.served["router"].target,
             pool_target=self.served["pool"].target,
             max_concurrent_runs=max_concurrent_runs,
+            **{**self.common, "listen": f"127.0.0.1:{self.port}"},
         )
         self._runcontrol = AsyncExitStack()
         self.served["runcontrol"] = await self._runcontrol.enter_async_context(
