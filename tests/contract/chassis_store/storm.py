@@ -13,7 +13,7 @@ import os
 import sys
 
 from services.chassis.store.port import Store, Tx
-from tests.contract.chassis_store.engines import Engine
+from tests.contract.chassis_store.engines import engine_of
 from tests.contract.chassis_store.schema import ADD, DEPOSIT
 
 
@@ -36,7 +36,7 @@ async def writer(store: Store, name: int) -> None:
 
 
 async def main(url: str, writers: int) -> None:
-    async with Engine("sqlite", url).open() as store:
+    async with engine_of(url).open() as store:
         say("ready")
         await asyncio.gather(*(writer(store, name) for name in range(writers)))
         await asyncio.Event().wait()

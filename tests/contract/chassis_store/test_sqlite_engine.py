@@ -7,10 +7,6 @@ import os
 import signal
 import sqlite3
 import stat
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,12 +19,12 @@ from services.chassis.store.port import Store, Tx
 from services.chassis.store.sqlite_files import database_path
 from services.chassis.store.sqlite_writer import BatchLimits
 from services.chassis.store.statement import statement
+from tests.contract.chassis_store.children import child, line
 from tests.contract.chassis_store.engines import (
     ONE_BATCH,
     Engine,
     Gate,
     add,
-    balance_in,
     count,
     ids,
     one_batch,
@@ -42,28 +38,11 @@ _ENDLESS = statement(
     ).columns(i=Integer)
 )
 _ROLLBACK = statement(text("ROLLBACK"))
-_ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Engine:
     return sqlite_engine(tmp_path)
-
-
-@contextmanager
-def child(database: Engine, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Another process with a store on the same file; killed at the end whatever happened."""
-    command = [sys.executable, "-m", "tests.contract.chassis_store.storm", database.url, *arguments]
-    with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().rstrip("\n")
 
 
 async def test_files_and_folders_are_for_the_owner_alone(database: Engine) -> None:
@@ -134,29 +113,6 @@ async def test_another_process_keeps_the_store_until_it_is_killed(database: Engi
         assert refused.value.metadata["owner_pid"] == str(owner.pid)
         async with database.open() as store:
             assert await count(store) == 0
-
-
-@pytest.mark.parametrize("acknowledged", [1, 40, 500])
-async def test_a_kill_in_a_write_storm_loses_no_acknowledged_write(
-    database: Engine, acknowledged: int
-) -> None:
-    # given a process that writes as fast as it can and says what was acknowledged
-    with child(database, "16") as writer:
-        assert line(writer) == "ready"
-        told = [line(writer) for _ in range(acknowledged)]
-
-        # when it is killed in the middle, and what it still said is read
-        writer.send_signal(signal.SIGKILL)
-        assert writer.stdout is not None
-        rest = writer.stdout.read()
-        told += rest[: rest.rfind("\n") + 1].splitlines()
-
-    # then every acknowledged row is there, and none of them by half
-    async with database.open() as store:
-        kept = set(await ids(store))
-        assert len(told) >= acknowledged
-        assert set(told) <= kept
-        assert await store.read(lambda tx: {balance_in(tx, each) for each in told}) == {1}
 
 
 async def test_a_full_disk_fails_the_whole_batch_and_nothing_acknowledged_is_lost(
