@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
 from services.chassis import failpoints
 from services.chassis.clock import Clock, SystemClock
+from services.chassis.drain import Drain
+from services.chassis.feed import Items, Page, follow
 from services.chassis.notifier import LocalNotifier
+from services.chassis.store.port import Store, Tx
 from services.chassis.store.postgres_notify import (
     COALESCE_S,
     MOST_CHANNELS,
@@ -18,6 +21,8 @@ from services.chassis.store.postgres_notify import (
     notify_bridge,
     payload_of,
 )
+from tests.contract.chassis_store.engines import engine_of, ids
+from tests.contract.chassis_store.schema import ADD
 from tests.support.clock import ManualClock
 from tests.support.postgres import fresh_schema, schema_of, terminate
 
@@ -219,3 +224,65 @@ async def test_a_payload_always_fits() -> None:
         assert len(payload.encode()) < 8_000
         assert "\0" not in payload
     assert payload_of("x" * 9_000) != payload_of("x" * 9_001)
+
+
+class Replica:
+    """A store on the shared database, and what its followers wait with."""
+
+    def __init__(self, store: Store, notifier: LocalNotifier) -> None:
+        self.store = store
+        self.notifier = notifier
+
+    async def read(self, after: int) -> Page[int]:
+        """Accounts as a log: their ids are numbers without a gap."""
+        newest = len(await ids(self.store))
+        return Page(range(after + 1, newest + 1), max(after, newest), more=False)
+
+    async def commit(self, number: int) -> None:
+        def closure(tx: Tx) -> None:
+            tx.run(ADD, id=str(number), balance=0)
+            tx.ring("log")
+
+        await self.store.write(closure)
+
+    async def follows(self, count: int, poll_s: float) -> list[int]:
+        """The first ``count`` of the log."""
+        found: list[int] = []
+        with self.notifier.bell("log") as bell:
+            clock = SystemClock()
+            feed = follow(self.read, bell, after=0, drain=Drain(), clock=clock, poll_s=poll_s)
+            async with asyncio.timeout(PATIENCE_S), aclosing(feed):
+                async for each in feed:
+                    found += each.items if isinstance(each, Items) else []
+                    if len(found) >= count:
+                        return found
+        return found
+
+
+@asynccontextmanager
+async def replica(url: str) -> AsyncIterator[Replica]:
+    notifier = LocalNotifier()
+    async with engine_of(url).open(notifier=notifier) as store:
+        yield Replica(store, notifier)
+
+
+async def test_a_follower_on_another_replica_does_not_wait_for_its_poll(postgres_url: str) -> None:
+    async with replica(postgres_url) as writer, replica(postgres_url) as reader:
+        following = asyncio.ensure_future(reader.follows(20, poll_s=3_600))
+        for number in range(1, 21):
+            await writer.commit(number)
+        assert await following == list(range(1, 21))
+
+
+@pytest.mark.parametrize("place", failpoints.names("notify."))
+async def test_with_every_notification_lost_everything_still_arrives(
+    postgres_url: str, place: str
+) -> None:
+    """The poll is the truth."""
+    with failpoints.armed(f"{place}=error") as arming:
+        async with replica(postgres_url) as writer, replica(postgres_url) as reader:
+            following = asyncio.ensure_future(reader.follows(20, poll_s=0.02))
+            for number in range(1, 21):
+                await writer.commit(number)
+            assert await following == list(range(1, 21))
+        assert arming[place].reached >= 1
