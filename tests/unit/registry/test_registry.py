@@ -133,9 +133,11 @@ async def test_parts_of_a_change_follow_each_other() -> None:
     # when
     change = NetChange(2, 3)
     first = await bench.store.read(lambda reads: read_part(reads, change, None))
+    assert first is not None
     second = await bench.store.read(lambda reads: read_part(reads, change, first.next_after))
 
     # then
+    assert second is not None
     assert names(first) == ["agent/a"]
     assert names(second) == ["agent/b"]
     assert second.next_after is None

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from functools import partial
+
 import pytest
 
-from services.registry.core.ports import Head
-from services.registry.core.watching import NetChange, Position, next_change, resume_from
+from services.registry.core.model import BuiltinAdapter, Provider
+from services.registry.core.ports import Head, RegistryReads
+from services.registry.core.watching import (
+    NetChange,
+    Part,
+    Position,
+    next_change,
+    read_part,
+    resume_from,
+)
+from tests.support.registry_bench import Bench
 
 # Versions 5 to 9 are kept.
 HEAD = Head(version=9, incarnation="this", oldest_version=5)
@@ -55,3 +67,22 @@ def test_a_watcher_of_another_history_begins_anew(lineage: str, resumed: int) ->
 )
 def test_a_watcher_is_owed_one_net_change(has: int, change: NetChange | None) -> None:
     assert next_change(HEAD, has) == change
+
+
+async def test_a_change_from_a_version_that_went_has_no_parts() -> None:
+    # given that versions 2 and 3 are kept
+    bench = Bench()
+    for timeout_s in (1, 2):
+        await bench.apply(Provider("p", BuiltinAdapter(), timeout=timedelta(seconds=timeout_s)))
+    await bench.store.write(lambda tx: tx.retire(2))
+
+    # when
+    changes = [NetChange(1, 3), NetChange(0, 1), NetChange(2, 3), NetChange(0, 3)]
+    parts = [await bench.store.read(partial(_read, change=change)) for change in changes]
+
+    # then
+    assert [part is None for part in parts] == [True, True, False, False]
+
+
+def _read(reads: RegistryReads, *, change: NetChange) -> Part | None:
+    return read_part(reads, change, None)
