@@ -7,6 +7,8 @@ same parameters on SQLite with WAL and ``synchronous=FULL``, on the same disk, i
 store                every transaction is a closure for the writer thread; group commit
 await per statement  aiosqlite: one connection, a lock around BEGIN IMMEDIATE … COMMIT, and one
                      await per statement, as code looks that was made asynchronous call by call
+store on PostgreSQL  the same closures on the server that the tests use, eight connections, with
+                     whatever disk it has; absent where none answers, and part of no ratio
 
     python -m tests.bench.bench_store [--rounds 9] [--seconds 1]
 """
@@ -41,6 +43,7 @@ from tests.bench.store_cycle import (
     Mailbox,
     Transaction,
 )
+from tests.support.postgres import answers, fresh_schema, server_url
 
 _RATIO = "cycles_vs_await_per_statement_{}"
 _CONCURRENCIES = (1, 32)
@@ -129,15 +132,25 @@ class Measured:
 
 @asynccontextmanager
 async def _store_arm(folder: Path) -> AsyncIterator[StoreArm]:
-    url = f"sqlite:///{folder / 'store.db'}"
-    async with open_store(
+    async with _opened(f"sqlite:///{folder / 'store.db'}") as store:
+        yield StoreArm(store)
+
+
+@asynccontextmanager
+async def _postgres_arm(_folder: Path) -> AsyncIterator[StoreArm]:
+    with fresh_schema(server_url()) as url:
+        async with _opened(url) as store:
+            yield StoreArm(store)
+
+
+def _opened(url: str) -> AbstractAsyncContextManager[Store]:
+    return open_store(
         url,
         metadata=METADATA,
         migrations=Path(__file__).parent / "store_migrations",
         clock=SystemClock(),
         notifier=LocalNotifier(),
-    ) as store:
-        yield StoreArm(store)
+    )
 
 
 @asynccontextmanager
@@ -172,6 +185,7 @@ _ARMS: Mapping[str, Callable[[Path], AbstractAsyncContextManager[Arm]]] = {
     "store": _store_arm,
     "await per statement": _await_arm,
 }
+_POSTGRES = "store on PostgreSQL"
 
 
 async def _round(arm: Arm, mailboxes: list[Mailbox], seconds: float, into: Measured) -> None:
@@ -202,15 +216,16 @@ def _without_collector() -> Iterator[None]:
 
 
 async def measure(folder: Path, rounds: int, seconds: float) -> dict[tuple[str, int], Measured]:
-    """Both arms in turns, each time on a new database and with new threads.
+    """The arms in turns, each time on a new database and with new threads.
 
     How the scheduler places two threads decides what a hand-over costs, and stays that way for as
     long as they live: one pair of threads would measure one throw of the dice.
     """
     results: dict[tuple[str, int], Measured] = {}
+    arms = {**_ARMS, _POSTGRES: _postgres_arm} if answers(server_url()) else _ARMS
     for number in range(rounds):
         for concurrency in _CONCURRENCIES:
-            for name, opened in _ARMS.items():
+            for name, opened in arms.items():
                 place = folder / f"{number}-{concurrency}-{name}"
                 place.mkdir()
                 into = results.setdefault((name, concurrency), Measured())

@@ -57,8 +57,8 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The URL of a server for all tests of this run."""
-    server = os.environ.get(VARIABLE, USUAL)
-    if _answers(server):
+    server = server_url()
+    if answers(server):
         yield server
         return
     if binaries() is None:
@@ -206,7 +206,12 @@ def _server_user() -> pwd.struct_passwd | None:
     return known.get("postgres") or known["nobody"]
 
 
-def _answers(url: str) -> bool:
+def server_url() -> str:
+    """Where the server of the tests is expected."""
+    return os.environ.get(VARIABLE, USUAL)
+
+
+def answers(url: str) -> bool:
     try:
         psycopg.connect(url, connect_timeout=3).close()
     except psycopg.OperationalError:

@@ -25,7 +25,10 @@ from services.chassis.store.postgres_session import SessionKind, connect, refuse
 # Older ones are no longer maintained.
 _OLDEST = 140_000
 
-_MIGRATING = SessionKind(b"BEGIN", {"lock_timeout": "60s", "statement_timeout": "0"})
+_MIGRATING = SessionKind(
+    b"BEGIN",
+    {"lock_timeout": "60s", "statement_timeout": "0", "idle_in_transaction_session_timeout": "0"},
+)
 _LOOKING = SessionKind(b"BEGIN", {"default_transaction_read_only": "on"})
 
 _FACTS = """

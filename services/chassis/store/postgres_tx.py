@@ -36,13 +36,14 @@ class PostgresTx:
 
     def one(self, statement: Statement, /, **params: object) -> Row | None:
         compiled = statement.postgresql
-        raw = self._execute(compiled.text, compiled.bind(params)).fetchone()
+        cursor = self._execute(compiled.text, compiled.bind(params))
+        raw = cursor.fetchone() if _has_rows(cursor) else None
         return None if raw is None else compiled.row(raw)
 
     def all(self, statement: Statement, /, **params: object) -> list[Row]:
         compiled = statement.postgresql
-        raws = self._execute(compiled.text, compiled.bind(params)).fetchall()
-        return list(map(compiled.row, raws))
+        cursor = self._execute(compiled.text, compiled.bind(params))
+        return list(map(compiled.row, cursor.fetchall())) if _has_rows(cursor) else []
 
     def run(self, statement: Statement, /, **params: object) -> int:
         compiled = statement.postgresql
@@ -89,6 +90,11 @@ class PostgresTx:
 
     def _doom(self, error: psycopg.Error) -> None:
         self.doomed = self.doomed or error
+
+
+def _has_rows(cursor: Cursor) -> bool:
+    """False for a change without RETURNING, of which the driver would refuse to say "no rows"."""
+    return cursor.rownumber is not None
 
 
 class PostgresReadTx(ReadOnly, PostgresTx):

@@ -87,6 +87,12 @@ async def test_one_is_none_and_all_is_empty_without_rows(store: Store) -> None:
     assert await store.read(lambda tx: tx.all(GET, id="nobody")) == []
 
 
+async def test_a_change_that_returns_nothing_has_no_rows(store: Store) -> None:
+    assert await store.write(lambda tx: tx.one(ADD, id="a", balance=1)) is None
+    assert await store.write(lambda tx: tx.all(ADD, id="b", balance=1)) == []
+    assert await ids(store) == ["a", "b"]
+
+
 async def test_run_counts_the_rows_it_touched(store: Store) -> None:
     # given
     await store.write(
