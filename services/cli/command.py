@@ -28,8 +28,6 @@ def run(output: Output, work: Callable[[Terminal], Awaitable[None]]) -> None:
     Raises:
         typer.Exit: Always with a code other than 0.
     """
-    # Its own lines on standard error would break up ours, JSON above all.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     terminal = Terminal(output)
     try:
         asyncio.run(_entered(work, terminal))

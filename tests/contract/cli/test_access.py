@@ -13,7 +13,8 @@ from services.chassis.access.tokens import parse_tokens
 from services.chassis.caller import Principal, Role
 from services.registry.main import build
 from services.registry.settings import RegistrySettings
-from tests.contract.cli.test_commands import QUICKSTART, Answer, runyard
+from tests.contract.cli.process import Answer, runyard
+from tests.contract.cli.test_commands import QUICKSTART
 from tests.support.certificates import Authority
 from tests.support.serving import serving
 
