@@ -56,7 +56,7 @@ async def build(settings: RunControlSettings, chassis: Chassis) -> Service:
     store = SqlRunControlStore(database, ProtobufCodec(), chassis.clock)
     catalogs = await _follow_registry(settings, chassis, database)
     runs = RunControl(store, catalogs, chassis.clock, chassis.ids, ENCODERS)
-    executor = await _execute(settings, chassis, database, store)
+    executor = await _execute(settings, chassis, database, store, catalogs)
     subscriptions = RunSubscriptions(runs, chassis.notifier, chassis.clock, chassis.drain)
     limits = {
         "max_request_bytes": MAX_REQUEST_BYTES,
@@ -103,14 +103,17 @@ async def _follow_registry(
 
 
 async def _execute(
-    settings: RunControlSettings, chassis: Chassis, database: Store, store: SqlRunControlStore
+    settings: RunControlSettings,
+    chassis: Chassis,
+    database: Store,
+    store: SqlRunControlStore,
+    catalogs: RegistryCatalogs,
 ) -> Executor:
     """Start the loops that execute runs and talk to the pool."""
     enter, peers = chassis.stack.enter_async_context, chassis.peers
     pool = PoolClient(await enter(open_channel(settings.pool_target, peers=peers)))
-    models = RouterModels(
-        await enter(open_channel(settings.router_target, peers=peers, tokens=True))
-    )
+    router = await enter(open_channel(settings.router_target, peers=peers, tokens=True))
+    models = RouterModels(router, lambda: catalogs.version)
     draw = random.Random().random  # noqa: S311  # spreads retries, keeps no secret
     execution = Execution(store, chassis.clock, chassis.ids, chassis.ids.new_id(), draw)
     if database.sole_owner:

@@ -123,5 +123,10 @@ class RegistryCatalogs(Catalogs):
     def __init__(self, consumer: SnapshotConsumer[RegistryCatalog]) -> None:
         self._consumer = consumer
 
+    @property
+    def version(self) -> int:
+        """The newest that has been seen; 0 for none."""
+        return self._consumer.version
+
     async def at_least(self, version: int) -> Catalog:
         return await self._consumer.at_least(version)

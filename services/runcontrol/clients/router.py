@@ -52,16 +52,22 @@ _STICKY: Mapping[int, str] = {
 
 
 class RouterModels:
-    """``Models`` over a channel to the router."""
+    """``Models`` over a channel to the router.
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    Args:
+        registry_version: The newest that run control has seen itself.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, registry_version: Callable[[], int]) -> None:
         self._stub = RouterServiceStub(channel)
+        self._registry_version = registry_version
 
     @asynccontextmanager
     async def infer(
         self, question: Question
     ) -> AsyncIterator[AsyncGenerator[Sequence[Item], None]]:
-        call = self._stub.Infer(request_of(question), timeout=INFER_LIMIT_S)
+        request = request_of(question, self._registry_version())
+        call = self._stub.Infer(request, timeout=INFER_LIMIT_S)
         async with streaming(call):
             yield _items(call)
 
@@ -93,7 +99,12 @@ def failure_of(error: grpc.aio.AioRpcError, *, answered: bool) -> Failure:
     return Failure(kind, reason, facts.message, facts.retry_after_s)
 
 
-def request_of(question: Question) -> InferRequest:
+def request_of(question: Question, registry_version: int) -> InferRequest:
+    """What the router is asked.
+
+    It need not have seen more than ``registry_version``: a registry that was wiped or put back
+    counts from a lower number again, and no router will have the one of the run's start.
+    """
     sampling = bytes.fromhex(question.sampling)
     return InferRequest(
         target_id=question.target_id,
@@ -103,7 +114,7 @@ def request_of(question: Question) -> InferRequest:
         session=pb.Session(
             thread_id=question.thread_id, run_id=question.run_id, agent_id=question.agent_id
         ),
-        min_registry_version=question.min_registry_version,
+        min_registry_version=min(question.min_registry_version, registry_version),
     )
 
 

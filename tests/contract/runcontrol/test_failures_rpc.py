@@ -76,7 +76,7 @@ async def test_a_router_that_is_away_is_waited_for() -> None:
 
         # when it is asked
         with pytest.raises(InferenceError) as failed:
-            async with RouterModels(channel).infer(question) as items:
+            async with RouterModels(channel, lambda: 0).infer(question) as items:
                 await anext(items)
 
     # then the run may ask again for as long as it has time

@@ -208,9 +208,22 @@ def test_a_question_without_sampling_leaves_it_to_the_provider() -> None:
 
     # when they are encoded
     # then only the first has any
-    assert request_of(with_options).sampling.top_p == 0.5
-    assert not request_of(without).HasField("sampling")
-    assert request_of(with_options).session.thread_id == "t"
+    assert request_of(with_options, 9).sampling.top_p == 0.5
+    assert not request_of(without, 9).HasField("sampling")
+    assert request_of(with_options, 9).session.thread_id == "t"
+
+
+def test_the_router_is_asked_for_no_version_that_run_control_has_not_seen() -> None:
+    """A wiped registry begins with 1 again: the version of a run's start may never come."""
+    # given a run that began with version 7
+    question = Question("m", (), (), "", "t", "r", "a", 7)
+
+    # when run control has seen more, and when it has seen that the registry has less
+    usual, wiped = request_of(question, 9), request_of(question, 2)
+
+    # then
+    assert usual.min_registry_version == 7
+    assert wiped.min_registry_version == 2
 
 
 @pytest.mark.parametrize(
