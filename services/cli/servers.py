@@ -21,7 +21,6 @@ from runyard.types.v1.content_pb2 import MESSAGE_ROLE_USER, Message, Part, Text
 from runyard.types.v1.server_info_service_pb2 import GetServerInfoRequest, GetServerInfoResponse
 from runyard.types.v1.server_info_service_pb2_grpc import ServerInfoServiceStub
 from services.chassis.rpc_status import ErrorFacts, reason_of
-from services.chassis.service import distribution_version
 from services.chassis.streaming import streaming
 from services.cli.clients import Clients
 from services.cli.findings import Finding, fail, ok, warn
@@ -111,6 +110,9 @@ def server(sight: Sight, *, expected: bool) -> Finding:
 
 def versions(sights: Collection[Sight]) -> Iterator[Finding]:
     """Whether the servers and this command are of one release; nothing when no server answers."""
+    # It knows of databases and everything else that a server needs.
+    from services.chassis.service import distribution_version  # noqa: PLC0415
+
     here = distribution_version()
     found = {one.service: one.info.version for one in sights if one.info}
     others = {service: version for service, version in found.items() if version != here}
