@@ -129,7 +129,8 @@ def _of_one(at: ColumnElement[int], *columns: Any) -> Select[Any]:
         select(at.label("version"), r.kind, r.id, *columns)
         .join_from(resource, version, v.version == at)
         .where(r.kind == bindparam("kind"), r.id == bindparam("id"), _FITS)
-        .order_by(at.desc())
+        # Contents of one resource follow each other: this is the order of their ends too.
+        .order_by(r.valid_from.desc())
         .limit(_LIMIT)
     )
 
