@@ -58,9 +58,10 @@ class MemoryTx(MemoryHistory):
             target: frozenset(ref.kind for ref in self._now if ref.target == target)
             for target in wanted.targets
         }
+        users = {target: self._dependents(target) for target in wanted.vacated}
         return Surroundings(
             {target: found for target, found in kinds.items() if found},
-            {target: self._dependents(target) for target in wanted.vacated},
+            {target: found for target, found in users.items() if found},
         )
 
     def dependents(self, targets: Iterable[Target]) -> Collection[Ref]:

@@ -13,7 +13,7 @@ from services.registry.core.applying import Held
 from services.registry.core.hashing import content_hashes
 from services.registry.core.history_ports import HistoryReads, HistoryTx
 from services.registry.core.lineage import next_lineage
-from services.registry.core.model import Kind, Ref, Target
+from services.registry.core.model import Kind, Ref, Space, Target
 from services.registry.core.ports import (
     Head,
     ListQuery,
@@ -25,6 +25,7 @@ from services.registry.core.ports import (
 from services.registry.core.validating import Surroundings, Wanted
 from services.registry.store import statements as sql
 from services.registry.store.history_store import SqlHistoryReads, SqlHistoryWrites
+from services.registry.store.lookups import DEPENDENTS, HELD
 from services.registry.store.rows import head_of, page_params, ref_of, sized_of, stored_of
 from services.registry.store.tables import request as request_table
 
@@ -43,31 +44,37 @@ class SqlRegistryReads(SqlHistoryReads):
         return head_of(self._tx.one(sql.HEAD))
 
     def held(self, refs: Iterable[Ref]) -> Mapping[Ref, Held]:
-        rows = ((ref, self._tx.one(sql.HELD, kind=ref.kind, id=ref.id)) for ref in refs)
-        return {ref: Held(row.content_hash, row.apply_set) for ref, row in rows if row}
+        rows = HELD.rows(self._tx, refs)
+        return {ref_of(row): Held(row.content_hash, row.apply_set) for row in rows}
 
     def marked(self, apply_set: str) -> Sequence[Ref]:
         return [ref_of(row) for row in self._tx.all(sql.MARKED, apply_set=apply_set)]
 
     def surroundings(self, wanted: Wanted) -> Surroundings:
-        kinds = ((target, self._kinds(target)) for target in wanted.targets)
-        return Surroundings(
-            kinds={target: found for target, found in kinds if found},
-            dependents={target: self._dependents(target) for target in wanted.vacated},
-        )
+        return Surroundings(self._kinds(wanted.targets), self._users(wanted.vacated))
 
     def dependents(self, targets: Iterable[Target]) -> Collection[Ref]:
-        return {ref for target in targets for ref in self._dependents(target)}
+        return {ref for users in self._users(targets).values() for ref in users}
 
-    def _kinds(self, target: Target) -> frozenset[Kind]:
-        candidates = [kind for kind in Kind if kind.space is target.space]
-        return frozenset(
-            kind for kind in candidates if self._tx.one(sql.HELD, kind=kind, id=target.id)
+    def _kinds(self, targets: Iterable[Target]) -> Mapping[Target, frozenset[Kind]]:
+        held = self.held(
+            Ref(kind, target.id)
+            for target in targets
+            for kind in Kind
+            if kind.space is target.space
         )
+        found: dict[Target, set[Kind]] = {}
+        for ref in held:
+            found.setdefault(ref.target, set()).add(ref.kind)
+        return {target: frozenset(kinds) for target, kinds in found.items()}
 
-    def _dependents(self, target: Target) -> Sequence[Ref]:
-        rows = self._tx.all(sql.DEPENDENTS, space=target.space, target_id=target.id)
-        return [ref_of(row) for row in rows]
+    def _users(self, targets: Iterable[Target]) -> Mapping[Target, Sequence[Ref]]:
+        """Who refers to each of them; those to whom nobody does are left out."""
+        found: dict[Target, list[Ref]] = {}
+        for row in DEPENDENTS.rows(self._tx, targets):
+            target = Target(Space(row.space), row.target_id)
+            found.setdefault(target, []).append(ref_of(row))
+        return found
 
     def stored(self, ref: Ref) -> Stored | None:
         row = self._tx.one(sql.STORED, kind=ref.kind, id=ref.id)

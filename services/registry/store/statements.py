@@ -38,7 +38,6 @@ FIND_VERSION = statement(
     select(version.c.content_hash).where(version.c.version == bindparam("version"))
 )
 
-HELD = statement(select(r.content_hash, r.apply_set).where(_THIS, _IS_CURRENT))
 STORED = statement(select(*_STORED).where(_THIS, _IS_CURRENT))
 MARKED = statement(select(r.kind, r.id).where(r.apply_set == bindparam("apply_set"), _IS_CURRENT))
 ADD_RESOURCE = statement(resource.insert())
@@ -49,11 +48,6 @@ ADOPT = statement(
     resource.update().where(_THIS, _IS_CURRENT).values(apply_set=bindparam("new_apply_set"))
 )
 
-DEPENDENTS = statement(
-    select(reference.c.kind, reference.c.id)
-    .where(reference.c.space == bindparam("space"), reference.c.target_id == bindparam("target_id"))
-    .order_by(reference.c.kind, reference.c.id)
-)
 ADD_REFERENCE = statement(reference.insert())
 DROP_REFERENCES = statement(
     reference.delete().where(
