@@ -128,7 +128,7 @@ async def follow(
                 yield Idle(cursor)
                 quiet_until_s = clock.monotonic_s() + heartbeat_s
                 left_s = heartbeat_s
-            if moved and page.more:
+            if (moved or page.items) and page.more:
                 continue
             await _rung_or_draining(bell, drain, min(left_s, _jittered(pause_s)))
             pause_s = min(pause_s * 2, poll_s * _SLOWEST_POLL)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,6 +11,7 @@ from services.chassis.clock import Clock
 from services.chassis.drain import Drain
 from services.chassis.feed import Draining, Idle, Items, Page, follow
 from services.chassis.notifier import Notifier
+from services.chassis.shared_work import SharedLook, SharedReads
 from services.registry.core.errors import VersionNotFoundError
 from services.registry.core.history_ports import HistoryStore
 from services.registry.core.model import Ref
@@ -33,6 +34,10 @@ from services.registry.core.watching import (
 from services.registry.engine.metering import WATCHERS, WatchLag
 
 HEARTBEAT_S = 10.0
+# Of parts, remembered while anybody reads any.
+SHARED_BYTES = 8 * 1024 * 1024
+# A name, hashes and instants, roughly.
+_ITEM_BYTES = 256
 
 
 class SnapshotStreams:
@@ -59,6 +64,11 @@ class SnapshotStreams:
         self._clock = clock
         self._drain = drain
         self._lag = WatchLag(store, clock)
+        self._look: SharedLook[Head] = SharedLook()
+        self._shared: SharedReads[tuple[NetChange, Ref | None], Part] = SharedReads(
+            max_bytes=SHARED_BYTES, size_bytes=_size_bytes
+        )
+        self._reading = 0
 
     async def snapshot(self, version: int | None) -> AsyncGenerator[SnapshotPart, None]:
         """A whole version, the current one for None.
@@ -67,7 +77,7 @@ class SnapshotStreams:
             VersionNotFoundError: It is not kept.
         """
         facts = await self._registry.snapshot_facts(version)
-        change = NetChange(WHOLE, facts.version)
+        change = NetChange(WHOLE, facts.version, facts.lineage)
         async with aclosing(self._parts(change)) as parts:
             async for piece in parts:
                 if piece is None:
@@ -105,7 +115,7 @@ class SnapshotStreams:
         return VersionNotFoundError.of(version, head.oldest_version, head.version)
 
     async def _owed(self, sent: _Sent) -> Page[NetChange]:
-        head = await self._head()
+        head = await self._look(self._head)
         change = next_change(head, sent.version)
         return Page([change] if change else [], head.version)
 
@@ -134,15 +144,39 @@ class SnapshotStreams:
     async def _parts(self, change: NetChange) -> AsyncGenerator[ChangePart | None, None]:
         """At least one, also of an empty snapshot; None and the end when a version is gone."""
         number, after = 0, None
-        while True:
-            part = await self._store.read(partial(_read, change=change, after=after))
-            if part is None:
-                yield None
-                return
-            yield ChangePart(change, number, part)
-            if part.next_after is None:
-                return
-            number, after = number + 1, part.next_after
+        with self._sharing():
+            while True:
+                part = await self._part(change, after)
+                if part is None:
+                    yield None
+                    return
+                yield ChangePart(change, number, part)
+                if part.next_after is None:
+                    return
+                number, after = number + 1, part.next_after
+
+    async def _part(self, change: NetChange, after: Ref | None) -> Part | None:
+        """Versions never change: what one is told serves all who are owed the same."""
+        try:
+            read = partial(self._store.read, partial(_read, change=change, after=after))
+            return await self._shared.get((change, after), read)
+        except _GoneError:
+            return None
+
+    @contextmanager
+    def _sharing(self) -> Iterator[None]:
+        """Remember parts as long as anybody reads any."""
+        self._reading += 1
+        try:
+            yield
+        finally:
+            self._reading -= 1
+            if self._reading == 0:
+                self._shared.forget()
+
+
+class _GoneError(Exception):
+    """A version is no longer kept; unlike a part, that is not remembered."""
 
 
 @dataclass(slots=True)
@@ -159,5 +193,13 @@ def _resumed(reads: RegistryReads, has: Position) -> _Sent:
     return _Sent(version, live=version == head.version)
 
 
-def _read(reads: RegistryReads, *, change: NetChange, after: Ref | None) -> Part | None:
-    return read_part(reads, change, after)
+def _read(reads: RegistryReads, *, change: NetChange, after: Ref | None) -> Part:
+    part = read_part(reads, change, after)
+    if part is None:
+        raise _GoneError
+    return part
+
+
+def _size_bytes(part: Part) -> int:
+    bodies = sum(len(item.body) for item in part.items if isinstance(item, Stored))
+    return bodies + _ITEM_BYTES * (1 + len(part.items))
