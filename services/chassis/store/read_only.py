@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from services.chassis.store.port import Row
 from services.chassis.store.statement import Statement
 
 
 class ReadOnly:
-    """Goes before an engine's transaction; the engine refuses statements that change something."""
+    """Goes before an engine's transaction; the engine refuses statements that change something.
+
+    Row locks are refused here: PostgreSQL grants none to a read, and SQLite would not notice.
+    """
 
     __slots__ = ()
+
+    def one(self, statement: Statement, /, **params: object) -> Row | None:
+        _refuse_lock(statement)
+        return super().one(statement, **params)  # type: ignore[misc]  # the engine's
+
+    def all(self, statement: Statement, /, **params: object) -> list[Row]:
+        _refuse_lock(statement)
+        return super().all(statement, **params)  # type: ignore[misc,no-any-return]  # the engine's
 
     def run(self, statement: Statement, /, **params: object) -> int:
         raise TypeError(f"a read changes nothing: {statement}, {list(params)}")
@@ -23,3 +35,8 @@ class ReadOnly:
 
     def lock(self, name: str) -> None:
         raise TypeError(f"a read changes nothing, so it locks nothing: {name}")
+
+
+def _refuse_lock(statement: Statement) -> None:
+    if statement.locks:
+        raise TypeError(f"a read locks nothing, so leave out FOR UPDATE: {statement}")

@@ -92,10 +92,15 @@ class Compiled:
 
 
 class Statement:
-    """A clause, compiled for SQLite now and for PostgreSQL when first asked."""
+    """A clause, compiled for SQLite now and for PostgreSQL when first asked.
+
+    Attributes:
+        locks: Whether it locks the rows it selects, where there are such locks.
+    """
 
     def __init__(self, clause: ClauseElement) -> None:
         self._clause = clause
+        self.locks = getattr(clause, "_for_update_arg", None) is not None
         self._row = _row_maker(clause)
         self.sqlite = self._compile(_SQLITE)
 

@@ -31,6 +31,7 @@ from tests.contract.chassis_store.schema import (
     DEPOSIT,
     GET,
     IDS,
+    LOCK,
     TOTAL,
 )
 
@@ -369,11 +370,14 @@ async def test_a_read_sees_one_snapshot_from_its_first_row_to_its_last(store: St
     assert seen_by_another == ["a", "b"]
 
 
-async def test_a_read_cannot_write_or_ring(store: Store) -> None:
+async def test_a_read_cannot_write_ring_or_lock(store: Store) -> None:
     for attempt in (
         lambda tx: tx.run(ADD, id="a", balance=0),
         lambda tx: tx.run_many(ADD, [{"id": "a", "balance": 0}]),
         lambda tx: tx.ring("accounts"),
+        lambda tx: tx.lock("accounts"),
+        lambda tx: tx.one(LOCK, id="a"),
+        lambda tx: tx.all(LOCK, id="a"),
     ):
         with pytest.raises(TypeError):
             await store.read(attempt)
