@@ -13,6 +13,7 @@ from services.chassis.clock import Clock
 from services.chassis.drain import Drain
 from services.chassis.errors import InvalidRequestError, Violation
 from services.chassis.feed import Draining, Idle, Items, Page, follow
+from services.chassis.feed_ring import FeedRings
 from services.chassis.notifier import Notifier
 from services.runcontrol.api.cursors import decode_cursor, encode_cursor
 from services.runcontrol.api.requests import required_id
@@ -28,13 +29,19 @@ _Item = service.SubscriptionItem
 
 
 class RunSubscriptions:
-    """Streams of runs; holds nothing per subscriber but a cursor."""
+    """Streams of runs; holds nothing per subscriber but a cursor.
+
+    Those of one run share what was read last.
+    """
 
     def __init__(self, runs: RunControl, notifier: Notifier, clock: Clock, drain: Drain) -> None:
         self._runs = runs
         self._notifier = notifier
         self._clock = clock
         self._drain = drain
+        self._rings: FeedRings[tuple[int, bytes]] = FeedRings(
+            seq=lambda event: event[0], size_bytes=lambda event: len(event[1])
+        )
 
     async def follow(
         self, principal: Principal, request: service.SubscribeRunRequest
@@ -50,12 +57,15 @@ class RunSubscriptions:
         if not request.after and request.start == service.SUBSCRIBE_FROM_SNAPSHOT:
             yield [_snapshot(view)]
 
-        async def read(cursor: int) -> Page[tuple[int, bytes]]:
+        async def load(cursor: int) -> Page[tuple[int, bytes]]:
             feed = await self._runs.events(principal, run_id, cursor, MAX_ITEMS)
             newest = feed.events[-1][0] if feed.events else cursor
-            return Page(feed.events, newest, feed.finished)
+            return Page(feed.events, newest, feed.finished, more=len(feed.events) == MAX_ITEMS)
 
-        with self._notifier.bell(run_channel(principal.tenant, run_id)) as bell:
+        with (
+            self._notifier.bell(run_channel(principal.tenant, run_id)) as bell,
+            self._rings.joined((principal.tenant, run_id), load) as read,
+        ):
             feed = follow(read, bell, after=after, drain=self._drain, clock=self._clock)
             async with aclosing(feed):
                 async for each in feed:

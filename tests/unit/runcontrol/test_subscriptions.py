@@ -14,6 +14,7 @@ from services.chassis.notifier import LocalNotifier
 from services.runcontrol.api.events import ProtobufCodec
 from services.runcontrol.api.subscriptions import MAX_ITEM_BYTES, RunSubscriptions
 from services.runcontrol.core.events import TextDelta
+from services.runcontrol.core.ports import run_channel
 from tests.support.runcontrol_memory import MemoryStore, MemoryTx
 from tests.unit.runcontrol.world import World, now
 
@@ -86,3 +87,48 @@ async def test_only_what_comes_is_sent_when_asked_for() -> None:
 
     # then there is nothing to come
     assert batches == []
+
+
+class CountingStore(EncodingStore):
+    """Counts the reads of events; each takes a turn of the loop."""
+
+    reads = 0
+
+    async def read(self, fn):  # type: ignore[no-untyped-def]  # as the base class has it
+        self.reads += 1
+        await asyncio.sleep(0)
+        return await super().read(fn)  # type: ignore[no-untyped-call]  # as above
+
+
+async def test_the_subscribers_of_a_run_share_what_is_read() -> None:
+    # given fifty who have seen everything there is of a run
+    store = CountingStore()
+    world = World(store=store)
+    run_id = world.submit().run_id
+    claimed = world.claim_one()
+    notifier = LocalNotifier(world.clock)
+    shared = RunSubscriptions(world.runs, notifier, world.clock, Drain())
+    seen: list[list[int]] = [[] for _ in range(50)]
+
+    async def subscribe(found: list[int]) -> None:
+        request = service.SubscribeRunRequest(run_id=run_id)
+        async for batch in shared.follow(LOCAL_PRINCIPAL, request):
+            found += [item.event.run_seq for item in batch]
+
+    subscribers = [asyncio.ensure_future(subscribe(found)) for found in seen]
+    for _ in range(60):
+        await asyncio.sleep(0)
+    store.reads = 0
+
+    # when something happens
+    now(world.execution.record(claimed, (TextDelta("x"),)))
+    notifier.ring(run_channel(LOCAL_PRINCIPAL.tenant, run_id))
+    for _ in range(60):
+        await asyncio.sleep(0)
+
+    # then one read tells them all
+    assert seen == [list(range(1, world.run().event_seq + 1))] * 50
+    assert store.reads <= 2
+    for each in subscribers:
+        each.cancel()
+    await asyncio.gather(*subscribers, return_exceptions=True)
