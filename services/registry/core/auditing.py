@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.registry.core.applying import Action
-from services.registry.core.cutting import PAGE_BYTES, cut, page_items
+from services.registry.core.cutting import MAX_PAIRS, PAGE_BYTES, cut, page_items
 from services.registry.core.history_ports import (
     ChangeKey,
     HistoryReads,
@@ -69,7 +69,7 @@ class AuditPage:
 
 def audit_page(reads: HistoryReads, query: AuditQuery) -> AuditPage:
     """A page of at most ``query.limit`` entries and 3 MiB."""
-    limit = page_items(query.limit)
+    limit = page_items(query.limit, MAX_PAIRS)
     before = query.before or ChangeKey(reads.head().version + 1, FIRST_REF)
     search = _Search(reads, query, before, limit + 1)
     found = search.by_id() if query.id else search.by_version()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.registry.core.applying import Action, Change
-from services.registry.core.cutting import cut, page_items
+from services.registry.core.cutting import MAX_PAIRS, cut, page_items
 from services.registry.core.diffing import MAX_FIELDS_BYTES, fields_within, size_bytes
 from services.registry.core.history_ports import HistoryReads
 from services.registry.core.model import Ref, Resource
@@ -49,7 +49,7 @@ def diff_page(
     limit: int,
 ) -> DiffPage:
     """Up to ``limit`` changes, 512 KiB of contents and 1 MiB of fields; both versions are kept."""
-    limit = page_items(limit)
+    limit = page_items(limit, MAX_PAIRS)
     found = reads.differing(versions.older, versions.newer, after, limit + 1)
     changes: list[Change] = []
     left_bytes = MAX_FIELDS_BYTES

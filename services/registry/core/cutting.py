@@ -11,6 +11,8 @@ PART_ITEMS = 1024
 PAGE_BYTES = 3 << 20
 MAX_PAGE_ITEMS = 1000
 DEFAULT_PAGE_ITEMS = 100
+# Of pages whose items show a content before and one after: each is two reads.
+MAX_PAIRS = 200
 
 
 class Costing(Protocol):
@@ -30,6 +32,6 @@ def cut(found: Sequence[Costing], limit_bytes: int, limit_items: int) -> int:
     return min(len(found), limit_items)
 
 
-def page_items(asked: int) -> int:
+def page_items(asked: int, most: int = MAX_PAGE_ITEMS) -> int:
     """The page size in force; asking for more than there may be is no error."""
-    return min(asked, MAX_PAGE_ITEMS) if asked > 0 else DEFAULT_PAGE_ITEMS
+    return min(asked, most) if asked > 0 else DEFAULT_PAGE_ITEMS
