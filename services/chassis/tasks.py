@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import Context
 
 from services.chassis.clock import Clock
+from services.chassis.errors import DomainError
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 30.0
@@ -46,11 +47,19 @@ class Tasks:
             started_s = self._clock.monotonic_s()
             try:
                 await fn()
-            except Exception:
+            except Exception as error:
                 if self._clock.monotonic_s() - started_s > LONGEST_PAUSE_S:
                     pause_s = FIRST_PAUSE_S
-                log.exception("loop crashed", extra={"loop": name, "restart_in_s": pause_s})
+                _tell(name, error, pause_s)
             else:
                 return
             await self._clock.sleep(pause_s)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+
+def _tell(name: str, error: Exception, pause_s: float) -> None:
+    facts = {"loop": name, "restart_in_s": pause_s}
+    if isinstance(error, DomainError):  # foreseen, as a database that is away: it is no defect
+        log.warning("loop interrupted", extra={**facts, "cause": error.reason})
+    else:
+        log.error("loop crashed", exc_info=error, extra=facts)

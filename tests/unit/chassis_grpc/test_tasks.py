@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from services.chassis.errors import StoreUnavailableError
 from services.chassis.tasks import Tasks
 from tests.support.clock import ManualClock
 
@@ -13,6 +14,35 @@ from tests.support.clock import ManualClock
 async def _turns() -> None:
     for _ in range(10):
         await asyncio.sleep(0)
+
+
+async def test_a_loop_that_meets_a_foreseen_error_is_started_again_without_a_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # given a loop whose database is away at first
+    clock, starts = ManualClock(), 0
+
+    async def waiting() -> None:
+        nonlocal starts
+        starts += 1
+        if starts == 1:
+            raise StoreUnavailableError("the database cannot be reached")
+
+    tasks = Tasks(clock)
+    tasks.start("sender", waiting)
+    await _turns()
+
+    # when its pause passes
+    clock.advance(0.1)
+    await _turns()
+
+    # then it has run again, and one warning names the cause
+    assert starts == 2
+    (told,) = caplog.records
+    assert (told.levelname, told.message) == ("WARNING", "loop interrupted")
+    assert vars(told)["cause"] == "STORE_UNAVAILABLE"
+    assert told.exc_info is None
+    await tasks.close()
 
 
 async def test_a_loop_that_crashes_is_logged_and_started_again_after_a_growing_pause(
