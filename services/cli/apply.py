@@ -154,6 +154,8 @@ async def _led_back(
         more = (await examined(found, manifests)).problems
         omitted = max(0, len(told) + omitted - len(more))
         told = more if len(more) > len(told) else told
+    if any(one.field == "resources" for one in told):
+        refusal.hint = "apply them in parts; runyard export KIND writes some of the kinds"
     lines = tuple(map(str, told))
     refusal.message = f"{len(lines) + omitted} problem(s); nothing was applied"
     refusal.details = (*lines, f"and {omitted} more") if omitted else lines

@@ -61,6 +61,8 @@ async def test_large_listings_are_read_page_by_page(tmp_path: Path) -> None:
         everything = await runyard("get", "tools", "-o", "json", **at)
         most = await runyard("get", "tools", "--limit", "1200", "-o", "json", **at)
         exactly = await runyard("get", "tools", "--limit", "1500", "-o", "json", **at)
+        entries = await runyard("audit", "--limit", "1200", "-o", "json", **at)
+        compared = await runyard("diff", "-o", "json", **at)
 
     # then
     ids = [each["tool"]["id"] for each in json.loads(everything.out)["resources"]]
@@ -71,6 +73,17 @@ async def test_large_listings_are_read_page_by_page(tmp_path: Path) -> None:
         True,
         False,
     ]
+    assert len({entry["ref"]["id"] for entry in json.loads(entries.out)["entries"]}) == 1200
+    assert len(json.loads(compared.out)["changes"]) == 1500
+
+
+async def test_an_apply_that_is_too_large_says_how_to_go_on(tmp_path: Path) -> None:
+    tools = "\n---\n".join(f"{{kind: Tool, id: t{n}, spec: {{worker: {{}}}}}}" for n in range(5001))
+    async with registry(tmp_path) as endpoint:
+        answer = await runyard("apply", "-f", "-", text=tools, RUNYARD_ENDPOINTS=endpoint)
+    assert answer.code == 2
+    assert "has 5,001 entries, at most 5,000 are allowed" in answer.err
+    assert "next:  apply them in parts" in answer.err
 
 
 async def test_a_resource_is_described_with_who_refers_to_it(tmp_path: Path) -> None:
@@ -264,9 +277,11 @@ async def test_all_of_a_file_is_deleted_whatever_its_order(tmp_path: Path) -> No
         deleted = await runyard("delete", "-f", str(QUICKSTART), **at)
         again = await runyard("delete", "-f", str(QUICKSTART), **at)
         left = await runyard("get", "-o", "json", **at)
+        wrong = await runyard("delete", "-f", "-", text="{kind: Tol, id: x}", **at)
 
     # then
-    assert (deleted.code, again.code) == (0, 0)
+    assert (deleted.code, again.code, wrong.code) == (0, 0, 2)
+    assert "1 problem(s) in the manifests; nothing is gone" in wrong.err
     assert deleted.out.count(" removed; version ") == 14
     assert again.out.count(" is not there\n") == 14
     assert json.loads(left.out)["resources"] == []
