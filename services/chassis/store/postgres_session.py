@@ -32,6 +32,8 @@ _DEFAULTS: Mapping[str, str | int] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
     "fallback_application_name": "runyard",
+    # Of several hosts the one that takes writes; one alone is waited for until it does.
+    "target_session_attrs": "primary",
 }
 _SETTINGS: Mapping[str, str] = {
     "tcp_keepalives_idle": "10",
@@ -255,6 +257,8 @@ def _fix(said: str, database: str) -> str:
         return f"create it, CREATE DATABASE {database}, or correct its name"
     if "does not exist" in said:
         return "create the role, or correct the user"
+    if "standby" in said:
+        return "name the primary, or all hosts"
     if "too many" in said or "slots are reserved" in said:
         return "lower database_connections or raise max_connections of the server"
     return "start the server there, or correct host and port"

@@ -12,7 +12,7 @@ from sqlalchemy import Integer, text
 
 from services.chassis import failpoints
 from services.chassis.errors import StoreUnavailableError
-from services.chassis.store.errors import OutcomeUnknownError
+from services.chassis.store.errors import DatabaseRefusedError, OutcomeUnknownError
 from services.chassis.store.opening import PostgresTuning, Tuning
 from services.chassis.store.port import Store, Tx
 from services.chassis.store.postgres_workers import Patience
@@ -143,6 +143,30 @@ async def test_who_waits_for_the_server_is_served_when_it_is_back(
         # then
         assert await asyncio.gather(*waiting) == [f"{n:02}" for n in range(20)]
         assert set(await reading) <= set(await ids(store))
+
+
+async def test_a_standby_is_waited_for_until_it_is_promoted(
+    cluster: PrivateCluster, database: Engine
+) -> None:
+    """A failover: the address answers again, but for a while it takes no writes."""
+    patient = Tuning(postgres=PostgresTuning(patience=Patience(outage_s=60.0)))
+    async with database.open(tuning=patient) as store:
+        # given
+        await store.write(add("before"))
+        await asyncio.to_thread(cluster.kill)
+        (cluster.data / "standby.signal").touch()
+        await asyncio.to_thread(cluster.start)
+
+        # when
+        waiting = asyncio.ensure_future(store.write(add("after")))
+        with pytest.raises(DatabaseRefusedError, match="name the primary"):
+            await database.open().__aenter__()
+        assert not waiting.done()
+        await asyncio.to_thread(execute, cluster.url, "SELECT pg_promote()")
+
+        # then
+        assert await waiting == "after"
+        assert await ids(store) == ["after", "before"]
 
 
 async def test_a_server_that_stays_away_makes_the_store_unavailable(
