@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -110,7 +111,7 @@ async def follow(
     cursor = after
     quiet_until_s = clock.monotonic_s() + heartbeat_s
     pause_s = poll_s
-    with FOLLOWERS.one_more():
+    with FOLLOWERS.one_more(), _ringing(bell, drain):
         while not drain.started:
             _READING.reach()
             page = await read(cursor)
@@ -130,7 +131,7 @@ async def follow(
                 left_s = heartbeat_s
             if (moved or page.items) and page.more:
                 continue
-            await _rung_or_draining(bell, drain, min(left_s, _jittered(pause_s)))
+            await bell.wait(min(left_s, _jittered(pause_s)))
             pause_s = min(pause_s * 2, poll_s * _SLOWEST_POLL)
         yield Draining(cursor)
 
@@ -140,10 +141,12 @@ def _jittered(pause_s: float) -> float:
     return pause_s * random.uniform(1 - _POLL_JITTER, 1 + _POLL_JITTER)  # noqa: S311
 
 
-async def _rung_or_draining(bell: Bell, drain: DrainSignal, timeout_s: float) -> None:
-    waits = (asyncio.ensure_future(bell.wait(timeout_s)), asyncio.ensure_future(drain.wait()))
+@contextmanager
+def _ringing(bell: Bell, drain: DrainSignal) -> Iterator[None]:
+    """A drain wakes like a commit; one task for a follower's life, none for each wait."""
+    draining = asyncio.ensure_future(drain.wait())
+    draining.add_done_callback(lambda done: None if done.cancelled() else bell.ring())
     try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        yield
     finally:
-        for each in waits:
-            each.cancel()
+        draining.cancel()

@@ -11,6 +11,9 @@ from services.chassis.clock import Clock, SystemClock
 
 
 class Bell(Protocol):
+    def ring(self) -> None:
+        """Wake whoever waits for this bell, or will next; on the event loop."""
+
     async def wait(self, timeout_s: float) -> bool:
         """True as soon as the channel was rung since the last wait, False after ``timeout_s``.
 
