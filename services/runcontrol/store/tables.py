@@ -53,9 +53,9 @@ LIVE = text("state IN ('open', 'decided')")
 OPEN = text("state = 'open'")
 PENDING = text("state = 'pending'")
 READY = text("ready_at IS NOT NULL")
-UNSHOWN = text("shown = 0")
-UNTAKEN = text("taken = 0")
-WON = text("won = 1")
+UNSHOWN = text("NOT shown")
+UNTAKEN = text("NOT taken")
+WON = text("won")
 
 
 def _partial(name: str, *columns: Column[object], where: TextClause, unique: bool = False) -> None:

@@ -23,7 +23,7 @@ _WAITING_CALL = CALL.find(*where(t.tool_call, "tenant", "run_id", "condition_id"
 _WAKE = WAKE.find(*where(t.wake, "tenant", "pool_id", "condition_id"))
 _SHOWN = statement(
     select(t.delivery.c.message_id).where(
-        *where(t.delivery, "tenant", "run_id", "pool_id", "message_id"), text("shown = 1")
+        *where(t.delivery, "tenant", "run_id", "pool_id", "message_id"), text("shown")
     )
 )
 

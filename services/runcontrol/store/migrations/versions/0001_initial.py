@@ -269,7 +269,7 @@ def _tools() -> None:
         sa.Column("traceparent", Text, nullable=False),
         sqlite_strict=True,
     )
-    _partial("decision_one_winner", "decision", ["tenant", "ticket_id"], "won = 1", unique=True)
+    _partial("decision_one_winner", "decision", ["tenant", "ticket_id"], "won", unique=True)
 
 
 def _pools() -> None:
@@ -289,7 +289,7 @@ def _pools() -> None:
         sa.Column("taken", Bool, nullable=False),
         sqlite_strict=True,
     )
-    _partial("wake_untaken", "wake", ["tenant", "run_id"], "taken = 0")
+    _partial("wake_untaken", "wake", ["tenant", "run_id"], "NOT taken")
     op.create_table(
         "delivery",
         sa.Column("tenant", Text, primary_key=True, autoincrement=False),
@@ -301,7 +301,7 @@ def _pools() -> None:
         sa.Column("shown", Bool, nullable=False),
         sqlite_strict=True,
     )
-    _partial("delivery_unshown", "delivery", ["tenant", "run_id"], "shown = 0")
+    _partial("delivery_unshown", "delivery", ["tenant", "run_id"], "NOT shown")
     op.create_table(
         "membership",
         sa.Column("tenant", Text, primary_key=True, autoincrement=False),
