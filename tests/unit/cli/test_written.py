@@ -179,6 +179,23 @@ def test_a_manifest_is_written_as_people_write_it() -> None:
         """)
 
 
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("1e3", "'1e3'"),  # text to us, a number to newer readers of YAML
+        ("0o7", "'0o7'"),
+        ("Y", "'Y'"),
+        ("1e3x", "1e3x"),
+        ("a  \nb\n", r'"a  \nb\n"'),  # a blank at the end of a line is not seen in a block
+        (" a\nb", r'" a\nb"'),
+        ("a\tb", r'"a\tb"'),
+    ],
+)
+def test_what_could_be_mistaken_is_quoted(text: str, written: str) -> None:
+    found = manifest_text([agent(model_id="m", system_prompt=text)])
+    assert found.endswith(f"  system_prompt: {written}\n")
+
+
 def test_in_full_it_says_everything_that_holds() -> None:
     (held,) = as_registered([tool("search")])
     assert document_of(held, full=True)["spec"] == {
