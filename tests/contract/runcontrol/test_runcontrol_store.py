@@ -97,10 +97,10 @@ def test_the_database_itself_refuses_a_second_winner(world: World) -> None:
 
     # when the loser is made a winner behind everybody's back
     with pytest.raises(Exception, match="UNIQUE constraint failed"):
-        rows(world, "UPDATE decision SET won = 1")
+        rows(world, "UPDATE decision SET won")
 
     # then there is one
-    assert rows(world, "SELECT decision_id FROM decision WHERE won = 1") == [("a",)]
+    assert rows(world, "SELECT decision_id FROM decision WHERE won") == [("a",)]
 
 
 def test_a_pin_that_cannot_be_read_ends_its_run_and_no_other(world: World) -> None:
@@ -134,7 +134,7 @@ def test_a_pin_that_cannot_be_read_ends_its_run_and_no_other(world: World) -> No
             "SELECT 1 FROM dispatch WHERE tenant = 'a' AND thread_id = 'b' AND state = 'queued'",
             "dispatch_queue",
         ),
-        ("SELECT 1 FROM wake WHERE tenant = 'a' AND run_id = 'b' AND taken = 0", "wake_untaken"),
+        ("SELECT 1 FROM wake WHERE tenant = 'a' AND run_id = 'b' AND NOT taken", "wake_untaken"),
     ],
 )
 def test_what_is_asked_often_is_answered_by_an_index(world: World, query: str, index: str) -> None:
