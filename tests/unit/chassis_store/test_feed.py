@@ -6,7 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
+from services.chassis import failpoints
 from services.chassis.drain import Drain
+from services.chassis.failpoints import FailpointError
 from services.chassis.feed import Draining, Idle, Items, Page, follow
 from services.chassis.notifier import LocalNotifier
 from tests.support.clock import ManualClock
@@ -248,3 +252,23 @@ async def test_a_long_way_through_hidden_entries_is_not_silent() -> None:
         log.clock.advance(10)
         await settle()
         assert follower.frames == [Idle(3)]
+
+
+@pytest.mark.parametrize("place", failpoints.names("feed."))
+async def test_a_stream_that_breaks_is_resumed_at_its_cursor(place: str) -> None:
+    # given a stream that breaks at its second look
+    log = Log()
+    log.append(7)
+    with failpoints.armed(f"{place}=error@2"), log.notifier.bell("log") as bell:
+        stream = follow(log.read, bell, after=0, drain=log.drain, clock=log.clock)
+        first = await anext(stream)
+        with pytest.raises(FailpointError):
+            await anext(stream)
+
+    # when it is taken up again
+    async with log.followed(after=first.cursor) as follower:
+        await settle()
+
+        # then nothing is missing and nothing comes twice
+        assert first == Items([1, 2, 3], 3)
+        assert follower.items == [4, 5, 6, 7]
