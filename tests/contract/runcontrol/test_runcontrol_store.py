@@ -97,7 +97,7 @@ def test_the_database_itself_refuses_a_second_winner(world: World) -> None:
 
     # when the loser is made a winner behind everybody's back
     with pytest.raises(Exception, match="UNIQUE constraint failed"):
-        rows(world, "UPDATE decision SET won")
+        rows(world, "UPDATE decision SET won = 1")
 
     # then there is one
     assert rows(world, "SELECT decision_id FROM decision WHERE won") == [("a",)]
