@@ -19,11 +19,13 @@ class NetChange:
 
     Attributes:
         lineage: Of ``to_version``.
+        from_lineage: Of ``from_version``; an empty one is not compared.
     """
 
     from_version: int
     to_version: int
     lineage: str = ""
+    from_lineage: str = ""
 
     @property
     def oldest_version(self) -> int:
@@ -121,13 +123,15 @@ def resume_from(head: Head, has: Position, lineage: str | None) -> int:
     return has.version if has.lineage in {"", lineage} else WHOLE
 
 
-def next_change(head: Head, has_version: int) -> NetChange | None:
+def next_change(head: Head, has_version: int, lineage: str = "") -> NetChange | None:
     """What to send to a watcher that has ``has_version``; None when it has everything."""
-    if has_version == head.version:
+    if has_version == head.version and lineage in {"", head.lineage}:
         return None
-    # A slow watcher's version may be gone by now.
-    kept = _is_kept(head, has_version)
-    return NetChange(has_version if kept else WHOLE, head.version, head.lineage)
+    # A slow watcher's version may be gone by now, or be another one since the database was put
+    # back under it.
+    if has_version == head.version or not _is_kept(head, has_version):
+        return NetChange(WHOLE, head.version, head.lineage)
+    return NetChange(has_version, head.version, head.lineage, lineage)
 
 
 def _is_kept(head: Head, version: int) -> bool:
@@ -135,7 +139,7 @@ def _is_kept(head: Head, version: int) -> bool:
 
 
 def read_part(reads: RegistryReads, change: NetChange, after: Ref | None) -> Part | None:
-    """The part of ``change`` after ``after``; None when a version it is made of is gone.
+    """The part of ``change`` after ``after``; None when a version it is made of is no longer that.
 
     Versions never change, so that the parts of a change may be read one by one while newer ones
     are published. They may be retired meanwhile.
@@ -143,7 +147,14 @@ def read_part(reads: RegistryReads, change: NetChange, after: Ref | None) -> Par
     found = reads.changed(change.from_version, change.to_version, after, PART_ITEMS + 1)
     count = cut(found, PART_BYTES, PART_ITEMS)
     items = [reads.stored_at(sized.ref, change.to_version) or sized.ref for sized in found[:count]]
-    # Last: if they are kept now, they were while their rows were read, on any engine.
-    if not _is_kept(reads.head(), change.oldest_version):
+    # Last: if they are there now, they were while their rows were read, on any engine.
+    if not _is_there(reads, change):
         return None
     return Part(items, found[count - 1].ref if count < len(found) else None)
+
+
+def _is_there(reads: RegistryReads, change: NetChange) -> bool:
+    if not _is_kept(reads.head(), change.oldest_version):
+        return False
+    ends = ((change.to_version, change.lineage), (change.from_version, change.from_lineage))
+    return all(reads.lineage(version) == lineage for version, lineage in ends if lineage)

@@ -116,7 +116,7 @@ class SnapshotStreams:
 
     async def _owed(self, sent: _Sent) -> Page[NetChange]:
         head = await self._look(self._head)
-        change = next_change(head, sent.version)
+        change = next_change(head, sent.version, sent.lineage)
         return Page([change] if change else [], head.version)
 
     async def _frames(
@@ -129,10 +129,10 @@ class SnapshotStreams:
                         async for part in parts:
                             if part is None:
                                 # Nothing can be built on half a change: the next is the whole.
-                                sent.version = WHOLE
+                                sent.version, sent.lineage = WHOLE, ""
                                 return
                             yield part
-                    sent.version = change.to_version
+                    sent.version, sent.lineage = change.to_version, change.lineage
                     if sent.live:  # who has just come may be told of what is old
                         await self._lag.shown(change.to_version)
                 sent.live = True
@@ -184,13 +184,15 @@ class _Sent:
     """The version that a watcher has got, whole; live once it has caught up."""
 
     version: int
+    lineage: str = ""
     live: bool = False
 
 
 def _resumed(reads: RegistryReads, has: Position) -> _Sent:
     head = reads.head()
-    version = resume_from(head, has, reads.lineage(has.version))
-    return _Sent(version, live=version == head.version)
+    lineage = reads.lineage(has.version) or ""
+    version = resume_from(head, has, lineage)
+    return _Sent(version, lineage if version else "", live=version == head.version)
 
 
 def _read(reads: RegistryReads, *, change: NetChange, after: Ref | None) -> Part:

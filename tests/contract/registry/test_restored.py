@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator
@@ -9,7 +10,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from runyard.registry.v1 import registry_service_pb2 as service_pb
 from runyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
@@ -18,8 +21,14 @@ from services.registry.main import build
 from services.registry.settings import RegistrySettings
 from tests.contract.registry.calls import apply, everything
 from tests.contract.registry.test_consumer import consuming
+from tests.support.clock import ManualClock
+from tests.support.following import Follower, snapshot_of, watch
+from tests.support.postgres import execute
 from tests.support.registry_resources import provider, quickstart
 from tests.support.serving import serving
+from tests.support.turns import until
+
+TABLES = [sql.Identifier(name) for name in ("head", "version", "resource", "reference")]
 
 
 @pytest.fixture
@@ -142,6 +151,62 @@ async def test_a_consumer_that_was_away_does_not_take_one_history_for_the_other(
     assert had.ids == ["kept", "lost"]
     assert now.ids == ["kept", "more", "other"]
     assert now.incarnation == had.incarnation
+
+
+class Backup:
+    """The rows of a database that is in use, and the way back."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._tables = [
+            (table, execute(url, sql.SQL("TABLE {}").format(table))) for table in TABLES
+        ]
+
+    def restore(self) -> None:
+        with psycopg.connect(self._url) as connection:
+            for table, rows in self._tables:
+                connection.execute(sql.SQL("DELETE FROM {}").format(table))
+                for row in rows:
+                    values = sql.SQL(", ").join(map(sql.Literal, row))
+                    connection.execute(sql.SQL("INSERT INTO {} VALUES ({})").format(table, values))
+
+
+@pytest.mark.parametrize("more", [1, 2, 3])
+async def test_a_database_that_is_put_back_under_a_watch_is_noticed(
+    postgres_url: str, clock: ManualClock, more: int
+) -> None:
+    """As a failover does it that loses the last commits: servers and watches go on."""
+    # given version 2, and one history that goes on from it
+    settings = RegistrySettings(listen="127.0.0.1:0", database_url=postgres_url)
+    async with serving(build, settings, clock=clock) as server:
+        registry = RegistryServiceStub(server.channel)
+        await apply(registry, provider("kept"))
+        second = Backup(postgres_url)
+        for number in range(more):
+            await apply(registry, provider(f"new {number}"))
+        other, last = Backup(postgres_url), await snapshot_of(registry)
+
+        # and an open watch that has version 4 of another one
+        second.restore()
+        clock.advance(1)
+        await apply(registry, provider("lost"))
+        await apply(registry, provider("lost, too"))
+        follower = Follower()
+        async with watch(registry, follower) as call:
+            await follower.follow(call, 4)
+
+            async def see_the_last() -> None:
+                while follower.resources != last.resources:
+                    follower.take(await call.read())
+
+            # when the first takes its place, between two looks
+            other.restore()
+            seeing = asyncio.ensure_future(see_the_last())
+            await until(seeing.done, lambda: clock.advance(1.0))
+            await seeing
+
+    # then it was given everything once more, and has what there is
+    assert follower.spans == [(0, 4), (0, 2 + more)]
 
 
 async def test_a_restart_keeps_lineages(settings: RegistrySettings) -> None:

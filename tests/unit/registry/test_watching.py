@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -69,6 +70,21 @@ def test_a_watcher_is_owed_one_net_change(has: int, change: NetChange | None) ->
     assert next_change(HEAD, has) == change
 
 
+@pytest.mark.parametrize(
+    ("has", "lineage", "change"),
+    [
+        (9, "line", None),
+        (9, "another", NetChange(0, 9, "line")),  # put back and published to since
+        (8, "of 8", NetChange(8, 9, "line", "of 8")),
+        (4, "of 4", NetChange(0, 9, "line")),
+    ],
+)
+def test_a_watcher_is_not_sent_on_from_another_history(
+    has: int, lineage: str, change: NetChange | None
+) -> None:
+    assert next_change(replace(HEAD, lineage="line"), has, lineage) == change
+
+
 async def test_a_change_from_a_version_that_went_has_no_parts() -> None:
     # given that versions 2 and 3 are kept
     bench = Bench()
@@ -77,11 +93,24 @@ async def test_a_change_from_a_version_that_went_has_no_parts() -> None:
     await bench.store.write(lambda tx: tx.retire(2))
 
     # when
-    changes = [NetChange(1, 3), NetChange(0, 1), NetChange(2, 3), NetChange(0, 3)]
+    second, third = [await bench.store.read(partial(_lineage, version=v)) for v in (2, 3)]
+    changes = [
+        NetChange(1, 3),
+        NetChange(0, 1),
+        NetChange(2, 3),
+        NetChange(0, 3),
+        NetChange(2, 3, third, second),
+        NetChange(2, 3, third, "another"),
+        NetChange(2, 3, "another", second),
+    ]
     parts = [await bench.store.read(partial(_read, change=change)) for change in changes]
 
     # then
-    assert [part is None for part in parts] == [True, True, False, False]
+    assert [part is None for part in parts] == [True, True, False, False, False, True, True]
+
+
+def _lineage(reads: RegistryReads, *, version: int) -> str:
+    return reads.lineage(version) or ""
 
 
 def _read(reads: RegistryReads, *, change: NetChange) -> Part | None:
