@@ -117,7 +117,10 @@ class Stack:
             ready = asyncio.ensure_future(_first_serving(watch))
             try:
                 await asyncio.wait({died, ready}, return_when=asyncio.FIRST_COMPLETED)
-                if not ready.done():
+                if not ready.done() or ready.exception():
+                    # A connection that broke: the process that held it may be about to end.
+                    await asyncio.wait({died}, timeout=STOP_TIMEOUT_S)
+                if died.done():
                     raise ServerExitedError(f"{service} exited:\n{self.log(service)}")
                 ready.result()
             finally:
