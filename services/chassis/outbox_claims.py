@@ -191,6 +191,7 @@ class Leased:
         self._tuning = tuning
         self._rng = rng
         self._leases: dict[str, _Lease] = {}
+        self._renewing: asyncio.Task[None] | None = None
         self._taking: asyncio.Future[tuple[list[OutboxRow], Row | None]] | None = None
 
     def begin(self) -> None:
@@ -246,18 +247,17 @@ class Leased:
             await self._release(self._sql.release, of_lane=lane)
 
     async def keep(self, lose: Lose) -> None:
-        renewing: asyncio.Task[None] | None = None
         try:
             while True:
                 await self._clock.sleep(self._tuning.look_every_s)
                 self._let_go(lose)
                 # Apart from this loop: a store that hangs must not keep it from letting go.
-                if renewing is None or renewing.done():
-                    renewing = asyncio.ensure_future(self._renew(lose))
+                if self._renewing is None or self._renewing.done():
+                    self._renewing = asyncio.ensure_future(self._renew(lose))
         finally:
-            if renewing is not None:
-                renewing.cancel()
-                await asyncio.gather(renewing, return_exceptions=True)
+            if self._renewing is not None:
+                self._renewing.cancel()
+                await asyncio.gather(self._renewing, return_exceptions=True)
 
     def _let_go(self, lose: Lose) -> None:
         now_s = self._clock.monotonic_s()

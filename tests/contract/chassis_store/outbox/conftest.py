@@ -13,6 +13,12 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     return _engine(request, request.param)
 
 
+@pytest.fixture(params=["sqlite"])
+def sole_engine(request: pytest.FixtureRequest) -> Engine:
+    """One whose sender is alone."""
+    return _engine(request, request.param)
+
+
 @pytest.fixture(params=["sqlite-shared", "postgresql"])
 def shared_engine(request: pytest.FixtureRequest) -> Engine:
     """One whose senders have to claim lanes."""

@@ -245,6 +245,31 @@ async def test_a_dead_letter_of_an_empty_lane_is_due_at_once(engine: Engine) -> 
         assert await states(at) == {"a": RowState.DELIVERED}
 
 
+async def test_dead_letters_are_listed_by_page(engine: Engine) -> None:
+    async with desk(engine) as at:
+        # given three of one instant and two lanes, and a later one
+        at.settle = lambda tx, row, answer: None  # type: ignore[method-assign]  # two of one id
+        names = ["a/1", "a/2", "b/1", "a/3"]
+        at.receiver.scripts.update({id_: [REFUSE, REFUSE] for id_ in "123"})
+        await at.put(*names[:3])
+        at.start()
+        await at.quiet()
+        at.clock.advance(1)  # type: ignore[attr-defined]  # manual
+        await at.put(names[3])
+        await at.quiet()
+
+        # when they are read by pages of two
+        pages, after = [], None
+        while page := await at.store.read(
+            lambda tx, after=after: dead_rows(tx, outbox, limit=2, after=after)
+        ):
+            pages.append([f"{dead.row.lane}/{dead.row.id}" for dead in page])
+            after = page[-1].place
+
+        # then the oldest come first, and none twice
+        assert pages == [["a/1", "a/2"], ["b/1", "a/3"]]
+
+
 @pytest.mark.parametrize(("script", "deliveries"), [([], 1), ([OSError()], 2), ([REFUSE], 1)])
 async def test_a_second_put_of_an_id_is_ignored_in_every_state(
     engine: Engine, script: list[Exception | None], deliveries: int

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from sqlalchemy import bindparam
 
+from services.chassis import failpoints
 from services.chassis.notifier import LocalNotifier
 from services.chassis.outbox import RefusedError, RowState, SenderTuning, redrive
 from services.chassis.store.statement import statement
@@ -112,6 +113,29 @@ async def test_many_rows_arrive_once_each_and_in_order(shared_engine: Engine) ->
             assert at.receiver.ids(lane) == [f"{lane}{number:02}" for number in range(20)]
         assert at.receiver.most_in_a_lane == 1
         assert len(await at.first.answers()) == 120
+
+
+async def test_a_row_put_while_the_one_before_it_ends_is_not_forgotten(
+    shared_engine: Engine,
+) -> None:
+    """The end of a row looks for the next one, a put for the one before: neither may miss it."""
+    async with pair(shared_engine) as at:
+        at.first.start()
+        at.second.start()
+
+        async def puts(part: int) -> None:
+            for number in range(25):
+                await at.first.put(f"lane/{part}-{number}")
+
+        await asyncio.gather(*(puts(part) for part in range(4)))
+        await at.quiet()
+
+        assert at.clock.now() == START
+        arrived = at.receiver.ids("lane")
+        assert len(arrived) == len(set(arrived)) == 100
+        for part in range(4):
+            own = [id_ for id_ in arrived if id_.startswith(f"{part}-")]
+            assert own == [f"{part}-{number}" for number in range(25)]
 
 
 async def test_the_lane_of_a_dead_sender_is_taken_over_when_its_lease_has_ended(
@@ -248,6 +272,18 @@ async def test_a_row_behind_gets_a_whole_lease(shared_engine: Engine) -> None:
         (second,) = await at.first.store.fetch(HEADS)
         assert (second.id, second.due_at) == ("b", START + timedelta(seconds=34))
         assert second.holder == first.holder
+
+
+async def test_a_lane_that_is_left_by_mistake_is_given_back(shared_engine: Engine) -> None:
+    """An answer of the store that got lost must not hold up a lane for a lease."""
+    async with pair(shared_engine) as at:
+        await at.first.put("lane/a", "lane/b")
+        with failpoints.armed("outbox.closed=error@1"):
+            at.first.start()
+            await at.quiet()
+
+        assert at.receiver.ids() == ["a", "b"]
+        assert at.clock.now() == START
 
 
 async def test_a_retry_is_anybodys(shared_engine: Engine) -> None:

@@ -1,0 +1,89 @@
+"""What a delivery costs in statements: more only where lanes have to be claimed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from services.chassis.outbox import SenderTuning
+from services.chassis.outbox_rows import statements_of
+from services.chassis.store.port import Store, Tx
+from services.chassis.store.statement import Statement
+from tests.contract.chassis_store.engines import Engine
+from tests.contract.chassis_store.outbox.desk import desk
+from tests.contract.chassis_store.schema import ADD, outbox
+
+T = TypeVar("T")
+
+_SQL = statements_of(outbox)
+_NAMES = {id(getattr(_SQL, name)): name for name in _SQL.__slots__} | {id(ADD): "settle"}
+
+
+class _CountingTx:
+    """Counts what a closure executes; a lock is a statement where there is more than one writer."""
+
+    def __init__(self, tx: Tx, counts: Counter[str], *, locks: bool) -> None:
+        self._tx = tx
+        self._counts = counts
+        self._locks = locks
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._tx, name)
+
+        def counted(statement: Statement, **params: object) -> Any:
+            self._counts[_NAMES.get(id(statement), "other")] += 1
+            return method(statement, **params)
+
+        return counted if name in {"one", "all", "run"} else method
+
+    def lock(self, name: str) -> None:
+        if self._locks:
+            self._counts["lock"] += 1
+        self._tx.lock(name)
+
+
+def _count(store: Store, counts: Counter[str]) -> None:
+    """Count the statements of ``store`` from now on."""
+    for verb in ("write", "read"):
+        real: Callable[..., Any] = getattr(store, verb)
+
+        async def counted(
+            fn: Callable[[Tx], T], real: Callable[..., Any] = real, verb: str = verb
+        ) -> Any:
+            counts[verb] += 1
+            locks = not store.sole_owner
+            return await real(lambda tx: fn(_CountingTx(tx, counts, locks=locks)))  # type: ignore[arg-type]  # as a Tx
+
+        setattr(store, verb, counted)
+
+
+async def _cost(engine: Engine) -> Counter[str]:
+    """Of ten rows in one lane, from the put on."""
+    counts: Counter[str] = Counter()
+    async with desk(engine, tuning=SenderTuning(rows_per_turn=100)) as at:
+        _count(at.view, counts)
+        await at.put(*(f"lane/{number}" for number in range(10)))
+        at.start()
+        await at.quiet()
+    return counts
+
+
+async def test_ten_deliveries_of_a_sender_that_is_alone(sole_engine: Engine) -> None:
+    counts = await _cost(sole_engine)
+
+    # two looks, of which the second finds nothing; one prune
+    assert counts == {
+        "put": 10, "due": 2, "next_due": 2, "settle": 10, "close": 10, "promote": 10, "prune": 1,
+        "read": 2, "write": 12,
+    }  # fmt: skip
+
+
+async def test_ten_deliveries_of_one_sender_among_several(shared_engine: Engine) -> None:
+    counts = await _cost(shared_engine)
+
+    # a look claims; each put and each end locks the lane; nothing is renewed, the stop releases
+    assert counts == {
+        "put": 10, "claim": 2, "next_claim": 2, "settle": 10, "close": 10, "promote": 10,
+        "lock": 20, "prune": 1, "release_all": 1, "write": 15,
+    }  # fmt: skip
