@@ -12,6 +12,8 @@ from sqlalchemy import select
 from services.chassis.errors import StoreUnavailableError
 from services.chassis.outbox import (
     Answer,
+    DeadPlace,
+    DeadRow,
     OutboxRow,
     RowState,
     SenderTuning,
@@ -259,15 +261,17 @@ async def test_dead_letters_are_listed_by_page(engine: Engine) -> None:
         await at.quiet()
 
         # when they are read by pages of two
-        pages, after = [], None
-        while page := await at.store.read(
-            lambda tx, after=after: dead_rows(tx, outbox, limit=2, after=after)
-        ):
-            pages.append([f"{dead.row.lane}/{dead.row.id}" for dead in page])
-            after = page[-1].place
+        async def page(after: DeadPlace | None) -> list[DeadRow]:
+            return await at.store.read(lambda tx: dead_rows(tx, outbox, limit=2, after=after))
+
+        first = await page(None)
+        second = await page(first[-1].place)
+        third = await page(second[-1].place)
 
         # then the oldest come first, and none twice
-        assert pages == [["a/1", "a/2"], ["b/1", "a/3"]]
+        assert [f"{dead.row.lane}/{dead.row.id}" for dead in first] == ["a/1", "a/2"]
+        assert [f"{dead.row.lane}/{dead.row.id}" for dead in second] == ["b/1", "a/3"]
+        assert third == []
 
 
 @pytest.mark.parametrize(("script", "deliveries"), [([], 1), ([OSError()], 2), ([REFUSE], 1)])

@@ -53,7 +53,7 @@ def _count(store: Store, counts: Counter[str]) -> None:
         ) -> Any:
             counts[verb] += 1
             locks = not store.sole_owner
-            return await real(lambda tx: fn(_CountingTx(tx, counts, locks=locks)))  # type: ignore[arg-type]  # as a Tx
+            return await real(lambda tx: fn(_CountingTx(tx, counts, locks=locks)))
 
         setattr(store, verb, counted)
 
