@@ -35,9 +35,9 @@ def doctor(
 ) -> None:
     """Examine this machine and the servers, and say what to do: changes nothing.
 
-    Looks at libraries, settings, databases and their schemas, room on disks, ports, servers, their
-    versions and whether router and run control have the registry's newest version. Exit code 1 if
-    a check failed; a warning is none.
+    Looks at libraries, settings and credentials, databases and their schemas, room on disks, ports,
+    servers, their versions, and whether router and run control have the registry's newest version.
+    Exit code 1 if a check failed; a warning is none.
 
     Example: runyard doctor --endpoint registry=registry.internal:7401
     """
@@ -84,6 +84,8 @@ async def _examined(clients: Clients, data: Path, *, told: bool) -> AsyncIterato
     loaded: dict[str, ServiceSettings] = {}
     for finding in machine.settings(loaded):
         yield finding
+    for service, settings in loaded.items():
+        yield machine.access(service, settings)
     urls = machine.database_urls(loaded, data, os.environ)
     for service, url in urls.items():
         shown = loaded[service].describe()[loaded[service].variable("database_url")]

@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from services.chassis.clock import SystemClock
 from services.chassis.errors import DomainError
 from services.chassis.startup import StartupRefusedError
 from services.cli.findings import Finding, fail, ok, warn
@@ -113,6 +114,27 @@ def settings(into: dict[str, ServiceSettings]) -> Iterator[Finding]:
             yield fail(check, str(error), hint)
         else:
             yield ok(check, f"load from RUNYARD_{service.upper()}_*")
+
+
+def access(service: str, settings: ServiceSettings) -> Finding:
+    """Whether the server would let in whom it should, and its own certificates and tokens load."""
+    # Not with the other imports: it takes the server half of gRPC along.
+    from services.chassis.access.entry import open_entry, peers_of  # noqa: PLC0415
+    from services.chassis.listening import parse_address  # noqa: PLC0415
+
+    check = f"access {service}"
+    try:
+        address = parse_address(settings.listen)
+        entry = open_entry(settings, address, SystemClock())
+        peers_of(settings, SystemClock())
+    except StartupRefusedError as error:
+        return fail(check, str(error), "correct it: the server would refuse to start")
+    carried = "TLS" if entry.credentials else "no TLS"
+    known = "tokens" if settings.token_file else "no tokens"
+    if not address.loopback and settings.insecure:
+        text = f"{address} is open to other machines with {carried} and {known}"
+        return warn(check, text, f"unset {settings.variable('insecure')} and configure both")
+    return ok(check, f"{address} with {carried} and {known}")
 
 
 def database_urls(loaded: Loaded, data: Path, environment: Mapping[str, str]) -> dict[str, str]:

@@ -22,7 +22,8 @@ from runyard.types.v1.server_info_service_pb2 import GetServerInfoRequest, GetSe
 from runyard.types.v1.server_info_service_pb2_grpc import ServerInfoServiceStub
 from services.chassis.rpc_status import ErrorFacts, reason_of
 from services.chassis.streaming import streaming
-from services.cli.clients import Clients
+from services.cli.clients import Clients, explained
+from services.cli.exits import CliError
 from services.cli.findings import Finding, fail, ok, warn
 from services.cli.plan import GRPC_NAMES, SERVICES
 
@@ -44,14 +45,14 @@ class Sight:
     Attributes:
         info: What the server says of itself; None when it did not answer.
         serving: What its health says.
-        refusal: Why there is no ``info``.
+        refusal: Why there is no ``info``, and what to do about it.
     """
 
     service: str
     target: str
     info: GetServerInfoResponse | None
     serving: bool = False
-    refusal: str = ""
+    refusal: CliError | None = None
 
 
 async def look(service: str, target: str, channel: grpc.aio.Channel) -> Sight:
@@ -64,16 +65,9 @@ async def look(service: str, target: str, channel: grpc.aio.Channel) -> Sight:
         )
         answer = await health.Check(request, timeout=LOOK_S)
     except grpc.aio.AioRpcError as error:
-        return Sight(service, target, None, refusal=_words(error))
+        return Sight(service, target, None, refusal=explained(service, target, error))
     serving = answer.status == health_pb2.HealthCheckResponse.SERVING
     return Sight(service, target, info, serving)
-
-
-def _words(error: grpc.aio.AioRpcError) -> str:
-    facts = reason_of(error)
-    if facts.reason:
-        return f"{facts.reason}: {facts.message}"
-    return facts.code.name.lower().replace("_", " ")
 
 
 async def look_everywhere(clients: Clients) -> dict[str, Sight]:
@@ -92,12 +86,8 @@ def server(sight: Sight, *, expected: bool) -> Finding:
     info = sight.info
     if info is None:
         judged = fail if expected else warn
-        return judged(
-            check,
-            f"{sight.target} does not answer: {sight.refusal}",
-            f"start it with runyard up or runyard serve {sight.service}, "
-            "or say where it is with RUNYARD_ENDPOINTS or --endpoint",
-        )
+        said = sight.refusal or CliError("it said nothing")
+        return judged(check, f"{said.message} [{said.reason}]", said.hint or "see its log")
     if info.service != sight.service:
         hint = "correct RUNYARD_ENDPOINTS or --endpoint"
         return fail(check, f"at {sight.target} answers {info.service or 'something else'}", hint)
@@ -130,7 +120,8 @@ async def snapshots(clients: Clients, sights: Mapping[str, Sight]) -> AsyncItera
     try:
         head = await _head(clients)
     except grpc.aio.AioRpcError as error:
-        yield warn("snapshot registry", _words(error), "use credentials that may read")
+        said = explained("registry", clients.endpoints["registry"], error)
+        yield warn("snapshot registry", said.message, said.hint or "use credentials that may read")
         return
     yield ok("snapshot registry", f"version {head}")
     for service, probe in (("router", _router_at), ("runcontrol", _runcontrol_at)):

@@ -63,5 +63,5 @@ async def test_a_server_that_is_away_is_named_with_what_to_do(stack: Stack) -> N
     # then
     assert code == 1
     assert [name for name, f in findings.items() if f["level"] == "fail"] == ["server pool"]
-    assert "runyard serve pool" in findings["server pool"]["hint"]
+    assert "runyard up" in findings["server pool"]["hint"]
     assert findings["port pool"]["text"].endswith("is free")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runyard.types.v1.server_info_service_pb2 import GetServerInfoResponse
 from services.chassis.service import distribution_version
 from services.cli import machine, servers
+from services.cli.exits import CliError
 from services.cli.findings import Level
 from services.cli.servers import Sight
 from services.registry.main import schema
@@ -105,6 +107,31 @@ def test_the_database_is_the_named_one_then_that_of_up_then_the_default(tmp_path
     assert machine.database_urls(loaded, data, named) == {"registry": "sqlite:///default.db"}
 
 
+@pytest.mark.parametrize(
+    ("fields", "level", "words"),
+    [
+        ({}, Level.OK, "127.0.0.1:7401 with no TLS and no tokens"),
+        ({"listen": "0.0.0.0:7401"}, Level.FAIL, "neither TLS nor authentication"),
+        ({"listen": "0.0.0.0:7401", "insecure": True}, Level.WARN, "open to other machines"),
+        ({"listen": "7401"}, Level.FAIL, "is not host:port"),
+        ({"token_file": "/nowhere/tokens"}, Level.FAIL, "/nowhere/tokens"),
+    ],
+)
+def test_a_server_has_to_be_safe_and_its_credentials_readable(
+    fields: Mapping[str, Any], level: Level, words: str
+) -> None:
+    # when
+    finding = machine.access("registry", RegistrySettings(**fields))
+
+    # then
+    assert finding.level is level
+    assert words in finding.text
+    assert bool(finding.hint) is (level is not Level.OK)
+
+
+AWAY = CliError("cannot reach router at h:1", reason="UNREACHABLE", hint="start it")
+
+
 def info(service: str = "router", version: str = "") -> GetServerInfoResponse:
     return GetServerInfoResponse(service=service, version=version or distribution_version())
 
@@ -115,8 +142,8 @@ def info(service: str = "router", version: str = "") -> GetServerInfoResponse:
         (Sight("router", "h:1", info(), serving=True), True, Level.OK, "serves"),
         (Sight("router", "h:1", info()), True, Level.FAIL, "does not serve"),
         (Sight("router", "h:1", info("pool"), serving=True), True, Level.FAIL, "answers pool"),
-        (Sight("router", "h:1", None, refusal="unavailable"), True, Level.FAIL, "unavailable"),
-        (Sight("router", "h:1", None, refusal="unavailable"), False, Level.WARN, "unavailable"),
+        (Sight("router", "h:1", None, refusal=AWAY), True, Level.FAIL, "cannot reach"),
+        (Sight("router", "h:1", None, refusal=AWAY), False, Level.WARN, "cannot reach"),
     ],
 )
 def test_a_server_is_judged_by_what_was_expected(
