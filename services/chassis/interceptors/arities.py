@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
 from typing import Any, TypeAlias, cast
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # ExecuteBatchError is nowhere else
+
+from services.chassis.errors import InvalidRequestError, Violation
 
 # In quotes: the classes are generic in their stubs alone.
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -21,6 +24,8 @@ Around: TypeAlias = Callable[[Invoke, Any, Context], Awaitable[Any]]
 
 # Within this time after a failed write the cancel is here, unless the connection itself broke.
 _CANCEL_FOLLOWS_S = 0.5
+# And after the end of the requests, unless the peer has really said all: it waits for this long.
+_CANCEL_FOLLOWS_END_S = 0.05
 
 _FACTORIES: dict[tuple[bool, bool], Callable[..., Handler]] = {
     (False, False): grpc.unary_unary_rpc_method_handler,
@@ -38,30 +43,31 @@ def surrounded(handler: Handler, around: Around) -> Handler:
         return await around(invoke, request, cast("Context", _CalmContext(context)))
 
     factory = _FACTORIES[handler.request_streaming, handler.response_streaming]
-    return factory(behaviour, handler.request_deserializer, handler.response_serializer)
+    return factory(behaviour, _tolerant(handler.request_deserializer), handler.response_serializer)
 
 
 def _invocation(handler: Handler) -> Invoke:
+    taken = _Requests if handler.request_streaming else _readable
     if handler.response_streaming:
         inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
-        return partial(_drive, inner)
+        return partial(_drive, inner, taken)
     inner = handler.stream_unary if handler.request_streaming else handler.unary_unary
-    return partial(_answer, inner)
+    return partial(_answer, inner, taken)
 
 
-async def _answer(inner: Any, request: Any, context: Context) -> Any:
-    response = await inner(request, context)
+async def _answer(inner: Any, taken: Callable[[Any], Any], request: Any, context: Context) -> Any:
+    response = await inner(taken(request), context)
     _reraise_swallowed_cancel()
     return response
 
 
-async def _drive(inner: Any, request: Any, context: Context) -> None:
+async def _drive(inner: Any, taken: Callable[[Any], Any], request: Any, context: Context) -> None:
     """Write what the handler yields.
 
     Left to grpc, a generator blocked at ``yield`` learns of a cancel when it is garbage collected;
     here the cancel interrupts the write, and closing the generator runs its ``finally`` at once.
     """
-    produced = inner(request, context)
+    produced = inner(taken(request), context)
     if inspect.isawaitable(produced):
         await produced
     else:
@@ -69,6 +75,53 @@ async def _drive(inner: Any, request: Any, context: Context) -> None:
             async for message in messages:
                 await context.write(message)
     _reraise_swallowed_cancel()
+
+
+def _tolerant(deserializer: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+    """``deserializer``, answering the error of what it cannot read instead of raising it.
+
+    Raised there, outside of every concern of ours, it would be UNKNOWN and a traceback in the log.
+    """
+    if deserializer is None:
+        return None
+
+    def deserialized(message: bytes) -> Any:
+        try:
+            return deserializer(message)
+        except DecodeError as error:
+            return error
+
+    return deserialized
+
+
+def _readable(message: Any) -> Any:
+    """Raises:
+    InvalidRequestError: ``message`` is the error of one that could not be read.
+    """
+    if isinstance(message, DecodeError):
+        wrong = "is not what this method takes, or holds text that is not UTF-8"
+        raise InvalidRequestError.of([Violation("request", wrong)]) from message
+    return message
+
+
+class _Requests:
+    """What the peer sends, where a peer that leaves does not look like one that has said all.
+
+    gRPC ends the requests in both cases, and cancels the task a moment later in one.
+    """
+
+    def __init__(self, requests: AsyncIterator[Any]) -> None:
+        self._requests = requests
+
+    def __aiter__(self) -> _Requests:
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            return _readable(await anext(self._requests))
+        except StopAsyncIteration:
+            await asyncio.sleep(_CANCEL_FOLLOWS_END_S)
+            raise
 
 
 class _CalmContext:
@@ -83,6 +136,12 @@ class _CalmContext:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
+
+    async def read(self) -> Any:
+        message = _readable(await self._context.read())
+        if message is cygrpc.EOF:
+            await asyncio.sleep(_CANCEL_FOLLOWS_END_S)
+        return message
 
     async def write(self, message: Any) -> None:
         try:

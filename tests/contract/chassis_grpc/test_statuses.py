@@ -270,3 +270,48 @@ async def test_a_status_without_details_is_readable_too() -> None:
     # then there is a code and no reason
     assert facts.code is grpc.StatusCode.UNAVAILABLE
     assert (facts.reason, facts.domain, facts.metadata) == ("", "", {})
+
+
+async def _drain(requests: AsyncIterator[StringValue], context: Any) -> StringValue:
+    return text(str([request async for request in requests]))
+
+
+async def _drain_and_stream(
+    requests: AsyncIterator[StringValue], context: Any
+) -> AsyncIterator[StringValue]:
+    async for request in requests:
+        yield request
+
+
+async def _read_one(requests: object, context: Any) -> None:
+    await context.read()
+
+
+@pytest.mark.parametrize(
+    ("method", "chat"),
+    [
+        ("unary_unary:Unary", None),
+        ("unary_stream:Watch", None),
+        ("stream_unary:Collect", None),
+        ("stream_stream:Chat", _drain_and_stream),
+        ("stream_stream:Chat", _read_one),
+    ],
+)
+async def test_bytes_that_are_no_request_are_the_callers_mistake(
+    method: str, chat: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    # given text that is not UTF-8, as clients in some languages let it pass
+    broken = b"\n\x02\xff\xfe"
+    arity, name = method.split(":")
+    probe_of = Probe(collect=_drain, chat=chat or _drain_and_stream)
+    async with probing(probe_of) as probe:
+        # when it is sent
+        start: Any = getattr(probe.channel, arity)(f"/{NAME}/{name}", bytes, bytes)
+        call = start(iter([broken]) if arity.startswith("stream") else broken)
+        failed = await (stream_failure(call) if arity.endswith("stream") else failure(call))
+
+    # then the answer says so, and the log holds no defect
+    facts = reason_of(failed)
+    assert (facts.code, facts.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+    assert [violation.field for violation in facts.violations] == ["request"]
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []

@@ -16,6 +16,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 from services.chassis.channel import open_channel, streaming
 from tests.contract.chassis_grpc.probe import (
     CHAT,
+    COLLECT,
     PATIENCE_S,
     WATCH,
     Context,
@@ -313,6 +314,51 @@ async def test_leaving_a_bidirectional_stream_ends_both_directions() -> None:
             await call.read()
         await ended.wait()
         assert await call.code() is grpc.StatusCode.CANCELLED
+
+
+async def _read_all(requests: Any, context: Context, took: Signal) -> None:
+    while await context.read() is not grpc.aio.EOF:  # type: ignore[attr-defined]  # not in the stubs
+        took.set()
+
+
+async def _take_all(requests: Any, context: Context, took: Signal) -> None:
+    async for _ in requests:
+        took.set()
+
+
+@pytest.mark.parametrize("take", [_take_all, _read_all])
+@pytest.mark.parametrize("method", [CHAT, COLLECT])
+async def test_a_peer_that_leaves_is_not_one_that_has_said_all(
+    method: str, take: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """gRPC ends the requests in both cases: a handler would act on half of them, and answer OK."""
+    caplog.set_level(logging.DEBUG)
+    took, ended, took_all = Signal(), Signal(), Signal()
+
+    async def chat(requests: Any, context: Context) -> None:
+        try:
+            await take(requests, context, took)
+            took_all.set()
+        finally:
+            ended.set()
+
+    async def collect(requests: Any, context: Context) -> StringValue:
+        await chat(requests, context)
+        return text("all")
+
+    async with probing(Probe(chat=chat, collect=collect)) as probe:
+        # given a handler that waits for more
+        call = probe.stub.chat() if method == CHAT else probe.stub.collect()
+        await call.write(text("x"))
+        await took.wait()
+
+        # when the peer leaves
+        call.cancel()
+        await ended.wait()
+
+    # then the handler did not get beyond its requests
+    assert not took_all.happened
+    assert _calls(caplog, method) == [(logging.DEBUG, "CANCELLED")]
 
 
 async def test_closing_a_generator_around_a_stream_ends_the_stream() -> None:
