@@ -92,13 +92,13 @@ def parse_on_behalf(said: str | bytes) -> OnBehalfOf:
     """
     try:
         pairs = parse_qsl(
-            said if isinstance(said, str) else said.decode("ascii"),
+            _ascii(said),
             keep_blank_values=True,
             strict_parsing=True,
             errors="strict",
             max_num_fields=len(_KEYS),
         )
-    except ValueError:  # also what is not UTF-8 once it is decoded
+    except ValueError:  # also what is not ASCII, or not UTF-8 once it is decoded
         pairs = []
     facts = dict(pairs)
     if len(facts) != len(pairs) or "tenant" not in facts or facts.keys() - set(_KEYS):
@@ -108,3 +108,8 @@ def parse_on_behalf(said: str | bytes) -> OnBehalfOf:
     if found:
         raise InvalidRequestError.of(found)
     return OnBehalfOf(facts["tenant"], facts.get("principal", ""), facts.get("run", ""))
+
+
+def _ascii(said: str | bytes) -> str:
+    raw = said if isinstance(said, bytes) else said.encode("utf-8", "surrogatepass")
+    return raw.decode("ascii")

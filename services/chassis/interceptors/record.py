@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import grpc
@@ -30,6 +31,7 @@ class CallRecord:
     """One call.
 
     Attributes:
+        doubled: Keys that came more than once; ``metadata`` holds the last of each.
         known: Whether the server has such a method; the name of an unknown one is the caller's.
         code: How it ended; OK until then.
     """
@@ -38,9 +40,16 @@ class CallRecord:
     policy: MethodPolicy
     peer: str
     metadata: Metadata
+    doubled: frozenset[str] = frozenset()
     known: bool = True
     housekeeping: bool = False
     principal: Principal | None = None
     code: grpc.StatusCode = field(default=grpc.StatusCode.OK)
     reason: str = ""
     error_id: str = ""
+
+
+def doubled_keys(metadata: Sequence[tuple[str, str | bytes]]) -> frozenset[str]:
+    """Those that ``metadata`` has more than once."""
+    counts = Counter(key for key, _ in metadata)
+    return frozenset(key for key, count in counts.items() if count > 1)

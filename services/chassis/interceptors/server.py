@@ -9,9 +9,11 @@ from typing import Any
 
 import grpc
 
+from services.chassis.access.on_behalf import HEADER as ON_BEHALF_OF
 from services.chassis.access.on_behalf import acting
+from services.chassis.access.token_file import HEADER as AUTHORIZATION
 from services.chassis.calls import Call, calling
-from services.chassis.errors import UnimplementedError
+from services.chassis.errors import InvalidRequestError, UnimplementedError, Violation
 from services.chassis.ids import IdSource
 from services.chassis.interceptors.access_log import logged
 from services.chassis.interceptors.arities import Context, Handler, Invoke, surrounded
@@ -20,9 +22,11 @@ from services.chassis.interceptors.errors import statuses
 from services.chassis.interceptors.live import LiveCalls
 from services.chassis.interceptors.metering import metered
 from services.chassis.interceptors.open_calls import OpenCalls
-from services.chassis.interceptors.record import CallRecord
+from services.chassis.interceptors.record import CallRecord, doubled_keys
 from services.chassis.interceptors.tracing import traced
 from services.chassis.policy import ANONYMOUS, ANY_ROLE, Authenticator, MethodPolicy, admit
+
+_WHO = frozenset({AUTHORIZATION, ON_BEHALF_OF})
 
 _UNKNOWN_METHOD = MethodPolicy(roles=ANY_ROLE, deadline_cap_s=1.0, anonymous=True)
 
@@ -72,11 +76,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self, method: str, known: bool, invoke: Invoke, request: Any, context: Context
     ) -> Any:
         rules = self._rules
+        metadata = tuple(context.invocation_metadata() or ())
         record = CallRecord(
             method=method,
             policy=rules.policy[method] if known else _UNKNOWN_METHOD,
             peer=context.peer(),
-            metadata=dict(context.invocation_metadata() or ()),
+            metadata=dict(metadata),
+            doubled=doubled_keys(metadata),
             known=known,
             housekeeping=method in rules.housekeeping,
         )
@@ -91,9 +97,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     async def _admitted(self, record: CallRecord, context: Context) -> Call:
         principal = ANONYMOUS
         if not record.policy.anonymous:
+            if twice := record.doubled & _WHO:
+                # Of two, a proxy before us may have checked the other.
+                raise InvalidRequestError.of(Violation(key, "must be sent once") for key in twice)
             authenticate = self._rules.authenticator.authenticate
-            caller = await authenticate(record.metadata, record.peer)
-            record.principal = principal = acting(caller, record.metadata)
+            record.principal = await authenticate(record.metadata, record.peer)
+            record.principal = principal = acting(record.principal, record.metadata)
             admit(principal, record.method, record.policy)
         left = time_left(context, record.policy.deadline_cap_s)
         return Call(record.method, principal, record.peer, left)

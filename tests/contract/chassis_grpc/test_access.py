@@ -372,6 +372,43 @@ async def test_nobody_else_may_call_for_others(tokens: TokenFolder) -> None:
     assert facts.message == "acting on behalf of others needs the role service"
 
 
+async def test_the_log_says_who_tried_to_call_for_others(
+    tokens: TokenFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    file = tokens.add("mallory", Role.ADMIN)
+    async with (
+        probing(PROBE, token_file=tokens.file) as probe,
+        calling(probe.served.port, peer_token_file=file) as stub,
+    ):
+        with acting_for(OnBehalfOf("globex", "alice")):
+            await failure(stub.unary(text("x")))
+    (line,) = [vars(record) for record in caplog.records if record.message == "call"]
+    assert (line["rpc_code"], line["principal"], line["tenant"]) == (
+        "PERMISSION_DENIED",
+        "mallory",
+        "acme",
+    )
+
+
+@pytest.mark.parametrize("key", ["authorization", "on-behalf-of"])
+async def test_saying_twice_who_one_is_is_refused(key: str, tokens: TokenFolder) -> None:
+    """Of two, a proxy before the server may have checked the other."""
+    vera, front = tokens.add("vera", Role.VIEWER), tokens.add("front", Role.SERVICE)
+    said = {
+        "authorization": [f"Bearer {tokens.text_of(vera)}"],
+        "on-behalf-of": ["tenant=acme", "tenant=globex"],
+    }[key]
+    async with (
+        probing(PROBE, token_file=tokens.file) as probe,
+        calling(probe.served.port, peer_token_file=front) as stub,
+    ):
+        failed = await failure(stub.unary(text("x"), metadata=[(key, each) for each in said]))
+    facts = reason_of(failed)
+    assert (facts.code, facts.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+    assert [(v.field, v.description) for v in facts.violations] == [(key, "must be sent once")]
+
+
 async def test_a_call_made_while_another_is_handled_is_on_behalf_of_its_caller(
     tokens: TokenFolder,
 ) -> None:

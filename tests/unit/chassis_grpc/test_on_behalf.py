@@ -75,6 +75,9 @@ def test_no_other_role_may_act_for_others(role: Role) -> None:
         "tenant=acme&principal=a&run=r&run=s",
         "tenant=acme&principal=%ff",
         b"tenant=\xff",
+        # What gRPC makes of that, and text that two readers may decode in two ways.
+        "tenant=\xff",
+        "tenant=é",
     ],
 )
 def test_what_is_malformed_is_refused_with_an_example(said: str | bytes) -> None:
