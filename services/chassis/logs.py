@@ -13,13 +13,20 @@ from typing import TextIO
 
 from opentelemetry import trace
 
+_OURS = __name__.partition(".")[0]
+# How gRPC begins to quote metadata that it cannot decode: a token may stand in it.
+_QUOTES_METADATA = "Invalid encoding on"
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 def configure(level: str, log_format: str, stream: TextIO | None = None) -> None:
-    """Send every logger's records to ``stream``, standard error by default."""
+    """Send every logger's records to ``stream``, standard error by default.
+
+    Those of libraries from warnings on alone: below, they tell what is in statements and requests.
+    """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+    handler.addFilter(_may_be_told)
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)
@@ -44,7 +51,8 @@ class JsonFormatter(logging.Formatter):
 class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = " ".join(f"{key}={_word(value)}" for key, value in fields_of(record).items())
-        head = f"{_instant(record)} {record.levelname:<7} {record.name} {record.getMessage()}"
+        message = _one_line(record.getMessage())
+        head = f"{_instant(record)} {record.levelname:<7} {record.name} {message}"
         line = f"{head} {fields}" if fields else head
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
@@ -63,8 +71,19 @@ def _instant(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
 
 
+def _may_be_told(record: logging.LogRecord) -> bool:
+    if record.name.partition(".")[0] == _OURS:
+        return True
+    return record.levelno >= logging.WARNING and not str(record.msg).startswith(_QUOTES_METADATA)
+
+
+def _one_line(text: str) -> str:
+    """What libraries say may hold what a caller sent."""
+    return text if text.isprintable() else json.dumps(text)[1:-1]
+
+
 def _word(value: object) -> str:
     """One line whatever the value holds: a caller must not be able to forge a second one."""
     text = str(value)
     plain = text.isprintable() and text and not set(text) & set(' "=')
-    return text if plain else json.dumps(text, ensure_ascii=False)
+    return text if plain else json.dumps(text, ensure_ascii=not text.isprintable())

@@ -1,6 +1,6 @@
 """The probe as a process of its own: ``python -m tests.contract.chassis_grpc.service_process``.
 
-Logs what happens to it, in order, under the logger ``journal``.
+Logs what happens to it, in order, under the logger ``services.journal``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Journaling:
     fault: str
 
     def note(self, line: str) -> None:
-        logging.getLogger("journal").info(line)
+        logging.getLogger("services.journal").info(line)
 
     async def prepare(self, chassis: Chassis) -> None:
         if self.fault == "store":
@@ -64,6 +64,9 @@ class Journaling:
             finally:
                 self.note("watch ended")
 
+        async def echo(request: StringValue, context: Context) -> StringValue:
+            return request
+
         async def stuck(request: StringValue, context: Context) -> StringValue:
             self.note("stuck")
             try:
@@ -72,7 +75,8 @@ class Journaling:
                 self.note("stuck ended")
             return request
 
-        self.handlers = Probe(watch=watch, unary=stuck, hand_back=self.hand_back)
+        unary = echo if self.fault == "answers" else stuck
+        self.handlers = Probe(watch=watch, unary=unary, hand_back=self.hand_back)
 
     async def hand_back(self) -> None:
         self.note("handed back")

@@ -18,7 +18,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.chassis.channel import streaming
-from tests.contract.chassis_grpc.probe import NAME, ProbeStub, failure, text
+from tests.contract.chassis_grpc.probe import NAME, UNARY, ProbeStub, failure, text
+from tests.support.raw_call import raw_call
 
 PATIENCE_S = 20.0
 
@@ -36,7 +37,9 @@ class Child:
 
     @property
     def events(self) -> list[str]:
-        return [record["message"] for record in self.records if record["logger"] == "journal"]
+        return [
+            record["message"] for record in self.records if record["logger"] == "services.journal"
+        ]
 
     async def printed(self, part: str) -> str:
         """The next line that contains ``part``."""
@@ -168,6 +171,18 @@ async def test_it_begins_by_logging_its_effective_settings_without_secrets() -> 
 
     # and nothing but log records is printed
     assert [line for line in child.lines if not line.startswith("20")] == []
+
+
+async def test_the_log_quotes_nothing_of_metadata_that_is_no_text() -> None:
+    """gRPC would, in a line of its own: a token may stand in it, and a byte too many after it."""
+    async with _child(log_format="text", log_level="debug", fault="answers") as child:
+        serving = await child.printed(" serving ")
+        port = int(serving.partition(" address=127.0.0.1:")[2].split()[0])
+        await raw_call(port, UNARY, (b"authorization", b"Bearer ryd_secret\xff"))
+        await child.printed(f"rpc_method={UNARY}")
+        child.signal(signal.SIGTERM)
+        await child.exit_code()
+    assert "ryd_secret" not in "".join(child.lines)
 
 
 async def _refusal(**settings: str) -> str:
