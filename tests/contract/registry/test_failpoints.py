@@ -17,6 +17,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 # It sends no commands; and it hashes only versions that an earlier release has left unhashed.
 _UNUSED = ("outbox.", "registry.versions_hashed")
+# Between the processes on one database; what others tell is tested with two of them.
+_NEVER = {"sqlite": ["notify.received", "notify.sending"], "postgresql": ["notify.received"]}
 # Few enough that some go while the test runs.
 _KEEPING = {"RUNYARD_REGISTRY_KEEP_VERSIONS": "20", "RUNYARD_REGISTRY_KEEP_DAYS": "0"}
 
@@ -88,4 +90,4 @@ async def test_killed_at_every_place_there_is(database_url: str, tmp_path: Path)
             await ordeal.leave_in_peace()
             await ordeal.kill(name, "")
 
-    assert ordeal.survived() == []
+    assert ordeal.survived() == _NEVER[database_url.partition(":")[0]]

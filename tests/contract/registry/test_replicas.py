@@ -85,16 +85,22 @@ async def test_16_registrations_at_once_over_both_all_survive(replicas: Pair) ->
     assert len(one.resources) == 16
 
 
+@pytest.mark.parametrize(
+    "failpoint", ["", pytest.param("notify.received=kill@3", marks=pytest.mark.chaos)]
+)
 async def test_a_replica_that_is_killed_takes_nothing_with_it(
-    postgres_url: str, tmp_path: Path
+    postgres_url: str, tmp_path: Path, failpoint: str
 ) -> None:
     """Whoever was not answered repeats at the other, and finds what was done or does it there."""
     # given two processes that find an empty database at the same moment
-    environment = {"registry": {"RUNYARD_REGISTRY_DATABASE_URL": postgres_url}}
     stacks = []
-    for name in ("one", "other"):
+    for name, spec in (("one", failpoint), ("other", "")):
         (tmp_path / name).mkdir()
-        stacks.append(Stack(tmp_path / name, environment=environment))
+        variables = {
+            "RUNYARD_REGISTRY_DATABASE_URL": postgres_url,
+            "RUNYARD_REGISTRY_FAILPOINTS": spec,
+        }
+        stacks.append(Stack(tmp_path / name, environment={"registry": variables}))
     try:
         await asyncio.gather(*(stack.start("registry") for stack in stacks))
         async with (
@@ -107,7 +113,9 @@ async def test_a_replica_that_is_killed_takes_nothing_with_it(
                 # when eight writers use both, and one is killed among them
                 writes = [asyncio.ensure_future(written(ways, number)) for number in range(8)]
                 await follower.follow(call, 20)
-                await stacks[0].kill("registry")
+                if not failpoint:
+                    stacks[0].processes["registry"].kill()
+                assert await stacks[0].processes["registry"].wait() == -9
                 versions = [each for found in await asyncio.gather(*writes) for each in found]
 
                 # then every write is one version, and the watcher of the other has them all
