@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 
 from services.chassis.access.peers import Peers
+from services.chassis.listening import stays_here
 from services.chassis.outbound import OutboundChannel
 from services.chassis.policy import MethodPolicy
 from services.chassis.streaming import streaming
@@ -33,6 +34,9 @@ _TOKEN_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 16_384),
 )
+# The proxy that the environment names is for other machines: it does not reach this one's loopback,
+# and must not see a token that is sent unencrypted because it stays here.
+_NO_PROXY = ("grpc.enable_http_proxy", 0)
 
 
 def open_channel(
@@ -53,6 +57,8 @@ def open_channel(
     options: list[tuple[str, Any]] = [*_BASE_OPTIONS]
     if tokens:
         options += _TOKEN_OPTIONS
+    if stays_here(target):
+        options.append(_NO_PROXY)
     options.append(("grpc.service_config", service_config(retry_safe)))
     bare = peers.channel(target, options) if peers else grpc.aio.insecure_channel(target, options)
     return OutboundChannel(bare, target, peers)

@@ -58,6 +58,12 @@ def parse_address(listen: str) -> Address:
     return Address(bare, int(port))
 
 
+def stays_here(target: str) -> bool:
+    """Whether what is sent to ``target``, as gRPC writes it, never leaves this machine."""
+    host = target.rpartition(":")[0].removeprefix("[").removesuffix("]")
+    return Address(host, 0).loopback
+
+
 def refuse_taken(address: Address, variable: str) -> None:
     """Refuse an address that cannot be bound, in words of ours.
 

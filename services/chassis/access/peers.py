@@ -11,7 +11,7 @@ import grpc
 from services.chassis.access.tls import PemFiles
 from services.chassis.access.watched import Watched, read_text
 from services.chassis.clock import Clock
-from services.chassis.listening import Address
+from services.chassis.listening import stays_here
 from services.chassis.startup import StartupRefusedError
 
 
@@ -62,7 +62,7 @@ class Peers:
         """
         if self._credentials is not None:
             return grpc.aio.secure_channel(target, self._credentials, options=options)
-        if self._token is not None and not (self._insecure or _stays_here(target)):
+        if self._token is not None and not (self._insecure or stays_here(target)):
             raise StartupRefusedError(
                 f"the token would travel unencrypted to {target}: set {self._names['ca']}, or "
                 f"accept the risk with {self._names['insecure']}=true"
@@ -106,8 +106,3 @@ def _checked(text: str, name: str) -> str:
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise StartupRefusedError(f"{name}: a token is one word of printable ASCII")
     return token
-
-
-def _stays_here(target: str) -> bool:
-    host = target.rpartition(":")[0].removeprefix("[").removesuffix("]")
-    return Address(host, 0).loopback

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
@@ -104,3 +106,25 @@ async def test_an_outbound_channel_reports_its_state_as_any_channel_does() -> No
         await closed.close()
         with pytest.raises(grpc.aio.UsageError):
             await ProbeStub(closed).unary(text("x"))
+
+
+@pytest.mark.parametrize("variable", ["grpc_proxy", "https_proxy", "http_proxy"])
+async def test_calls_to_this_machine_pass_no_proxy(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would see tokens that are sent unencrypted because they stay here."""
+    connections = 0
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        writer.close()
+
+    async with await asyncio.start_server(proxy, "127.0.0.1", 0) as listening, probing() as probe:
+        port = listening.sockets[0].getsockname()[1]
+        monkeypatch.setenv(variable, f"http://127.0.0.1:{port}")
+        for host in ("127.0.0.1", "localhost"):
+            async with open_channel(f"{host}:{probe.served.port}") as channel:
+                answer = await ProbeStub(channel).unary(text("x"), timeout=10)
+                assert answer.value == "x"
+    assert connections == 0
