@@ -11,6 +11,10 @@ from services.chassis.startup import StartupRefusedError
 
 _ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # read, not bound
 
+# A name may stand for more addresses than there are, as localhost where IPv6 is switched off: gRPC
+# listens on those that there are.
+_NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -79,15 +83,22 @@ def refuse_taken(address: Address, variable: str) -> None:
             f"cannot resolve the listen address {address}: set {variable} to an address of this "
             "machine"
         ) from error
+    lacking: OSError | None = None
+    usable = False
     for family, kind, protocol, _, where in found:
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
+        try:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(where)
                 # Binding succeeds beside a listener that allows sharing; listening does not.
                 probe.listen(1)
-            except OSError as error:
+            usable = True
+        except OSError as error:
+            if error.errno not in _NOT_HERE:
                 raise StartupRefusedError(_reason(address, variable, error)) from error
+            lacking = error
+    if lacking and not usable:
+        raise StartupRefusedError(_reason(address, variable, lacking)) from lacking
 
 
 def _reason(address: Address, variable: str, error: OSError) -> str:

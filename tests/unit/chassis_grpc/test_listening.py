@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from services.chassis.listening import Address, parse_address, refuse_taken
@@ -72,3 +74,26 @@ def test_a_target_is_an_address_that_a_client_can_call(host: str, target: str) -
 def test_a_name_that_does_not_resolve_is_refused_with_the_setting() -> None:
     with pytest.raises(StartupRefusedError, match="set RUNYARD_X_LISTEN to an address"):
         refuse_taken(Address("no-such-host.invalid", 7401), "RUNYARD_X_LISTEN")
+
+
+# Of nobody: it is kept for documentation.
+ELSEWHERE, HERE = "192.0.2.1", "127.0.0.1"
+
+
+@pytest.mark.parametrize("hosts", [(ELSEWHERE, HERE), (HERE, ELSEWHERE)])
+def test_a_name_is_good_when_one_of_its_addresses_is_here(
+    hosts: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As localhost, which often stands for ::1 too where IPv6 is switched off."""
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, 0)) for host in hosts]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    refuse_taken(Address("localhost", 0), "RUNYARD_PROBE_LISTEN")
+
+
+def test_a_name_is_refused_when_none_of_its_addresses_is_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ELSEWHERE, 0))] * 2
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    with pytest.raises(StartupRefusedError, match="cannot listen on db.example:0 .*PROBE_LISTEN"):
+        refuse_taken(Address("db.example", 0), "RUNYARD_PROBE_LISTEN")
