@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import sqlite3
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -21,6 +22,7 @@ from rich.table import Table
 Figures = Mapping[str, float | int | str]
 
 _FOLDER = Path("build") / "bench"
+_PIPE_WIDTH = 140
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class Report:
 
     def publish(self, folder: Path = _FOLDER) -> Path:
         """Print both tables and write the JSON file; answer its path."""
-        console = Console()
+        # Wide enough for every arm where nobody's window says how wide it is.
+        console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
         console.print(_arms_table(self.name, self.arms))
         console.print(_ratios_table(self.ratios, self.targets))
         folder.mkdir(parents=True, exist_ok=True)
