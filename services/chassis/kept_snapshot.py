@@ -15,12 +15,15 @@ from typing import Protocol, TypeAlias
 
 from sqlalchemy import Column, MetaData, Table, bindparam, select
 
+from services.chassis.errors import StoreUnavailableError
 from services.chassis.store.columns import Integer, LargeBinary, Text
 from services.chassis.store.port import Store, Tx
 from services.chassis.store.statement import Statement, UpsertInsert, statement, upsert
 
 # Kind and id of a resource.
 Key: TypeAlias = tuple[int, str]
+# Version and incarnation of a copy.
+_Head: TypeAlias = tuple[int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,12 @@ class KeptSnapshot(Protocol):
         """The copy; None when there never was one."""
 
     async def save(self, change: KeptChange) -> None:
-        """Take the copy along, in one transaction."""
+        """Take the copy along, in one transaction.
+
+        Raises:
+            StoreUnavailableError: It was not; also when another process that shares the copy has
+                kept another version meanwhile. Save a whole one next.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +125,26 @@ def kept_snapshot_tables(metadata: MetaData) -> KeptTables:
 
 
 class SqlKeptSnapshot:
-    """``KeptSnapshot`` in a service's store."""
+    """``KeptSnapshot`` in a service's store; its replicas share one copy and all follow the same.
+
+    Whoever comes first with a version keeps it, the others find it kept. A change that leads from
+    another version than the one that is there would leave a mixture, and is refused.
+    """
 
     def __init__(self, store: Store, tables: KeptTables) -> None:
         self._store = store
         self._tables = tables
+        self._seen: _Head | None = None
 
     async def load(self) -> Kept | None:
-        return await self._store.read(self._load)
+        kept = await self._store.read(self._load)
+        self._seen = None if kept is None else (kept.version, kept.incarnation)
+        return kept
 
     async def save(self, change: KeptChange) -> None:
-        await self._store.write(lambda tx: self._save(tx, change))
+        seen = self._seen
+        await self._store.write(lambda tx: self._save(tx, change, seen))
+        self._seen = (change.version, change.incarnation)
 
     def _load(self, tx: Tx) -> Kept | None:
         head = tx.one(self._tables.find)
@@ -136,7 +153,17 @@ class SqlKeptSnapshot:
         rows = tx.all(self._tables.everything)
         return Kept(head.version, head.incarnation, {(row.kind, row.id): row.body for row in rows})
 
-    def _save(self, tx: Tx, change: KeptChange) -> None:
+    def _save(self, tx: Tx, change: KeptChange, seen: _Head | None) -> None:
+        tx.lock("kept_snapshot")
+        found = tx.one(self._tables.find)
+        head = None if found is None else (found.version, found.incarnation)
+        if head == (change.version, change.incarnation) and head != seen:
+            return  # another process came first
+        if not change.whole and head != seen:
+            raise StoreUnavailableError("another process has kept another version")
+        self._write(tx, change)
+
+    def _write(self, tx: Tx, change: KeptChange) -> None:
         tables = self._tables
         if change.whole:
             tx.run(tables.clear)

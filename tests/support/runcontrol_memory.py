@@ -103,6 +103,8 @@ class MemoryTx:
         calls = [c for c in self._of(t.calls, run) if c.step == run.step]
         tickets = [x for x in self._of(t.tickets, run) if x.state in LIVE_TICKETS]
         inputs = [i for i in self._of(t.inputs, run) if i.state is InputState.PENDING]
+        untaken = [w for w in self._of(t.wakes, run) if not w.taken]
+        unshown = [d for d in self._of(t.deliveries, run) if not d.shown]
         return Work(
             now=now,
             thread=t.threads[tenant, run.thread_id],
@@ -112,8 +114,8 @@ class MemoryTx:
             calls=tuple(sorted(calls, key=lambda c: c.index)),
             tickets=tuple(sorted(tickets, key=lambda x: (x.created_at, x.ticket_id))),
             inputs=tuple(sorted(inputs, key=lambda i: i.seq)),
-            wakes=tuple(w for w in self._of(t.wakes, run) if not w.taken),
-            deliveries=tuple(d for d in self._of(t.deliveries, run) if not d.shown),
+            wakes=tuple(sorted(untaken, key=lambda w: (w.received_at, w.pool_id, w.condition_id))),
+            deliveries=tuple(sorted(unshown, key=lambda d: (d.position, d.pool_id, d.message_id))),
             memberships=tuple(sorted(self._of(t.memberships, run), key=lambda m: m.pool_id)),
         )
 
@@ -211,12 +213,12 @@ class MemoryTx:
 
     def ready_threads(self, now: datetime, limit: int) -> list[tuple[str, str]]:
         ready = [x for x in self.t.threads.values() if x.ready_at and x.ready_at <= now]
-        ready.sort(key=lambda x: x.ready_at or now)
+        ready.sort(key=lambda x: (x.ready_at or now, x.tenant, x.thread_id))
         return [(x.tenant, x.thread_id) for x in ready[:limit]]
 
     def renew(self, instance_id: str, held: frozenset[LeaseKey], until: datetime) -> list[Lease]:
         renewed = []
-        for tenant, thread_id, fence in held:
+        for tenant, thread_id, fence in sorted(held):
             lease = self.t.leases.get((tenant, thread_id))
             if lease and (lease.instance_id, lease.fence) == (instance_id, fence):
                 renewed.append(replace(lease, until=until))
@@ -225,10 +227,10 @@ class MemoryTx:
 
     def lapsed(self, now: datetime, limit: int) -> list[Lease]:
         found = [x for x in self.t.leases.values() if x.until <= now]
-        return sorted(found, key=lambda x: x.until)[:limit]
+        return sorted(found, key=lambda x: (x.until, x.tenant, x.thread_id))[:limit]
 
     def leases(self) -> list[Lease]:
-        return list(self.t.leases.values())
+        return sorted(self.t.leases.values(), key=lambda x: (x.tenant, x.thread_id))
 
     def due_runs(self, now: datetime, limit: int) -> list[tuple[str, str]]:
         due = [
@@ -236,7 +238,7 @@ class MemoryTx:
             for r in self.t.runs.values()
             if r.state in IDLE and r.paused_at is None and r.deadline_at <= now
         ]
-        due.sort(key=lambda r: r.deadline_at)
+        due.sort(key=lambda r: (r.deadline_at, r.tenant, r.run_id))
         return [(r.tenant, r.run_id) for r in due[:limit]]
 
     def view(self, tenant: str, run_id: str) -> RunView | None:

@@ -323,6 +323,8 @@ def _content(decoder: Decoder, parent: pb.Message | rpc.RespondRequest, at: str)
         decoder.wrong(at, f"is {len(body.data)} bytes, at most {MAX_BODY_BYTES} are allowed")
     if which and not 1 <= len(body.media_type.encode()) <= MAX_MEDIA_TYPE_BYTES:
         decoder.wrong(f"{at}.media_type", f"must be 1 to {MAX_MEDIA_TYPE_BYTES} bytes")
+    if not body.media_type.isprintable():
+        decoder.wrong(f"{at}.media_type", "must not contain control characters")
     return InlineBody(body.data, body.media_type)
 
 

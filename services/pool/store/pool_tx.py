@@ -135,6 +135,10 @@ class SqlPoolTx(SqlPoolReader):
 
     def lock_pool(self, pool_id: str) -> Pool | None:
         row = self._one(sql.LOCK_POOL, pool_id)
+        if row is None:
+            # No row to lock, so its name: of two that open the pool, the second finds it open.
+            self._tx.lock(f"pool/{lane_of(self._tenant, pool_id)}")
+            row = self._one(sql.LOCK_POOL, pool_id)
         return None if row is None else rows.pool(row)
 
     def insert_pool(self, pool: Pool) -> None:

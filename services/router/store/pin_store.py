@@ -45,10 +45,11 @@ class SqlPinStore:
         return [_pin(row) for row in await self._store.fetch(_NEWEST, most=limit)]
 
     async def save(self, pins: Sequence[Pin], gone: Sequence[PinKey]) -> None:
-        rows = [_row(held) for held in pins]
+        # In one order, so that no two replicas wait for each other's rows.
+        rows = [_row(held) for held in sorted(pins, key=lambda pin: pin.key)]
         keys = [
             {"of_tenant": tenant, "of_pool": pool_id, "of_session": session}
-            for tenant, pool_id, session in gone
+            for tenant, pool_id, session in sorted(gone)
         ]
 
         def write(tx: Tx) -> None:

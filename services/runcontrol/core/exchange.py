@@ -175,6 +175,7 @@ class Delivery:
         receipt: What acknowledging it takes, besides its id; "" when nothing does.
         body: The JSON object the model reads.
         shown: It is part of the thread; another delivery of it is acknowledged and forgotten.
+        position: Among those that are not shown yet: the order in which they were fetched.
     """
 
     tenant: str
@@ -184,6 +185,7 @@ class Delivery:
     receipt: str
     body: str
     shown: bool = False
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True)

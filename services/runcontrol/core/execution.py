@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from services.chassis.clock import Clock
 from services.chassis.ids import IdSource
@@ -190,10 +191,21 @@ class Execution:
         return await self._store.write(lambda tx: self._reclaim(tx, tx.leases()))
 
     async def reclaim_lapsed(self) -> int:
-        """Free what was not renewed in time; answer how many."""
-        return await self._store.write(
-            lambda tx: self._reclaim(tx, tx.lapsed(self._clock.now(), SWEEP_LIMIT))
-        )
+        """Free what was not renewed in time; answer how many.
+
+        Each in a transaction of its own: other servers sweep as well, and none may hold up another.
+        """
+        lapsed = await self._store.write(lambda tx: tx.lapsed(self._clock.now(), SWEEP_LIMIT))
+        freed = [await self._store.write(partial(self._reclaim_lapsed, lease)) for lease in lapsed]
+        return sum(freed)
+
+    def _reclaim_lapsed(self, lapsed: Lease, tx: RunControlTx) -> int:
+        before = load_owned(tx, lapsed.tenant, lapsed.run_id, self._clock.now())
+        if before.lease is None or before.lease.fence != lapsed.fence:
+            return 0  # another server freed it
+        if before.lease.until > before.now:
+            return 0  # its owner renewed it
+        return self._reclaim(tx, [before.lease])
 
     def _reclaim(self, tx: RunControlTx, leases: list[Lease]) -> int:
         lost = Failure(RetryClass.CRASH, "LEASE_LOST", "the executing server was lost")

@@ -237,7 +237,7 @@ class RunControl:
         )
 
     def _decide(self, tx: RunControlTx, principal: Principal, command: DecideCommand) -> Decided:
-        ticket = _ticket(tx, principal.tenant, command)
+        ticket = _locked(tx, principal.tenant, _ticket(tx, principal.tenant, command))
         now = self._clock.now()
         decision = _decision(command, principal, now)
         earlier = tx.decision(principal.tenant, ticket.ticket_id, command.decision_id)
@@ -326,6 +326,12 @@ def _ticket_of_call(tx: RunControlTx, tenant: str, command: DecideCommand) -> Ti
         text = f"{len(found)} tickets wait for calls named {command.call_id}"
         raise TicketAmbiguousError(text, tool_call_id=command.call_id, count=str(len(found)))
     return found[0]
+
+
+def _locked(tx: RunControlTx, tenant: str, ticket: Ticket) -> Ticket:
+    """The ticket as it is now that nobody else can decide it: it was found before its lock."""
+    tx.thread(tenant, ticket.thread_id)
+    return tx.ticket(tenant, ticket.ticket_id) or ticket
 
 
 def _decision(command: DecideCommand, principal: Principal, now: datetime) -> Decision:

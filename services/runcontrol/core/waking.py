@@ -127,7 +127,13 @@ def _keep(work: Work, call: Call, pool_id: str, message: FetchedMessage) -> Work
     key = (pool_id, message.message_id)
     rest = tuple(d for d in work.deliveries if (d.pool_id, d.message_id) != key)
     kept = Delivery(
-        call.tenant, call.run_id, pool_id, message.message_id, message.receipt, message.body
+        tenant=call.tenant,
+        run_id=call.run_id,
+        pool_id=pool_id,
+        message_id=message.message_id,
+        receipt=message.receipt,
+        body=message.body,
+        position=1 + max((d.position for d in rest), default=0),
     )
     return replace(work, deliveries=(*rest, kept))
 

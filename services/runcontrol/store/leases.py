@@ -16,7 +16,7 @@ from services.runcontrol.store.mappers import LEASE, where
 _READY = statement(
     select(t.thread.c.tenant, t.thread.c.thread_id)
     .where(t.READY, t.thread.c.ready_at <= bindparam("now", type_=t.thread.c.ready_at.type))
-    .order_by(t.thread.c.ready_at)
+    .order_by(t.thread.c.ready_at, t.thread.c.tenant, t.thread.c.thread_id)
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
 )
@@ -28,17 +28,17 @@ _RENEW = statement(
 )
 _LAPSED = LEASE.find(
     t.lease.c.until <= bindparam("now", type_=t.lease.c.until.type),
-    order_by=(t.lease.c.until,),
+    order_by=(t.lease.c.until, t.lease.c.tenant, t.lease.c.thread_id),
     limit=bindparam("limit"),
 )
-_ALL = LEASE.find()
+_ALL = LEASE.find(order_by=(t.lease.c.tenant, t.lease.c.thread_id))
 _DUE = statement(
     select(t.run.c.tenant, t.run.c.run_id)
     .where(
         t.IDLE,
         t.run.c.deadline_at <= bindparam("now", type_=t.run.c.deadline_at.type),
     )
-    .order_by(t.run.c.deadline_at)
+    .order_by(t.run.c.deadline_at, t.run.c.tenant, t.run.c.run_id)
     .limit(bindparam("limit"))
 )
 
@@ -57,7 +57,8 @@ class SqlLeases:
         mine = {"instance_id": instance_id, "to_until": until}
         renewed = (
             LEASE.one(self._tx, _RENEW, tenant=tenant, thread_id=thread_id, fence=fence, **mine)
-            for tenant, thread_id, fence in held
+            # In one order, so that no two transactions wait for each other's rows.
+            for tenant, thread_id, fence in sorted(held)
         )
         return [lease for lease in renewed if lease is not None]
 

@@ -33,6 +33,11 @@ def same(value: Any) -> Any:
     return value
 
 
+def storable(text: str) -> str:
+    """``text`` as every database takes it; what a model says may hold anything."""
+    return text.replace("\0", "\ufffd") if "\0" in text else text
+
+
 def _enum_value(value: Enum) -> Any:
     return value.value
 
@@ -41,6 +46,8 @@ def converters(hint: Any) -> tuple[_Convert, _Convert]:
     """How a field of this type is stored and read."""
     if isinstance(hint, type) and issubclass(hint, Enum):
         return _enum_value, hint
+    if hint is str:
+        return storable, same
     options = [option for option in get_args(hint) if option is not type(None)]
     if hint in _PLAIN or (len(options) == 1 and options[0] is datetime):
         return same, same

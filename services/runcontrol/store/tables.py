@@ -357,6 +357,7 @@ delivery = Table(
     _text("receipt"),
     _text("body"),
     _flag("shown"),
+    Column("position", Integer, nullable=False, server_default="0"),
     sqlite_strict=True,
 )
 _partial("delivery_unshown", delivery.c.tenant, delivery.c.run_id, where=UNSHOWN)

@@ -58,8 +58,16 @@ _INPUTS = statement(
     .where(*where(t.thread_input, "tenant", "run_id"), t.PENDING)
     .order_by(t.thread_input.c.seq)
 )
-_WAKES = WAKE.find(*where(t.wake, "tenant", "run_id"), t.UNTAKEN)
-_DELIVERIES = DELIVERY.find(*where(t.delivery, "tenant", "run_id"), t.UNSHOWN)
+_WAKES = WAKE.find(
+    *where(t.wake, "tenant", "run_id"),
+    t.UNTAKEN,
+    order_by=(t.wake.c.received_at, t.wake.c.pool_id, t.wake.c.condition_id),
+)
+_DELIVERIES = DELIVERY.find(
+    *where(t.delivery, "tenant", "run_id"),
+    t.UNSHOWN,
+    order_by=(t.delivery.c.position, t.delivery.c.pool_id, t.delivery.c.message_id),
+)
 _MEMBERSHIPS = MEMBERSHIP.find(
     *where(t.membership, "tenant", "run_id"), order_by=(t.membership.c.pool_id,)
 )
@@ -98,6 +106,11 @@ class SqlThreads:
         self._codec = codec
 
     def thread(self, tenant: str, thread_id: str) -> Thread | None:
+        found = THREAD.one(self._tx, _THREAD_BY_ID, tenant=tenant, thread_id=thread_id)
+        if found is not None:
+            return found
+        # No row to lock, so its name: of two that begin the thread, the second finds it begun.
+        self._tx.lock(f"thread/{tenant}/{thread_id}")
         return THREAD.one(self._tx, _THREAD_BY_ID, tenant=tenant, thread_id=thread_id)
 
     def load(self, tenant: str, run_id: str, now: datetime) -> Work | None:
