@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from services.chassis.clock import SystemClock
 from services.chassis.startup import StartupRefusedError
 from services.cli.exits import EXIT_USAGE, CliError
 from services.cli.mains import ServiceArgument, ServiceName, main_of, settings_of
@@ -56,13 +57,16 @@ def check_config(
     Example: runyard check-config router
     """
     # Pydantic takes a quarter of a second, and no other command needs it.
+    from services.chassis.access.entry import refuse_unusable  # noqa: PLC0415
     from services.chassis.settings import load_settings  # noqa: PLC0415
 
     terminal = Terminal(output)
     found: dict[str, str] = {}
     try:
         for name in [service.value] if service else SERVICES:
-            found.update(load_settings(settings_of(name)).describe())
+            settings = load_settings(settings_of(name))
+            refuse_unusable(settings, SystemClock())
+            found.update(settings.describe())
     except StartupRefusedError as error:
         terminal.fail(CliError(str(error), reason="SETTINGS", exit_code=EXIT_USAGE))
         raise typer.Exit(EXIT_USAGE) from None

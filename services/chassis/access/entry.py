@@ -10,7 +10,7 @@ from services.chassis.access.peers import PeerFiles, Peers
 from services.chassis.access.tls import PemFiles, server_credentials
 from services.chassis.access.token_file import TokenFile
 from services.chassis.clock import Clock
-from services.chassis.listening import Address
+from services.chassis.listening import Address, parse_address
 from services.chassis.policy import Authenticator, LocalAuthenticator
 from services.chassis.settings import ServiceSettings
 from services.chassis.startup import StartupRefusedError
@@ -62,6 +62,17 @@ def open_entry(settings: ServiceSettings, address: Address, clock: Clock) -> Ent
         else LocalAuthenticator(),
         server_credentials(files, clock) if files.cert else None,
     )
+
+
+def refuse_unusable(settings: ServiceSettings, clock: Clock) -> None:
+    """Refuse what a server would refuse of these settings before it opens anything.
+
+    Raises:
+        StartupRefusedError: The address is malformed, other machines could come in unseen, or a
+            file cannot be used.
+    """
+    open_entry(settings, parse_address(settings.listen), clock)
+    peers_of(settings, clock)
 
 
 def refuse_exposed(settings: ServiceSettings, address: Address) -> None:

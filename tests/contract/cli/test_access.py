@@ -132,3 +132,20 @@ async def test_credentials_that_cannot_be_used_are_wrong_use(
     assert answer.code == 2
     assert "[CREDENTIALS]" in answer.err
     assert complaint in answer.err
+
+
+async def test_check_config_refuses_what_a_start_would_refuse(tmp_path: Path) -> None:
+    """Settings that load are not yet settings that a server starts with."""
+    variable = "RUNYARD_ROUTER_"
+    cert, _ = Authority(tmp_path).issue("router")
+
+    # when the settings of a server are examined that would be refused for its way in
+    half = await runyard("check-config", "router", **{f"{variable}TLS_CERT_FILE": cert})
+    exposed = await runyard("check-config", "router", **{f"{variable}LISTEN": "0.0.0.0:7402"})
+    without = await runyard("check-config", **{f"{variable}PEER_TOKEN_FILE": "/no/such"})
+
+    # then each says why
+    assert [answer.code for answer in (half, exposed, without)] == [2, 2, 2]
+    assert f"{variable}TLS_CERT_FILE is set and {variable}TLS_KEY_FILE is not" in half.err
+    assert "other machines can reach 0.0.0.0:7402" in exposed.err
+    assert f"{variable}PEER_TOKEN_FILE: cannot read /no/such" in without.err

@@ -95,5 +95,5 @@ def test_a_name_is_refused_when_none_of_its_addresses_is_here(
 ) -> None:
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ELSEWHERE, 0))] * 2
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-    with pytest.raises(StartupRefusedError, match="cannot listen on db.example:0 .*PROBE_LISTEN"):
+    with pytest.raises(StartupRefusedError, match=r"cannot listen on db\.example:0 .*PROBE_LISTEN"):
         refuse_taken(Address("db.example", 0), "RUNYARD_PROBE_LISTEN")
