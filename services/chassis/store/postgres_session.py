@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -52,6 +54,10 @@ _DURABLE = (
     "SELECT set_config('synchronous_commit', 'on', false) "
     "WHERE current_setting('synchronous_commit') = 'off'"
 )
+
+# A password with a slash that was not escaped ends the host early, and the rest of it would be
+# taken for the name of the database, which errors quote.
+_SPILLED_PASSWORD = re.compile(r"\w+://[^/?]*/[^?]*@")
 
 _LOG = logging.getLogger(__name__)
 
@@ -114,13 +120,16 @@ def parameters(url: str) -> dict[str, Any]:
     Raises:
         SchemaError: It cannot be read. It is not repeated: it may hold a password.
     """
-    try:
-        return {**_DEFAULTS, **conninfo_to_dict(url)}
-    except psycopg.ProgrammingError:
+    known = None
+    if not _SPILLED_PASSWORD.match(url):
+        with suppress(psycopg.ProgrammingError):
+            known = conninfo_to_dict(url)
+    if known is None:
         raise SchemaError(
             "database_url is no address of PostgreSQL; write "
             "postgresql://user:password@host:port/database, special characters escaped by %"
-        ) from None
+        )
+    return {**_DEFAULTS, **known}
 
 
 def connect(url: str, kind: SessionKind) -> Connection[tuple[Any, ...]]:

@@ -6,14 +6,16 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from services.chassis.clock import SystemClock
-from services.chassis.errors import InvalidRequestError, Violation
+from services.chassis.errors import InvalidRequestError, StoreUnavailableError, Violation
 from services.chassis.notifier import LocalNotifier
 from services.chassis.outbox_metrics import tried
 from services.chassis.outbox_rows import OutboxRow
 from services.chassis.store.opening import open_store
 from services.chassis.store.port import Tx
+from services.chassis.store.statement import statement
 from tests.contract.chassis_store.schema import METADATA, MIGRATIONS
 from tests.support.clock import START, ManualClock
 from tests.support.metrics import measuring
@@ -58,6 +60,40 @@ async def test_work_is_timed_by_kind_and_commits_count_their_closures(tmp_path: 
         assert commits.sum == 6
         assert commits.count <= 6
     assert facts == ("sqlite", True)
+
+
+@pytest.mark.parametrize(
+    ("state", "cause"), [("40001", "SERIALIZATION_FAILURE"), ("40P01", "DEADLOCK_DETECTED")]
+)
+async def test_closures_that_run_again_count_by_cause(
+    state: str, cause: str, postgres_url: str
+) -> None:
+    # given a closure that conflicts twice, and one that fails for good
+    fails = statement(text(f"DO $$ BEGIN RAISE 'scripted' USING ERRCODE = '{state}'; END $$"))
+    breaks = statement(text("DO $$ BEGIN RAISE 'scripted' USING ERRCODE = '53200'; END $$"))
+    runs: list[str] = []
+
+    def conflicts(tx: Tx) -> None:
+        runs.append("run")
+        if len(runs) < 3:
+            tx.run(fails)
+
+    clock = SystemClock()
+    with measuring() as measured:
+        async with open_store(
+            postgres_url,
+            metadata=METADATA,
+            migrations=MIGRATIONS,
+            clock=clock,
+            notifier=LocalNotifier(clock),
+        ) as store:
+            # when
+            await store.write(conflicts)
+            with pytest.raises(StoreUnavailableError):
+                await store.write(lambda tx: tx.run(breaks))
+
+        # then the two repeats count, and neither the first run nor the failure
+        assert measured.values("runyard.store.retries") == {(("error.type", cause),): 2}
 
 
 def test_tries_of_the_outbox_count_by_outcome_with_the_age_of_their_row() -> None:

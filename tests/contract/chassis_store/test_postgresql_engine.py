@@ -364,6 +364,16 @@ async def test_a_server_that_cannot_be_reached_refuses_the_start(url: str, says:
     assert refused.value.retry is Retry.HOST_CONFIGURATION_NEEDED
 
 
+@pytest.mark.parametrize(
+    "url", ["postgresql://u:7/hunter2@127.0.0.1:1/d", "postgresql://u:a@b/hunter2@127.0.0.1:1/d"]
+)
+async def test_a_password_that_was_not_escaped_is_not_quoted(url: str) -> None:
+    """The part behind its slash looks like the name of a database."""
+    with pytest.raises(SchemaError, match="special characters escaped by %") as refused:
+        await Engine("postgresql", url).open().__aenter__()
+    assert "hunter2" not in str(refused.value)
+
+
 async def test_what_the_server_refuses_is_told_with_the_fix(postgres_server: str) -> None:
     base = postgres_server.rpartition("/")[0]
     for url, fix in (
