@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, MetaData, create_engine
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import StaticPool
 
 from services.chassis.store.errors import SchemaError
@@ -24,6 +26,8 @@ from services.chassis.store.sqlite_files import (
     open_writer,
     owner_lock,
 )
+
+_NO_DATABASE = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
 
 
 def migrate_sqlite(url: str, metadata: MetaData, migrations: Path) -> SchemaState:
@@ -43,7 +47,11 @@ def verify_sqlite(url: str, metadata: MetaData, migrations: Path) -> SchemaState
     # Without a -wal file nobody is writing, and opening as immutable creates none.
     has_wal = path.with_name(path.name + "-wal").exists()
     uri = file_uri(path, "mode=ro" if has_wal else "mode=ro&immutable=1")
-    with closing(sqlite3.connect(uri, uri=True)) as raw, _alchemy(raw) as connection:
+    with (
+        _refusing_what_is_none(path),
+        closing(sqlite3.connect(uri, uri=True)) as raw,
+        _alchemy(raw) as connection,
+    ):
         state = versions.state_of(connection)
         if not state.pending:
             _check_shape(connection, metadata)
@@ -53,7 +61,7 @@ def verify_sqlite(url: str, metadata: MetaData, migrations: Path) -> SchemaState
 def migrate_owned(path: Path, metadata: MetaData, migrations: Path) -> SchemaState:
     """``migrate_sqlite`` for whoever holds the owner lock of ``path``."""
     versions = Versions(migrations)
-    with closing(open_writer(path)) as raw:
+    with _refusing_what_is_none(path), closing(open_writer(path)) as raw:
         # Rebuilding a table drops it for a moment: its references are checked at the end.
         raw.execute("PRAGMA foreign_keys=0")
         with _alchemy(raw) as connection:
@@ -67,6 +75,22 @@ def migrate_owned(path: Path, metadata: MetaData, migrations: Path) -> SchemaSta
                 raw.execute("COMMIT")
     log_migrated(state)
     return state
+
+
+@contextmanager
+def _refusing_what_is_none(path: Path) -> Iterator[None]:
+    """Raises SchemaError for a file that SQLite cannot make sense of."""
+    try:
+        yield
+    except (sqlite3.DatabaseError, DatabaseError) as error:
+        cause = error.orig if isinstance(error, DatabaseError) else error
+        if getattr(cause, "sqlite_errorcode", None) not in _NO_DATABASE:
+            raise
+        raise SchemaError(
+            f"{path} is no database, or a damaged one: put a backup in its place, or name another "
+            "file",
+            path=str(path),
+        ) from error
 
 
 def _alchemy(raw: sqlite3.Connection) -> Connection:

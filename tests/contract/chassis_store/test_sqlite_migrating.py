@@ -91,3 +91,22 @@ def test_a_migration_that_breaks_a_reference_is_refused(database: Engine, tmp_pa
         broken.migrate(database.url)
 
     assert tables(database.url) == []
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(
+    database: Engine, new: Release
+) -> None:
+    # given
+    path = database_path(database.url)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"whatever its name says" * 200)
+
+    # when it is looked at, and when it is to be migrated
+    with pytest.raises(SchemaError, match="is no database") as looked:
+        new.verify(database.url)
+    with pytest.raises(SchemaError, match="is no database"):
+        new.migrate(database.url)
+
+    # then
+    assert looked.value.metadata == {"path": str(path)}
+    assert path.read_bytes() == b"whatever its name says" * 200

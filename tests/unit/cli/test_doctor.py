@@ -85,7 +85,7 @@ def test_a_database_is_found_in_its_state(tmp_path: Path) -> None:
     # then
     assert [f.level for f in (absent, current, broken)] == [Level.OK, Level.OK, Level.FAIL]
     assert "the newest" in current.text
-    assert "not a database" in broken.text
+    assert "is no database" in broken.text
     assert not (tmp_path / "absent.db").exists()
 
 
