@@ -135,7 +135,7 @@ class AnyMutations(RuleBasedStateMachine):
             assert isinstance(outcome, ResourceInUseError)
             named = [outcome.metadata[f"{kind}_ids"] for kind in ("model", "pool", "agent")]
             kinds = (Kind.MODEL, Kind.MODEL_POOL, Kind.AGENT)
-            assert named == [",".join(_ids_of(users, kind)) for kind in kinds]
+            assert named == ["\n".join(_ids_of(users, kind)) for kind in kinds]
         else:
             assert self.wait(self.bench.contents()) == _without(before, {ref})
 
@@ -173,7 +173,7 @@ class AnyMutations(RuleBasedStateMachine):
         elif impact.model_ids if blocking else impact.agent_ids:
             assert isinstance(outcome, ProviderInUseError)
             assert self.wait(self.bench.providers.preview_removal(id_)).impact == impact
-            assert outcome.metadata["pool_ids"] == ",".join(impact.pool_ids)
+            assert outcome.metadata["pool_ids"] == "\n".join(impact.pool_ids)
         else:
             assert isinstance(outcome, Removed)
             assert outcome.model_ids == impact.model_ids

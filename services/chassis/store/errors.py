@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from services.chassis.errors import Retry, StoreUnavailableError
 
+# What callers are told to wait before they repeat: most of what keeps a database busy is over then.
+RETRY_AFTER_S = 1.0
+
 
 class ConstraintError(Exception):
     """A value was refused: unique, foreign key, check, not-null or type rule, or NUL in a text.
@@ -40,4 +43,8 @@ class OutcomeUnknownError(StoreUnavailableError):
 
 
 def read_too_long() -> StoreUnavailableError:
-    return StoreUnavailableError("a read took longer than a hot read may", cause="READ_TOO_LONG")
+    return StoreUnavailableError(
+        "a read took longer than a hot read may",
+        cause="READ_TOO_LONG",
+        retry_after_s=RETRY_AFTER_S,
+    )

@@ -14,10 +14,9 @@ from psycopg.pq import TransactionStatus
 
 from services.chassis.failpoints import FailpointError
 from services.chassis.store import places
-from services.chassis.store.errors import OutcomeUnknownError, read_too_long
+from services.chassis.store.errors import RETRY_AFTER_S, OutcomeUnknownError, read_too_long
 from services.chassis.store.job import Job
 from services.chassis.store.postgres_errors import (
-    RETRY_AFTER_S,
     Failure,
     failure,
     was_canceled,

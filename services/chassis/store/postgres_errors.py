@@ -8,9 +8,7 @@ from enum import Enum
 import psycopg
 
 from services.chassis.errors import StoreUnavailableError
-from services.chassis.store.errors import ConstraintError
-
-RETRY_AFTER_S = 1.0
+from services.chassis.store.errors import RETRY_AFTER_S, ConstraintError
 
 _REPEATABLE = frozenset({"40001", "40P01"})  # serialization failure, deadlock
 _CANCELED = "57014"

@@ -25,11 +25,11 @@ import psycopg
 from services.chassis.errors import StoreUnavailableError
 from services.chassis.failpoints import FailpointError
 from services.chassis.store import places
+from services.chassis.store.errors import RETRY_AFTER_S
 from services.chassis.store.job import Job
 from services.chassis.store.measured import QUEUED, RETRIES
 from services.chassis.store.port import Tx
 from services.chassis.store.postgres_errors import (
-    RETRY_AFTER_S,
     Failure,
     failure,
     symbol,

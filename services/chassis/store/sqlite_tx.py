@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from services.chassis.errors import StoreUnavailableError
-from services.chassis.store.errors import ConstraintError, read_too_long
+from services.chassis.store.errors import RETRY_AFTER_S, ConstraintError, read_too_long
 from services.chassis.store.port import Row
 from services.chassis.store.read_only import ReadOnly
 from services.chassis.store.statement import Statement
@@ -42,7 +42,9 @@ def translated(error: sqlite3.Error) -> Exception:
 def unavailable(error: sqlite3.Error) -> StoreUnavailableError:
     # The driver's words can name files; its symbol cannot.
     symbol = getattr(error, "sqlite_errorname", "SQLITE_ERROR")
-    return StoreUnavailableError("the database did not take the work", cause=symbol)
+    return StoreUnavailableError(
+        "the database did not take the work", cause=symbol, retry_after_s=RETRY_AFTER_S
+    )
 
 
 class _Over:

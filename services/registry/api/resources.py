@@ -50,11 +50,16 @@ def resources_from_pb(
 def submitted_from_pb(message: pb.Resource, field: str) -> Submitted:
     """``message`` has a kind; ``field`` is the path of what it holds."""
     decoder = Decoder()
-    size_bytes = message.ByteSize()
+    size_bytes = _content_bytes(message)
     if size_bytes > MAX_RESOURCE_BYTES:
         decoder.wrong(field, f"is {size_bytes:,} bytes, at most {MAX_RESOURCE_BYTES:,} are allowed")
     resource = _resource_from_pb(message, field, decoder)
     return Submitted(field, resource, tuple(decoder.found))
+
+
+def _content_bytes(message: pb.Resource) -> int:
+    # Without the meta, which is ignored on input: what was read may be applied again.
+    return sum(value.ByteSize() for field, value in message.ListFields() if field.name != "meta")
 
 
 def _resource_from_pb(message: pb.Resource, field: str, decoder: Decoder) -> Resource:

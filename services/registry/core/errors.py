@@ -9,6 +9,8 @@ from services.registry.core.model import Kind, Ref
 
 # The trailers of an answer have a limit; a count beside a list says how many there are in all.
 MAX_NAMED_BYTES = 800
+# Of lists in metadata: the one kind of character that no id may have.
+_BETWEEN = "\n"
 
 
 def _named(refs: Collection[Ref]) -> str:
@@ -16,14 +18,14 @@ def _named(refs: Collection[Ref]) -> str:
 
 
 def _fitting(names: Sequence[str], limit_bytes: int) -> str:
-    """As many as fit, from the first, joined by commas."""
+    """As many as fit, from the first, one per line."""
     kept: list[str] = []
     for name in names:
         limit_bytes -= len(name.encode("utf-8")) + 1
         if limit_bytes < 0:
             break
         kept.append(name)
-    return ",".join(kept)
+    return _BETWEEN.join(kept)
 
 
 def _users(
@@ -44,8 +46,12 @@ def _users(
 def _in_words(users: Mapping[str, str]) -> str:
     """``2 model(s), 1 pool(s) and 1 agent(s): fast,slow; both; scout``."""
     counts = "{model_count} model(s), {pool_count} pool(s) and {agent_count} agent(s)"
-    lists = (users[f"{name}_ids"] for name in ("model", "pool", "agent"))
+    lists = (_in_one_line(users[f"{name}_ids"]) for name in ("model", "pool", "agent"))
     return f"{counts.format(**users)}: {'; '.join(each for each in lists if each)}"
+
+
+def _in_one_line(names: str) -> str:
+    return names.replace(_BETWEEN, ",")
 
 
 class ResourceNotFoundError(DomainError):
@@ -57,12 +63,12 @@ class ResourceNotFoundError(DomainError):
     @classmethod
     def of(cls, refs: Iterable[Ref]) -> ResourceNotFoundError:
         missing = sorted(refs)
-        first = missing[0]
+        first, named = missing[0], _named(missing)
         return cls(
-            f"{len(missing)} resource(s) not found: {_named(missing)}",
+            f"{len(missing)} resource(s) not found: {_in_one_line(named)}",
             kind=first.kind.label,
             id=first.id,
-            resources=_named(missing),
+            resources=named,
             count=str(len(missing)),
         )
 
@@ -76,9 +82,10 @@ class ResourceExistsError(DomainError):
     @classmethod
     def of(cls, refs: Iterable[Ref]) -> ResourceExistsError:
         existing = sorted(refs)
+        named = _named(existing)
         return cls(
-            f"{len(existing)} resource(s) exist already: {_named(existing)}",
-            resources=_named(existing),
+            f"{len(existing)} resource(s) exist already: {_in_one_line(named)}",
+            resources=named,
             count=str(len(existing)),
         )
 

@@ -241,6 +241,7 @@ async def test_a_read_that_takes_too_long_is_stopped(database: Engine, statement
         with pytest.raises(StoreUnavailableError) as stopped:
             await store.read(one if statements == "one endless" else many)
         assert stopped.value.metadata == {"cause": "READ_TOO_LONG"}
+        assert stopped.value.retry_after_s == 1.0
         # and the thread takes the next one
         assert await ids(store) == []
 
@@ -277,6 +278,7 @@ async def test_a_writer_on_the_outside_makes_writes_unavailable_not_lost(databas
         finally:
             shell.close()
         assert busy.value.metadata == {"cause": "SQLITE_BUSY"}
+        assert busy.value.retry_after_s == 1.0
         assert await ids(store) == []
         assert await store.write(lambda tx: tx.run(ADD, id="a", balance=0)) == 1
 

@@ -367,6 +367,26 @@ async def test_a_resource_that_no_client_could_read_is_refused(
     assert [v.field for v in facts.violations] == ["resources[2].agent"]
 
 
+async def test_a_resource_of_the_largest_size_can_be_applied_as_it_was_read(
+    registry: RegistryServiceStub,
+) -> None:
+    # given an agent whose content has 1 MiB in its normalised form
+    largest = agent(max_rounds=16, sampling=pb.Sampling())
+    largest.agent.system_prompt = "x" * ((1 << 20) - largest.agent.ByteSize() - 4)
+    assert largest.agent.ByteSize() == 1 << 20
+    await apply(registry, provider(), model(), largest)
+
+    # when what is read is applied, meta and all
+    read = await registry.GetResource(
+        service_pb.GetResourceRequest(kind=pb.RESOURCE_KIND_AGENT, id="scout")
+    )
+    answer = await apply(registry, read.resource)
+
+    # then
+    assert read.resource.ByteSize() > 1 << 20
+    assert actions(answer) == [("scout", UNCHANGED)]
+
+
 async def test_concurrent_applies_all_survive(registry: RegistryServiceStub) -> None:
     # when 16 callers apply at once
     answers = await asyncio.gather(*(apply(registry, provider(f"p{n}")) for n in range(16)))

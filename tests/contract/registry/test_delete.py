@@ -47,10 +47,10 @@ async def test_what_nothing_refers_to_goes_and_the_rest_stays(
 @pytest.mark.parametrize(
     ("kind", "id_", "models", "pools", "agents"),
     [
-        (PROVIDER, "local", "large,small", "", ""),
-        (MODEL, "small", "", "both,more", "direct"),
+        (PROVIDER, "local", "large\nsmall", "", ""),
+        (MODEL, "small", "", "both\nmore", "direct"),
         (POOL, "both", "", "", "scout"),
-        (TOOL, "search", "", "", "far,ruled,scout"),
+        (TOOL, "search", "", "", "far\nruled\nscout"),
     ],
 )
 async def test_a_refusal_names_every_dependent_by_kind(
@@ -108,7 +108,7 @@ async def test_a_refusal_of_very_many_dependents_counts_them(
 
     # then
     assert facts.metadata["agent_count"] == "1000"
-    assert facts.metadata["agent_ids"].startswith("agent-0000,agent-0001,")
+    assert facts.metadata["agent_ids"].startswith("agent-0000\nagent-0001\n")
     assert facts.metadata["model_count"] == facts.metadata["pool_count"] == "0"
 
 

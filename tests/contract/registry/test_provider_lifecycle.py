@@ -80,7 +80,7 @@ async def test_remove_provider_cascades_unused_models(registry: RegistryServiceS
     # given models that no agent uses, which the other policy would keep
     await apply(registry, provider(), model("m"), model("n"))
     facts = await refused(registry.RemoveProvider(remove(BLOCK)))
-    assert facts.metadata["model_ids"] == "m,n"
+    assert facts.metadata["model_ids"] == "m\nn"
 
     # when
     answer = await registry.RemoveProvider(remove(CASCADE))

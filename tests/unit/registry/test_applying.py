@@ -119,7 +119,7 @@ def test_mode_create_lists_everything_that_exists() -> None:
     with pytest.raises(ResourceExistsError) as caught:
         draft(command(TWO, ONE, mode=Mode.CREATE), both, [])
 
-    assert caught.value.metadata == {"resources": "provider/one,provider/two", "count": "2"}
+    assert caught.value.metadata == {"resources": "provider/one\nprovider/two", "count": "2"}
 
 
 def test_mode_update_lists_everything_that_is_missing() -> None:

@@ -39,7 +39,7 @@ def test_every_dependent_is_named_by_kind() -> None:
         "model_count": "0",
         "pool_ids": "x",
         "pool_count": "1",
-        "agent_ids": "a,b",
+        "agent_ids": "a\nb",
         "agent_count": "2",
     }
     assert str(error) == (
@@ -59,7 +59,7 @@ def test_a_long_list_is_cut_and_counted_and_leaves_room_for_the_short_one() -> N
     # then
     assert metadata["pool_ids"] == "p" * 300
     assert metadata["agent_count"] == "100"
-    assert metadata["agent_ids"].split(",") == [f"agent{n:05}" for n in range(45)]
+    assert metadata["agent_ids"].split("\n") == [f"agent{n:05}" for n in range(45)]
     assert sum(map(len, metadata.values())) < 1000
 
 
@@ -68,7 +68,7 @@ def test_long_lists_share_the_room() -> None:
 
     metadata = refused([Ref(kind, f"{n:09}") for kind in kinds for n in range(100)]).metadata
 
-    named = [metadata[f"{kind}_ids"].split(",") for kind in ("model", "pool", "agent")]
+    named = [metadata[f"{kind}_ids"].split("\n") for kind in ("model", "pool", "agent")]
     assert [len(names) for names in named] == [26, 27, 27]
 
 

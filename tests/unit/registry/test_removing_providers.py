@@ -88,7 +88,7 @@ def test_a_refusal_names_everything_whatever_is_in_the_way(policy: RemovalPolicy
 
     assert caught.value.metadata == {
         "provider_id": "p",
-        "model_ids": "m,n",
+        "model_ids": "m\nn",
         "model_count": "2",
         "pool_ids": "x",
         "pool_count": "1",

@@ -31,8 +31,16 @@ class RegistryServiceStub(object):
     Every successful mutation makes exactly one new version, starting at 1 for the empty registry; a
     failed one, and one that changes nothing, makes none. A version never changes. A mutation is
     refused as a whole, with every violation, unless the snapshot it makes is valid. Mutations take
-    an optional request_id (a repeat gets the first answer) and an optional expected_version (ABORTED
-    with reason VERSION_MISMATCH unless it is the current one).
+    an optional request_id (a repeat gets the first answer, whatever happened since) and an optional
+    expected_version (ABORTED with reason VERSION_MISMATCH unless it is the current one).
+
+    A request_id belongs to one tenant and one RPC and is remembered for at least seven days after a
+    success; errors are not remembered. With other content it is ALREADY_EXISTS with reason
+    IDEMPOTENCY_CONFLICT.
+
+    A page_size beyond its cap, or below 0, is no error: the cap, or the default, then holds. Page
+    tokens are opaque and belong to the filters of the request that they come from; any other is
+    INVALID_ARGUMENT. Kinds are sorted by number, ids by code point.
     """
 
     def __init__(self, channel):
@@ -124,12 +132,21 @@ class RegistryServiceServicer(object):
     Every successful mutation makes exactly one new version, starting at 1 for the empty registry; a
     failed one, and one that changes nothing, makes none. A version never changes. A mutation is
     refused as a whole, with every violation, unless the snapshot it makes is valid. Mutations take
-    an optional request_id (a repeat gets the first answer) and an optional expected_version (ABORTED
-    with reason VERSION_MISMATCH unless it is the current one).
+    an optional request_id (a repeat gets the first answer, whatever happened since) and an optional
+    expected_version (ABORTED with reason VERSION_MISMATCH unless it is the current one).
+
+    A request_id belongs to one tenant and one RPC and is remembered for at least seven days after a
+    success; errors are not remembered. With other content it is ALREADY_EXISTS with reason
+    IDEMPOTENCY_CONFLICT.
+
+    A page_size beyond its cap, or below 0, is no error: the cap, or the default, then holds. Page
+    tokens are opaque and belong to the filters of the request that they come from; any other is
+    INVALID_ARGUMENT. Kinds are sorted by number, ids by code point.
     """
 
     def ApplyResources(self, request, context):
-        """Creates, updates and with prune removes many resources in one version.
+        """Creates, updates and with prune removes many resources in one version. INVALID_ARGUMENT with
+        every violation: of fields, of references, and of what would lose what it refers to.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -232,9 +249,9 @@ class RegistryServiceServicer(object):
     def WatchSnapshot(self, request, context):
         """Streams changes as they are published. A watcher at the head gets nothing until a change; one
         behind it, by a little or because it is slow, gets the net change from its version to the
-        newest; one whose version is 0, no longer kept, beyond the head or of another incarnation gets
-        the whole snapshot. A heartbeat is sent every 10 s while idle. The stream has no end of its
-        own: a server that stops sends Reconnect, then OK.
+        newest; one whose version is 0, no longer kept, beyond the head, of another incarnation or of
+        another lineage gets the whole snapshot. A heartbeat is sent every 10 s while idle. The stream
+        has no end of its own: a server that stops sends Reconnect, then OK.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -339,8 +356,16 @@ class RegistryService(object):
     Every successful mutation makes exactly one new version, starting at 1 for the empty registry; a
     failed one, and one that changes nothing, makes none. A version never changes. A mutation is
     refused as a whole, with every violation, unless the snapshot it makes is valid. Mutations take
-    an optional request_id (a repeat gets the first answer) and an optional expected_version (ABORTED
-    with reason VERSION_MISMATCH unless it is the current one).
+    an optional request_id (a repeat gets the first answer, whatever happened since) and an optional
+    expected_version (ABORTED with reason VERSION_MISMATCH unless it is the current one).
+
+    A request_id belongs to one tenant and one RPC and is remembered for at least seven days after a
+    success; errors are not remembered. With other content it is ALREADY_EXISTS with reason
+    IDEMPOTENCY_CONFLICT.
+
+    A page_size beyond its cap, or below 0, is no error: the cap, or the default, then holds. Page
+    tokens are opaque and belong to the filters of the request that they come from; any other is
+    INVALID_ARGUMENT. Kinds are sorted by number, ids by code point.
     """
 
     @staticmethod

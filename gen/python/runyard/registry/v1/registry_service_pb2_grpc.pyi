@@ -18,13 +18,23 @@ class RegistryServiceStub:
     Every successful mutation makes exactly one new version, starting at 1 for the empty registry; a
     failed one, and one that changes nothing, makes none. A version never changes. A mutation is
     refused as a whole, with every violation, unless the snapshot it makes is valid. Mutations take
-    an optional request_id (a repeat gets the first answer) and an optional expected_version (ABORTED
-    with reason VERSION_MISMATCH unless it is the current one).
+    an optional request_id (a repeat gets the first answer, whatever happened since) and an optional
+    expected_version (ABORTED with reason VERSION_MISMATCH unless it is the current one).
+
+    A request_id belongs to one tenant and one RPC and is remembered for at least seven days after a
+    success; errors are not remembered. With other content it is ALREADY_EXISTS with reason
+    IDEMPOTENCY_CONFLICT.
+
+    A page_size beyond its cap, or below 0, is no error: the cap, or the default, then holds. Page
+    tokens are opaque and belong to the filters of the request that they come from; any other is
+    INVALID_ARGUMENT. Kinds are sorted by number, ids by code point.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ApplyResources: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ApplyResourcesRequest, _registry_service_pb2.ApplyResourcesResponse]
-    """Creates, updates and with prune removes many resources in one version."""
+    """Creates, updates and with prune removes many resources in one version. INVALID_ARGUMENT with
+    every violation: of fields, of references, and of what would lose what it refers to.
+    """
     GetResource: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetResourceRequest, _registry_service_pb2.GetResourceResponse]
     """Reads one resource of the current version. NOT_FOUND when there is none."""
     ListResources: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListResourcesRequest, _registry_service_pb2.ListResourcesResponse]
@@ -68,9 +78,9 @@ class RegistryServiceStub:
     WatchSnapshot: _aio.UnaryStreamMultiCallable[_registry_service_pb2.WatchSnapshotRequest, _registry_service_pb2.WatchSnapshotResponse]
     """Streams changes as they are published. A watcher at the head gets nothing until a change; one
     behind it, by a little or because it is slow, gets the net change from its version to the
-    newest; one whose version is 0, no longer kept, beyond the head or of another incarnation gets
-    the whole snapshot. A heartbeat is sent every 10 s while idle. The stream has no end of its
-    own: a server that stops sends Reconnect, then OK.
+    newest; one whose version is 0, no longer kept, beyond the head, of another incarnation or of
+    another lineage gets the whole snapshot. A heartbeat is sent every 10 s while idle. The stream
+    has no end of its own: a server that stops sends Reconnect, then OK.
     """
     ListAuditEntries: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListAuditEntriesRequest, _registry_service_pb2.ListAuditEntriesResponse]
     """Lists who changed what, newest first; secrets are never in it."""
@@ -81,8 +91,16 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     Every successful mutation makes exactly one new version, starting at 1 for the empty registry; a
     failed one, and one that changes nothing, makes none. A version never changes. A mutation is
     refused as a whole, with every violation, unless the snapshot it makes is valid. Mutations take
-    an optional request_id (a repeat gets the first answer) and an optional expected_version (ABORTED
-    with reason VERSION_MISMATCH unless it is the current one).
+    an optional request_id (a repeat gets the first answer, whatever happened since) and an optional
+    expected_version (ABORTED with reason VERSION_MISMATCH unless it is the current one).
+
+    A request_id belongs to one tenant and one RPC and is remembered for at least seven days after a
+    success; errors are not remembered. With other content it is ALREADY_EXISTS with reason
+    IDEMPOTENCY_CONFLICT.
+
+    A page_size beyond its cap, or below 0, is no error: the cap, or the default, then holds. Page
+    tokens are opaque and belong to the filters of the request that they come from; any other is
+    INVALID_ARGUMENT. Kinds are sorted by number, ids by code point.
     """
 
     @_abc_1.abstractmethod
@@ -91,7 +109,9 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.ApplyResourcesRequest,
         context: _aio.ServicerContext[_registry_service_pb2.ApplyResourcesRequest, _abc.Awaitable[_registry_service_pb2.ApplyResourcesResponse]],
     ) -> _abc.Awaitable[_registry_service_pb2.ApplyResourcesResponse]:
-        """Creates, updates and with prune removes many resources in one version."""
+        """Creates, updates and with prune removes many resources in one version. INVALID_ARGUMENT with
+        every violation: of fields, of references, and of what would lose what it refers to.
+        """
 
     @_abc_1.abstractmethod
     def GetResource(
@@ -213,9 +233,9 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.AsyncIterator[_registry_service_pb2.WatchSnapshotResponse]:
         """Streams changes as they are published. A watcher at the head gets nothing until a change; one
         behind it, by a little or because it is slow, gets the net change from its version to the
-        newest; one whose version is 0, no longer kept, beyond the head or of another incarnation gets
-        the whole snapshot. A heartbeat is sent every 10 s while idle. The stream has no end of its
-        own: a server that stops sends Reconnect, then OK.
+        newest; one whose version is 0, no longer kept, beyond the head, of another incarnation or of
+        another lineage gets the whole snapshot. A heartbeat is sent every 10 s while idle. The stream
+        has no end of its own: a server that stops sends Reconnect, then OK.
         """
 
     @_abc_1.abstractmethod
