@@ -18,8 +18,8 @@ import socket
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +65,36 @@ def postgres_server() -> Iterator[str]:
         pytest.skip(f"no PostgreSQL: none answers at {VARIABLE}, and initdb is not installed")
     with private_cluster() as cluster:
         yield cluster.url
+
+
+@pytest.fixture(scope="session")
+def emptied_schema(postgres_server: str) -> Iterator[Callable[[str], str]]:
+    """By a name of the test's choice: the URL of a schema without a row and without a user.
+
+    The schema stays for the session, tables and all: making them takes longer than most tests.
+    """
+    with ExitStack() as stack:
+        urls: dict[str, str] = {}
+
+        def emptied(name: str) -> str:
+            if name not in urls:
+                urls[name] = stack.enter_context(fresh_schema(postgres_server))
+            terminate(postgres_server, schema_of(urls[name]))
+            _empty(urls[name])
+            return urls[name]
+
+        yield emptied
+
+
+def _empty(url: str) -> None:
+    names = execute(
+        url,
+        "SELECT tablename FROM pg_tables"
+        " WHERE schemaname = current_schema AND tablename <> 'schema_version'",
+    )
+    deletes = [sql.SQL("DELETE FROM {}").format(sql.Identifier(str(name))) for (name,) in names]
+    if deletes:
+        execute(url, sql.SQL(";").join(deletes))
 
 
 @contextmanager

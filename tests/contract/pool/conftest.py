@@ -26,7 +26,21 @@ async def runcontrol() -> AsyncIterator[FakeRunControl]:
 
 
 @pytest.fixture
-def serve(tmp_path: Path, runcontrol: FakeRunControl) -> Serve:
+def engine(request: pytest.FixtureRequest) -> str:
+    """SQLite, unless the test is marked ``on_both_engines``."""
+    return str(getattr(request, "param", "sqlite"))
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest, tmp_path: Path, engine: str) -> str:
+    if engine == "sqlite":
+        return f"sqlite:///{tmp_path / 'pool.db'}"
+    emptied: str = request.getfixturevalue("emptied_schema")("pool")
+    return emptied
+
+
+@pytest.fixture
+def serve(url: str, runcontrol: FakeRunControl) -> Serve:
     """Serves the pool of this test's file; a second call continues where the first ended."""
 
     @asynccontextmanager
@@ -38,7 +52,7 @@ def serve(tmp_path: Path, runcontrol: FakeRunControl) -> Serve:
     ) -> AsyncIterator[PoolServiceStub]:
         settings = PoolSettings(
             listen="127.0.0.1:0",
-            database_url=f"sqlite:///{tmp_path / 'pool.db'}",
+            database_url=url,
             runcontrol_target=target or runcontrol.target,
             drain_grace_s=1.0,
         )

@@ -27,10 +27,12 @@ from tests.contract.pool.requests import (
     suspend,
     wake,
 )
+from tests.support.engines import on_both_engines
 
 ODD_ID = 'o\'dd "id"/with %25 & 😀 ünïcode;--'
 
 
+@on_both_engines
 async def test_open_join_and_look(pool: PoolServiceStub) -> None:
     # given a pool with policies on both sides
     ref = pb.PolicyRef(policy_id="p", version="1")
@@ -71,6 +73,7 @@ async def test_defaults_of_a_configuration_are_answered(pool: PoolServiceStub) -
     assert config.leaver_policy == pb.LEAVER_POLICY_DEAD_LETTER
 
 
+@on_both_engines
 async def test_members_come_in_pages(pool: PoolServiceStub) -> None:
     # given three members
     await opened(pool, RUN_A, RUN_B, RUN_C)
@@ -97,6 +100,7 @@ async def test_members_come_in_pages(pool: PoolServiceStub) -> None:
         assert complaint in facts.violations[0].description
 
 
+@on_both_engines
 async def test_a_message_from_send_to_answer(pool: PoolServiceStub) -> None:
     # given two members
     await opened(pool, RUN_A, RUN_B)
@@ -174,6 +178,7 @@ async def test_a_broadcast_says_who_gets_it_and_who_does_not(pool: PoolServiceSt
     assert receipt.excluded_count == 2
 
 
+@on_both_engines
 async def test_a_hundred_sends_with_one_key_are_one_message(pool: PoolServiceStub) -> None:
     # given a pool
     await opened(pool, RUN_A, RUN_B)
@@ -222,6 +227,7 @@ async def test_what_was_named_and_does_not_come_is_listed(pool: PoolServiceStub)
     ]
 
 
+@on_both_engines
 async def test_an_inbox_keeps_the_order_of_the_commits(pool: PoolServiceStub) -> None:
     # given fifty messages sent at once by two senders
     await opened(pool, RUN_A, RUN_B, RUN_C)
@@ -242,6 +248,7 @@ async def test_an_inbox_keeps_the_order_of_the_commits(pool: PoolServiceStub) ->
     assert len(set(read)) == 50
 
 
+@on_both_engines
 async def test_a_wake_carries_what_it_matched(pool: PoolServiceStub) -> None:
     # given run-b waiting from where it joined
     await opened(pool, RUN_A)
@@ -314,6 +321,7 @@ async def test_a_wait_can_be_cancelled_once(pool: PoolServiceStub) -> None:
     assert first.wake.end_reason == "cancelled"
 
 
+@on_both_engines
 async def test_odd_and_long_ids_are_safe(pool: PoolServiceStub) -> None:
     # given ids of every legal kind
     long_id = "ü" * 256
@@ -335,6 +343,7 @@ async def test_odd_and_long_ids_are_safe(pool: PoolServiceStub) -> None:
     assert fetched.deliveries[0].message.to.topic == ODD_ID
 
 
+@on_both_engines
 async def test_expiry_and_timeouts_happen_by_themselves(pool: PoolServiceStub) -> None:
     # given a message that is good for a moment, waited for by its end
     await opened(pool, RUN_A, RUN_B)

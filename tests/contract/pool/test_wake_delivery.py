@@ -29,6 +29,7 @@ from tests.contract.pool.requests import (
     suspend,
     wake,
 )
+from tests.support.engines import on_both_engines
 from tests.support.fake_runcontrol import UNKNOWN_RUN, FakeRunControl, fake_runcontrol
 from tests.support.spans import recording
 
@@ -43,6 +44,7 @@ async def delivery_of(pool: PoolServiceStub, key: str, wanted: pb.DeliveryOutcom
             await asyncio.sleep(0)
 
 
+@on_both_engines
 async def test_a_fired_wake_is_delivered_with_what_matched(
     pool: PoolServiceStub, runcontrol: FakeRunControl
 ) -> None:
@@ -121,6 +123,7 @@ async def test_every_kind_of_end_is_told_as_its_policy_wants(
     assert told["c-none"].summary == ""
 
 
+@on_both_engines
 async def test_a_wake_fires_once_whoever_triggers_it(
     pool: PoolServiceStub, runcontrol: FakeRunControl
 ) -> None:
@@ -146,6 +149,7 @@ async def test_a_wake_fires_once_whoever_triggers_it(
     assert state in {pb.Wake.STATE_TRIGGERED, pb.Wake.STATE_CANCELLED}
 
 
+@on_both_engines
 async def test_an_unknown_run_ends_the_wake_failed(
     pool: PoolServiceStub, runcontrol: FakeRunControl
 ) -> None:
@@ -244,6 +248,7 @@ def server_span(spans: tuple[ReadableSpan, ...], method: str) -> ReadableSpan:
     return found
 
 
+@on_both_engines
 async def test_a_restart_forgets_nothing(serve: Serve, runcontrol: FakeRunControl) -> None:
     # given a server that is stopped with a wait, a lease, a timer, and a wake run control refused
     runcontrol.refusals[RUN_A] = (grpc.StatusCode.UNAVAILABLE, "")

@@ -25,6 +25,21 @@ async def adapter() -> AsyncIterator[OpenAiAdapter]:
 
 
 @pytest.fixture
-async def running(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as servers:
+def engine(request: pytest.FixtureRequest) -> str:
+    """SQLite, unless the test is marked ``on_both_engines``."""
+    return str(getattr(request, "param", "sqlite"))
+
+
+@pytest.fixture
+def urls(request: pytest.FixtureRequest, engine: str) -> dict[str, str]:
+    """Where each service keeps what it has; empty on SQLite, where it is a file of the test's."""
+    if engine == "sqlite":
+        return {}
+    emptied = request.getfixturevalue("emptied_schema")
+    return {name: emptied(name) for name in ("registry", "router")}
+
+
+@pytest.fixture
+async def running(tmp_path: Path, urls: dict[str, str]) -> AsyncIterator[World]:
+    async with world(tmp_path, urls) as servers:
         yield servers

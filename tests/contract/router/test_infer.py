@@ -22,6 +22,7 @@ from tests.contract.router.world import (
     request,
     thread,
 )
+from tests.support.engines import on_both_engines
 from tests.support.fake_provider import (
     FakeProvider,
     refusal,
@@ -47,6 +48,7 @@ async def test_a_model_answers_by_its_own_id(running: World) -> None:
     assert heard.decision.registry_version == version
 
 
+@on_both_engines
 async def test_failover_is_told_in_the_first_frame_and_in_the_trailers(running: World) -> None:
     # given a home that is always rate limited
     version = await running.apply(*limited_pool(30.0))
@@ -71,6 +73,7 @@ async def test_failover_is_told_in_the_first_frame_and_in_the_trailers(running: 
     assert heard.decision.attempts[1].outcome == pb.ATTEMPT_OUTCOME_SUCCEEDED
 
 
+@on_both_engines
 async def test_a_pin_survives_calls_and_a_restart(running: World) -> None:
     # given a session that was moved
     version = await running.apply(*limited_pool(0.001))
@@ -126,7 +129,7 @@ async def test_a_home_is_the_same_on_another_router(running: World, tmp_path: Pa
         builtin("script"), *(model(f"m{n}", "script") for n in range(1, 5)), pool("p", *members)
     )
     (tmp_path / "other").mkdir()
-    other = World(tmp_path / "other", running.registry_port)
+    other = World(tmp_path / "other", registry_port=running.registry_port)
     await other.start_router()
 
     # when
@@ -143,6 +146,7 @@ async def test_a_home_is_the_same_on_another_router(running: World, tmp_path: Pa
     assert {one for one, _ in homes} == {"m1", "m2", "m3", "m4"}
 
 
+@on_both_engines
 async def test_inference_goes_on_without_the_registry(running: World) -> None:
     # given
     version = await running.apply(*limited_pool())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,6 +138,7 @@ class World:
     """Both servers; each can be stopped and started again on what it has stored."""
 
     data: Path
+    urls: Mapping[str, str] = field(default_factory=dict)
     registry_port: int = field(default_factory=free_port)
     registry: Served | None = None
     router: Served | None = None
@@ -147,7 +148,7 @@ class World:
     async def start_registry(self) -> None:
         settings = RegistrySettings(
             listen=f"127.0.0.1:{self.registry_port}",
-            database_url=f"sqlite:///{self.data / 'registry.db'}",
+            database_url=self.url("registry"),
             drain_grace_s=0.5,
         )
         self.registry = await self._registry_exit.enter_async_context(
@@ -157,11 +158,14 @@ class World:
     async def start_router(self) -> None:
         settings = RouterSettings(
             listen="127.0.0.1:0",
-            database_url=f"sqlite:///{self.data / 'router.db'}",
+            database_url=self.url("router"),
             registry_target=f"127.0.0.1:{self.registry_port}",
             drain_grace_s=0.5,
         )
         self.router = await self._router_exit.enter_async_context(serving(build_router, settings))
+
+    def url(self, service: str) -> str:
+        return self.urls.get(service) or f"sqlite:///{self.data / service}.db"
 
     async def stop_registry(self) -> None:
         await self._registry_exit.aclose()
@@ -189,9 +193,9 @@ class World:
 
 
 @asynccontextmanager
-async def world(data: Path) -> AsyncIterator[World]:
+async def world(data: Path, urls: Mapping[str, str] | None = None) -> AsyncIterator[World]:
     """Both servers, running."""
-    running = World(data)
+    running = World(data, urls or {})
     try:
         await running.start_registry()
         await running.start_router()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 import pytest_asyncio
 
 from runyard.pool.v1.pool_service_pb2 import OpenPoolRequest
@@ -30,8 +31,9 @@ LOCAL = "127.0.0.1:0"
 class Suite:
     """The four servers; run control can be stopped and started again on its database."""
 
-    def __init__(self, data: Path, **common: str) -> None:
+    def __init__(self, data: Path, urls: Mapping[str, str] | None = None, **common: str) -> None:
         self.data = data
+        self.urls = urls or {}
         self.common: dict[str, Any] = {"listen": LOCAL, **common}
         self.stack = AsyncExitStack()
         self.port = free_port()
@@ -91,16 +93,31 @@ class Suite:
         await self.pools.OpenPool(OpenPoolRequest(pool_id=pool_id))
 
     def _url(self, service: str) -> str:
-        return f"sqlite:///{self.data / service}.db"
+        return self.urls.get(service) or f"sqlite:///{self.data / service}.db"
 
     async def _enter(self, context) -> Served:  # type: ignore[no-untyped-def]  # any async context
         return await self.stack.enter_async_context(context)
 
 
+@pytest.fixture
+def engine(request: pytest.FixtureRequest) -> str:
+    """SQLite, unless the test is marked ``on_both_engines``."""
+    return str(getattr(request, "param", "sqlite"))
+
+
+@pytest.fixture
+def urls(request: pytest.FixtureRequest, engine: str) -> dict[str, str]:
+    """Where each service keeps what it has; empty on SQLite, where it is a file of the test's."""
+    if engine == "sqlite":
+        return {}
+    emptied = request.getfixturevalue("emptied_schema")
+    return {name: emptied(name) for name in ("registry", "router", "pool", "runcontrol")}
+
+
 @pytest_asyncio.fixture
-async def suite(tmp_path: Path) -> AsyncIterator[Suite]:
+async def suite(tmp_path: Path, urls: dict[str, str]) -> AsyncIterator[Suite]:
     """Four servers on fresh databases."""
-    running = Suite(tmp_path)
+    running = Suite(tmp_path, urls)
     await running.start()
     try:
         yield running

@@ -13,6 +13,7 @@ from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
 from services.chassis.rpc_status import reason_of
 from tests.contract.runcontrol.conftest import Suite
 from tests.support import scenario as s
+from tests.support.engines import on_both_engines
 
 APPROVE = pb.Verdict(approve=pb.Approve())
 DENY = pb.Verdict(deny=pb.Deny(reason="too risky"))
@@ -88,6 +89,7 @@ async def test_a_decision_settles_the_call_and_the_run_goes_on(
     assert found.ticket.state == pb.Ticket.STATE_CONSUMED
 
 
+@on_both_engines
 async def test_a_decision_can_end_the_run(suite: Suite) -> None:
     # given a run that waits for approval
     run_id, ticket = await waiting_ticket(suite, await asker(suite))
@@ -100,6 +102,7 @@ async def test_a_decision_can_end_the_run(suite: Suite) -> None:
     assert events[-1].run_finished.termination.reason == pb.TERMINATION_REASON_CANCELLED
 
 
+@on_both_engines
 async def test_repeats_losers_and_late_ones_are_told_apart(suite: Suite) -> None:
     # given a ticket that was approved
     run_id, ticket = await waiting_ticket(suite, await asker(suite))
@@ -119,6 +122,7 @@ async def test_repeats_losers_and_late_ones_are_told_apart(suite: Suite) -> None
     assert reason_of(refused.value).reason == "IDEMPOTENCY_CONFLICT"
 
 
+@on_both_engines
 async def test_of_many_decisions_at_once_one_wins(suite: Suite) -> None:
     # given a ticket
     run_id, ticket = await waiting_ticket(suite, await asker(suite))
@@ -190,6 +194,7 @@ async def test_a_ticket_is_found_by_its_call(suite: Suite, name: str) -> None:
     assert ticket.ticket_id == answer.ticket.ticket_id
 
 
+@on_both_engines
 async def test_tickets_are_listed_page_by_page(suite: Suite) -> None:
     # given three runs that wait for approval
     version = await asker(suite)

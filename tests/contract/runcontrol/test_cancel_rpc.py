@@ -11,6 +11,7 @@ from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
 from services.chassis.rpc_status import reason_of
 from tests.contract.runcontrol.conftest import Suite
 from tests.support import scenario as s
+from tests.support.engines import on_both_engines
 
 
 async def slow_talker(suite: Suite) -> int:
@@ -39,6 +40,7 @@ async def cancel(suite: Suite, **target: str) -> service.CancelRunResponse:
     return await suite.runs.CancelRun(service.CancelRunRequest(reason="enough", **target))
 
 
+@on_both_engines
 async def test_a_running_run_ends_at_once(suite: Suite) -> None:
     # given a run in the middle of an answer
     version = await slow_talker(suite)
@@ -87,6 +89,7 @@ async def test_a_queued_run_never_starts(suite: Suite) -> None:
     assert other.run.state == pb.Run.STATE_RUNNING
 
 
+@on_both_engines
 async def test_a_parked_run_ends_in_the_same_call(suite: Suite) -> None:
     # given a run that waits in a pool
     version = await sleeper(suite)

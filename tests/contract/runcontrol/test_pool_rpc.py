@@ -19,6 +19,7 @@ from services.runcontrol.clients.pool import PoolClient
 from services.runcontrol.core.commands import JoinCommand, encode_command
 from tests.contract.runcontrol.conftest import Suite
 from tests.support import scenario as s
+from tests.support.engines import on_both_engines
 from tests.support.spans import recording
 
 SENT = r'"message_id": "(?P<message_id>[^"]+)", "state": "delivered"'
@@ -71,6 +72,7 @@ async def parked_analyst(suite: Suite, version: int) -> str:
     return run_id
 
 
+@on_both_engines
 async def test_two_agents_talk_through_a_pool(suite: Suite) -> None:
     # given an analyst that waits for a message
     version = await two_agents(suite)
@@ -91,6 +93,7 @@ async def test_two_agents_talk_through_a_pool(suite: Suite) -> None:
         assert [w.wake_status for w in wakes if w.cause == "wake"] == [pb.WAKE_STATUS_TRIGGERED]
 
 
+@on_both_engines
 async def test_a_shown_message_is_acknowledged_in_the_pool(suite: Suite) -> None:
     # given two agents that have talked
     version = await two_agents(suite)
@@ -162,6 +165,7 @@ async def test_a_join_that_is_repeated_keeps_its_place_in_the_log(suite: Suite) 
     assert again == first
 
 
+@on_both_engines
 async def test_a_wake_delivered_by_hand_resumes_the_run_once(suite: Suite) -> None:
     # given a run that waits in a pool
     version = await two_agents(suite)

@@ -13,10 +13,12 @@ from runyard.runcontrol.v1.runcontrol_service_pb2_grpc import RunControlServiceS
 from services.chassis.channel import open_channel
 from tests.contract.runcontrol.conftest import Suite
 from tests.support import scenario as s
+from tests.support.engines import on_both_engines
 
 WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa"
 
 
+@on_both_engines
 async def test_a_drained_server_says_where_to_resume_and_the_next_one_goes_on(
     suite: Suite,
 ) -> None:
@@ -77,6 +79,7 @@ async def test_deltas_after_a_reset_are_the_whole_answer(suite: Suite) -> None:
     )
 
 
+@on_both_engines
 async def test_a_parked_run_and_its_ticket_survive_a_restart(suite: Suite) -> None:
     # given a run that waits for approval of a message
     await suite.open_pool("room")

@@ -10,6 +10,7 @@ from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
 from services.chassis.rpc_status import reason_of
 from tests.contract.runcontrol.conftest import Suite
 from tests.support import scenario as s
+from tests.support.engines import on_both_engines
 
 
 async def talker(suite: Suite, name: str, text: str = "one two three") -> int:
@@ -22,6 +23,7 @@ async def talker(suite: Suite, name: str, text: str = "one two three") -> int:
     )
 
 
+@on_both_engines
 async def test_a_run_streams_to_its_natural_end(suite: Suite) -> None:
     # given an agent that says three words
     version = await talker(suite, "speaker")
@@ -75,6 +77,7 @@ async def test_get_run_tells_the_outcome(suite: Suite) -> None:
     assert run.HasField("end_time")
 
 
+@on_both_engines
 async def test_the_same_request_id_answers_the_same_run(suite: Suite) -> None:
     # given a submitted run
     version = await talker(suite, "once")
@@ -91,6 +94,7 @@ async def test_the_same_request_id_answers_the_same_run(suite: Suite) -> None:
     assert reason_of(refused.value).reason == "IDEMPOTENCY_CONFLICT"
 
 
+@on_both_engines
 async def test_a_thread_runs_one_after_the_other_and_remembers_its_agent(suite: Suite) -> None:
     # given a thread with a run
     version = await talker(suite, "serial")
@@ -208,6 +212,7 @@ async def test_a_cursor_of_another_run_or_beyond_the_head_is_refused(suite: Suit
     assert reason_of(beyond.value).reason == "CURSOR_OUT_OF_RANGE"
 
 
+@on_both_engines
 async def test_unknown_names_are_not_found(suite: Suite) -> None:
     # given nothing of these names
     calls = {
