@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
+from services.chassis.access.entry import peers_of
 from services.chassis.channel import open_channel, retry_safe_methods
 from services.chassis.errors import StoreUnavailableError
 from services.chassis.policy import ANY_ROLE, MethodPolicy
@@ -18,12 +20,14 @@ from tests.contract.chassis_grpc.probe import (
     WATCH,
     Context,
     Probe,
+    ProbeSettings,
     ProbeStub,
     failure,
     probing,
     stream_failure,
     text,
 )
+from tests.support.clock import ManualClock
 
 
 async def test_a_retry_policy_does_not_run_a_handler_again_that_has_decided() -> None:
@@ -128,3 +132,33 @@ async def test_calls_to_this_machine_pass_no_proxy(
                 answer = await ProbeStub(channel).unary(text("x"), timeout=10)
                 assert answer.value == "x"
     assert connections == 0
+
+
+async def test_an_open_channel_shows_the_token_that_its_file_holds_by_then(tmp_path: Path) -> None:
+    # given a channel of a process whose token is in a file
+    clock = ManualClock()
+    shown = []
+
+    async def unary(request: StringValue, context: Context) -> StringValue:
+        shown.append(dict(context.invocation_metadata())["authorization"])
+        return request
+
+    file = tmp_path / "token"
+    _write(file, "first\n")
+    peers = peers_of(ProbeSettings(peer_token_file=str(file)), clock)
+    async with (
+        probing(Probe(unary=unary)) as probe,
+        open_channel(probe.served.target, peers=peers) as channel,
+    ):
+        # when the file is written again, and found empty in between
+        for said in ("first\n", "", "second\n"):
+            _write(file, said)
+            clock.advance(1.0)
+            await ProbeStub(channel).unary(text("x"))
+
+    # then
+    assert shown == ["Bearer first", "Bearer first", "Bearer second"]
+
+
+def _write(file: Path, said: str) -> None:
+    file.write_text(said)

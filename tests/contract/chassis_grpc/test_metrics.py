@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from google.protobuf.wrappers_pb2 import StringValue
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.chassis.errors import InvalidRequestError, Violation
 from tests.contract.chassis_grpc.probe import (
@@ -129,6 +130,14 @@ async def test_a_method_that_a_caller_made_up_makes_no_series_of_its_own() -> No
             made_up = probe.channel.unary_unary(f"/{NAME}/Secret")
             await failure(made_up(b""))
         assert outcomes(measured, SERVER) == {("_OTHER", "UNIMPLEMENTED", "UNIMPLEMENTED"): 1}
+
+
+async def test_probes_make_no_series() -> None:
+    with measuring() as measured:
+        async with probing() as probe:
+            health: Any = health_pb2_grpc.HealthStub(probe.channel)  # type: ignore[no-untyped-call]
+            await health.Check(health_pb2.HealthCheckRequest())
+        assert measured.values(SERVER) == measured.values(ACTIVE) == {}
 
 
 async def _awaited(call: Any) -> Any:

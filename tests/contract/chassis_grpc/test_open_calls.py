@@ -13,6 +13,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 
 from services.chassis.caller import Principal, Role
 from services.chassis.channel import open_channel, streaming
+from services.chassis.interceptors.open_calls import OpenCalls, TooManyCallsError
 from services.chassis.policy import ANY_ROLE, MethodPolicy
 from services.chassis.rpc_status import reason_of
 from tests.contract.chassis_grpc.probe import (
@@ -130,6 +131,20 @@ async def test_one_call_more_than_allowed_is_refused_with_the_limit_and_a_pause(
     assert facts.metadata == {"method": WATCH, "limit": "2", "retry": "retryable"}
     assert facts.retry_after_s == 5.0
     assert desk.ended.empty()
+
+
+def test_two_tenants_may_have_a_caller_of_the_same_name() -> None:
+    # given a caller of one tenant that has used up its place
+    calls, row = OpenCalls(), MethodPolicy(ANY_ROLE, None, concurrent_per_principal=1)
+    acme, globex = (Principal(tenant, ANY_ROLE, "alice") for tenant in ("acme", "globex"))
+    with (
+        calls.place(acme, WATCH, row),
+        # then the other's is let in, and its own next one refused
+        calls.place(globex, WATCH, row),
+        pytest.raises(TooManyCallsError),
+        calls.place(acme, WATCH, row),
+    ):
+        raise AssertionError("it was let in")
 
 
 async def test_each_caller_and_each_method_has_places_of_its_own() -> None:

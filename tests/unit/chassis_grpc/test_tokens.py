@@ -70,11 +70,13 @@ def test_facts_that_do_not_fit_into_a_line_are_refused(name: str, tenant: str) -
         new_token(name, [Role.ADMIN], tenant)
 
 
-def test_a_token_is_found_among_those_whose_hash_begins_alike_and_no_other_is() -> None:
+@pytest.mark.parametrize("last", ["alice", "mallory"])
+def test_a_token_is_found_among_those_whose_hash_begins_alike_and_no_other_is(last: str) -> None:
     # given
     token, line = token_of(1)
     alike = f"{line[:30]}{'0' * 41} name=mallory roles=admin"
-    tokens = parse_tokens(f"# team\n\n{alike}\n  {line}\n")
+    lines = [alike, f"  {line}"] if last == "alice" else [line, alike]
+    tokens = parse_tokens("\n".join(["# team", "", *lines]))
 
     # then
     found = tokens.find(token)
@@ -172,6 +174,30 @@ async def test_a_change_of_the_file_counts_within_a_second(tmp_path: Path) -> No
     assert at_once == "alice"
     assert await name_of(tokens, alice) == "the bearer token is not known to this server"
     assert await name_of(tokens, bob) == "bob"
+
+
+@pytest.mark.parametrize("way", ["in place", "with the old time"])
+async def test_a_change_of_the_same_size_is_seen(way: str, tmp_path: Path) -> None:
+    # given
+    clock = ManualClock()
+    path = tmp_path / "tokens"
+    (alice, alices), (_, evas) = token_of(1), token_of(2, "elise")
+    path.write_text(alices)
+    os.utime(path, ns=(0, 1_000))
+    tokens = TokenFile(str(path), SETTING, clock)
+
+    # when the file is written again, or replaced by one that is as old
+    if way == "in place":
+        path.write_text(evas)
+        os.utime(path, ns=(0, 2_000))
+    else:
+        path.with_suffix(".new").write_text(evas)
+        os.utime(path.with_suffix(".new"), ns=(0, 1_000))
+        os.replace(path.with_suffix(".new"), path)
+    clock.advance(1.0)
+
+    # then
+    assert await name_of(tokens, alice) == "the bearer token is not known to this server"
 
 
 @pytest.mark.parametrize("broken", ["torn", "gone"])

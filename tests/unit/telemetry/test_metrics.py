@@ -49,6 +49,17 @@ def test_every_kind_records_while_somebody_measures() -> None:
         assert (during, after) == (1, 0)
 
 
+def test_an_instrument_records_with_whoever_measures_last() -> None:
+    counter = Counter("t.moved", "{one}", "…")
+    with measuring() as first:
+        counter.add(1)
+        with measuring() as second:
+            counter.add(10)
+            assert second.total("t.moved") == 10
+        counter.add(100)
+        assert first.total("t.moved") == 101
+
+
 def test_nothing_is_recorded_before_and_after() -> None:
     counter = Counter("t.early", "{one}", "…")
     counter.add(1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.build_hook import revision_of
+from scripts.build_hook import RevisionHook, revision_of
 from services.chassis.revision import checkout_revision, running_revision
 from services.chassis.service import ServerFacts
 from services.chassis.store.port import StoreInfo
@@ -64,12 +64,22 @@ def strange(root: Path) -> None:
     write(root / ".git" / "HEAD", "who knows\n")
 
 
+def one_word(root: Path) -> None:
+    write(root / ".git" / "HEAD", "nonsense\n")
+
+
+def symbolic(root: Path) -> None:
+    """A branch that names another one, as no branch of a checkout does."""
+    write(root / ".git" / "HEAD", "ref: refs/heads/main\n")
+    write(root / ".git" / "refs" / "heads" / "main", "ref: refs/heads/other\n")
+
+
 def binary(root: Path) -> None:
     (root / ".git").mkdir()
     (root / ".git" / "HEAD").write_bytes(b"\xff\xfe")
 
 
-@pytest.mark.parametrize("layout", [unborn, strange, binary, lambda root: None])
+@pytest.mark.parametrize("layout", [unborn, strange, one_word, symbolic, binary, lambda root: None])
 def test_whatever_is_no_checkout_has_none(layout: Callable[[Path], None], tmp_path: Path) -> None:
     layout(tmp_path)
     assert checkout_revision(tmp_path) == ""
@@ -99,3 +109,21 @@ def test_a_build_records_what_it_is_told_else_the_checkout_else_what_its_source_
         assert revision_of(tmp_path) == OTHER
     write(code, f"def checkout_revision(root): return {'e' * 40!r}")
     assert revision_of(tmp_path) == "e" * 40
+
+
+@pytest.mark.parametrize(("version", "kept"), [("standard", 1), ("editable", 0)])
+def test_an_editable_install_records_nothing_since_its_checkout_goes_on(
+    version: str, kept: int
+) -> None:
+    # given a build of this source
+    hook = RevisionHook(str(ROOT), {}, None, None, "", "wheel")
+    build: dict[str, dict[str, str]] = {"extra_metadata": {}}
+
+    # when
+    with exported({"RUNYARD_COMMIT": HASH}):
+        hook.initialize(version, build)
+    read = [Path(file).read_text() for file in build["extra_metadata"]]
+    hook.finalize(version, build, "")
+
+    # then
+    assert read == [f"{HASH}\n"] * kept
