@@ -179,6 +179,7 @@ class AnyMutations(RuleBasedStateMachine):
             assert outcome.model_ids == impact.model_ids
             gone = before.keys() - expected.keys()
             assert list(outcome.pool_ids) == _ids_of(gone, Kind.MODEL_POOL)
+            assert list(outcome.shrunk_pool_ids) == _ids_of(touched - gone, Kind.MODEL_POOL)
             self._holds(expected)
 
     @rule(

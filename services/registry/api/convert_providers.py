@@ -93,6 +93,8 @@ def removed_to_pb(answer: Removed) -> service_pb.RemoveProviderResponse:
         incarnation=answer.incarnation,
         removed_model_count=len(answer.model_ids),
         removed_pool_count=len(answer.pool_ids),
+        updated_pool_ids=fitting_ids(answer.shrunk_pool_ids),
+        updated_pool_count=len(answer.shrunk_pool_ids),
     )
 
 

@@ -18,6 +18,7 @@ D = TypeVar("D")
 
 # Beyond every limit of the contract, and well inside what a timedelta holds.
 _MAX_DURATION_S = 1_000_000_000_000
+_NANOS_PER_S = 1_000_000_000
 
 
 class EnumTable(Generic[E]):
@@ -68,10 +69,15 @@ class Decoder:
         if not message.HasField(name):
             return default
         value: Duration = getattr(message, name)
-        if abs(value.seconds) > _MAX_DURATION_S:
-            self.wrong(f"{path}.{name}", "is out of range")
+        if abs(value.seconds) > _MAX_DURATION_S or not _has_one_sign(value):
+            self.wrong(f"{path}.{name}", "is no duration, or out of range")
             return default
         return timedelta(seconds=value.seconds, microseconds=value.nanos // 1000)
+
+
+def _has_one_sign(value: Duration) -> bool:
+    """As JSON can write it: less than a second of nanoseconds, of the same sign as the seconds."""
+    return abs(value.nanos) < _NANOS_PER_S and value.seconds * value.nanos >= 0
 
 
 def optional(message: Message, name: str, default: D) -> Any | D:

@@ -60,11 +60,16 @@ class RemovalPreview:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What a removal took with it; every list is sorted, without doubles."""
+    """What a removal took with it; every list is sorted, without doubles.
+
+    Attributes:
+        shrunk_pool_ids: Pools that stay without the models that went.
+    """
 
     provider_id: str
     model_ids: tuple[str, ...]
     pool_ids: tuple[str, ...]
+    shrunk_pool_ids: tuple[str, ...]
     agent_ids: tuple[str, ...]
     version: int
     incarnation: str
@@ -175,6 +180,7 @@ class ProviderLifecycle:
             provider_id=impact.provider_id,
             model_ids=impact.model_ids,
             pool_ids=tuple(ref.id for ref in pools.emptied),
+            shrunk_pool_ids=tuple(pool.id for pool in pools.shrunk),
             agent_ids=impact.agent_ids,
             version=version,
             incarnation=head.incarnation,

@@ -254,6 +254,7 @@ async def test_a_cascade_removes_pools_without_a_home_and_shrinks_others(
     assert list(previewed.pool_ids) == ["alone", "homeless", "shrinking"]
     assert list(answer.removed_model_ids) == ["m"]
     assert list(answer.removed_pool_ids) == ["alone", "homeless"]
+    assert (list(answer.updated_pool_ids), answer.updated_pool_count) == (["shrinking"], 1)
     assert list(answer.affected_agent_ids) == []
     version, after = await everything(registry)
     assert answer.version == version == 5

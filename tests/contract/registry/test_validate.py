@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from runyard.registry.v1 import registry_pb2 as pb
 from runyard.registry.v1 import registry_service_pb2 as service_pb
 from runyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from services.chassis.rpc_status import reason_of
 from tests.contract.registry.calls import apply, everything, refused, unmet
-from tests.support.registry_resources import agent, model, pool, quickstart, tool
+from tests.support.registry_resources import agent, model, pool, provider, quickstart, tool
 
 REMOTE = pb.AgentEndpoint(base_url="https://agents.example")
 
@@ -142,6 +143,19 @@ async def test_rules_of_fields_come_with_their_resource_and_no_code(
     ]
     assert not answer.diagnostics[3].HasField("resource")
     assert not any(d.HasField("depends_on") for d in answer.diagnostics)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "nanos"), [(1, -1), (-1, 1), (0, 1_000_000_000), (1_000_000_000_001, 0)]
+)
+async def test_what_is_no_duration_is_wrong(
+    registry: RegistryServiceStub, seconds: int, nanos: int
+) -> None:
+    answer = await validate(registry, provider(timeout=Duration(seconds=seconds, nanos=nanos)))
+
+    assert [(d.field, d.description) for d in answer.diagnostics] == [
+        ("resources[0].provider.timeout", "is no duration, or out of range")
+    ]
 
 
 async def test_it_judges_as_an_apply_does(registry: RegistryServiceStub) -> None:

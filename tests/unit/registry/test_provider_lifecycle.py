@@ -142,7 +142,7 @@ async def test_a_cascade_takes_models_and_empty_pools_and_nothing_else() -> None
     # then all of it is one version
     assert preview.impact == Impact("one", ("m",), ("alone", "shared"), ())
     assert preview.version == 2
-    assert answer == Removed("one", ("m",), ("alone",), (), 3, "in-memory")
+    assert answer == Removed("one", ("m",), ("alone",), ("shared",), (), 3, "in-memory")
     after = await bench.stored()
     assert {ref: after[ref] for ref in (two.ref, other.ref, remote.ref)} == {
         ref: before[ref] for ref in (two.ref, other.ref, remote.ref)
@@ -194,7 +194,7 @@ async def test_a_provider_without_models_goes_alone() -> None:
 
     answer = await bench.providers.remove(origin(), RemovalCommand("one", BLOCK))
 
-    assert answer == Removed("one", (), (), (), 3, "in-memory")
+    assert answer == Removed("one", (), (), (), (), 3, "in-memory")
     assert await bench.stored() == {}
 
 

@@ -252,7 +252,7 @@ class RemoveProviderRequest(_message.Message):
     def __init__(self, provider_id: _Optional[str] = ..., policy: _Optional[_Union[ProviderRemovalPolicy, str]] = ..., expected_version: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class RemoveProviderResponse(_message.Message):
-    __slots__ = ("provider_id", "removed_model_ids", "removed_pool_ids", "affected_agent_ids", "version", "incarnation", "removed_model_count", "removed_pool_count")
+    __slots__ = ("provider_id", "removed_model_ids", "removed_pool_ids", "affected_agent_ids", "version", "incarnation", "removed_model_count", "removed_pool_count", "updated_pool_ids", "updated_pool_count")
     PROVIDER_ID_FIELD_NUMBER: _ClassVar[int]
     REMOVED_MODEL_IDS_FIELD_NUMBER: _ClassVar[int]
     REMOVED_POOL_IDS_FIELD_NUMBER: _ClassVar[int]
@@ -261,6 +261,8 @@ class RemoveProviderResponse(_message.Message):
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     REMOVED_MODEL_COUNT_FIELD_NUMBER: _ClassVar[int]
     REMOVED_POOL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_POOL_IDS_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_POOL_COUNT_FIELD_NUMBER: _ClassVar[int]
     provider_id: str
     removed_model_ids: _containers.RepeatedScalarFieldContainer[str]
     removed_pool_ids: _containers.RepeatedScalarFieldContainer[str]
@@ -269,7 +271,9 @@ class RemoveProviderResponse(_message.Message):
     incarnation: str
     removed_model_count: int
     removed_pool_count: int
-    def __init__(self, provider_id: _Optional[str] = ..., removed_model_ids: _Optional[_Iterable[str]] = ..., removed_pool_ids: _Optional[_Iterable[str]] = ..., affected_agent_ids: _Optional[_Iterable[str]] = ..., version: _Optional[int] = ..., incarnation: _Optional[str] = ..., removed_model_count: _Optional[int] = ..., removed_pool_count: _Optional[int] = ...) -> None: ...
+    updated_pool_ids: _containers.RepeatedScalarFieldContainer[str]
+    updated_pool_count: int
+    def __init__(self, provider_id: _Optional[str] = ..., removed_model_ids: _Optional[_Iterable[str]] = ..., removed_pool_ids: _Optional[_Iterable[str]] = ..., affected_agent_ids: _Optional[_Iterable[str]] = ..., version: _Optional[int] = ..., incarnation: _Optional[str] = ..., removed_model_count: _Optional[int] = ..., removed_pool_count: _Optional[int] = ..., updated_pool_ids: _Optional[_Iterable[str]] = ..., updated_pool_count: _Optional[int] = ...) -> None: ...
 
 class ValidateResourcesRequest(_message.Message):
     __slots__ = ("resources",)

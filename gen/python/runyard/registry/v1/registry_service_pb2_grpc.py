@@ -38,6 +38,9 @@ class RegistryServiceStub(object):
     success; errors are not remembered. With other content it is ALREADY_EXISTS with reason
     IDEMPOTENCY_CONFLICT.
 
+    A request has at most 16 MiB encoded, beyond which the transport refuses it with
+    RESOURCE_EXHAUSTED and no details; an answer or a message of a stream has at most 4 MiB.
+
     A page_size beyond its cap, or below 0, is no error: the cap, or the default, then holds. Page
     tokens are opaque and belong to the filters of the request that they come from; any other is
     INVALID_ARGUMENT. Kinds are sorted by number, ids by code point.
@@ -138,6 +141,9 @@ class RegistryServiceServicer(object):
     A request_id belongs to one tenant and one RPC and is remembered for at least seven days after a
     success; errors are not remembered. With other content it is ALREADY_EXISTS with reason
     IDEMPOTENCY_CONFLICT.
+
+    A request has at most 16 MiB encoded, beyond which the transport refuses it with
+    RESOURCE_EXHAUSTED and no details; an answer or a message of a stream has at most 4 MiB.
 
     A page_size beyond its cap, or below 0, is no error: the cap, or the default, then holds. Page
     tokens are opaque and belong to the filters of the request that they come from; any other is
@@ -362,6 +368,9 @@ class RegistryService(object):
     A request_id belongs to one tenant and one RPC and is remembered for at least seven days after a
     success; errors are not remembered. With other content it is ALREADY_EXISTS with reason
     IDEMPOTENCY_CONFLICT.
+
+    A request has at most 16 MiB encoded, beyond which the transport refuses it with
+    RESOURCE_EXHAUSTED and no details; an answer or a message of a stream has at most 4 MiB.
 
     A page_size beyond its cap, or below 0, is no error: the cap, or the default, then holds. Page
     tokens are opaque and belong to the filters of the request that they come from; any other is
