@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import (
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
@@ -70,10 +75,10 @@ def encode_wake(pool_id: str, wake: Wake, message_ids: Sequence[str]) -> bytes:
 
 
 @asynccontextmanager
-async def sql_desk(folder: Path) -> AsyncIterator[tuple[PoolDesk, Store]]:
+async def sql_desk(url: str) -> AsyncIterator[tuple[PoolDesk, Store]]:
     clock = ManualClock()
     opened = open_store(
-        f"sqlite:///{folder / 'pool.db'}",
+        url,
         metadata=metadata,
         migrations=MIGRATIONS,
         clock=clock,
@@ -202,12 +207,43 @@ async def answer(command: Command, desk: PoolDesk) -> object:
         return error.reason, error.metadata
 
 
-# Each example makes a database, so a failure is shown as it was found.
-@settings(max_examples=60, deadline=None, phases=[Phase.reuse, Phase.generate])
-@given(commands())
-async def test_the_store_answers_as_the_model_does(todo: list[Command]) -> None:
+Databases = Callable[[], AbstractContextManager[str]]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def databases(request: pytest.FixtureRequest) -> Databases:
+    """As many empty databases as a test asks for."""
+    if request.param == "sqlite":
+        return _in_a_folder
+    emptied: Callable[[str], str] = request.getfixturevalue("emptied_schema")
+    return lambda: nullcontext(emptied("pool"))
+
+
+@contextmanager
+def _in_a_folder() -> Iterator[str]:
     with TemporaryDirectory() as folder:
-        async with sql_desk(Path(folder)) as (real, store):
+        yield f"sqlite:///{folder}/pool.db"
+
+
+@pytest.fixture
+def url(databases: Databases) -> Iterator[str]:
+    with databases() as empty:
+        yield empty
+
+
+# Each example makes a database, so a failure is shown as it was found.
+@settings(
+    max_examples=40,
+    deadline=None,
+    phases=[Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(commands())
+async def test_the_store_answers_as_the_model_does(
+    databases: Databases, todo: list[Command]
+) -> None:
+    with databases() as url:
+        async with sql_desk(url) as (real, store):
             # given both, empty
             model = PoolDesk()
 
@@ -253,8 +289,8 @@ def _contents(tx: SqlPoolTx | MemoryTx, model: PoolDesk) -> list[Any]:
     ]
 
 
-async def test_a_closure_that_raises_leaves_nothing(tmp_path: Path) -> None:
-    async with sql_desk(tmp_path) as (desk, store):
+async def test_a_closure_that_raises_leaves_nothing(url: str) -> None:
+    async with sql_desk(url) as (desk, store):
         # given a pool
         await _join_all(desk)
         before = await store.fetch(_LOG)
@@ -272,22 +308,22 @@ async def test_a_closure_that_raises_leaves_nothing(tmp_path: Path) -> None:
         assert (await desk.pools.get(desk.caller, POOL)).head_sequence == len(before)
 
 
-async def test_answers_of_requests_survive(tmp_path: Path) -> None:
+async def test_answers_of_requests_survive(url: str) -> None:
     # given a request answered by one server
-    async with sql_desk(tmp_path) as (desk, _):
+    async with sql_desk(url) as (desk, _):
         caller = keyed(desk.caller, "r-1")
         first = await desk.pools.open(caller, POOL, PoolConfig())
 
     # when the next one on the file is asked the same
-    async with sql_desk(tmp_path) as (desk, _):
+    async with sql_desk(url) as (desk, _):
         again = await desk.pools.open(keyed(desk.caller, "r-1"), POOL, PoolConfig())
 
     # then it knows the answer
     assert again.body == repr(first).encode()  # type: ignore[union-attr]
 
 
-async def test_a_broadcast_reaches_a_thousand_members_and_their_waits(tmp_path: Path) -> None:
-    async with sql_desk(tmp_path) as (desk, _):
+async def test_a_broadcast_reaches_a_thousand_members_and_their_waits(url: str) -> None:
+    async with sql_desk(url) as (desk, _):
         # given a thousand members of whom two wait
         await desk.open()
         for number in range(1000):
@@ -321,7 +357,7 @@ async def test_a_broadcast_reaches_a_thousand_members_and_their_waits(tmp_path: 
 )
 async def test_hot_statements_search_and_never_scan(tmp_path: Path, asked: Any, index: str) -> None:
     """Cost has to follow what is found, not what is stored."""
-    async with sql_desk(tmp_path) as (_, _store):
+    async with sql_desk(f"sqlite:///{tmp_path}/pool.db") as (_, _store):
         # given the schema
         with sqlite3.connect(tmp_path / "pool.db") as connection:
             count = asked.sqlite.text.count("?")
