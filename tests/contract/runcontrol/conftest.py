@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -58,17 +58,26 @@ class Suite:
         await self.start_runcontrol()
 
     async def start_runcontrol(self, *, max_concurrent_runs: int = 64) -> None:
-        settings = RunControlSettings(
+        settings = self._runcontrol_settings(f"127.0.0.1:{self.port}", max_concurrent_runs)
+        self._runcontrol = AsyncExitStack()
+        self.served["runcontrol"] = await self._runcontrol.enter_async_context(
+            serving(build_runcontrol, settings)
+        )
+
+    def another_runcontrol(
+        self, *, max_concurrent_runs: int = 64
+    ) -> AbstractAsyncContextManager[Served]:
+        """A second server on the same database, where that can be shared."""
+        return serving(build_runcontrol, self._runcontrol_settings(LOCAL, max_concurrent_runs))
+
+    def _runcontrol_settings(self, listen: str, max_concurrent_runs: int) -> RunControlSettings:
+        return RunControlSettings(
             database_url=self._url("runcontrol"),
             registry_target=self.served["registry"].target,
             router_target=self.served["router"].target,
             pool_target=self.served["pool"].target,
             max_concurrent_runs=max_concurrent_runs,
-            **{**self.common, "listen": f"127.0.0.1:{self.port}"},
-        )
-        self._runcontrol = AsyncExitStack()
-        self.served["runcontrol"] = await self._runcontrol.enter_async_context(
-            serving(build_runcontrol, settings)
+            **{**self.common, "listen": listen},
         )
 
     async def stop_runcontrol(self) -> None:
