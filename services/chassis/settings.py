@@ -64,7 +64,8 @@ class ServiceSettings(BaseSettings):
     )
     insecure: bool = Field(
         default=False,
-        description="Accept callers from other machines without TLS and authentication.",
+        description="Accept callers from other machines without TLS and authentication, and send "
+        "the token to siblings there unencrypted.",
     )
     tls_cert_file: str = Field(
         default="",

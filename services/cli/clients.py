@@ -50,7 +50,13 @@ _HINTS: Mapping[str, str] = {
 _REACH_HINT = (
     "start the servers with: runyard up; or say where they are: RUNYARD_ENDPOINTS or --endpoint"
 )
-_TLS_HINT = f"{CA_VARIABLE} has to name the authority that signed the server's certificate"
+# What the transport says, in part, and what that means.
+_CONNECTING_HINTS: Mapping[str, str] = {
+    "handshake": f"{CA_VARIABLE} has to name the authority that signed the server's certificate; "
+    "unset it for a server without TLS",
+    "socket closed": f"if the server asks for TLS, set {CA_VARIABLE} to the authority that signed "
+    "its certificate",
+}
 
 
 class Clients:
@@ -107,7 +113,7 @@ def explained(service: str, target: str, error: grpc.aio.AioRpcError) -> CliErro
         return CliError(
             f"cannot reach {service} at {target}",
             reason="UNREACHABLE",
-            hint=_TLS_HINT if "handshake" in facts.message.lower() else _REACH_HINT,
+            hint=_connecting_hint(facts.message),
             exit_code=exit_code,
         )
     return CliError(
@@ -117,6 +123,11 @@ def explained(service: str, target: str, error: grpc.aio.AioRpcError) -> CliErro
         details=tuple(f"{v.field}: {v.description}" for v in facts.violations),
         exit_code=exit_code,
     )
+
+
+def _connecting_hint(said: str) -> str:
+    hints = (hint for part, hint in _CONNECTING_HINTS.items() if part in said.lower())
+    return next(hints, _REACH_HINT)
 
 
 def _hint(facts: ErrorFacts) -> str:
