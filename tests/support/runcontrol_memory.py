@@ -247,6 +247,7 @@ class MemoryTx:
             return None
         calls = sorted(self._of(self.t.calls, run), key=lambda c: (c.step, c.index))
         opened = [x for x in self._of(self.t.tickets, run) if x.state is TicketState.OPEN]
+        opened.sort(key=lambda x: (x.created_at, x.ticket_id))
         pending = [i for i in self._of(self.t.inputs, run) if i.state is InputState.PENDING]
         return RunView(run, tuple(calls), tuple(opened), tuple(pending))
 

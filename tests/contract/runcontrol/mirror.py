@@ -5,22 +5,76 @@ from __future__ import annotations
 import copy
 import sqlite3
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from psycopg import RawCursor
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from services.chassis.clock import Clock
+from services.chassis.store.opening import migrate
+from services.chassis.store.port import Tx
+from services.chassis.store.postgres_session import connect, writing
+from services.chassis.store.postgres_tx import PostgresTx
 from services.chassis.store.sqlite_tx import SqliteTx
 from services.runcontrol.api.events import ProtobufCodec
 from services.runcontrol.store.runcontrol_store import SqlRunControlTx
-from services.runcontrol.store.tables import metadata
+from services.runcontrol.store.tables import MIGRATIONS, metadata
 from services.runcontrol.store.views import SqlViews
 from tests.support.runcontrol_memory import MemoryStore, MemoryTx, Tables
 
 T = TypeVar("T")
 
 CODEC = ProtobufCodec()
+
+
+class Database(Protocol):
+    """One connection to run control's tables, empty at first."""
+
+    def tx(self) -> Tx: ...
+
+    def execute(self, text: str) -> list[tuple[Any, ...]]: ...
+
+    def close(self) -> None: ...
+
+
+class InMemory:
+    """SQLite without a file."""
+
+    def __init__(self) -> None:
+        self._connection = sqlite3.connect(":memory:", isolation_level=None)
+        dialect = sqlite.dialect()
+        for table in metadata.sorted_tables:
+            self._connection.execute(str(CreateTable(table).compile(dialect=dialect)))
+            for index in table.indexes:
+                self._connection.execute(str(CreateIndex(index).compile(dialect=dialect)))
+
+    def tx(self) -> Tx:
+        return SqliteTx(self._connection.cursor())
+
+    def execute(self, text: str) -> list[tuple[Any, ...]]:
+        return self._connection.execute(text).fetchall()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class OnServer:
+    """A schema of PostgreSQL, which has to be empty of rows."""
+
+    def __init__(self, url: str) -> None:
+        migrate(url, metadata=metadata, migrations=MIGRATIONS)
+        self._connection = connect(url, writing(5.0, 30.0))
+
+    def tx(self) -> Tx:
+        return PostgresTx(RawCursor(self._connection))
+
+    def execute(self, text: str) -> list[tuple[Any, ...]]:
+        cursor = self._connection.execute(text.encode())
+        return cursor.fetchall() if cursor.description else []
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 class Mirrored:
@@ -42,38 +96,32 @@ class Mirrored:
 
 
 class MirrorStore(MemoryStore):
-    """The memory store, with a database in memory that takes part in everything."""
+    """The memory store, with a database that takes part in everything."""
 
-    def __init__(self, clock: Callable[[], Clock]) -> None:
+    def __init__(self, clock: Callable[[], Clock], database: Database) -> None:
         super().__init__()
         self._clock = clock
-        self._connection = sqlite3.connect(":memory:", isolation_level=None)
-        dialect = sqlite.dialect()
-        for table in metadata.sorted_tables:
-            self._connection.execute(str(CreateTable(table).compile(dialect=dialect)))
-            for index in table.indexes:
-                self._connection.execute(str(CreateIndex(index).compile(dialect=dialect)))
+        self._database = database
 
     async def write(self, fn: Callable[[Any], T]) -> T:
         scratch = Tables(**{name: copy.copy(v) for name, v in vars(self.tables).items()})
-        cursor = self._connection.cursor()
-        cursor.execute("BEGIN")
-        sql = SqlRunControlTx(SqliteTx(cursor), CODEC, self._clock())
+        self._database.execute("BEGIN")
+        sql = SqlRunControlTx(self._database.tx(), CODEC, self._clock())
         try:
             result = fn(Mirrored(MemoryTx(scratch, CODEC.encode_event), sql))
         except BaseException:
-            cursor.execute("ROLLBACK")
+            self._database.execute("ROLLBACK")
             raise
-        cursor.execute("COMMIT")
+        self._database.execute("COMMIT")
         self.tables = scratch
         return result
 
     async def read(self, fn: Callable[[Any], T]) -> T:
-        view = SqlViews(SqliteTx(self._connection.cursor()), CODEC)
+        view = SqlViews(self._database.tx(), CODEC)
         return fn(Mirrored(MemoryTx(self.tables, CODEC.encode_event), view))
 
     def query(self, text: str) -> list[tuple[Any, ...]]:
-        return self._connection.execute(text).fetchall()
+        return self._database.execute(text)
 
     def close(self) -> None:
-        self._connection.close()
+        self._database.close()
