@@ -9,7 +9,7 @@ from typing import TypeVar
 from services.chassis.caller import RequestKey
 from services.chassis.errors import IdempotencyConflictError
 from services.registry.core.applying import Held
-from services.registry.core.canonical import snapshot_hash
+from services.registry.core.canonical import entry_bytes, hash_of_entries
 from services.registry.core.history_ports import HistoryReads, HistoryTx, PublishedVersion
 from services.registry.core.lineage import next_lineage
 from services.registry.core.model import Ref, Target
@@ -25,6 +25,11 @@ from tests.support.clock import START
 from tests.support.memory_history import MemoryHistory
 
 T = TypeVar("T")
+
+
+def snapshot_hash(entries: Iterable[tuple[Ref, bytes]]) -> bytes:
+    """The content hash of a version; ``entries`` are sorted by kind and id."""
+    return hash_of_entries(entry_bytes(ref.kind, ref.id, digest) for ref, digest in entries)
 
 
 class MemoryTx(MemoryHistory):

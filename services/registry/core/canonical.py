@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from enum import Enum
 
-from services.registry.core.model import Ref, Resource
+from services.registry.core.model import Resource
 
 Plain = None | bool | int | float | str | list["Plain"] | dict[str, "Plain"]
 
@@ -34,11 +34,6 @@ def content_hash(resource: Resource) -> bytes:
     return hashlib.sha256(_FORM + text.encode("utf-8")).digest()
 
 
-def snapshot_hash(entries: Iterable[tuple[Ref, bytes]]) -> bytes:
-    """SHA-256 over (kind, id, resource hash); ``entries`` are sorted by kind and id."""
-    return hash_of_entries(entry_bytes(ref.kind, ref.id, digest) for ref, digest in entries)
-
-
 def entry_bytes(kind: int, id_: str, resource_hash: bytes) -> bytes:
     """What one resource adds to the hash of a snapshot."""
     # An id has no control characters, so NUL ends it without doubt.
@@ -46,7 +41,7 @@ def entry_bytes(kind: int, id_: str, resource_hash: bytes) -> bytes:
 
 
 def hash_of_entries(entries: Iterable[bytes]) -> bytes:
-    """As ``snapshot_hash``, of bytes made by ``entry_bytes``."""
+    """The content hash of a version; ``entries`` are made by ``entry_bytes``, by kind and id."""
     # Joined first: ten thousand calls of update take longer than the hash itself.
     return hashlib.sha256(_SNAPSHOT_FORM + b"".join(entries)).digest()
 

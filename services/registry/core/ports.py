@@ -25,7 +25,7 @@ class Origin:
 
     @property
     def actor(self) -> str:
-        return self.principal.on_behalf_of or self.principal.name
+        return self.principal.subject
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import asyncio
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from runyard.registry.v1 import registry_pb2 as pb
 from runyard.registry.v1 import registry_service_pb2 as service_pb
@@ -17,6 +18,7 @@ CREATED = service_pb.CHANGE_ACTION_CREATED
 UPDATED = service_pb.CHANGE_ACTION_UPDATED
 UNCHANGED = service_pb.CHANGE_ACTION_UNCHANGED
 REMOVED = service_pb.CHANGE_ACTION_REMOVED
+MODE_CREATE = service_pb.APPLY_MODE_CREATE
 
 
 async def apply(
@@ -276,6 +278,22 @@ async def test_a_set_takes_over_what_is_there_without_a_new_version(
     assert answer.version == 2
     listed = await registry.ListResources(service_pb.ListResourcesRequest(apply_set="team"))
     assert [r.meta.apply_set for r in listed.resources] == ["team"]
+
+
+async def test_without_a_set_what_is_marked_stays_so(registry: RegistryServiceStub) -> None:
+    # given a set, and something that belongs to none
+    await apply(registry, provider("one"), provider("two"), apply_set="team")
+    await apply(registry, provider("free"))
+
+    # when the same and other content is applied without a set, and one apply is refused
+    await apply(registry, provider("one"), provider("free"))
+    await apply(registry, provider("two", timeout=Duration(seconds=7)))
+    await refused(registry, provider("one"), provider("two"), apply_set="other", mode=MODE_CREATE)
+
+    # then
+    listed = await registry.ListResources(service_pb.ListResourcesRequest())
+    marks = {each.provider.id: each.meta.apply_set for each in listed.resources}
+    assert marks == {"free": "", "one": "team", "two": "team"}
 
 
 async def test_a_repeated_request_gets_the_first_answer(registry: RegistryServiceStub) -> None:

@@ -13,7 +13,6 @@ from services.registry.core.canonical import (
     content_hash,
     field_changes,
     plain,
-    snapshot_hash,
 )
 from services.registry.core.model import (
     Agent,
@@ -30,6 +29,7 @@ from services.registry.core.model import (
     Resource,
     Tool,
 )
+from tests.support.memory_registry import snapshot_hash
 from tests.support.registry_strategies import resources
 
 POOL = ModelPool("both", (PoolMember("a"), PoolMember("b", 2)))

@@ -16,7 +16,7 @@ from services.chassis.errors import InvalidRequestError
 from services.registry.core import auditing, hashing
 from services.registry.core.applying import Action
 from services.registry.core.auditing import AuditPage, AuditQuery, spans
-from services.registry.core.canonical import content_hash, snapshot_hash
+from services.registry.core.canonical import content_hash
 from services.registry.core.comparing import Comparison
 from services.registry.core.errors import VersionMismatchError, VersionNotFoundError
 from services.registry.core.hashing import affordable, content_hashes
@@ -42,7 +42,7 @@ from services.registry.core.references import references
 from services.registry.core.retaining import Keeping, oldest_to_keep
 from services.registry.core.rolling_back import RollbackCommand
 from tests.support.clock import START
-from tests.support.memory_registry import MemoryTx
+from tests.support.memory_registry import MemoryTx, snapshot_hash
 from tests.support.registry_bench import Bench, origin
 
 PROVIDER = Provider("p", BuiltinAdapter())
