@@ -201,10 +201,9 @@ class Execution:
 
     def _reclaim_lapsed(self, lapsed: Lease, tx: RunControlTx) -> int:
         before = load_owned(tx, lapsed.tenant, lapsed.run_id, self._clock.now())
-        if before.lease is None or before.lease.fence != lapsed.fence:
-            return 0  # another server freed it
-        if before.lease.until > before.now:
-            return 0  # its owner renewed it
+        # Meanwhile another server may have freed it, the next owner hold it, or its own renew it.
+        if before.lease is None or before.lease.until > before.now:
+            return 0
         return self._reclaim(tx, [before.lease])
 
     def _reclaim(self, tx: RunControlTx, leases: list[Lease]) -> int:

@@ -78,6 +78,21 @@ async def test_get_run_tells_the_outcome(suite: Suite) -> None:
 
 
 @on_both_engines
+async def test_a_model_may_say_what_no_database_stores(suite: Suite) -> None:
+    # given a model whose answer holds a NUL
+    version = await talker(suite, "odd", "one\0two")
+
+    # when it answers
+    run_id = await s.submit(suite.channel("runcontrol"), "odd", "go", min_version=version)
+    events = await s.follow_to_end(suite.channel("runcontrol"), run_id)
+
+    # then the run ends as any other, with a mark in its place
+    assert events[-1].run_finished.termination.reason == pb.TERMINATION_REASON_NATURAL_END
+    run = (await suite.runs.GetRun(service.GetRunRequest(run_id=run_id))).run
+    assert run.output_text == "one\ufffdtwo"
+
+
+@on_both_engines
 async def test_the_same_request_id_answers_the_same_run(suite: Suite) -> None:
     # given a submitted run
     version = await talker(suite, "once")

@@ -198,6 +198,28 @@ async def test_a_sweep_that_comes_late_leaves_the_next_owner_alone(
 
 
 @on_postgresql
+async def test_a_sweep_that_comes_late_leaves_a_renewed_lease_alone(
+    both: Both, clock: ManualClock
+) -> None:
+    # given a lease that ran out, and was renewed by an owner that was slow
+    first, second = both
+    await first.submit("t")
+    (claimed,) = await first.execution.claim(1)
+    clock.advance(LEASE_S + 1)
+    (lapsed,) = await second.store.write(lambda tx: tx.lapsed(clock.now(), 10))
+    await first.execution.renew(
+        frozenset({(claimed.run.tenant, claimed.run.thread_id, claimed.fence)})
+    )
+
+    # when a server that saw it run out comes to free it
+    freed = await second.store.write(lambda tx: second.execution._reclaim_lapsed(lapsed, tx))
+
+    # then its owner goes on
+    assert freed == 0
+    assert await first.execution.advance(claimed, "") == Infer(1)
+
+
+@on_postgresql
 async def test_deadlines_are_swept_once(both: Both, clock: ManualClock) -> None:
     submitted = [await both[0].submit(f"t-{number}") for number in range(3)]
     clock.advance(timedelta(hours=25).total_seconds())

@@ -66,27 +66,27 @@ def test_a_wake_brings_messages_that_are_shown_behind_the_result() -> None:
     # given a waiting run
     world = waiting()
 
-    # when its wake names two messages
-    claimed = wake_with(world, "m1", "m2")
+    # when its wake names two messages, in the order of their commits
+    claimed = wake_with(world, "m2", "m1")
     request = world.advance(claimed)
     assert isinstance(request, FetchRequest)
-    fetched(world, claimed, request, "m1", "m2")
+    fetched(world, claimed, request, "m2", "m1")
     following = world.advance(claimed)
 
     # then they are what the model reads next, and are acknowledged
     assert following == Infer(2)
-    assert (request.pool_id, request.message_ids) == ("room", ("m1", "m2"))
+    assert (request.pool_id, request.message_ids) == ("room", ("m2", "m1"))
     assert [m.text for m in world.prompt()[-2:]] == [
-        '{"message_id": "m1"}',
         '{"message_id": "m2"}',
+        '{"message_id": "m1"}',
     ]
     assert json.loads(world.call().result) == {
         "status": "triggered",
         "pool_id": "room",
-        "message_ids": ["m1", "m2"],
+        "message_ids": ["m2", "m1"],
     }
     acks = [e.command for e in world.store.tables.outbox if isinstance(e.command, AckCommand)]
-    assert [(a.message_id, a.receipt) for a in acks] == [("m1", "token-m1"), ("m2", "token-m2")]
+    assert [(a.message_id, a.receipt) for a in acks] == [("m2", "token-m2"), ("m1", "token-m1")]
     (membership,) = world.store.tables.memberships.values()
     assert membership.cursor == "c1"
 
