@@ -217,7 +217,9 @@ def _fresh(table: Table) -> dict[str, Any]:
 
 
 def _put(table: Table) -> Any:
-    given = {name: bindparam(name) for name in ("lane", "id", "kind", "payload", "traceparent")}
+    given: dict[str, Any] = {
+        name: bindparam(name) for name in ("lane", "id", "kind", "payload", "traceparent")
+    }
     return (
         upsert(table)
         .values(created_at=bindparam("now"), **given, **_fresh(table))
