@@ -113,6 +113,8 @@ def remove(
         with_it = touched_by(answer.removed_model_ids, answer.removed_pool_ids, ())
         for name in (f"provider/{provider}", *with_it):
             terminal.line("  ", (f"- {name}", "red"), " removed")
+        for name in touched_by((), answer.updated_pool_ids, ()):
+            terminal.line("  ", (f"~ {name}", "yellow"), " goes on without them")
         terminal.line("the registry is at ", (f"version {answer.version}", "bold"))
         terminal.data(_json(answer))
 

@@ -344,6 +344,7 @@ async def test_a_provider_is_registered_and_replaced_by_its_manifest(tmp_path: P
 
 async def test_a_provider_is_removed_under_a_policy(tmp_path: Path) -> None:
     unused = [provider("south"), model("m1", "south"), model("m2", "south"), pool("p", ["m1"])]
+    unused += [pool("q", ["m2", "small"])]
     async with registry_with(tmp_path, *quickstart(), *unused) as (endpoint, _):
         at = {"RUNYARD_ENDPOINTS": endpoint}
 
@@ -371,6 +372,7 @@ async def test_a_provider_is_removed_under_a_policy(tmp_path: Path) -> None:
         "  - model/m1 removed\n"
         "  - model/m2 removed\n"
         "  - model_pool/p removed\n"
+        "  ~ model_pool/q goes on without them\n"
         "the registry is at version 3\n"
     )
     assert json.loads(previewed.out)["agent_ids"] == ["scout"]
