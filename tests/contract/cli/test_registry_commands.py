@@ -344,7 +344,7 @@ async def test_a_provider_is_registered_and_replaced_by_its_manifest(tmp_path: P
 
 async def test_a_provider_is_removed_under_a_policy(tmp_path: Path) -> None:
     unused = [provider("south"), model("m1", "south"), model("m2", "south"), pool("p", ["m1"])]
-    unused += [pool("q", ["m2", "small"])]
+    unused += [provider("west"), model("m3", "west"), pool("q", ["m2", "m3"])]
     async with registry_with(tmp_path, *quickstart(), *unused) as (endpoint, _):
         at = {"RUNYARD_ENDPOINTS": endpoint}
 
