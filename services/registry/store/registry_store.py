@@ -203,6 +203,8 @@ def _edges(written: Written) -> list[dict[str, object]]:
 
 
 def _found(tx: Tx, incarnation: str, now: datetime) -> Head:
+    # Of replicas that start together on an empty database one founds; there is no row to lock yet.
+    tx.lock("head")
     row = tx.one(sql.LOCK_HEAD)
     if row is not None:
         return head_of(row)
