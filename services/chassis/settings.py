@@ -49,7 +49,8 @@ class ServiceSettings(BaseSettings):
         default=8,
         ge=1,
         le=1000,
-        description="Connections to PostgreSQL at a time; SQLite has a writer and two readers.",
+        description="Connections to PostgreSQL for reads and writes; four more serve lists, locks "
+        "and wake-ups. SQLite has a writer and two readers.",
     )
     drain_grace_s: float = Field(
         default=8.0,

@@ -7,6 +7,7 @@ the Alembic environment is this module. All pending versions run in one transact
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from sqlalchemy import Connection, MetaData
 from services.chassis.store.errors import SchemaError
 
 _VERSION_TABLE = "schema_version"
+
+# Version files reach their connection through one global of Alembic.
+_UPGRADING = threading.Lock()
 
 _LOG = logging.getLogger(__name__)
 
@@ -83,7 +87,7 @@ class Versions:
             return script._upgrade_revs("head", current)  # noqa: SLF001
 
         environment = EnvironmentContext(Config(), script, fn=steps, destination_rev="head")
-        with environment:
+        with _UPGRADING, environment:
             environment.configure(
                 connection=connection,
                 version_table=_VERSION_TABLE,

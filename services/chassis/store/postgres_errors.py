@@ -12,6 +12,7 @@ from services.chassis.store.errors import RETRY_AFTER_S, ConstraintError
 
 _REPEATABLE = frozenset({"40001", "40P01"})  # serialization failure, deadlock
 _CANCELED = "57014"
+_LOCKED = "55P03"
 # The server ends the connection: shutdowns, a dropped database, a transaction that sat idle.
 _ENDS_CONNECTION = frozenset({"57P01", "57P02", "57P03", "57P04", "57P05", "25P03"})
 _READ_ONLY = "25006"  # a standby took the place of the server, or a read tried to write
@@ -28,6 +29,8 @@ class Failure(Enum):
     """Undone in favour of another one: run it again, soon."""
     CONNECTION = "connection"
     """Gone with its connection: connect again, then run it again."""
+    LOCKED = "locked"
+    """Waited for a lock as long as it may: run it again where it may wait for longer."""
     FINAL = "final"
     """Would fail again: tell the caller."""
 
@@ -35,6 +38,8 @@ class Failure(Enum):
 def failure(error: psycopg.Error) -> Failure:
     if error.sqlstate in _REPEATABLE:
         return Failure.CONFLICT
+    if error.sqlstate == _LOCKED:
+        return Failure.LOCKED
     return Failure.CONNECTION if _is_lost(error) else Failure.FINAL
 
 
@@ -54,6 +59,11 @@ def unavailable(error: psycopg.Error) -> StoreUnavailableError:
     return StoreUnavailableError(
         "the database did not take the work", cause=symbol(error), retry_after_s=RETRY_AFTER_S
     )
+
+
+def locked_too_long() -> StoreUnavailableError:
+    """What the server's own refusal is translated to."""
+    return unavailable(psycopg.errors.LockNotAvailable())
 
 
 def symbol(error: psycopg.Error) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import Connection, MetaData, Text, create_engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from services.chassis.store.errors import DatabaseRefusedError, SchemaError
@@ -20,6 +21,7 @@ from services.chassis.store.migrating import (
     log_migrated,
     refuse_missing,
 )
+from services.chassis.store.postgres_errors import symbol
 from services.chassis.store.postgres_session import SessionKind, connect, refused
 
 # Older ones are no longer maintained.
@@ -112,8 +114,28 @@ def _connected(url: str, kind: SessionKind) -> Iterator[Connection]:
             poolclass=StaticPool,
             use_native_hstore=False,
         )
-        with engine.connect() as connection:
-            yield connection
+        try:
+            with engine.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise _refusal(error) from error
+
+
+def _refusal(error: DBAPIError) -> Exception:
+    """What the operator can do about it; a defect of a version stays what it is."""
+    match error.orig:
+        case psycopg.errors.InsufficientPrivilege() as cause:
+            fix = "grant the role of database_url the schema, CREATE on it, and its tables"
+        case psycopg.errors.LockNotAvailable() as cause:
+            fix = "end the transaction that holds a lock on the tables, or start again later"
+        case psycopg.OperationalError() as cause:
+            fix = "start again when the server is well"
+        case _:
+            return error
+    said = cause.diag.message_primary or symbol(cause)
+    return DatabaseRefusedError(
+        f"the schema cannot be looked at or migrated: {said}; {fix}", cause=symbol(cause)
+    )
 
 
 def _facts(connection: Connection) -> ServerFacts:

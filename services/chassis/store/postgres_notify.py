@@ -61,7 +61,7 @@ class NotifyBridge:
 
     def __init__(self, url: str, notifier: Notifier, clock: Clock) -> None:
         self.listening = asyncio.Event()
-        self._parameters = parameters(url)
+        self._parameters = {**parameters(url), "client_encoding": "UTF8"}
         self._notifier = notifier
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -97,9 +97,7 @@ class NotifyBridge:
         pauses = _Pauses()
         while True:
             try:
-                connection = await AsyncConnection.connect(
-                    **self._parameters, autocommit=True, client_encoding="UTF8"
-                )
+                connection = await AsyncConnection.connect(**self._parameters, autocommit=True)
                 async with connection:
                     await serve(connection, pauses)
                     return

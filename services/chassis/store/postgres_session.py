@@ -180,7 +180,8 @@ class Outage:
 
     def failed(self, error: psycopg.Error) -> None:
         with self._lock:
-            longest = min(self.LONGEST_S, self.FIRST_S * 2**self._failures)
+            # Bounded: an outage of an hour has doubled it beyond what a float holds.
+            longest = min(self.LONGEST_S, self.FIRST_S * 2 ** min(self._failures, 16))
             self._next_at_s = time.monotonic() + self._draw(longest / 2, longest)
             self._failures += 1
             is_first = self._failures == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from services.chassis.notifier import Notifier
 from services.chassis.store.job import Job
 from services.chassis.store.port import Row, Store, StoreInfo, Tx
 from services.chassis.store.postgres_attempts import read_once, write_once
+from services.chassis.store.postgres_errors import locked_too_long
 from services.chassis.store.postgres_migrating import ServerFacts, migrate_postgres
 from services.chassis.store.postgres_notify import NotifyBridge, notify_bridge
 from services.chassis.store.postgres_session import (
@@ -39,16 +41,21 @@ class PostgresTuning:
     """Numbers that the operator, tests and benchmarks vary.
 
     Attributes:
-        connections: For closures, a quarter of them for reads; lists have one more, wake-ups two.
+        connections: For closures, a quarter of them for reads; lists have one more, closures that
+            wait for locks one, wake-ups two.
         read_limit_s: Longest a ``read`` closure may hold its snapshot.
         list_limit_s: Longest statement of a ``fetch``.
-        lock_limit_s: Longest wait for a lock that another transaction holds.
+        lock_turn_s: Longest wait for a lock on a connection that serves everybody; then the closure
+            runs again on the one that is there for those who wait.
+        lock_limit_s: Longest wait for a lock there; whoever was accepted longer ago than this gives
+            up before another wait.
         write_limit_s: Longest statement of a ``write`` closure.
     """
 
     connections: int = 8
     read_limit_s: float = 2.0
     list_limit_s: float = 30.0
+    lock_turn_s: float = 0.25
     lock_limit_s: float = 5.0
     write_limit_s: float = 30.0
     patience: Patience = field(default_factory=Patience)
@@ -70,21 +77,24 @@ class PostgresStore:
         facts: ServerFacts,
         *,
         writer: PostgresWorkers,
+        waiter: PostgresWorkers,
         readers: PostgresWorkers,
         lists: PostgresWorkers,
     ) -> None:
         self._facts = facts
         self._writer = writer
+        self._waiter = waiter
         self._readers = readers
         self._lists = lists
 
     def start(self) -> None:
-        for workers in (self._writer, self._readers, self._lists):
+        for workers in (self._writer, self._waiter, self._readers, self._lists):
             workers.start()
 
     async def drain(self) -> None:
         """Take nothing more, commit and answer what was accepted."""
-        for workers in (self._lists, self._readers, self._writer):
+        # The waiter last: the writers hand on to it to their end.
+        for workers in (self._lists, self._readers, self._writer, self._waiter):
             await workers.drain()
 
     @property
@@ -146,19 +156,33 @@ async def _running(
     def sessions(kind: SessionKind, count: int) -> list[Session]:
         return [Session(url, kind, outage) for _ in range(count)]
 
-    writes = sessions(writing(tuning.lock_limit_s, tuning.write_limit_s), tuning.writers)
+    turn_s = min(tuning.lock_turn_s, tuning.lock_limit_s)
+    writes = sessions(writing(turn_s, tuning.write_limit_s), tuning.writers)
+    waits = sessions(writing(tuning.lock_limit_s, tuning.write_limit_s), 1)
     reads = sessions(reading(tuning.read_limit_s), tuning.readers)
     lists = sessions(reading(tuning.list_limit_s), 1)
-    await asyncio.to_thread(_connect, url, [*writes, *reads, *lists])
+    await asyncio.to_thread(_connect, url, [*writes, *waits, *reads, *lists])
+    waiter = workers("waiter", waits, _waiting(tuning.lock_limit_s))
     store = PostgresStore(
         facts,
-        writer=workers("writer", writes, write_once),
+        writer=workers("writer", writes, write_once, patient=waiter),
+        waiter=waiter,
         readers=workers("reader", reads, _reading(tuning.read_limit_s)),
         lists=workers("lists", lists, _reading(tuning.list_limit_s)),
     )
     stack.push_async_callback(store.drain)
     store.start()
     return store
+
+
+def _waiting(limit_s: float) -> Attempt:
+    def attempt(session: Session, job: Job) -> set[str]:
+        # Else those at the end of the queue would hear the later, the more there are.
+        if time.monotonic() > job.queued_at_s + limit_s:
+            raise locked_too_long()
+        return write_once(session, job)
+
+    return attempt
 
 
 def _reading(limit_s: float) -> Attempt:

@@ -4,6 +4,7 @@ write() ──► queue ──► a thread with a connection: BEGIN · closure �
                         deadlock, serialization failure ──► again, after a moment
                         connection lost before COMMIT   ──► connect, again
                         connection lost during COMMIT   ──► OutcomeUnknownError
+                        a lock that is not to be had    ──► to the thread that waits for locks
                       ──► onto the loop: answer the caller, ring the channels
 """
 
@@ -45,7 +46,7 @@ Attempt = Callable[[Session, Job], set[str]]
 Ring = Callable[[set[str]], None]
 
 # The work of a thread, by the name it has.
-_WORK = {"writer": "write", "reader": "read", "lists": "list"}
+_WORK = {"writer": "write", "waiter": "write", "reader": "read", "lists": "list"}
 
 _LOG = logging.getLogger(__name__)
 
@@ -68,7 +69,12 @@ class Patience:
 
 
 class PostgresWorkers:
-    """One thread per session, one queue for all."""
+    """One thread per session, one queue for all.
+
+    Args:
+        patient: Takes over the closures whose locks are not to be had soon: a lock that somebody
+            keeps must not hold every thread, and with them the closures that need another.
+    """
 
     def __init__(
         self,
@@ -80,7 +86,9 @@ class PostgresWorkers:
         ring: Ring,
         outage: Outage,
         patience: Patience,
+        patient: PostgresWorkers | None = None,
     ) -> None:
+        self._patient = patient
         self._work = {STORE_WORK: _WORK.get(name, name)}
         self._attempt = attempt
         self._loop = loop
@@ -89,6 +97,7 @@ class PostgresWorkers:
         self._patience = patience
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._accepting = True
+        self._sessions = sessions
         # Daemons, so that a process that never closes its store can still exit.
         self._threads = [
             threading.Thread(target=self._run, args=(each,), name=f"store-{name}-{n}", daemon=True)
@@ -107,6 +116,10 @@ class PostgresWorkers:
         self._queue.put(Job(fn, answer))
         return answer
 
+    def take_over(self, job: Job) -> None:
+        """Queue what other workers accepted; from any thread, which they end before we drain."""
+        self._queue.put(job)
+
     async def drain(self) -> None:
         """Take nothing more, answer what was accepted, end the threads and their connections."""
         if self._accepting:
@@ -118,8 +131,10 @@ class PostgresWorkers:
 
     def _run(self, session: Session) -> None:
         try:
-            while (job := self._queue.get()) is not None:
+            while (job := self._next(session)) is not None:
                 rung = self._serve(session, job)
+                if rung is None:
+                    continue  # another thread answers
                 try:
                     self._loop.call_soon_threadsafe(self._settle, job, rung)
                 except RuntimeError:  # the loop is closed: nobody is left to answer
@@ -128,8 +143,19 @@ class PostgresWorkers:
         finally:
             session.drop()
 
-    def _serve(self, session: Session, job: Job) -> set[str]:
-        """Run ``job`` until it has an answer; the channels to ring."""
+    def _next(self, session: Session) -> Job | None:
+        """Wait for work; without a connection only while nobody has one, so that callers hear."""
+        while not session.is_connected and self._accepting and self._others_serve(session):
+            time.sleep(self._outage.wait_s())
+            with suppress(psycopg.Error):  # the outage knows, and when to try again
+                session.connect()
+        return self._queue.get()
+
+    def _others_serve(self, session: Session) -> bool:
+        return any(each.is_connected for each in self._sessions if each is not session)
+
+    def _serve(self, session: Session, job: Job) -> set[str] | None:
+        """Run ``job`` until it has an answer; the channels to ring. None when it was handed on."""
         repeats = _Repeats(self._patience, self._outage, job)
         QUEUED.record_since(job.queued_at_s, self._work)
         while True:
@@ -137,6 +163,8 @@ class PostgresWorkers:
                 repeats.connect(session)
                 return self._attempt(session, job)
             except psycopg.Error as error:
+                if self._hands_on(job, error):
+                    return None
                 if not repeats.allows(error, session):
                     job.fail(repeats.final(error))
                     return set()
@@ -144,6 +172,13 @@ class PostgresWorkers:
             except BaseException as error:  # whatever it is, it is the caller's
                 job.fail(error)
                 return set()
+
+    def _hands_on(self, job: Job, error: psycopg.Error) -> bool:
+        if self._patient is None or failure(error) is not Failure.LOCKED:
+            return False
+        RETRIES.add(1, {ERROR_TYPE: symbol(error)})
+        self._patient.take_over(job)
+        return True
 
     def _settle(self, job: Job, rung: set[str]) -> None:
         job.settle()
@@ -195,7 +230,7 @@ class _Repeats:
                 session.drop()
                 self._losses += 1
                 return self._losses <= self._patience.losses
-            case Failure.FINAL:
+            case Failure.LOCKED | Failure.FINAL:
                 return False
 
     @staticmethod

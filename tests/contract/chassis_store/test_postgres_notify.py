@@ -108,6 +108,13 @@ async def test_an_announced_channel_rings_in_the_other_process(
             assert not await silent.wait(0)
 
 
+async def test_an_encoding_in_the_address_is_no_obstacle(postgres_url: str) -> None:
+    async with two(f"{postgres_url}&client_encoding=LATIN1") as (one, other):
+        one.bridge.announce(["Grüße"])
+        await fenced(one, other)
+    assert other.notifier.rung == ["Grüße", FENCE]
+
+
 async def test_ones_own_announcements_do_not_come_back(postgres_url: str) -> None:
     """Whoever commits has rung already."""
     async with two(postgres_url) as (one, other):
