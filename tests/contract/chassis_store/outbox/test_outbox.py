@@ -317,9 +317,9 @@ async def test_a_settle_that_fails_is_undone_and_tried_again(engine: Engine) -> 
         assert await at.answers() == []
         assert await states(at) == {"a": RowState.PENDING, "b": RowState.PENDING}
 
-        # when
+        # when the pause is over, and then the one that the store asks for
         await at.after(0.25)
-        await at.after(0.5)
+        await at.after(1)
 
         # then it was delivered three times and settled once
         assert at.receiver.ids() == ["a", "a", "a", "b"]
