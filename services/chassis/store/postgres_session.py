@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -196,13 +198,19 @@ class Outage:
 
 
 class Session:
-    """The connection of one thread, made anew after it was lost."""
+    """The connection of one thread, made anew after it was lost.
+
+    Attributes:
+        busy_since_s: When the closure that it serves began, by ``time.monotonic``; None in between.
+    """
 
     def __init__(self, url: str, kind: SessionKind, outage: Outage) -> None:
         self._url = url
         self._kind = kind
         self._outage = outage
         self._cursor: Cursor | None = None
+        self._dropping = threading.Lock()
+        self.busy_since_s: float | None = None
 
     @property
     def is_connected(self) -> bool:
@@ -237,9 +245,23 @@ class Session:
             self.drop()
 
     def drop(self) -> None:
-        if self._cursor is not None:
-            self._cursor.connection.close()
-            self._cursor = None
+        with self._dropping:
+            if self._cursor is not None:
+                self._cursor.connection.close()
+                self._cursor = None
+
+    def cut(self) -> bool:
+        """End the wait for an answer, from another thread; its closure sees the connection lost."""
+        with self._dropping:
+            if self._cursor is None:
+                return False
+            try:
+                number = os.dup(self._cursor.connection.pgconn.socket)
+                with closing(socket.socket(fileno=number)) as wire:
+                    wire.shutdown(socket.SHUT_RDWR)
+            except (psycopg.Error, OSError):  # it is lost already
+                return False
+        return True
 
 
 def refused(url: str, error: psycopg.Error) -> DatabaseRefusedError:

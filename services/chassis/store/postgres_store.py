@@ -20,6 +20,7 @@ from services.chassis.store.job import Job
 from services.chassis.store.port import Row, Store, StoreInfo, Tx
 from services.chassis.store.postgres_attempts import read_once, write_once
 from services.chassis.store.postgres_errors import locked_too_long
+from services.chassis.store.postgres_frozen import cut_when_frozen
 from services.chassis.store.postgres_migrating import ServerFacts, migrate_postgres
 from services.chassis.store.postgres_notify import NotifyBridge, notify_bridge
 from services.chassis.store.postgres_session import (
@@ -50,6 +51,7 @@ class PostgresTuning:
         lock_limit_s: Longest wait for a lock there; whoever was accepted longer ago than this gives
             up before another wait.
         write_limit_s: Longest statement of a ``write`` closure.
+        frozen_limit_s: Longest closure of any kind; then the server is taken for frozen.
     """
 
     connections: int = 8
@@ -58,6 +60,7 @@ class PostgresTuning:
     lock_turn_s: float = 0.25
     lock_limit_s: float = 5.0
     write_limit_s: float = 30.0
+    frozen_limit_s: float = 120.0
     patience: Patience = field(default_factory=Patience)
 
     @property
@@ -161,7 +164,8 @@ async def _running(
     waits = sessions(writing(tuning.lock_limit_s, tuning.write_limit_s), 1)
     reads = sessions(reading(tuning.read_limit_s), tuning.readers)
     lists = sessions(reading(tuning.list_limit_s), 1)
-    await asyncio.to_thread(_connect, url, [*writes, *waits, *reads, *lists])
+    every = [*writes, *waits, *reads, *lists]
+    await asyncio.to_thread(_connect, url, every)
     waiter = workers("waiter", waits, _waiting(tuning.lock_limit_s))
     store = PostgresStore(
         facts,
@@ -170,6 +174,8 @@ async def _running(
         readers=workers("reader", reads, _reading(tuning.read_limit_s)),
         lists=workers("lists", lists, _reading(tuning.list_limit_s)),
     )
+    # Until the last thread has ended: a frozen server must not keep the process from stopping.
+    await stack.enter_async_context(cut_when_frozen(every, tuning.frozen_limit_s))
     stack.push_async_callback(store.drain)
     store.start()
     return store

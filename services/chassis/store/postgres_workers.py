@@ -161,6 +161,7 @@ class PostgresWorkers:
         while True:
             try:
                 repeats.connect(session)
+                session.busy_since_s = time.monotonic()
                 return self._attempt(session, job)
             except psycopg.Error as error:
                 if self._hands_on(job, error):
@@ -172,6 +173,8 @@ class PostgresWorkers:
             except BaseException as error:  # whatever it is, it is the caller's
                 job.fail(error)
                 return set()
+            finally:
+                session.busy_since_s = None
 
     def _hands_on(self, job: Job, error: psycopg.Error) -> bool:
         if self._patient is None or failure(error) is not Failure.LOCKED:

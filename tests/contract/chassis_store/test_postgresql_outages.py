@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -221,3 +224,47 @@ async def test_a_connection_lost_in_the_commit_leaves_the_outcome_open(
     assert unknown.value.metadata == {"cause": "OUTCOME_UNKNOWN"}
     assert len(pids) == 1
     assert await ids(store) == []
+
+
+def _processes(cluster: PrivateCluster) -> list[int]:
+    """Of the server: the first, and one for each connection."""
+    (found,) = execute(cluster.url, "SELECT array_agg(pid) FROM pg_stat_activity")
+    first = int((cluster.data / "postmaster.pid").read_text().split()[0])
+    pids = found[0]
+    assert isinstance(pids, list)
+    return [first, *pids]
+
+
+async def test_a_server_that_is_frozen_is_given_up_and_comes_back(
+    cluster: PrivateCluster, database: Engine
+) -> None:
+    """Its kernel still acknowledges everything, so that no limit of TCP ends the wait."""
+    patience = Patience(outage_s=0.5)
+    tuning = Tuning(postgres=PostgresTuning(patience=patience, frozen_limit_s=0.5))
+    async with database.open(tuning=tuning) as store:
+        await store.write(add("before"))
+        frozen = _processes(cluster)
+        for pid in frozen:
+            with suppress(ProcessLookupError):  # that of our own question has ended
+                os.kill(pid, signal.SIGSTOP)
+        try:
+            # when
+            async with asyncio.timeout(60):
+                refused = await asyncio.gather(
+                    *(store.write(add(str(number))) for number in range(20)),
+                    store.read(lambda tx: tx.all(IDS)),
+                    store.fetch(IDS),
+                    return_exceptions=True,
+                )
+        finally:
+            for pid in frozen:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+        # then everybody has heard of it, and nothing of it stays
+        assert {type(each) for each in refused} == {StoreUnavailableError}
+        while True:
+            with suppress(StoreUnavailableError):
+                await store.write(add("after"))
+                break
+        assert await ids(store) == ["after", "before"]
