@@ -231,28 +231,36 @@ def url(databases: Databases) -> Iterator[str]:
         yield empty
 
 
-# Each example makes a database, so a failure is shown as it was found.
-@settings(
-    max_examples=40,
-    deadline=None,
-    phases=[Phase.reuse, Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+# Each example takes an empty database, so a failure is shown as it was found.
+_FOUND = settings(deadline=None, phases=[Phase.reuse, Phase.generate])
+
+
+@settings(_FOUND, max_examples=60)
 @given(commands())
-async def test_the_store_answers_as_the_model_does(
-    databases: Databases, todo: list[Command]
+async def test_the_store_answers_as_the_model_does(todo: list[Command]) -> None:
+    with _in_a_folder() as url:
+        await _both_do(todo, url)
+
+
+@settings(_FOUND, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(commands())
+async def test_the_store_answers_as_the_model_does_on_postgresql(
+    emptied_schema: Callable[[str], str], todo: list[Command]
 ) -> None:
-    with databases() as url:
-        async with sql_desk(url) as (real, store):
-            # given both, empty
-            model = PoolDesk()
+    await _both_do(todo, emptied_schema("pool"))
 
-            # when the same is asked of them
-            for command in todo:
-                assert await answer(command, real) == await answer(command, model)
 
-            # then they hold the same
-            await _same(real, store, model)
+async def _both_do(todo: list[Command], url: str) -> None:
+    async with sql_desk(url) as (real, store):
+        # given both, empty
+        model = PoolDesk()
+
+        # when the same is asked of them
+        for command in todo:
+            assert await answer(command, real) == await answer(command, model)
+
+        # then they hold the same
+        await _same(real, store, model)
 
 
 async def _same(real: PoolDesk, store: Store, model: PoolDesk) -> None:

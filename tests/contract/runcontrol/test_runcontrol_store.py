@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -51,7 +52,7 @@ def database(request: pytest.FixtureRequest) -> Callable[[], Database]:
 def test_both_do_the_same_in_whatever_order_things_happen(
     database: Callable[[], Database],
 ) -> None:
-    MirroredMachine.database = staticmethod(database)  # type: ignore[assignment]  # of a class
+    MirroredMachine.database = staticmethod(database)
     most = 30 if database is InMemory else 10
     chosen = settings(stateful_step_count=50, max_examples=most)
     run_state_machine_as_test(MirroredMachine, settings=chosen)
@@ -65,7 +66,7 @@ def world(database: Callable[[], Database]) -> Iterator[World]:
     store.close()
 
 
-def rows(world: World, text: str) -> list[tuple[object, ...]]:
+def rows(world: World, text: str) -> list[tuple[Any, ...]]:
     assert isinstance(world.store, MirrorStore)
     return world.store.query(text)
 

@@ -108,18 +108,22 @@ async def test_an_error_at_each_failpoint(engine: Engine) -> None:
                     arrived_in_order({lane: sender.receiver.ids(lane) for lane in "abce"})
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture
 def crashed_engine(request: pytest.FixtureRequest) -> Engine:
     if request.param == "postgresql":
         return Engine("postgresql", request.getfixturevalue("postgres_url"))
     return Engine("sqlite", f"sqlite:///{request.getfixturevalue('tmp_path') / 'store.db'}")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ANYWHERE + SHARED)
+@pytest.mark.parametrize(
+    ("crashed_engine", "name"),
+    [
+        *(("sqlite", name) for name in ANYWHERE),
+        *(("postgresql", name) for name in ANYWHERE + SHARED),
+    ],
+    indirect=["crashed_engine"],
+)
 async def test_a_kill_at_each_failpoint(crashed_engine: Engine, name: str) -> None:
-    if crashed_engine.name == "sqlite" and name in SHARED:
-        return
     # given a process that is killed there, some way into its story
     arrived = _killed(crashed_engine, name)
 
