@@ -49,3 +49,8 @@ def test_a_change_passes_only_if_clients_can_go_on(
 
     # then
     assert verify.unbroken(frozen, root=frozen.parent) is passes
+
+
+def test_what_is_frozen_stays_frozen() -> None:
+    # The gate compares against the images that it finds: one that is gone would go unnoticed.
+    assert {"registry"} <= {image.stem for image in verify.FROZEN.glob("*.binpb")}
