@@ -14,6 +14,9 @@ PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 endif
 BIN := .venv/bin
 
+# A file of tests stays on one worker: what it shares within itself is set up once.
+test verify: export PYTEST_ADDOPTS = -n auto --maxprocesses 4 --dist loadfile
+
 setup: ## make .venv with everything the project needs (Python 3.11+)
 	@command -v "$(PYTHON)" >/dev/null || { \
 		echo "setup: no $(PYTHON) found; install Python 3.11 or newer" \

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 
+import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, settings
 
@@ -22,6 +23,16 @@ settings.register_profile(
 )
 settings.register_profile("chaos", parent=settings.get_profile("gate"), max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tests log halves of characters on purpose, which a worker could not hand over."""
+    report = yield
+    report.sections = [
+        (name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections
+    ]
+    return report
 
 
 def running() -> set[asyncio.Task[object]]:

@@ -193,6 +193,7 @@ class Outage:
     def over(self) -> None:
         with self._lock:
             was_away, self._failures = self._failures > 0, 0
+            self._next_at_s = 0.0  # who waits for the next attempt need not any more
         if was_away:
             _LOG.info("the database is back")
 
