@@ -15,7 +15,7 @@ endif
 BIN := .venv/bin
 
 # A file of tests stays on one worker: what it shares within itself is set up once.
-test verify: export PYTEST_ADDOPTS = -n auto --maxprocesses 4 --dist loadfile
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
 setup: ## make .venv with everything the project needs (Python 3.11+)
 	@command -v "$(PYTHON)" >/dev/null || { \
@@ -30,7 +30,8 @@ demo-model: setup ## the same with a small real model, built and served on this 
 	@$(BIN)/python -m scripts.demo_model $(ARGS)
 
 test: setup ## run every test (under 10 minutes on 2 cores)
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(PARALLEL) -m "not e2e and not chaos" $(ARGS) || test $$? -eq 5
+	@$(BIN)/pytest -m e2e $(ARGS) || test $$? -eq 5
 
 test-fast: setup ## run what is quick: pure rules and architecture (under a minute)
 	@$(BIN)/pytest -m "not slow and not e2e" tests/unit tests/arch $(ARGS)

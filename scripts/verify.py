@@ -82,7 +82,11 @@ def tests() -> bool:
     """What `make test` runs, with branch coverage of this process and of the servers it starts."""
     shutil.rmtree(COVERAGE, ignore_errors=True)
     COVERAGE.mkdir(parents=True)
-    return run("coverage", "run", "-m", "pytest")
+    pytest = ("coverage", "run", "-m", "pytest")
+    parallel = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
+    # The four processes of the end-to-end tests have the machine to themselves.
+    rest = run(*pytest, *parallel, "-m", "not e2e and not chaos")
+    return run(*pytest, "-m", "e2e") and rest
 
 
 def coverage() -> bool:
