@@ -3,8 +3,8 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: setup demo demo-model test test-fast chaos verify generate format bench-store bench-registry
-.PHONY: clean help
+.PHONY: setup setup-run demo demo-model test test-fast chaos verify generate format bench-store bench-registry
+.PHONY: bench-rpc bench-worst-request clean help
 
 # The first Python that is new enough; name another one with PYTHON=.
 ifndef PYTHON
@@ -17,13 +17,22 @@ BIN := .venv/bin
 # A file of tests stays on one worker: what it shares within itself is set up once.
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
-setup: ## make .venv with everything the project needs (Python 3.11+)
+# Makes .venv, or what of it is asked for.
+define BOOTSTRAP
 	@command -v "$(PYTHON)" >/dev/null || { \
 		echo "setup: no $(PYTHON) found; install Python 3.11 or newer" \
 			"(Debian, Ubuntu: apt-get install python3 python3-venv)" >&2; exit 1; }
 	@"$(PYTHON)" scripts/bootstrap.py
+endef
 
-demo: setup ## run the main job: four servers, a failover, an approval, a wake, the trace
+setup: ## make .venv with everything the project needs (Python 3.11+)
+	$(BOOTSTRAP)
+
+# What runs the servers and the command, without the tools of development.
+setup-run:
+	$(BOOTSTRAP) run
+
+demo: setup-run ## run the main job: four servers, a failover, an approval, a wake, the trace
 	@$(BIN)/runyard demo $(ARGS)
 
 demo-model: setup ## the same with a small real model, built and served on this machine
@@ -37,15 +46,17 @@ test-fast: setup ## run what is quick: pure rules and architecture (under a minu
 	@$(BIN)/pytest -m "not slow and not e2e" tests/unit tests/arch $(ARGS)
 
 chaos: setup ## kill, stall and crash real processes, and run every property at length (minutes)
-	@HYPOTHESIS_PROFILE=chaos $(BIN)/pytest -m "chaos or hypothesis" --timeout=1800 $(ARGS)
+	@HYPOTHESIS_PROFILE=chaos $(BIN)/pytest -m "chaos or hypothesis or scaled" --timeout=1800 $(ARGS)
 
 verify: setup ## run what CI runs: formats, types, contracts, tests with coverage, the wheel
 	@$(BIN)/python -m scripts.verify $(ARGS)
 
-generate: setup ## regenerate stubs and the manifest schema from protos/, and the settings tables
+generate: setup ## regenerate stubs, the manifest schema, the settings tables and the lists of files a call enters
 	@$(BIN)/python -m scripts.generate $(ARGS)
 	@$(BIN)/python -m scripts.settings_docs
+	@$(BIN)/python -m scripts.limits_docs
 	@$(BIN)/python -m scripts.manifest_schema
+	@$(BIN)/python -m scripts.trace_calls
 
 format: setup ## format the Python code and the protos
 	@$(BIN)/ruff check --quiet --fix-only .
@@ -57,6 +68,12 @@ bench-store: setup ## measure the store against a driver awaited per statement
 
 bench-registry: setup ## measure what a change costs and how soon it is seen, up to 10,000 resources
 	@$(BIN)/python -m tests.bench.bench_registry $(ARGS)
+
+bench-worst-request: setup ## measure how long others wait while the worst legal requests run
+	@$(BIN)/python -m tests.bench.bench_worst_request $(ARGS)
+
+bench-rpc: setup ## measure the CPU of a call against bare grpc.aio
+	@$(BIN)/python -m tests.bench.bench_rpc $(ARGS)
 
 clean: ## remove everything that was made, .venv and build/ included
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

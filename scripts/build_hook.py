@@ -1,13 +1,13 @@
-"""Records the source revision in what Hatchling builds; `GetServerInfo` tells it.
+"""Records the source revision in what Hatchling builds; `GetServerInfo` reports it.
 
-Taken from RUNYARD_COMMIT, as for a container that is built without the history, else from the
-checkout, else from the source archive that the build starts from.
+Taken from RUNYARD_COMMIT, as for a container that is built without the history, else from git in
+the checkout, else from the source archive that the build starts from.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -19,26 +19,30 @@ FILE = "COMMIT"
 
 
 def revision_of(root: Path) -> str:
-    """Empty when nobody knows."""
-    said = os.environ.get(VARIABLE, "").strip()
-    kept = root / FILE
-    return said or _checkout_revision(root) or (kept.read_text().strip() if kept.exists() else "")
+    """Empty when neither the environment, git nor the source archive has one."""
+    given = os.environ.get(VARIABLE, "").strip()
+    archived = root / FILE
+    return given or _head_of(root) or (archived.read_text().strip() if archived.exists() else "")
 
 
-def _checkout_revision(root: Path) -> str:
-    # By its path: a build has its own environment, without our dependencies.
-    spec = importlib.util.spec_from_file_location(
-        "revision", root / "services" / "chassis" / "revision.py"
-    )
-    if spec is None or spec.loader is None:
+def _head_of(root: Path) -> str:
+    """HEAD of the checkout at ``root``; empty without a checkout there, a commit or git."""
+    if not (root / ".git").exists():  # git would take the repository of a folder above
         return ""
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return str(module.checkout_revision(root))
+    try:
+        git = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "--verify", "--quiet", "HEAD"],  # noqa: S607  # whichever the builder has
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        return ""
+    return git.stdout.strip() if git.returncode == 0 else ""
 
 
 class RevisionHook(BuildHookInterface[Any]):
-    """An editable install has none: it runs from its checkout."""
+    """An editable install records nothing: its checkout changes after the build."""
 
     PLUGIN_NAME = "custom"
     _folder: tempfile.TemporaryDirectory[str] | None = None

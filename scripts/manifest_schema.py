@@ -28,11 +28,12 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 from grpc_tools import protoc
 
 from scripts.generate import PROTOS, ROOT, THIRD_PARTY, WELL_KNOWN, GenerateError, write
-from services.cli.defaults import default_of
-from services.cli.kinds import KINDS
-from services.cli.reflect import RANGES, enum_names, holds_json, is_message
+from services.cli.base.messages import enum_names
+from services.cli.manifests.defaults import default_of
+from services.cli.manifests.filling import RANGES, holds_json, is_message
+from services.cli.manifests.kinds import KINDS
 
-FILE = ROOT / "services" / "cli" / "manifest.schema.json"
+FILE = ROOT / "services" / "cli" / "manifests" / "manifest.schema.json"
 SOURCE = "runyard/registry/v1/registry.proto"
 DURATION = "google.protobuf.Duration"
 # In a descriptor of a file: the fields that hold messages, enums, oneofs and so on.

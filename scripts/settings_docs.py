@@ -6,22 +6,18 @@ python -m scripts.settings_docs --check   compare; exit 1 on a difference
 
 from __future__ import annotations
 
-import argparse
 import importlib
-import re
-import sys
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from pathlib import Path
 from typing import get_args
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from services.chassis.settings import ServiceSettings
+from scripts import page_tables
+from services.chassis.config.settings import ServiceSettings
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "ops" / "settings.md"
-SERVICES = ("registry", "router", "runcontrol", "pool")
+PAGE = page_tables.ROOT / "docs" / "ops" / "settings.md"
 WORDS: Mapping[object, str] = {
     bool: "`true`, `false`",
     float: "number",
@@ -30,7 +26,6 @@ WORDS: Mapping[object, str] = {
     SecretStr: "secret",
     type(None): "none",
 }
-TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def settings_of(service: str) -> type[ServiceSettings]:
@@ -67,7 +62,8 @@ def value(field: FieldInfo) -> str:
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"
 
 
-def table(settings: type[ServiceSettings]) -> str:
+def table(service: str) -> str:
+    settings = settings_of(service)
     rows = [
         f"| `{settings.variable(name)}` | {kind(field)} | {value(field)} | {field.description} |\n"
         for name, field in settings.model_fields.items()
@@ -75,27 +71,8 @@ def table(settings: type[ServiceSettings]) -> str:
     return "| variable | type | default | what it does |\n|---|---|---|---|\n" + "".join(rows)
 
 
-def filled(page: str) -> str:
-    """The page with every table as the classes say."""
-    return TABLE.sub(lambda found: found[1] + table(settings_of(found[2])) + found[3], page)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--check", action="store_true", help="compare only")
-    options = parser.parse_args(argv)
-    page = PAGE.read_text()
-    wanted = filled(page)
-    if page == wanted:
-        return 0
-    if options.check:
-        print("docs/ops/settings.md is out of date: run `make generate`", file=sys.stderr)
-        return 1
-    PAGE.write_text(wanted)
-    print("settings: docs/ops/settings.md written")
-    return 0
+    return page_tables.main(PAGE, table, __doc__, argv)
 
 
 if __name__ == "__main__":

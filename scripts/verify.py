@@ -8,6 +8,7 @@ python -m scripts.verify --list          their names
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 from scripts import wheel_check
 
@@ -25,6 +27,7 @@ FROZEN = ROOT / "protos" / "frozen"
 COVERAGE = ROOT / "build" / "coverage"
 CORE_FLOOR_PERCENT = 100
 ALL_FLOOR_PERCENT = 90
+PARALLEL = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,10 @@ def unbroken(frozen: Path, root: Path = ROOT) -> bool:
 def generated() -> bool:
     stubs = run("python", "-m", "scripts.generate", "--check")
     schema = run("python", "-m", "scripts.manifest_schema", "--check")
-    return run("python", "-m", "scripts.settings_docs", "--check") and stubs and schema
+    traced = run("python", "-m", "scripts.trace_calls", "--check")
+    settings = run("python", "-m", "scripts.settings_docs", "--check")
+    limits = run("python", "-m", "scripts.limits_docs", "--check")
+    return all((stubs, schema, traced, settings, limits))
 
 
 def tests() -> bool:
@@ -83,10 +89,15 @@ def tests() -> bool:
     shutil.rmtree(COVERAGE, ignore_errors=True)
     COVERAGE.mkdir(parents=True)
     pytest = ("coverage", "run", "-m", "pytest")
-    parallel = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
     # The four processes of the end-to-end tests have the machine to themselves.
-    rest = run(*pytest, *parallel, "-m", "not e2e and not chaos")
+    rest = run(*pytest, *PARALLEL, "-m", "not e2e and not chaos")
     return run(*pytest, "-m", "e2e") and rest
+
+
+def loops() -> bool:
+    """The calls of the chassis on the event loop of asyncio; all other tests run on uvloop."""
+    with mock.patch.dict(os.environ, TEST_EVENT_LOOP="asyncio"):
+        return run("pytest", "-q", *PARALLEL, "tests/contract/chassis_grpc")
 
 
 def coverage() -> bool:
@@ -113,6 +124,7 @@ STEPS: Mapping[str, Callable[[], bool]] = {
     "generated": generated,
     "wheel": wheel,
     "tests": tests,
+    "loops": loops,
     "coverage": coverage,
 }
 

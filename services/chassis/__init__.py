@@ -1,0 +1,1 @@
+"""What every gRPC process of the suite needs and no domain knows."""

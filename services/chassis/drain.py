@@ -1,8 +1,10 @@
-"""The moment from which a server only finishes what it has."""
+"""The moment from which a server only finishes what it has, and the signals that ask for it."""
 
 from __future__ import annotations
 
 import asyncio
+import signal
+from collections.abc import Sequence
 
 
 class Drain:
@@ -25,3 +27,20 @@ class Drain:
     async def wait(self) -> None:
         """Return once the drain has started."""
         await self._event.wait()
+
+
+def stop_signals() -> Sequence[signal.Signals]:
+    """The signals that ask this process to stop.
+
+    SIGHUP says that the terminal is gone. Under ``nohup`` the process is to go on without one.
+    """
+    hung_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    return (signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hung_up else []))
+
+
+def insists(number: signal.Signals) -> bool:
+    """Whether this signal asks for haste if it is not the first.
+
+    When a terminal is closed, its shell and the system may both send SIGHUP.
+    """
+    return number != signal.SIGHUP

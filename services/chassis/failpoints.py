@@ -142,7 +142,7 @@ def arm(spec: str) -> Mapping[str, Arming]:
 
 
 def arm_ahead(spec: str) -> None:
-    """Arm also names whose modules are yet to be imported; ``refuse_strangers`` follows.
+    """Arm also names whose modules are yet to be imported; ``check_names`` follows.
 
     Raises:
         StartupRefusedError: An action is unknown, or the spec has another form.
@@ -154,7 +154,7 @@ def arm_ahead(spec: str) -> None:
             _AHEAD[name] = each
 
 
-def refuse_strangers() -> None:
+def check_names() -> None:
     """Refuse names given to ``arm_ahead`` that no module has registered since.
 
     Raises:

@@ -6,13 +6,14 @@ request's mistakes at once. Only ``api`` and ``clients`` rooms may import this m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from enum import Enum
-from typing import TypeVar
+from collections.abc import Iterable, Mapping
 
 from runyard.types.v1 import content_pb2 as pb
-from services.chassis.errors import Violation
+from services.chassis.protobuf.decoder import Decoder
+from services.chassis.protobuf.enums import EnumTable
+from services.chassis.slices import give_way
 from services.content.model import (
+    MAX_INLINE_IMAGE_BYTES,
     Approval,
     EffectClass,
     FinishReason,
@@ -29,38 +30,11 @@ from services.content.model import (
     UsageSource,
 )
 
-MAX_INLINE_IMAGE_BYTES = 1 << 20
-
-E = TypeVar("E", bound=Enum)
-N = TypeVar("N", bound=int)
-
-ROLE_FROM_PB: Mapping[pb.MessageRole, Role] = {
-    pb.MESSAGE_ROLE_SYSTEM: Role.SYSTEM,
-    pb.MESSAGE_ROLE_USER: Role.USER,
-    pb.MESSAGE_ROLE_ASSISTANT: Role.ASSISTANT,
-    pb.MESSAGE_ROLE_TOOL: Role.TOOL,
-}
-FINISH_REASON_FROM_PB: Mapping[pb.FinishReason, FinishReason] = {
-    pb.FINISH_REASON_STOP: FinishReason.STOP,
-    pb.FINISH_REASON_LENGTH: FinishReason.LENGTH,
-    pb.FINISH_REASON_TOOL_CALLS: FinishReason.TOOL_CALLS,
-    pb.FINISH_REASON_CONTENT_FILTER: FinishReason.CONTENT_FILTER,
-}
-USAGE_SOURCE_FROM_PB: Mapping[pb.UsageSource, UsageSource] = {
-    pb.USAGE_SOURCE_PROVIDER: UsageSource.PROVIDER,
-    pb.USAGE_SOURCE_ESTIMATED: UsageSource.ESTIMATED,
-}
-EFFECT_CLASS_FROM_PB: Mapping[pb.EffectClass, EffectClass] = {
-    pb.EFFECT_CLASS_PURE: EffectClass.PURE,
-    pb.EFFECT_CLASS_IDEMPOTENT: EffectClass.IDEMPOTENT,
-    pb.EFFECT_CLASS_RECONCILABLE: EffectClass.RECONCILABLE,
-    pb.EFFECT_CLASS_AT_MOST_ONCE: EffectClass.AT_MOST_ONCE,
-}
-APPROVAL_FROM_PB: Mapping[pb.Approval, Approval] = {
-    pb.APPROVAL_ALLOW: Approval.ALLOW,
-    pb.APPROVAL_ASK: Approval.ASK,
-    pb.APPROVAL_DENY: Approval.DENY,
-}
+ROLES = EnumTable(pb.MessageRole, "MESSAGE_ROLE", Role)
+FINISH_REASONS = EnumTable(pb.FinishReason, "FINISH_REASON", FinishReason)
+USAGE_SOURCES = EnumTable(pb.UsageSource, "USAGE_SOURCE", UsageSource)
+EFFECT_CLASSES = EnumTable(pb.EffectClass, "EFFECT_CLASS", EffectClass)
+APPROVALS = EnumTable(pb.Approval, "APPROVAL", Approval)
 
 # Where a part may stand; any other would be lost on the way to a provider.
 ROLES_OF_PART: Mapping[str, frozenset[Role]] = {
@@ -72,58 +46,46 @@ ROLES_OF_PART: Mapping[str, frozenset[Role]] = {
 }
 
 
-def inverse(table: Mapping[N, E]) -> Mapping[E, N]:
-    """The table that encodes what ``table`` decodes."""
-    return {value: number for number, value in table.items()}
-
-
-ROLE_TO_PB = inverse(ROLE_FROM_PB)
-FINISH_REASON_TO_PB = inverse(FINISH_REASON_FROM_PB)
-USAGE_SOURCE_TO_PB = inverse(USAGE_SOURCE_FROM_PB)
-EFFECT_CLASS_TO_PB = inverse(EFFECT_CLASS_FROM_PB)
-APPROVAL_TO_PB = inverse(APPROVAL_FROM_PB)
-
-
-def message_from_pb(message: pb.Message, field: str, found: list[Violation]) -> Message | None:
-    """Decode a message; append what is wrong to ``found`` and answer None if anything is."""
-    before = len(found)
-    role = ROLE_FROM_PB.get(message.role)
-    if role is None:
-        found.append(Violation(f"{field}.role", f"is not a known role: {int(message.role)}"))
-    if not message.parts:
-        found.append(Violation(f"{field}.parts", "must have at least one part"))
-    parts = [_part_from_pb(p, f"{field}.parts[{i}]", found) for i, p in enumerate(message.parts)]
-    if role is not None:
-        found.extend(_misplaced(message.parts, role, field))
-    if role is None or len(found) > before:
+def message_from_pb(message: pb.Message, field: str, decoder: Decoder) -> Message | None:
+    """Decode a message; None if anything is wrong with it."""
+    before = len(decoder.found)
+    role = decoder.required_enum(ROLES, message.role, f"{field}.role")
+    decoder.not_empty(message.parts, f"{field}.parts")
+    parts = [_part_from_pb(p, f"{field}.parts[{i}]", decoder) for i, p in enumerate(message.parts)]
+    if message.role in ROLES.from_pb:
+        _check_places(message.parts, role, field, decoder)
+    if len(decoder.found) > before:
         return None
     return Message(role, tuple(part for part in parts if part is not None))
 
 
 def messages_from_pb(
-    messages: Iterable[pb.Message], field: str, found: list[Violation]
+    messages: Iterable[pb.Message], field: str, decoder: Decoder
 ) -> tuple[Message, ...]:
-    decoded = [message_from_pb(m, f"{field}[{i}]", found) for i, m in enumerate(messages)]
+    decoded = []
+    for index, message in enumerate(messages):
+        give_way()
+        decoded.append(message_from_pb(message, f"{field}[{index}]", decoder))
     return tuple(message for message in decoded if message is not None)
 
 
-def _misplaced(parts: Iterable[pb.Part], role: Role, field: str) -> Iterator[Violation]:
+def _check_places(parts: Iterable[pb.Part], role: Role, field: str, decoder: Decoder) -> None:
     for index, part in enumerate(parts):
         kind = part.WhichOneof("part")
         if kind is not None and role not in ROLES_OF_PART[kind]:
             allowed = " or ".join(sorted(each.value for each in ROLES_OF_PART[kind]))
-            yield Violation(
+            decoder.wrong(
                 f"{field}.parts[{index}].{kind}",
                 f"belongs to a message of role {allowed}, not {role.value}",
             )
 
 
-def _part_from_pb(part: pb.Part, field: str, found: list[Violation]) -> Part | None:
+def _part_from_pb(part: pb.Part, field: str, decoder: Decoder) -> Part | None:
     match part.WhichOneof("part"):
         case "text":
             return Text(part.text.text)
         case "image":
-            return _image_from_pb(part.image, f"{field}.image", found)
+            return _image_from_pb(part.image, f"{field}.image", decoder)
         case "tool_call":
             call = part.tool_call
             return ToolCall(call.call_id, call.tool_id, call.arguments_json)
@@ -134,36 +96,33 @@ def _part_from_pb(part: pb.Part, field: str, found: list[Violation]) -> Part | N
             reasoning = part.reasoning
             return Reasoning(reasoning.text, reasoning.provider_id, reasoning.opaque_state)
         case _:
-            found.append(
-                Violation(
-                    field, "must set one of text, image, tool_call, tool_result and reasoning"
-                )
+            decoder.wrong(
+                field, "must set one of text, image, tool_call, tool_result and reasoning"
             )
             return None
 
 
-def _image_from_pb(image: pb.Image, field: str, found: list[Violation]) -> Image | None:
+def _image_from_pb(image: pb.Image, field: str, decoder: Decoder) -> Image | None:
     if not image.url and not image.data:
-        found.append(Violation(field, "must set url or data"))
+        decoder.wrong(field, "must set url or data")
         return None
     if image.data and not image.media_type:
-        found.append(Violation(f"{field}.media_type", "is required for inline data"))
+        decoder.wrong(f"{field}.media_type", "must be set for inline data")
         return None
     if len(image.data) > MAX_INLINE_IMAGE_BYTES:
-        found.append(
-            Violation(
-                f"{field}.data",
-                f"is {len(image.data)} bytes, at most {MAX_INLINE_IMAGE_BYTES} go inline; "
-                "send larger images by url",
-            )
+        decoder.wrong(
+            f"{field}.data",
+            f"is {len(image.data):,} bytes, at most {MAX_INLINE_IMAGE_BYTES:,} go inline; "
+            "send larger images by url",
         )
         return None
     return Image(url=image.url, data=image.data, media_type=image.media_type)
 
 
 def message_to_pb(message: Message) -> pb.Message:
+    give_way()
     parts = [part_to_pb(part) for part in message.parts]
-    return pb.Message(role=ROLE_TO_PB[message.role], parts=parts)
+    return pb.Message(role=ROLES.to_pb[message.role], parts=parts)
 
 
 def part_to_pb(part: Part) -> pb.Part:
@@ -209,7 +168,7 @@ def usage_from_pb(usage: pb.Usage) -> Usage:
         cache_read_input_tokens=usage.cache_read_input_tokens,
         cache_write_input_tokens=usage.cache_write_input_tokens,
         reasoning_output_tokens=usage.reasoning_output_tokens,
-        source=USAGE_SOURCE_FROM_PB.get(usage.source, UsageSource.ESTIMATED),
+        source=USAGE_SOURCES.from_pb.get(usage.source, UsageSource.ESTIMATED),
     )
 
 
@@ -220,5 +179,5 @@ def usage_to_pb(usage: Usage) -> pb.Usage:
         cache_read_input_tokens=usage.cache_read_input_tokens,
         cache_write_input_tokens=usage.cache_write_input_tokens,
         reasoning_output_tokens=usage.reasoning_output_tokens,
-        source=USAGE_SOURCE_TO_PB[usage.source],
+        source=USAGE_SOURCES.to_pb[usage.source],
     )

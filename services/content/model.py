@@ -5,6 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+# Of a message.
+MAX_PARTS = 1_024
+# Of a part.
+MAX_TEXT_BYTES = 4 << 20
+MAX_INLINE_IMAGE_BYTES = 1 << 20
+MAX_MEDIA_TYPE_BYTES = 255
+MAX_URL_CHARS = 16_384
+# Of a tool.
+MAX_DESCRIPTION_BYTES = 64 << 10
+MAX_SCHEMA_BYTES = 256 << 10
+
 
 class Role(Enum):
     SYSTEM = "system"

@@ -1,5 +1,5 @@
 """``python -m services.pool``: the same as ``runyard serve pool``."""
 
-from services.pool.main import main
+from services.pool.main import SERVICE
 
-raise SystemExit(main())
+raise SystemExit(SERVICE.main())

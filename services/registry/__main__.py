@@ -1,5 +1,5 @@
 """``python -m services.registry``."""
 
-from services.registry.main import main
+from services.registry.main import SERVICE
 
-raise SystemExit(main())
+raise SystemExit(SERVICE.main())

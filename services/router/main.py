@@ -1,44 +1,39 @@
-"""The router process: wires its rooms."""
+"""The router process: creates and connects its parts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
 
-from runyard.provider.v1.provider_service_pb2_grpc import (
-    add_InferenceProviderServiceServicer_to_server,
-)
 from runyard.registry.v1 import registry_pb2
 from runyard.router.v1.router_service_pb2_grpc import add_RouterServiceServicer_to_server
-from services.chassis import process
-from services.chassis.channel import open_channel
-from services.chassis.kept_snapshot import Key, SqlKeptSnapshot
-from services.chassis.service import Chassis, ServerFacts, Service, Servicer
-from services.chassis.store.opening import Tuning, open_store
+from services.chassis.calls.channel import open_channel
+from services.chassis.server.definition import Assembly, ServiceDefinition
+from services.chassis.server.service import Chassis, Servicer
+from services.chassis.store.kept_snapshot import Key, SqlKeptSnapshot
 from services.chassis.store.port import Store
 from services.chassis.store.schema import Schema
-from services.router.api.decode import MAX_MESSAGES, MAX_TOOLS
-from services.router.api.policy import POLICY, PROVIDER, ROUTER
-from services.router.api.servicer import ProviderServicer, RouterServicer
+from services.router.api.policy import FULL_NAME, POLICY
+from services.router.api.servicer import RouterServicer
+from services.router.api.sizes import SIZES
 from services.router.clients.builtin import BuiltinAdapter
 from services.router.clients.openai import OpenAiAdapter, open_session
 from services.router.clients.snapshot import SnapshotBuilder
+from services.router.core.limits import MAX_FRAME_BYTES, MAX_FRAME_ITEMS, MAX_MESSAGES, MAX_TOOLS
 from services.router.core.model import Adapter, Builtin, OpenAi, Snapshot
 from services.router.core.pins import CAPACITY, Pins
-from services.router.core.ports import Inference, ProviderAdapter
-from services.router.engine.inference import MAX_FRAME_BYTES, MAX_FRAME_ITEMS, StreamInference
+from services.router.core.ports import ProviderAdapter
+from services.router.engine.attempt import Watchdog
+from services.router.engine.inference import StreamInference
 from services.router.engine.pin_writer import PinWriter
-from services.router.engine.routing import Routing
-from services.router.engine.visits import Machinery
-from services.router.engine.watchdog import Watchdog
+from services.router.engine.routed_call import InferenceDependencies
+from services.router.engine.routing_state import RoutingState
 from services.router.settings import RouterSettings
-from services.router.store.pin_store import SqlPinStore
+from services.router.store.router_store import SqlRouterStore
 from services.router.store.tables import MIGRATIONS, kept_tables, metadata
-from services.wire.server_info import FULL_NAME as SERVER_INFO
 from services.wire.server_info import server_info_servicer
 from services.wire.snapshot import SnapshotConsumer
 
-ERROR_DOMAIN = "router.runyard.dev"
 LIMITS = {
     "max_frame_bytes": MAX_FRAME_BYTES,
     "max_frame_items": MAX_FRAME_ITEMS,
@@ -48,37 +43,26 @@ LIMITS = {
 }
 
 
-async def build(settings: RouterSettings, chassis: Chassis) -> Service:
-    """Open the store, follow the registry, and answer what to serve."""
-    opening = open_store(
-        settings.database_url,
-        metadata=metadata,
-        migrations=MIGRATIONS,
-        clock=chassis.clock,
-        notifier=chassis.notifier,
-        tuning=Tuning.of(connections=settings.database_connections),
-    )
-    store = await chassis.stack.enter_async_context(opening)
-    pins = await _pins(store, chassis)
-    snapshots = await _snapshots(settings, store, chassis)
-    inference = StreamInference(snapshots, await _machinery(pins, chassis))
-    facts = ServerFacts.of("router", store.info, [ROUTER, PROVIDER, SERVER_INFO], LIMITS, POLICY)
-    return Service(
-        name="router",
-        error_domain=ERROR_DOMAIN,
-        servicers=[*_servicers(inference), server_info_servicer(facts)],
-        policy=POLICY,
-        server_info=facts,
+async def assemble(settings: RouterSettings, chassis: Chassis, database: Store) -> Assembly:
+    """Follow the registry, load the pins, and answer what to serve."""
+    pins = await _pins(database, chassis)
+    snapshots = await _snapshots(settings, database, chassis)
+    inference = StreamInference(snapshots, await _dependencies(pins, chassis))
+    add = partial(add_RouterServiceServicer_to_server, RouterServicer(inference))
+    return Assembly(
+        [Servicer(FULL_NAME, add)],
         ready=lambda: snapshots.current is not None,
+        # Calls need the snapshot and the pins in memory; what changes is written later.
+        serves_without_store=True,
     )
 
 
 async def _pins(store: Store, chassis: Chassis) -> Pins:
     pins = Pins()
-    writer = PinWriter(pins, SqlPinStore(store), chassis.clock)
+    writer = PinWriter(pins, SqlRouterStore(store), chassis.clock)
     await writer.load()
     chassis.tasks.start("pin-writer", writer.run)
-    # Loops end before the stack closes: this writes what their last round left.
+    # Runs after the loop has ended, and writes the changes since its last flush.
     chassis.stack.push_async_callback(writer.flush)
     return pins
 
@@ -103,7 +87,7 @@ async def _snapshots(
     return snapshots
 
 
-async def _machinery(pins: Pins, chassis: Chassis) -> Machinery:
+async def _dependencies(pins: Pins, chassis: Chassis) -> InferenceDependencies:
     session = await chassis.stack.enter_async_context(open_session())
     adapters: Mapping[type[Adapter], ProviderAdapter] = {
         Builtin: BuiltinAdapter(chassis.clock),
@@ -111,24 +95,15 @@ async def _machinery(pins: Pins, chassis: Chassis) -> Machinery:
     }
     watchdog = Watchdog(chassis.clock)
     chassis.tasks.start("watchdog", watchdog.run)
-    return Machinery(adapters, Routing(pins), watchdog, chassis.clock, chassis.ids)
+    return InferenceDependencies(adapters, RoutingState(pins), watchdog, chassis.clock, chassis.ids)
 
 
-def _servicers(inference: Inference) -> list[Servicer]:
-    router = partial(add_RouterServiceServicer_to_server, RouterServicer(inference))
-    provider = partial(add_InferenceProviderServiceServicer_to_server, ProviderServicer())
-    return [Servicer(ROUTER, router), Servicer(PROVIDER, provider)]
-
-
-def schema() -> Schema:
-    """Of the database, for commands that prepare or examine one."""
-    return Schema(metadata, MIGRATIONS)
-
-
-def main() -> int:
-    """Serve until a signal; answer the exit code."""
-    return process.run(RouterSettings, build)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+SERVICE = ServiceDefinition(
+    settings=RouterSettings,
+    schema=Schema(metadata, MIGRATIONS),
+    policy=POLICY,
+    sizes=SIZES,
+    assemble=assemble,
+    server_info=server_info_servicer,
+    limits=LIMITS,
+)

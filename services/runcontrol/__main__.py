@@ -1,5 +1,5 @@
 """``python -m services.runcontrol``."""
 
-from services.runcontrol.main import main
+from services.runcontrol.main import SERVICE
 
-raise SystemExit(main())
+raise SystemExit(SERVICE.main())

@@ -1,4 +1,4 @@
-"""Run control's process: wires its rooms together."""
+"""The run control process: creates and connects its parts."""
 
 from __future__ import annotations
 
@@ -9,77 +9,59 @@ from runyard.runcontrol.v1.runcontrol_service_pb2_grpc import (
     add_RunControlServiceServicer_to_server,
 )
 from runyard.worker.v1.worker_service_pb2_grpc import add_ToolWorkerServiceServicer_to_server
-from services.chassis import process
-from services.chassis.channel import open_channel
-from services.chassis.kept_snapshot import SqlKeptSnapshot
-from services.chassis.outbox import Answer, Delivered, OutboxRow, OutboxSender
-from services.chassis.service import MAX_REQUEST_BYTES, Chassis, ServerFacts, Service, Servicer
-from services.chassis.store.opening import Tuning, open_store
+from services.chassis.calls.channel import open_channel
+from services.chassis.outbox.claims import SenderLeases
+from services.chassis.outbox.rows import OutboxRow
+from services.chassis.outbox.sender import Answer, Delivered, OutboxSender
+from services.chassis.server.definition import Assembly, ServiceDefinition
+from services.chassis.server.service import Chassis, Servicer
+from services.chassis.store.dead_holders import DeadHolders, Leases
+from services.chassis.store.kept_snapshot import SqlKeptSnapshot
 from services.chassis.store.port import Store, Tx
 from services.chassis.store.schema import Schema
-from services.runcontrol.api.events import ProtobufCodec
+from services.runcontrol.api.codec import ProtobufCodec
 from services.runcontrol.api.policy import POLICY, RUN_CONTROL, WORKER
-from services.runcontrol.api.requests import MAX_MESSAGES, MAX_TOPICS
-from services.runcontrol.api.responses import ENCODERS
 from services.runcontrol.api.servicer import RunControlServicer, ToolWorkerServicer
-from services.runcontrol.api.subscriptions import RunSubscriptions
+from services.runcontrol.api.sizes import SIZES
 from services.runcontrol.clients.pool import PoolClient, decode_answer
 from services.runcontrol.clients.registry import RegistryCatalogs, build_catalog
 from services.runcontrol.clients.router import RouterModels
-from services.runcontrol.core.commands import RefusedForGood, decode_command
+from services.runcontrol.core.commands import CommandRefusal, decode_command
 from services.runcontrol.core.execution import Execution
+from services.runcontrol.core.limits import MAX_MESSAGES, MAX_TOPICS
 from services.runcontrol.core.runcontrol import RunControl
 from services.runcontrol.engine.executor import Executor
 from services.runcontrol.engine.run_loop import RunLoop
+from services.runcontrol.engine.streams import FeedRunStreams
 from services.runcontrol.settings import RunControlSettings
-from services.runcontrol.store.runcontrol_store import SqlRunControlStore
+from services.runcontrol.store.leases import RunLeases
+from services.runcontrol.store.store import SqlStore
 from services.runcontrol.store.tables import MIGRATIONS, kept_snapshot, metadata, outbox
-from services.wire.server_info import FULL_NAME as SERVER_INFO
 from services.wire.server_info import server_info_servicer
 from services.wire.snapshot import SnapshotConsumer
 
-ERROR_DOMAIN = "runcontrol.runyard.dev"
+LIMITS = {
+    "max_messages_per_submit": MAX_MESSAGES,
+    "max_topics_per_pool": MAX_TOPICS,
+}
 
 
-async def build(settings: RunControlSettings, chassis: Chassis) -> Service:
-    """Open the store, free what a dead server held, start the loops, answer what to serve."""
-    database = await chassis.stack.enter_async_context(
-        open_store(
-            settings.database_url,
-            metadata=metadata,
-            migrations=MIGRATIONS,
-            clock=chassis.clock,
-            notifier=chassis.notifier,
-            tuning=Tuning.of(connections=settings.database_connections),
-        )
-    )
-    store = SqlRunControlStore(database, ProtobufCodec(), chassis.clock)
+async def assemble(settings: RunControlSettings, chassis: Chassis, database: Store) -> Assembly:
+    """Free the leases of a killed server, start the loops, and return what to serve."""
+    store = SqlStore(database, ProtobufCodec(), chassis.clock)
     catalogs = await _follow_registry(settings, chassis, database)
-    runs = RunControl(store, catalogs, chassis.clock, chassis.ids, ENCODERS)
+    runs = RunControl(store, catalogs, chassis.clock, chassis.ids)
     executor = await _execute(settings, chassis, database, store, catalogs)
-    subscriptions = RunSubscriptions(runs, chassis.notifier, chassis.clock, chassis.drain)
-    limits = {
-        "max_request_bytes": MAX_REQUEST_BYTES,
-        "max_messages_per_submit": MAX_MESSAGES,
-        "max_topics_per_pool": MAX_TOPICS,
-        "max_concurrent_runs": settings.max_concurrent_runs,
-    }
-    served = [RUN_CONTROL, WORKER, SERVER_INFO]
-    facts = ServerFacts.of("runcontrol", database.info, served, limits, POLICY)
-    return Service(
-        name="runcontrol",
-        error_domain=ERROR_DOMAIN,
-        servicers=[*_servicers(runs, subscriptions), server_info_servicer(facts)],
-        policy=POLICY,
-        server_info=facts,
+    streams = FeedRunStreams(runs, chassis.notifier, chassis.clock, chassis.drain)
+    return Assembly(
+        _servicers(runs, streams),
         hand_back=executor.hand_back,
+        limits={"max_concurrent_runs": settings.max_concurrent_runs},
     )
 
 
-def _servicers(runs: RunControl, subscriptions: RunSubscriptions) -> list[Servicer]:
-    serve_runs = partial(
-        add_RunControlServiceServicer_to_server, RunControlServicer(runs, subscriptions)
-    )
+def _servicers(runs: RunControl, streams: FeedRunStreams) -> list[Servicer]:
+    serve_runs = partial(add_RunControlServiceServicer_to_server, RunControlServicer(runs, streams))
     serve_workers = partial(add_ToolWorkerServiceServicer_to_server, ToolWorkerServicer())
     return [Servicer(RUN_CONTROL, serve_runs), Servicer(WORKER, serve_workers)]
 
@@ -106,16 +88,17 @@ async def _execute(
     settings: RunControlSettings,
     chassis: Chassis,
     database: Store,
-    store: SqlRunControlStore,
+    store: SqlStore,
     catalogs: RegistryCatalogs,
 ) -> Executor:
-    """Start the loops that execute runs and talk to the pool."""
+    """Start the loops that execute runs and deliver commands to the pool."""
     enter, peers = chassis.stack.enter_async_context, chassis.peers
     pool = PoolClient(await enter(open_channel(settings.pool_target, peers=peers)))
     router = await enter(open_channel(settings.router_target, peers=peers, tokens=True))
     models = RouterModels(router, lambda: catalogs.version)
-    draw = random.Random().random  # noqa: S311  # spreads retries, keeps no secret
-    execution = Execution(store, chassis.clock, chassis.ids, chassis.ids.new_id(), draw)
+    draw = random.Random().random  # noqa: S311  # spreads retries, is no secret
+    instance = database.instance or chassis.ids.new_id()
+    execution = Execution(store, chassis.clock, chassis.ids, instance, draw)
     if database.sole_owner:
         await execution.reclaim_all()
     loop = RunLoop(execution, models, pool, chassis.clock)
@@ -134,31 +117,28 @@ async def _execute(
     chassis.tasks.start("claims", executor.claim_forever)
     chassis.tasks.start("leases", executor.keep_leases)
     chassis.tasks.start("sweeps", executor.sweep)
+    leases: list[Leases] = [RunLeases(chassis.clock), SenderLeases(outbox, chassis.clock)]
+    chassis.tasks.start("dead holders", DeadHolders(database, chassis.clock, leases).run)
     return executor
 
 
-def _settle(
-    execution: Execution, store: SqlRunControlStore, tx: Tx, row: OutboxRow, answer: Answer
-) -> None:
-    """Hand the pool's answer to the run, in the transaction that closes the row."""
+def _settle(execution: Execution, store: SqlStore, tx: Tx, row: OutboxRow, answer: Answer) -> None:
+    """Apply the pool's answer to the run, in the transaction that closes the row."""
     command = decode_command(row.kind, row.payload)
-    said = (
+    result = (
         decode_answer(answer.body)
         if isinstance(answer, Delivered)
-        else RefusedForGood(answer.reason, answer.message)
+        else CommandRefusal(answer.reason, answer.message)
     )
-    execution.settle(store.on(tx), command, said)
+    execution.apply_outcome(store.within(tx), command, result)
 
 
-def schema() -> Schema:
-    """Of the database, for commands that prepare or examine one."""
-    return Schema(metadata, MIGRATIONS)
-
-
-def main() -> int:
-    """Serve until a signal; answer the exit code."""
-    return process.run(RunControlSettings, build)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+SERVICE = ServiceDefinition(
+    settings=RunControlSettings,
+    schema=Schema(metadata, MIGRATIONS),
+    policy=POLICY,
+    sizes=SIZES,
+    assemble=assemble,
+    limits=LIMITS,
+    server_info=server_info_servicer,
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from services.chassis.settings import ServiceSettings
+from services.chassis.config.settings import ServiceSettings
 
 
 class RunControlSettings(ServiceSettings):
@@ -33,5 +33,5 @@ class RunControlSettings(ServiceSettings):
         default=64,
         ge=0,
         le=10_000,
-        description="Runs executed at a time, parked ones not counted; 0 only accepts work.",
+        description="Runs executed at a time, parked ones not counted; 0 executes none.",
     )

@@ -10,15 +10,13 @@ import grpc
 
 from runyard.types.v1 import server_info_service_pb2 as pb
 from runyard.types.v1 import server_info_service_pb2_grpc as rpc
-from services.chassis.policy import ANY_ROLE, MethodPolicy
-from services.chassis.service import ServerFacts, Servicer
+from services.chassis.access.policy import ANY_ROLE, MethodPolicy
+from services.chassis.server.service import ServerFacts, Servicer
 
 FULL_NAME = "runyard.types.v1.ServerInfoService"
 
 POLICY: Mapping[str, MethodPolicy] = {
-    f"/{FULL_NAME}/GetServerInfo": MethodPolicy(
-        ANY_ROLE, deadline_cap_s=5.0, idempotent=True, retry_safe=True
-    ),
+    f"/{FULL_NAME}/GetServerInfo": MethodPolicy(ANY_ROLE, deadline_cap_s=5.0),
 }
 
 
@@ -26,6 +24,7 @@ class ServerInfoServicer(rpc.ServerInfoServiceServicer):
     """Answers the facts of this process."""
 
     def __init__(self, facts: ServerFacts) -> None:
+        self._facts = facts
         self._answer = facts_to_pb(facts)
 
     async def GetServerInfo(
@@ -33,7 +32,12 @@ class ServerInfoServicer(rpc.ServerInfoServiceServicer):
         request: pb.GetServerInfoRequest,
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> pb.GetServerInfoResponse:
-        return self._answer
+        cause = self._facts.store_unavailable_cause()
+        if not cause:
+            return self._answer
+        answer = pb.GetServerInfoResponse(store_unavailable_cause=cause)
+        answer.MergeFrom(self._answer)
+        return answer
 
 
 def facts_to_pb(facts: ServerFacts) -> pb.GetServerInfoResponse:
@@ -45,7 +49,7 @@ def facts_to_pb(facts: ServerFacts) -> pb.GetServerInfoResponse:
         store_version=facts.store.version,
         durability=facts.store.durability,
         limits=[pb.Limit(name=name, value=value) for name, value in sorted(facts.limits.items())],
-        grpc_services=facts.grpc_services,
+        grpc_services=[*facts.grpc_services, FULL_NAME],
     )
 
 

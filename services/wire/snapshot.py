@@ -21,11 +21,12 @@ import grpc
 from runyard.registry.v1 import registry_pb2 as pb
 from runyard.registry.v1 import registry_service_pb2 as service_pb
 from runyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
-from services.chassis.channel import streaming
+from services.chassis.calls.streaming import streaming
 from services.chassis.clock import Clock
 from services.chassis.errors import DomainError, ErrorKind, Retry
-from services.chassis.feed import DrainSignal
-from services.chassis.kept_snapshot import KeptChange, KeptSnapshot, Key
+from services.chassis.failpoints import failpoint
+from services.chassis.follow.rereading import DrainSignal
+from services.chassis.store.kept_snapshot import KeptChange, KeptSnapshot, Key
 
 S = TypeVar("S")
 Resources: TypeAlias = Mapping[Key, pb.Resource]
@@ -43,6 +44,9 @@ _ARMS = {
     "agent": pb.RESOURCE_KIND_AGENT,
     "tool": pb.RESOURCE_KIND_TOOL,
 }
+
+# A snapshot is built, and the one before is still shown; its copy is kept afterwards.
+_SWAP = failpoint("snapshot.swap")
 
 log = logging.getLogger(__name__)
 
@@ -223,6 +227,7 @@ class SnapshotConsumer(Generic[S]):
         self, resources: dict[Key, pb.Resource], version: int, incarnation: str, lineage: str
     ) -> None:
         snapshot = self._build(MappingProxyType(resources), version, incarnation)
+        _SWAP.reach()
         self._state = _State(snapshot, version, incarnation, lineage, resources)
         self._changed.set()
         self._changed = asyncio.Event()

@@ -6,6 +6,7 @@ import ast
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
@@ -18,10 +19,15 @@ SERVICES = ("registry", "router", "runcontrol", "pool")
 # Packages whose services a server implements beside the chassis's own.
 SERVED_PACKAGES = {
     "registry": ("registry",),
-    "router": ("router", "provider"),
+    "router": ("router",),
     "runcontrol": ("runcontrol", "worker"),
     "pool": ("pool",),
 }
+# Packages that others implement and our clients call; their error reasons are documented too.
+UPSTREAM_PACKAGES = ("provider",)
+CONTRACTS = sorted(
+    {p for packages in SERVED_PACKAGES.values() for p in packages}.union(UPSTREAM_PACKAGES)
+)
 
 
 def python_files(*folders: str) -> list[Path]:
@@ -32,6 +38,7 @@ def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@cache
 def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), filename=str(path))
 

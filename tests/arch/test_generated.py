@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,20 +14,13 @@ from tests.arch.project import ROOT
 GRPC_MODULES = sorted((ROOT / "gen" / "python").rglob("*_pb2_grpc.py"))
 
 
-def test_generated_code_is_fresh(capsys: pytest.CaptureFixture[str]) -> None:
-    # when
-    exit_code = generate.main(["--check"])
-
-    # then
-    assert exit_code == 0, capsys.readouterr().err
-
-
-def test_the_schema_of_manifests_is_fresh(capsys: pytest.CaptureFixture[str]) -> None:
-    # when
-    exit_code = manifest_schema.main(["--check"])
-
-    # then
-    assert exit_code == 0, capsys.readouterr().err
+@pytest.mark.parametrize(
+    "main", [generate.main, manifest_schema.main], ids=["stubs", "schema of manifests"]
+)
+def test_generated_files_are_fresh(
+    main: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--check"]) == 0, capsys.readouterr().err
 
 
 @pytest.mark.parametrize("module", GRPC_MODULES, ids=lambda path: path.stem)

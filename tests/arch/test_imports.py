@@ -10,16 +10,9 @@ from tests.arch.project import ROOT
 
 
 def test_every_import_contract_is_kept() -> None:
-    # when
     linter = Path(sys.executable).parent / "lint-imports"
-    checked = subprocess.run(
-        [str(linter), "--no-logo", "--no-cache"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [str(linter), "--no-logo", "--no-cache"]
+    checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
-    # then
     assert checked.returncode == 0, checked.stdout
     assert "0 broken" in checked.stdout

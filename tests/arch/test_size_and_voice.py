@@ -50,10 +50,8 @@ def test_functions_have_at_most_60_lines() -> None:
 
 
 def test_servicer_methods_have_at_most_6_statements() -> None:
-    # given
     servicers = [path for path in PRODUCT if "servicer" in path.stem or path.stem == "server_info"]
 
-    # when
     counts = {
         f"{relative(path)}:{function.lineno} {function.name}": statements(function)
         for path in servicers
@@ -61,7 +59,6 @@ def test_servicer_methods_have_at_most_6_statements() -> None:
         if function.name[0].isupper()
     }
 
-    # then
     limit = SERVICER_METHOD_LIMIT_STATEMENTS
     assert {name: count for name, count in counts.items() if count > limit} == {}
     assert counts

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import statistics
 import tempfile
 import time
@@ -31,29 +30,23 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import psycopg
 
-from runyard.registry.v1.registry_service_pb2 import (
-    ApplyResourcesRequest,
-    ApplyResourcesResponse,
-    ListResourcesRequest,
-    WatchSnapshotRequest,
-)
+from runyard.registry.v1 import registry_service_pb2 as rpc
 from runyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from runyard.types.v1.server_info_service_pb2 import GetServerInfoRequest
 from runyard.types.v1.server_info_service_pb2_grpc import ServerInfoServiceStub
-from services.chassis.channel import open_channel
+from services.chassis.calls.channel import open_channel
+from services.chassis.calls.streaming import streaming
 from services.chassis.clock import SystemClock
 from services.chassis.drain import Drain
-from services.chassis.kept_snapshot import Kept, KeptChange
-from services.chassis.streaming import streaming
+from services.chassis.store.kept_snapshot import Kept, KeptChange
 from services.router.clients.snapshot import SnapshotBuilder
 from services.wire.snapshot import Build, Resources, SnapshotConsumer
 from tests.bench.registry_load import fleet, mutations
-from tests.bench.report import Report
-from tests.support.postgres import USUAL, VARIABLE, fresh_schema
+from tests.bench.report import Report, median_ratio, scratch
+from tests.support.background import running
+from tests.support.postgres import VARIABLE, answers, fresh_schema, server_url
 from tests.support.stack import Stack
-from tests.support.tasks import running
 
 _WATCHERS = 200
 _WATCHED_SIZE = 1_000
@@ -93,10 +86,10 @@ class Subject:
         self.size = size
         self._mutations = mutations(size)
 
-    def next_mutation(self) -> ApplyResourcesRequest:
+    def next_mutation(self) -> rpc.ApplyResourcesRequest:
         return next(self._mutations)
 
-    async def apply(self, request: ApplyResourcesRequest) -> ApplyResourcesResponse:
+    async def apply(self, request: rpc.ApplyResourcesRequest) -> rpc.ApplyResourcesResponse:
         return await self.stub.ApplyResources(request, timeout=60)
 
     async def fill(self) -> None:
@@ -173,10 +166,8 @@ def _nothing(_resources: Resources, version: int, _incarnation: str) -> int:
 
 
 def _routable() -> Build[object]:
-    builder = SnapshotBuilder()
-    return lambda resources, version, incarnation: builder.build(
-        resources.values(), version, incarnation
-    )
+    build = SnapshotBuilder().build
+    return lambda resources, version, incarnation: build(resources.values(), version, incarnation)
 
 
 async def _watch(subject: Subject, count: int) -> list[float]:
@@ -196,11 +187,11 @@ async def _watch(subject: Subject, count: int) -> list[float]:
 
 
 async def _open_watches(subject: Subject, stack: AsyncExitStack) -> list[Any]:
-    page = await subject.stub.ListResources(ListResourcesRequest(page_size=1))
-    whole = WatchSnapshotRequest()
+    page = await subject.stub.ListResources(rpc.ListResourcesRequest(page_size=1))
+    whole = rpc.WatchSnapshotRequest()
     async with streaming(subject.stub.WatchSnapshot(whole)) as call:
         incarnation = (await call.read()).incarnation
-    request = WatchSnapshotRequest(after_version=page.version, incarnation=incarnation)
+    request = rpc.WatchSnapshotRequest(after_version=page.version, incarnation=incarnation)
     own = [("grpc.use_local_subchannel_pool", 1)]  # else channels to one server share a connection
     watches = []
     for _ in range(_CONNECTIONS):
@@ -248,22 +239,14 @@ async def measure(
 def _databases(folder: Path, sizes: Sequence[int]) -> Iterator[dict[str, dict[int, str]]]:
     """An empty database for every engine that is there and every size."""
     found = {"sqlite": {size: f"sqlite:///{folder.absolute()}/{size}.db" for size in sizes}}
-    server = os.environ.get(VARIABLE, USUAL)
-    with _schemas(server, sizes) as urls:
-        yield {**found, **({"postgresql": urls} if urls else {})}
-
-
-@contextmanager
-def _schemas(server: str, sizes: Sequence[int]) -> Iterator[dict[int, str]]:
-    """An empty schema per size; none when nobody answers."""
-    try:
-        psycopg.connect(server, connect_timeout=3).close()
-    except psycopg.OperationalError:
-        print(f"no PostgreSQL answers at {VARIABLE}: its arms are absent")
-        yield {}
-        return
+    server = server_url()
     with ExitStack() as stack:
-        yield {size: stack.enter_context(fresh_schema(server)) for size in sizes}
+        if answers(server):
+            urls = {size: stack.enter_context(fresh_schema(server)) for size in sizes}
+            found["postgresql"] = urls
+        else:
+            print(f"no PostgreSQL answers at {VARIABLE}: its arms are absent")
+        yield found
 
 
 def report(results: dict[tuple[str, int], Measured]) -> Report:
@@ -273,16 +256,9 @@ def report(results: dict[tuple[str, int], Measured]) -> Report:
         for figure in ("mutation", "seen", "router_seen"):
             if {(engine, 100), (engine, 10_000)} <= results.keys():
                 suffix = "" if engine == "sqlite" else f"_{engine}"
-                key = f"{figure}_flatness_1e4{suffix}"
-                ratios[key] = _flatness(results, engine, figure)
+                small, large = (results[engine, size].medians_s(figure) for size in (100, 10_000))
+                ratios[f"{figure}_flatness_1e4{suffix}"] = median_ratio(small, large)
     return Report("registry", arms, ratios, _TARGETS)
-
-
-def _flatness(results: dict[tuple[str, int], Measured], engine: str, figure: str) -> float:
-    """The median over the rounds: each compares two neighbours in time."""
-    small = results[engine, 100].medians_s(figure)
-    large = results[engine, 10_000].medians_s(figure)
-    return statistics.median(a / b for a, b in zip(small, large, strict=True))
 
 
 def main() -> None:
@@ -291,13 +267,8 @@ def main() -> None:
     parser.add_argument("--mutations", type=int, default=40)
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1_000, 10_000])
     options = parser.parse_args()
-    # Beside the report: a temporary folder is often kept in memory, where fsync costs nothing.
-    folder = Path("build") / "bench"
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        results = asyncio.run(
-            measure(Path(scratch), options.sizes, options.rounds, options.mutations)
-        )
+    with scratch() as folder:
+        results = asyncio.run(measure(folder, options.sizes, options.rounds, options.mutations))
     print(__doc__)
     report(results).publish()
 

@@ -7,8 +7,9 @@ same parameters on SQLite with WAL and ``synchronous=FULL``, on the same disk, i
 store                every transaction is a closure for the writer thread; group commit
 await per statement  aiosqlite: one connection, a lock around BEGIN IMMEDIATE … COMMIT, and one
                      await per statement, as code looks that was made asynchronous call by call
-store on PostgreSQL  the same closures on the server that the tests use, eight connections, with
-                     whatever disk it has; absent where none answers, and part of no ratio
+PostgreSQL           the same closures on the server that the tests use, eight connections, with
+                     whatever disk it has; absent where none answers
+PostgreSQL, plain    the same, but a round trip for each statement instead of pipelines
 
     python -m tests.bench.bench_store [--rounds 9] [--seconds 1]
 """
@@ -20,7 +21,6 @@ import asyncio
 import gc
 import random
 import statistics
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
@@ -29,25 +29,23 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import aiosqlite
+import pytest
 
 from services.chassis.clock import SystemClock
+from services.chassis.follow.notifier import LocalNotifier
 from services.chassis.ids import Uuid7Source
-from services.chassis.notifier import LocalNotifier
 from services.chassis.store.opening import open_store
 from services.chassis.store.port import Store, Tx
-from tests.bench.report import Report
-from tests.bench.store_cycle import (
-    ADD_THREAD,
-    METADATA,
-    STATEMENTS_PER_CYCLE,
-    Mailbox,
-    Transaction,
-)
+from services.chassis.store.postgres import attempts
+from services.chassis.store.postgres.tx import PostgresTx
+from tests.bench.report import Report, median_ratio, scratch
+from tests.bench.store_cycle import ADD_THREAD, METADATA, STATEMENTS_PER_CYCLE, Mailbox, Transaction
 from tests.support.postgres import answers, fresh_schema, server_url
 
 _RATIO = "cycles_vs_await_per_statement_{}"
+_PG_RATIOS = {1: "pg_latency_vs_unpipelined_1", 32: "pg_cycles_vs_unpipelined_32"}
 _CONCURRENCIES = (1, 32)
-_TARGETS = {_RATIO.format(32): 15.0}
+_TARGETS = {_RATIO.format(32): 15.0, _PG_RATIOS[1]: 1.5, _PG_RATIOS[32]: 1.1}
 
 
 class Arm(Protocol):
@@ -72,7 +70,11 @@ def _drive(tx: Tx, steps: Transaction) -> None:
     try:
         while True:
             statement, params = steps.send(row)
-            row = tx.one(statement, **params)
+            row = None
+            if statement.is_change:
+                tx.run(statement, **params)
+            else:
+                row = tx.one(statement, **params)
     except StopIteration:
         return
 
@@ -143,13 +145,32 @@ async def _postgres_arm(_folder: Path) -> AsyncIterator[StoreArm]:
             yield StoreArm(store)
 
 
+class UnpipelinedTx(PostgresTx):
+    """Sends every statement by itself."""
+
+    def _add(self, text: str, params: tuple[Any, ...]) -> None:
+        if self._waiting:
+            self._flush()
+        super()._add(text, params)
+
+    def _wait(self, text: str, params: tuple[Any, ...]) -> None:
+        self._execute(text, params)
+
+
+@asynccontextmanager
+async def _unpipelined_arm(folder: Path) -> AsyncIterator[StoreArm]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attempts, "PostgresTx", UnpipelinedTx)
+        async with _postgres_arm(folder) as arm:
+            yield arm
+
+
 def _opened(url: str) -> AbstractAsyncContextManager[Store]:
     return open_store(
         url,
         metadata=METADATA,
         migrations=Path(__file__).parent / "store_migrations",
-        clock=SystemClock(),
-        notifier=LocalNotifier(),
+        notifier=LocalNotifier(SystemClock()),
     )
 
 
@@ -159,12 +180,8 @@ async def _await_arm(folder: Path) -> AsyncIterator[AwaitArm]:
     async with aiosqlite.connect(
         folder / "await.db", isolation_level=None, cached_statements=1024
     ) as connection:
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=1",
-            "wal_autocheckpoint=4000",
-        ):
+        wal = "journal_mode=WAL", "wal_autocheckpoint=4000"
+        for pragma in (*wal, "synchronous=FULL", "foreign_keys=1"):
             await connection.execute(f"PRAGMA {pragma}")
         await connection.executescript(_schema())
         yield AwaitArm(connection)
@@ -185,7 +202,10 @@ _ARMS: Mapping[str, Callable[[Path], AbstractAsyncContextManager[Arm]]] = {
     "store": _store_arm,
     "await per statement": _await_arm,
 }
-_POSTGRES = "store on PostgreSQL"
+_POSTGRES_ARMS: Mapping[str, Callable[[Path], AbstractAsyncContextManager[Arm]]] = {
+    "PostgreSQL": _postgres_arm,
+    "PostgreSQL, plain": _unpipelined_arm,
+}
 
 
 async def _round(arm: Arm, mailboxes: list[Mailbox], seconds: float, into: Measured) -> None:
@@ -222,7 +242,7 @@ async def measure(folder: Path, rounds: int, seconds: float) -> dict[tuple[str, 
     long as they live: one pair of threads would measure one throw of the dice.
     """
     results: dict[tuple[str, int], Measured] = {}
-    arms = {**_ARMS, _POSTGRES: _postgres_arm} if answers(server_url()) else _ARMS
+    arms = {**_ARMS, **_POSTGRES_ARMS} if answers(server_url()) else _ARMS
     for number in range(rounds):
         for concurrency in _CONCURRENCIES:
             for name, opened in arms.items():
@@ -248,16 +268,16 @@ async def _mailboxes(arm: Arm, count: int) -> list[Mailbox]:
 
 
 def report(results: dict[tuple[str, int], Measured]) -> Report:
-    ratios = {_RATIO.format(count): _ratio(results, count) for count in _CONCURRENCIES}
+    pairs = {_RATIO.format(count): ("store", "await per statement", count) for count in (1, 32)}
+    if ("PostgreSQL", 1) in results:
+        for count, name in _PG_RATIOS.items():
+            pairs[name] = "PostgreSQL", "PostgreSQL, plain", count
+    ratios = {
+        name: median_ratio(results[ours, count].rates, results[theirs, count].rates)
+        for name, (ours, theirs, count) in pairs.items()
+    }
     arms = {f"{name}, {count}": measured.figures() for (name, count), measured in results.items()}
     return Report("store", arms, ratios, _TARGETS)
-
-
-def _ratio(results: dict[tuple[str, int], Measured], concurrency: int) -> float:
-    """The median over the rounds: each compares two neighbours in time on a machine that varies."""
-    ours = results["store", concurrency].rates
-    theirs = results["await per statement", concurrency].rates
-    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
 
 
 def main() -> None:
@@ -265,11 +285,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=1.0)
     options = parser.parse_args()
-    # Beside the report: a temporary folder is often kept in memory, where fsync costs nothing.
-    folder = Path("build") / "bench"
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        results = asyncio.run(measure(Path(scratch), options.rounds, options.seconds))
+    with scratch() as folder:
+        results = asyncio.run(measure(folder, options.rounds, options.seconds))
     report(results).publish()
 
 

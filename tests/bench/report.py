@@ -10,8 +10,11 @@ import json
 import os
 import platform
 import sqlite3
+import statistics
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -53,6 +56,19 @@ class Report:
         path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         console.print(f"written to {path}")
         return path
+
+
+def median_ratio(ours: Iterable[float], theirs: Iterable[float]) -> float:
+    """The median over the rounds: each compares two neighbours in time on a machine that varies."""
+    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder beside the report: others are often kept in memory, where fsync costs nothing."""
+    _FOLDER.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=_FOLDER) as folder:
+        yield Path(folder)
 
 
 def machine() -> dict[str, str | int]:

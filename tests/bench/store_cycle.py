@@ -77,19 +77,17 @@ _thread = _table(
     Column("active_dispatch", Text),
 )
 _run = _table("run", _key("tenant"), _key("id"), Column("thread", Text), _int("state"))
-_input = _table(
-    "input", _key("tenant"), _key("thread"), Column("seq", Integer, primary_key=True),
-    Column("body", LargeBinary, nullable=False),
-    with_rowid=True,
+_input, _event = (
+    _table(
+        name, _key("tenant"), _key("thread"), Column("seq", Integer, primary_key=True),
+        Column("body", LargeBinary, nullable=False),
+        with_rowid=True,
+    )
+    for name in ("input", "event")
 )  # fmt: skip
 _dispatch = _table(
     "dispatch", _key("tenant"), _key("id"), Column("thread", Text), Column("run", Text),
     *map(_int, ("seq", "state", "attempt")),
-)  # fmt: skip
-_event = _table(
-    "event", _key("tenant"), _key("thread"), Column("seq", Integer, primary_key=True),
-    Column("body", LargeBinary, nullable=False),
-    with_rowid=True,
 )  # fmt: skip
 _lease = _table(
     "lease", _key("tenant"), _key("thread"), Column("dispatch", Text), *map(_int, ("fence",)),
@@ -102,13 +100,8 @@ _outbox = _table(
     "outbox", _key("lane"), _key("id"), Column("payload", LargeBinary), *map(_int, ("due_us",)),
     with_rowid=True,
 )  # fmt: skip
-Index(
-    "dispatch_queue",
-    _dispatch.c.tenant,
-    _dispatch.c.thread,
-    _dispatch.c.seq,
-    sqlite_where=_dispatch.c.state == 0,
-)
+_queue = (_dispatch.c.tenant, _dispatch.c.thread, _dispatch.c.seq)
+Index("dispatch_queue", *_queue, sqlite_where=_dispatch.c.state == 0)
 Index("outbox_due", _outbox.c.due_us)
 
 

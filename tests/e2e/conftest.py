@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from runyard.registry.v1.registry_pb2 import Resource
+from tests.support import clients
 from tests.support.stack import SERVICES, Stack, running_stack
 
 
@@ -19,12 +21,13 @@ async def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 @pytest_asyncio.fixture
 async def stack(shared_stack: Stack) -> AsyncIterator[Stack]:
     """The shared stack with all four servers up, whatever the test before did."""
-    missing = [
-        service
-        for service in SERVICES
-        if service not in shared_stack.processes
-        or shared_stack.processes[service].returncode is not None
-    ]
-    if missing:
+    up = [name for name, process in shared_stack.processes.items() if process.returncode is None]
+    if missing := [service for service in SERVICES if service not in up]:
         await shared_stack.start(*missing)
     yield shared_stack
+
+
+async def apply(stack: Stack, *resources: Resource) -> int:
+    """Apply all; answer the registry version that has them."""
+    async with stack.channel("registry") as channel:
+        return await clients.apply(channel, *resources)

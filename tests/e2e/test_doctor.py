@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.support import scenario
+from tests.e2e.conftest import apply
+from tests.support import clients
 from tests.support.stack import SERVICES, Stack, service_environment
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
@@ -34,10 +35,7 @@ async def doctor(stack: Stack) -> tuple[int, dict[str, dict[str, Any]]]:
 
 async def test_a_healthy_stack_has_nothing_that_fails(stack: Stack) -> None:
     # given
-    async with stack.channel("registry") as channel:
-        version = await scenario.apply(
-            channel, scenario.builtin_provider("examined", scenario.replying("fine"))
-        )
+    version = await apply(stack, clients.builtin_provider("examined", clients.replying("fine")))
 
     # when both consumers, who may have lost the registry in the test before, are back at it
     code, findings = await doctor(stack)

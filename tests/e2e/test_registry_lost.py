@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Awaitable
 
 import grpc
 import pytest
 
-from runyard.registry.v1 import registry_pb2 as registry
 from services.chassis.clock import SystemClock
-from tests.support import scenario
+from tests.e2e.conftest import apply
+from tests.support import clients
 from tests.support.stack import Stack, free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
@@ -18,50 +19,54 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 _PAUSE = SystemClock()
 
 
-def saying(text: str) -> list[registry.Resource]:
-    """A provider that says ``text``, a model of it and an agent on that."""
-    return [
-        scenario.builtin_provider("parrot", scenario.replying(text)),
-        scenario.model("parrot-model", "parrot"),
-        scenario.agent("parrot-agent", "parrot-model"),
-    ]
-
-
 async def publish(stack: Stack, text: str) -> int:
-    async with stack.channel("registry") as channel:
-        return await scenario.apply(channel, *saying(text))
+    """Apply a provider that says ``text``, a model of it and an agent on that."""
+    return await apply(
+        stack,
+        clients.builtin_provider("parrot", clients.replying(text)),
+        clients.model("parrot-model", "parrot"),
+        clients.agent("parrot-agent", "parrot-model"),
+    )
 
 
 async def inferred(channel: grpc.aio.Channel, version: int = 0) -> str:
     """What the router answers."""
-    answer = await scenario.infer(channel, "parrot-model", "hi", thread_id="t", min_version=version)
+    answer = await clients.infer(channel, "parrot-model", "hi", thread_id="t", min_version=version)
     return answer.text
-
-
-async def heard(channel: grpc.aio.Channel) -> str:
-    """The same; nothing while the router has yet to learn of the model."""
-    try:
-        return await inferred(channel)
-    except grpc.aio.AioRpcError as error:
-        if error.code() is not grpc.StatusCode.NOT_FOUND:
-            raise
-        return ""
 
 
 async def said(channel: grpc.aio.Channel, version: int = 0) -> str:
     """What a run of run control comes to."""
-    run_id = await scenario.submit(channel, "parrot-agent", "hi", min_version=version)
-    events = await scenario.follow_to_end(channel, run_id)
+    run_id = await clients.submit(channel, "parrot-agent", "hi", min_version=version)
+    events = await clients.follow_to_end(channel, run_id)
     return events[-1].run_finished.output_text
 
 
-async def until_both_say(stack: Stack, text: str) -> None:
+async def unless(code: grpc.StatusCode, answer: Awaitable[str]) -> str:
+    """``answer``, or nothing where it is refused with ``code``."""
+    try:
+        return await answer
+    except grpc.aio.AioRpcError as error:
+        if error.code() is not code:
+            raise
+        return ""
+
+
+async def both(stack: Stack, version: int) -> tuple[str, str]:
+    """What the router answers and what a run comes to, with ``version`` or a later one."""
+    async with stack.channel("router") as router, stack.channel("runcontrol") as runcontrol:
+        return await inferred(router, version), await said(runcontrol, version)
+
+
+async def until_both_say(stack: Stack, text: str, version: int = 0) -> None:
     """Ask until they do: nothing tells a client which state of the registry they follow."""
     async with stack.channel("router") as router, stack.channel("runcontrol") as runcontrol:
-        while await heard(router) != text:
+        # Not found: the router has yet to learn of the model.
+        while await unless(grpc.StatusCode.NOT_FOUND, inferred(router)) != text:
             await _PAUSE.sleep(0.05)
         # Run control calls the router: asked first, it could have an agent of the old state.
-        while await said(runcontrol) != text:
+        # Unavailable: it has yet to learn of ``version``.
+        while await unless(grpc.StatusCode.UNAVAILABLE, said(runcontrol, version)) != text:
             await _PAUSE.sleep(0.05)
 
 
@@ -78,15 +83,12 @@ async def test_both_serve_what_they_have_and_follow_what_comes_back(stack: Stack
     await stack.start("registry")
     second = await publish(stack, "two")
     assert second == first + 1
-    await until_both_say(stack, "two")
-    async with stack.channel("router") as router, stack.channel("runcontrol") as runcontrol:
-        assert await inferred(router, second) == "two"
-        assert await said(runcontrol, second) == "two"
+    await until_both_say(stack, "two", second)
+    assert await both(stack, second) == ("two", "two")
 
-        # when the registry is lost, then both serve on
-        await stack.kill("registry")
-        assert await inferred(router, second) == "two"
-        assert await said(runcontrol, second) == "two"
+    # when the registry is lost, then both serve on
+    await stack.kill("registry")
+    assert await both(stack, second) == ("two", "two")
 
     # when the backup is put back, and has another second version before they see it again
     wipe(stack)
@@ -101,9 +103,7 @@ async def test_both_serve_what_they_have_and_follow_what_comes_back(stack: Stack
 
     # then they serve that one
     await until_both_say(stack, "three")
-    async with stack.channel("router") as router, stack.channel("runcontrol") as runcontrol:
-        assert await inferred(router, second) == "three"
-        assert await said(runcontrol, second) == "three"
+    assert await both(stack, second) == ("three", "three")
 
     # when the registry loses its database
     await stack.kill("registry")
@@ -114,6 +114,4 @@ async def test_both_serve_what_they_have_and_follow_what_comes_back(stack: Stack
     # then they serve what the new one has, which they can wait for
     await until_both_say(stack, "four")
     newest = await publish(stack, "five")
-    async with stack.channel("router") as router, stack.channel("runcontrol") as runcontrol:
-        assert await inferred(router, newest) == "five"
-        assert await said(runcontrol, newest) == "five"
+    assert await both(stack, newest) == ("five", "five")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -15,16 +16,35 @@ from typing import Any
 
 import pytest
 
+from services.cli.base.services import SERVICES
+from tests.support.waiting import within_limit
+
 ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ROOT / "examples" / "quickstart"
-COMMAND = (sys.executable, "-P", "-m", "services.cli.main")
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 
-def clean_environment(**more: str) -> dict[str, str]:
+COMMAND = (sys.executable, "-P", "-m", "services.cli.main")
+
+
+def clean_environment(**environment: str) -> dict[str, str]:
+    """No variable of ours but those of ``environment``."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("RUNYARD_")}
-    return {**inherited, **more}
+    return {**inherited, **environment}
+
+
+async def started(
+    *arguments: str, wrapper: str = 'exec "$@"', **environment: str
+) -> asyncio.subprocess.Process:
+    """The command; ``wrapper`` is the script of the shell that starts it."""
+    return await asyncio.create_subprocess_exec(
+        *("sh", "-c", wrapper, "sh", *COMMAND, *arguments),
+        env=clean_environment(**environment),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        limit=1024 * 1024,
+    )
 
 
 @dataclass
@@ -52,15 +72,12 @@ class Up:
 
 
 @asynccontextmanager
-async def running_up(data: Path, **environment: str) -> AsyncIterator[Up]:
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND,
-        *("up", "--data", str(data), "--port-base", "0", "--output", "json"),
-        env=clean_environment(**environment),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        limit=1024 * 1024,
-    )
+async def running_up(
+    data: Path, *, wrapper: str = 'exec "$@"', **environment: str
+) -> AsyncIterator[Up]:
+    """One on free ports; ``wrapper`` is the script of the shell that starts it."""
+    arguments = ("up", "--data", str(data), "--port-base", "0", "--output", "json")
+    process = await started(*arguments, wrapper=wrapper, **environment)
     try:
         yield Up(process)
     finally:
@@ -83,13 +100,7 @@ class Answer:
 
 
 async def runyard(*arguments: str, **environment: str) -> Answer:
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND,
-        *arguments,
-        env=clean_environment(**environment),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    process = await started(*arguments, **environment)
     out, err = await process.communicate()
     return Answer(process.returncode or 0, out.decode(), err.decode())
 
@@ -105,12 +116,8 @@ async def test_a_killed_server_comes_back_and_a_watcher_misses_nothing(tmp_path:
         where = {"RUNYARD_ENDPOINTS": endpoints(ready)}
         applied = await runyard("apply", "-f", str(QUICKSTART), "-o", "json", **where)
         version = applied.lines[0]["version"]
-        submitted = await runyard(
-            *("run", "narrator", "Tell me.", "--no-follow", "--min-version", version),
-            *("-o", "json"),
-            **where,
-        )
-        run_id = submitted.lines[0]["run_id"]
+        run = ("run", "narrator", "Tell me.", "--no-follow", "--min-version", version, "-o", "json")
+        run_id = (await runyard(*run, **where)).lines[0]["run_id"]
 
         # when run control is killed in the middle of it, while a command follows the run
         watching = asyncio.create_task(runyard("watch", "run", run_id, "-o", "json", **where))
@@ -121,11 +128,10 @@ async def test_a_killed_server_comes_back_and_a_watcher_misses_nothing(tmp_path:
 
         # then its parent says so, and the watcher has every event of the run once and in order
         assert restarting["service"] == "runcontrol"
-        assert restarting["text"] == "was killed by SIGKILL, starting it again in 0.5 s"
+        assert restarting["text"] == "was killed by SIGKILL, starting it again at once"
         assert watched.code == 0, watched.err
-        assert [int(event["run_seq"]) for event in watched.lines] == list(
-            range(1, len(watched.lines) + 1)
-        )
+        numbers = [int(event["run_seq"]) for event in watched.lines]
+        assert numbers == list(range(1, len(numbers) + 1))
         assert "run_finished" in watched.lines[-1]
 
         # and the stack drains
@@ -159,14 +165,57 @@ async def test_servers_do_not_outlive_a_parent_that_was_killed(tmp_path: Path) -
         await up.process.wait()
 
         # then they stop by themselves, which ends the connections
-        async with asyncio.timeout(30):
+        async with within_limit():
             for reader, writer in connections:
                 await reader.read()
                 writer.close()
     assert [writer.is_closing() for _, writer in connections] == [True] * 4
 
 
-async def test_the_demo_shows_the_main_job_within_half_a_minute(tmp_path: Path) -> None:
+IN_A_TERMINAL = (
+    "import os, sys; os.login_tty(int(sys.argv[1])); os.execv(sys.argv[2], sys.argv[2:])"
+)
+
+
+async def test_a_closed_terminal_drains_the_stack(tmp_path: Path) -> None:
+    # given a stack in a terminal, whose reader sees when it is ready
+    ours, theirs = os.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", IN_A_TERMINAL, str(theirs), *COMMAND),
+        *("up", "--data", str(tmp_path), "--port-base", "0"),
+        env=clean_environment(),
+        pass_fds=[theirs],
+    )
+    os.close(theirs)
+    shown = b""
+    while b"is ready after" not in shown:
+        shown += await asyncio.to_thread(os.read, ours, 65_536)
+
+    # when the terminal is closed
+    os.close(ours)
+    code = await process.wait()
+
+    # then every server has drained, although nobody can read any more what they say
+    logs = [(tmp_path / "logs" / f"{service}.log").read_text() for service in SERVICES]
+    assert code == 0
+    assert ["signal=SIGTERM" in log and " stopped" in log for log in logs] == [True] * 4
+
+
+async def test_under_nohup_a_closed_terminal_stops_nothing(tmp_path: Path) -> None:
+    # given a stack that was started to outlive its terminal
+    async with running_up(tmp_path, wrapper="trap '' HUP; exec \"$@\"") as up:
+        await up.until("ready")
+
+        # when the terminal is closed, and somebody asks it to stop after all
+        up.process.send_signal(signal.SIGHUP)
+        code = await up.stop()
+
+    # then the stop came by the second alone
+    assert code == 0
+    assert [said["event"] for said in up.heard if said["event"] == "draining"] == ["draining"]
+
+
+async def test_the_demo_shows_each_part_of_the_main_job(tmp_path: Path) -> None:
     # when
     data = tmp_path / "demo"
     demo = await runyard("demo", "--data", str(data))
@@ -185,8 +234,7 @@ async def test_the_demo_shows_the_main_job_within_half_a_minute(tmp_path: Path) 
         f"runyard up --data {data}",
     ):
         assert shown in demo.out, shown
-    took_s = float(demo.out.partition("everything worked after ")[2].partition(" s")[0])
-    assert took_s < 30
+    assert re.search(r"everything worked after [\d.]+ s", demo.out)
 
     # and its traces can be looked at after it has stopped
     run_id = demo.out.partition("runyard trace ")[2].partition(" ")[0]

@@ -38,7 +38,7 @@ class ManualClock:
         return sum(not waiter.done() for _, _, waiter in self._sleepers)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass; whoever's instant is reached goes on at the next turn of the loop."""
+        """Let time pass; a sleep whose instant is reached returns at the next turn of the loop."""
         self._passed_s += seconds
         while self._sleepers and self._sleepers[0][0] <= self._passed_s:
             waiter = heapq.heappop(self._sleepers)[2]

@@ -1,4 +1,4 @@
-"""A run control that takes wakes: a real server, answering what a test tells it to."""
+"""A run control that takes wakes: a real server with the answers that a test sets."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from google.rpc.status_pb2 import Status
 
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2_grpc as rpc
-from services.chassis.rpc_status import DETAILS_KEY
+from services.chassis.calls.rpc_status import DETAILS_KEY
+from tests.support.waiting import within_limit
 
-WAIT_S = 10.0
 UNKNOWN_RUN = (grpc.StatusCode.NOT_FOUND, "RUN_NOT_FOUND")
 
 
 @dataclass
 class FakeRunControl:
-    """What was delivered, and what it is answered with.
+    """The wakes that were delivered, and the answers to them.
 
     Attributes:
         outcomes: By run; a run that is not named has accepted.
         refusals: By run: code and reason of the error it gets, for as long as it is listed.
         traceparents: Of each call, as they came over the wire.
+        refused_runs: The run of each wake that was refused.
     """
 
     target: str = ""
@@ -37,12 +38,17 @@ class FakeRunControl:
     refusals: dict[str, tuple[grpc.StatusCode, str]] = field(default_factory=dict)
     traceparents: list[str] = field(default_factory=list)
     attempts: int = 0
+    refused_runs: list[str] = field(default_factory=list)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def until(self, settled: Callable[[], bool]) -> None:
-        """Return when ``settled`` is true, asked after each call; fail after some seconds."""
-        async with asyncio.timeout(WAIT_S), self.changed:
+        """Return when ``settled`` is true, asked after each call."""
+        async with within_limit(), self.changed:
             await self.changed.wait_for(settled)
+
+    async def refused(self, run_id: str) -> None:
+        """Return when a wake of the run was refused."""
+        await self.until(lambda: run_id in self.refused_runs)
 
     async def delivered(self, count: int) -> list[pb.DeliverWakeRequest]:
         """The wakes, once there are ``count``."""
@@ -62,7 +68,9 @@ class _Servicer(rpc.RunControlServiceServicer):
             fake.attempts += 1
             fake.changed.notify_all()
             refusal = fake.refusals.get(request.run_id)
-            if refusal is None:
+            if refusal is not None:
+                fake.refused_runs.append(request.run_id)
+            else:
                 fake.wakes.append(request)
                 metadata = dict(context.invocation_metadata() or ())
                 fake.traceparents.append(str(metadata.get("traceparent", "")))

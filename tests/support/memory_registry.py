@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from services.chassis.caller import RequestKey
 from services.chassis.errors import IdempotencyConflictError
-from services.registry.core.applying import Held
 from services.registry.core.canonical import entry_bytes, hash_of_entries
-from services.registry.core.history_ports import HistoryReads, HistoryTx, PublishedVersion
-from services.registry.core.lineage import next_lineage
-from services.registry.core.model import Ref, Target
-from services.registry.core.ports import (
+from services.registry.core.ports import Reads, Tx
+from services.registry.core.refs import Kind, Ref, Target
+from services.registry.core.stored import (
+    ChangeKey,
+    Entry,
+    Existing,
     Head,
     ListQuery,
     Publication,
-    Sized,
+    PublishedVersion,
+    ReferenceFacts,
+    ReferenceQuery,
+    SizedChange,
+    SizedRef,
+    Span,
     Stored,
+    VersionFilter,
+    next_lineage,
 )
-from services.registry.core.validating import Surroundings, Wanted
 from tests.support.clock import START
-from tests.support.memory_history import MemoryHistory
 
 T = TypeVar("T")
 
@@ -32,8 +38,8 @@ def snapshot_hash(entries: Iterable[tuple[Ref, bytes]]) -> bytes:
     return hash_of_entries(entry_bytes(ref.kind, ref.id, digest) for ref, digest in entries)
 
 
-class MemoryTx(MemoryHistory):
-    """``RegistryTx`` over the dictionaries of one store."""
+class MemoryTx:
+    """``Tx`` over the dictionaries of one store."""
 
     def __init__(self) -> None:
         self._head = Head(1, "in-memory")
@@ -51,20 +57,20 @@ class MemoryTx(MemoryHistory):
 
     lock_head = head
 
-    def held(self, refs: Iterable[Ref]) -> Mapping[Ref, Held]:
+    def existing(self, refs: Iterable[Ref]) -> Mapping[Ref, Existing]:
         found = {ref: self._now.get(ref) for ref in refs}
-        return {ref: Held(s.content_hash, s.apply_set) for ref, s in found.items() if s}
+        return {ref: Existing(s.content_hash, s.apply_set) for ref, s in found.items() if s}
 
-    def marked(self, apply_set: str) -> Sequence[Ref]:
+    def in_apply_set(self, apply_set: str) -> Sequence[Ref]:
         return [ref for ref, stored in self._now.items() if stored.apply_set == apply_set]
 
-    def surroundings(self, wanted: Wanted) -> Surroundings:
+    def reference_facts(self, query: ReferenceQuery) -> ReferenceFacts:
         kinds = {
             target: frozenset(ref.kind for ref in self._now if ref.target == target)
-            for target in wanted.targets
+            for target in query.targets
         }
-        users = {target: self._dependents(target) for target in wanted.vacated}
-        return Surroundings(
+        users = {target: self._dependents(target) for target in query.vacated}
+        return ReferenceFacts(
             {target: found for target, found in kinds.items() if found},
             {target: found for target, found in users.items() if found},
         )
@@ -81,9 +87,9 @@ class MemoryTx(MemoryHistory):
     def stored_at(self, ref: Ref, version: int) -> Stored | None:
         return self._versions[version].get(ref)
 
-    def listed(self, query: ListQuery) -> Sequence[Sized]:
+    def listed(self, query: ListQuery) -> Sequence[SizedRef]:
         found = [
-            Sized(ref, len(stored.body))
+            SizedRef(ref, len(stored.body))
             for ref, stored in sorted(self._now.items())
             if query.kind in (None, ref.kind)
             and query.apply_set in ("", stored.apply_set)
@@ -93,11 +99,11 @@ class MemoryTx(MemoryHistory):
 
     def changed(
         self, from_version: int, to_version: int, after: Ref | None, limit: int
-    ) -> Sequence[Sized]:
+    ) -> Sequence[SizedRef]:
         old = self._versions[from_version] if from_version else {}
         new = self._versions[to_version]
         changed = [
-            Sized(ref, len(new[ref].body) if ref in new else len(ref.id))
+            SizedRef(ref, len(new[ref].body) if ref in new else len(ref.id))
             for ref in sorted(old.keys() | new.keys())
             if _content(old.get(ref)) != _content(new.get(ref)) and (after is None or ref > after)
         ]
@@ -126,17 +132,7 @@ class MemoryTx(MemoryHistory):
             )
         lineage = next_lineage(self._head.lineage, publication)
         self._versions[publication.version] = now
-        self._published[publication.version] = PublishedVersion(
-            publication.version,
-            publication.at,
-            publication.by,
-            publication.method,
-            publication.request_id,
-            len(publication.upserts) + len(publication.removed),
-            publication.restored_from,
-            None,
-            lineage,
-        )
+        self._published[publication.version] = publication.recorded(lineage)
         self._head = replace(self._head, version=publication.version, lineage=lineage)
 
     def adopt(self, refs: Collection[Ref], apply_set: str) -> None:
@@ -147,6 +143,94 @@ class MemoryTx(MemoryHistory):
                 had = resources.get(ref)
                 if had and had.since_version == marked.since_version:
                     resources[ref] = marked
+
+    def published(
+        self, which: VersionFilter, newest: int, limit: int
+    ) -> Sequence[PublishedVersion]:
+        found = [self._published[one] for one in sorted(self._published, reverse=True)]
+        return [one for one in found if one.version <= newest and _fits(one, which)][:limit]
+
+    def oldest_published(self, limit: int) -> Sequence[PublishedVersion]:
+        return [self._published[one] for one in sorted(self._published)][:limit]
+
+    def unhashed(self, limit: int) -> Sequence[PublishedVersion]:
+        found = self.published(VersionFilter(), self._head.version, len(self._published))
+        return [one for one in found if one.content_hash is None][:limit]
+
+    def lineage(self, version: int) -> str | None:
+        known = self._published.get(version)
+        return known.lineage if known else None
+
+    def entries(self, span: Span) -> Sequence[Entry]:
+        spans: dict[tuple[Ref, int], Entry] = {}
+        for version in sorted(self._versions):
+            for ref, stored in self._versions[version].items():
+                gone = version + 1 if version < self._head.version else None
+                entry = Entry(*ref, stored.since_version, gone, stored.content_hash)
+                spans[ref, stored.since_version] = entry
+        return [
+            entry
+            for _, entry in sorted(spans.items())
+            if entry.valid_from <= span.newest
+            and (entry.valid_to is None or entry.valid_to > span.oldest)
+        ]
+
+    def differing(
+        self, older: int, newer: int, after: Ref | None, limit: int
+    ) -> Sequence[SizedRef]:
+        old, new = self._versions[older], self._versions[newer]
+        return [
+            SizedRef(ref, len((new.get(ref) or old[ref]).body))
+            for ref in sorted(old.keys() | new.keys())
+            if _hash(old.get(ref)) != _hash(new.get(ref)) and (after is None or ref > after)
+        ][:limit]
+
+    def changes_in(
+        self, span: Span, kind: Kind | None, before: ChangeKey, limit: int
+    ) -> Sequence[SizedChange]:
+        return [
+            change
+            for change in self._log(VersionFilter())
+            if span.oldest <= change.key.version <= span.newest
+            and change.key < before
+            and kind in {None, change.key.ref.kind}
+        ][:limit]
+
+    def changes_of(
+        self, ref: Ref, which: VersionFilter, newest: int, limit: int
+    ) -> Sequence[SizedChange]:
+        return [
+            change
+            for change in self._log(which)
+            if change.key.ref == ref and change.key.version <= newest
+        ][:limit]
+
+    def _log(self, which: VersionFilter) -> Iterator[SizedChange]:
+        for version in sorted(self._published, reverse=True):
+            if not _fits(self._published[version], which):
+                continue
+            old, new = self._versions.get(version - 1, {}), self._versions[version]
+            for ref in sorted(old.keys() | new.keys(), reverse=True):
+                if _since(old.get(ref)) != _since(new.get(ref)):
+                    sides = (each.body for each in (old.get(ref), new.get(ref)) if each)
+                    yield SizedChange(ChangeKey(version, ref), sum(map(len, sides)))
+
+    def save_hashes(self, hashes: Mapping[int, bytes]) -> None:
+        for version in hashes.keys() & self._published.keys():
+            hashed = replace(self._published[version], content_hash=hashes[version])
+            self._published[version] = hashed
+
+    def retire(self, oldest_version: int) -> None:
+        self._head = replace(self._head, oldest_version=oldest_version)
+        for version in [one for one in self._published if one < oldest_version]:
+            del self._published[version]
+
+    def sweep(self, limit: int) -> int:
+        """Whole versions go; the one before the oldest stays for what that one replaced."""
+        gone = [one for one in self._versions if one < self._head.oldest_version - 1][:limit]
+        for version in gone:
+            del self._versions[version]
+        return len(gone)
 
     def recall(self, request: RequestKey) -> bytes | None:
         for known, body in self._answers.items():
@@ -160,18 +244,34 @@ class MemoryTx(MemoryHistory):
         self._answers[request] = body
 
 
+def _hash(stored: Stored | None) -> bytes | None:
+    return stored.content_hash if stored else None
+
+
+def _since(stored: Stored | None) -> int | None:
+    return stored.since_version if stored else None
+
+
+def _fits(version: PublishedVersion, which: VersionFilter) -> bool:
+    return (
+        which.actor in {"", version.by}
+        and (which.since is None or version.at >= which.since)
+        and (which.until is None or version.at < which.until)
+    )
+
+
 def _content(stored: Stored | None) -> tuple[bytes, int] | None:
     return (stored.content_hash, stored.since_version) if stored else None
 
 
 class MemoryRegistryStore:
-    """``RegistryStore``; what raises has written nothing, since publishing is the last step."""
+    """``Store``; what raises has written nothing, since publishing is the last step."""
 
     def __init__(self) -> None:
         self.tx = MemoryTx()
 
-    async def write(self, fn: Callable[[HistoryTx], T]) -> T:
+    async def write(self, fn: Callable[[Tx], T]) -> T:
         return fn(self.tx)
 
-    async def read(self, fn: Callable[[HistoryReads], T]) -> T:
+    async def read(self, fn: Callable[[Reads], T]) -> T:
         return fn(self.tx)

@@ -8,7 +8,7 @@ from typing import Any
 
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, Metric
 
-from services.chassis import telemetry
+from services.chassis.observe import telemetry
 
 
 class Measured:

@@ -42,10 +42,4 @@ def tool(id_: str = "search", **fields: Any) -> pb.Resource:
 
 def quickstart() -> list[pb.Resource]:
     """One of each kind, each referring to another."""
-    return [
-        provider(),
-        model(),
-        pool(),
-        tool(),
-        agent(model_id="both", tools=["search"]),
-    ]
+    return [provider(), model(), pool(), tool(), agent(model_id="both", tools=["search"])]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 
-from services.runcontrol.core.claiming import ready_at
 from services.runcontrol.core.events import (
     InputConsumed,
     RunFinished,
@@ -14,7 +14,8 @@ from services.runcontrol.core.events import (
 )
 from services.runcontrol.core.exchange import CallState, TicketState, VerdictKind
 from services.runcontrol.core.model import DispatchState, InputState, RunState, WaitingKind
-from tests.support.runcontrol_memory import MemoryTx, Tables
+from services.runcontrol.core.work import ready_at
+from tests.support.memory_runcontrol import MemoryTx, Tables
 
 EXECUTING = (RunState.RUNNING, RunState.CANCELLING)
 
@@ -29,11 +30,17 @@ def check(t: Tables) -> None:
     _inputs(t)
 
 
+def _once(found: Iterable[str], invariant: str) -> Counter[str]:
+    counted = Counter(found)
+    assert all(n == 1 for n in counted.values()), f"{invariant}: {counted}"
+    return counted
+
+
 def _dispatches_and_leases(t: Tables) -> None:
-    claimed = Counter(d.thread_id for d in t.dispatches.values() if _is(d, DispatchState.CLAIMED))
-    assert all(n == 1 for n in claimed.values()), f"I1: {claimed}"
-    queued = Counter(d.run_id for d in t.dispatches.values() if _is(d, DispatchState.QUEUED))
-    assert all(n == 1 for n in queued.values()), f"two queued dispatches of a run: {queued}"
+    dispatches = t.dispatches.values()
+    _once((d.thread_id for d in dispatches if d.state is DispatchState.CLAIMED), "I1")
+    queued = (d.run_id for d in dispatches if d.state is DispatchState.QUEUED)
+    _once(queued, "two queued dispatches of a run")
     for run in t.runs.values():
         lease = t.leases.get((run.tenant, run.thread_id))
         owned = lease is not None and lease.run_id == run.run_id
@@ -41,15 +48,11 @@ def _dispatches_and_leases(t: Tables) -> None:
         if run.state in EXECUTING:
             assert lease is not None
             assert lease.fence == t.threads[run.tenant, run.thread_id].fence, "I2: stale lease"
-        mine = [d for d in t.dispatches.values() if d.run_id == run.run_id]
+        mine = [d for d in dispatches if d.run_id == run.run_id]
         live = [d for d in mine if d.state in (DispatchState.QUEUED, DispatchState.CLAIMED)]
         assert [d.dispatch_id for d in live] == ([run.dispatch_id] if run.dispatch_id else [])
         if run.state is RunState.DONE:
             assert not live, "I5: a finished run has a live dispatch"
-
-
-def _is(dispatch: object, state: DispatchState) -> bool:
-    return getattr(dispatch, "state", None) is state
 
 
 def _threads(t: Tables) -> None:
@@ -106,18 +109,10 @@ def _events(t: Tables) -> None:
 
 
 def _tickets(t: Tables) -> None:
-    decided = Counter(
-        e.kind.ticket_id for e in t.events.values() if isinstance(e.kind, TicketDecided)
-    )
-    assert all(n == 1 for n in decided.values()), f"I7: {decided}"
-    settled = Counter(
-        e.kind.call_id for e in t.events.values() if isinstance(e.kind, ToolCallSettled)
-    )
-    assert all(n == 1 for n in settled.values()), f"a call settled twice: {settled}"
-    sent = Counter(
-        e.kind.call_id for e in t.events.values() if isinstance(e.kind, ToolCallDispatched)
-    )
-    assert all(n == 1 for n in sent.values()), f"I9: {sent}"
+    kinds = [event.kind for event in t.events.values()]
+    _once((k.ticket_id for k in kinds if isinstance(k, TicketDecided)), "I7")
+    _once((k.call_id for k in kinds if isinstance(k, ToolCallSettled)), "a call settled twice")
+    sent = _once((k.call_id for k in kinds if isinstance(k, ToolCallDispatched)), "I9")
     for ticket in t.tickets.values():
         won = [d for key, d in t.decisions.items() if key[1] == ticket.ticket_id and d.won]
         assert len(won) <= 1, "I7"
@@ -131,7 +126,7 @@ def _tickets(t: Tables) -> None:
 
 
 def _inputs(t: Tables) -> None:
-    read = Counter(e.kind.input_id for e in t.events.values() if isinstance(e.kind, InputConsumed))
-    assert all(n == 1 for n in read.values()), f"I10: {read}"
+    kinds = [event.kind for event in t.events.values()]
+    read = _once((k.input_id for k in kinds if isinstance(k, InputConsumed)), "I10")
     for said in t.inputs.values():
         assert (said.state is InputState.CONSUMED) == bool(read[said.input_id]), "I10"

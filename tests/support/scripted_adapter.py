@@ -9,15 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from services.content.model import FinishReason, Usage
+from services.content.model import FinishReason
 from services.router.core.failures import Failure, UpstreamError
-from services.router.core.items import (
-    Finished,
-    Opened,
-    TextDelta,
-    UpstreamItem,
-    UsageReport,
-)
+from services.router.core.items import Finished, Opened, TextDelta, UpstreamItem
 from services.router.core.ports import UpstreamCall
 
 
@@ -37,7 +31,7 @@ class Break:
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """Never comes back: on opening as the first move, else on reading."""
+    """Never comes back: on opening as the first action, else on reading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +42,12 @@ class Raise:
 
 
 # One read each; ``Refuse`` and a first ``Hang`` concern the opening.
-Move: TypeAlias = Sequence[UpstreamItem] | Refuse | Break | Hang | Raise
+Action: TypeAlias = Sequence[UpstreamItem] | Refuse | Break | Hang | Raise
 
 
-def reply(text: str = "ok", usage: Usage | None = None) -> list[Move]:
+def reply(text: str = "ok") -> list[Action]:
     """A whole answer in one read."""
-    counted = [UsageReport(usage)] if usage else []
-    return [[Opened("r1"), TextDelta(text), *counted, Finished(FinishReason.STOP)]]
+    return [[Opened("r1"), TextDelta(text), Finished(FinishReason.STOP)]]
 
 
 class ScriptedAdapter:
@@ -70,20 +63,20 @@ class ScriptedAdapter:
         self.calls: list[str] = []
         self.requests: list[UpstreamCall] = []
         self.open_now = 0
-        self._queued: dict[str, deque[list[Move]]] = {}
-        self._always: dict[str, list[Move]] = {}
+        self._queued: dict[str, deque[list[Action]]] = {}
+        self._always: dict[str, list[Action]] = {}
         self._hung = asyncio.Event()
 
-    def will(self, member_id: str, *answers: list[Move]) -> None:
+    def will(self, member_id: str, *answers: list[Action]) -> None:
         """What the member does in its next calls."""
         self._queued.setdefault(member_id, deque()).extend(answers)
 
-    def always(self, member_id: str, answer: list[Move]) -> None:
+    def always(self, member_id: str, answer: list[Action]) -> None:
         """What the member does when nothing else is queued; without it, it replies "ok"."""
         self._always[member_id] = answer
 
     async def until_hanging(self) -> None:
-        """Wait until a move hangs."""
+        """Wait until an action hangs."""
         await self._hung.wait()
 
     @asynccontextmanager
@@ -92,14 +85,14 @@ class ScriptedAdapter:
         self.calls.append(member_id)
         self.requests.append(call)
         queued = self._queued.get(member_id)
-        moves = queued.popleft() if queued else self._always.get(member_id, reply())
+        actions = queued.popleft() if queued else self._always.get(member_id, reply())
         self.open_now += 1
         try:
-            if moves and isinstance(moves[0], Refuse):
-                raise UpstreamError(moves[0].failure)
-            if moves and isinstance(moves[0], Hang):
+            if actions and isinstance(actions[0], Refuse):
+                raise UpstreamError(actions[0].failure)
+            if actions and isinstance(actions[0], Hang):
                 await self.hang()
-            yield ScriptedStream(self, deque(moves))
+            yield ScriptedStream(self, deque(actions))
         finally:
             self.open_now -= 1
 
@@ -111,12 +104,12 @@ class ScriptedAdapter:
 class ScriptedStream:
     """Implements ``UpstreamStream``."""
 
-    def __init__(self, adapter: ScriptedAdapter, moves: deque[Move]) -> None:
+    def __init__(self, adapter: ScriptedAdapter, actions: deque[Action]) -> None:
         self._adapter = adapter
-        self._moves = moves
+        self._actions = actions
 
     async def read(self) -> Sequence[UpstreamItem]:
-        match self._moves.popleft():
+        match self._actions.popleft():
             case Break(failure):
                 raise UpstreamError(failure)
             case Raise(error):

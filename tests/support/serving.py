@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import grpc
 
-from services.chassis.channel import open_channel
+from services.chassis.access.policy import Authenticator
+from services.chassis.calls.channel import open_channel
 from services.chassis.clock import Clock
 from services.chassis.ids import IdSource
-from services.chassis.policy import Authenticator
-from services.chassis.server import RunningServer, running
-from services.chassis.service import Build, S
+from services.chassis.server.server import RunningServer, running
+from services.chassis.server.service import Build, S
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 SERVICES = ("registry", "pool", "router", "runcontrol")
 START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 15.0
+STOP_TIMEOUT_S = 30.0
+# A server that waits for the end of its grace is not back within STOP_TIMEOUT_S.
+DRAIN_GRACE_S = 600.0
 # By default a server that was not there at first is tried again after a second and more.
 IMPATIENT = [(f"grpc.{pause}_reconnect_backoff_ms", 100) for pause in ("initial", "min", "max")]
 
@@ -42,7 +44,7 @@ class ServerExitedError(Exception):
 
 
 def free_port() -> int:
-    """A port that nobody has, and that stays free while its server is away.
+    """A port that no process uses, and that stays free while its server is away.
 
     Below those the system gives to clients: one that tries a server that is away could connect to
     itself there and keep the port. Each worker of a test run has a range of its own.
@@ -66,6 +68,7 @@ def service_environment(
     return {
         **clean,
         f"{prefix}LISTEN": f"127.0.0.1:{ports[service]}",
+        f"{prefix}DRAIN_GRACE_S": str(DRAIN_GRACE_S),
         f"{prefix}DATABASE_URL": f"sqlite:///{data / service}.db",
         **targets,
         **(extra or {}),
@@ -144,10 +147,10 @@ class Stack:
         process.kill()
         await process.wait()
 
-    async def terminate(self, service: str) -> int:
-        """SIGTERM; answer the exit code."""
+    async def terminate(self, service: str, number: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to stop; answer the exit code."""
         process = self.processes.pop(service)
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         return await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
 
     async def stop(self) -> None:

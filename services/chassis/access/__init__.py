@@ -1,1 +1,1 @@
-"""Who may come in and how we go out: tokens, TLS, and acting for somebody else."""
+"""Who may call, and how a process calls others: tokens, TLS, policy rows, on behalf of whom."""

@@ -1,4 +1,4 @@
-"""What a server demands of its callers, from its settings."""
+"""TLS and authentication of a server, from its settings."""
 
 from __future__ import annotations
 
@@ -7,38 +7,39 @@ from dataclasses import dataclass
 import grpc
 
 from services.chassis.access.peers import PeerFiles, Peers
+from services.chassis.access.policy import Authenticator
 from services.chassis.access.tls import PemFiles, server_credentials
 from services.chassis.access.token_file import TokenFile
 from services.chassis.clock import Clock
-from services.chassis.listening import Address, parse_address
-from services.chassis.policy import Authenticator, LocalAuthenticator
-from services.chassis.settings import ServiceSettings
+from services.chassis.config.listening import Address, parse_address
+from services.chassis.config.settings import ServiceSettings
 from services.chassis.startup import StartupRefusedError
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """How callers come in.
+    """The authenticator and TLS credentials of a server.
 
     Attributes:
-        credentials: None without TLS.
+        authenticator: None if every caller is the local principal.
+        credentials: None if the server has no TLS.
     """
 
-    authenticator: Authenticator
+    authenticator: Authenticator | None
     credentials: grpc.ServerCredentials | None
 
     def bind(self, server: grpc.aio.Server, address: Address) -> int:
-        """Answer the port. Raises RuntimeError when the address cannot be bound."""
+        """Bind and return the port. Raises RuntimeError if the address cannot be bound."""
         if self.credentials is None:
             return server.add_insecure_port(str(address))
         return server.add_secure_port(str(address), self.credentials)
 
 
 def open_entry(settings: ServiceSettings, address: Address, clock: Clock) -> Entry:
-    """Read what the settings name.
+    """Read the certificate and token files that the settings name.
 
     Raises:
-        StartupRefusedError: A file cannot be used, or other machines could come in unseen.
+        StartupRefusedError: A file is unusable, or ``refuse_exposed`` refuses the address.
     """
     refuse_exposed(settings, address)
     names = {
@@ -57,32 +58,29 @@ def open_entry(settings: ServiceSettings, address: Address, clock: Clock) -> Ent
         )
     tokens = settings.token_file
     return Entry(
-        TokenFile(tokens, settings.variable("token_file"), clock)
-        if tokens
-        else LocalAuthenticator(),
+        TokenFile(tokens, settings.variable("token_file"), clock) if tokens else None,
         server_credentials(files, clock) if files.cert else None,
     )
 
 
 def refuse_unusable(settings: ServiceSettings, clock: Clock) -> None:
-    """Refuse what a server would refuse of these settings before it opens anything.
+    """Check the address and files of the settings without starting a server.
 
     Raises:
-        StartupRefusedError: The address is malformed, other machines could come in unseen, or a
-            file cannot be used.
+        StartupRefusedError: The address is malformed or ``refuse_exposed`` refuses it, or a file
+            is unusable.
     """
     open_entry(settings, parse_address(settings.listen), clock)
     peers_of(settings, clock)
 
 
 def refuse_exposed(settings: ServiceSettings, address: Address) -> None:
-    """Refuse to let other machines in without TLS and authentication, unless told to.
+    """Refuse a non-loopback address without TLS and tokens, unless ``insecure`` is set.
 
-    A certificate of the caller is no substitute for a token: it says who somebody is, and nothing
-    of tenant and roles.
+    Client certificates do not replace tokens: they state no tenant and no roles.
 
     Raises:
-        StartupRefusedError: Names the address and every way out.
+        StartupRefusedError: Names the address and every fix.
     """
     needed = ("tls_cert_file", "tls_key_file", "token_file")
     missing = [settings.variable(field) for field in needed if not getattr(settings, field)]
@@ -101,13 +99,17 @@ def refuse_exposed(settings: ServiceSettings, address: Address) -> None:
 
 
 def peers_of(settings: ServiceSettings, clock: Clock) -> Peers:
-    """How the service shows itself to its siblings.
+    """Read the credentials with which the service calls its siblings.
 
     Raises:
-        StartupRefusedError: A file cannot be used.
+        StartupRefusedError: A file is unusable.
     """
-    fields = ("ca", "cert", "key", "token")
-    names = {field: settings.variable(f"peer_{field}_file") for field in fields}
+    files = {
+        "ca": settings.peer_ca_file,
+        "cert": settings.peer_cert_file,
+        "key": settings.peer_key_file,
+        "token": settings.peer_token_file,
+    }
+    names = {field: settings.variable(f"peer_{field}_file") for field in files}
     names["insecure"] = settings.variable("insecure")
-    files = {field: getattr(settings, f"peer_{field}_file") for field in fields}
     return Peers(PeerFiles(names, **files), clock, insecure=settings.insecure)

@@ -1,7 +1,7 @@
-"""Acting for somebody else: what a service says of whom its call is for.
+"""The metadata key ``on-behalf-of``: for which principal and run a service makes a call.
 
-Metadata ``on-behalf-of``, a query string in ASCII: ``tenant=acme&principal=alice&run=0198…``. Only
-callers with role ``service`` may send it.
+Its value is a query string in ASCII: ``tenant=acme&principal=alice&run=0198…``. Only callers with
+the role ``service`` may send it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, urlencode
 
+from services.chassis.access.policy import PermissionDeniedError
 from services.chassis.caller import Principal, Role
 from services.chassis.errors import InvalidRequestError, Violation
 from services.chassis.ids import id_violations
-from services.chassis.policy import PermissionDeniedError
 
 HEADER = "on-behalf-of"
 
@@ -24,21 +24,16 @@ _KEYS = ("tenant", "principal", "run")
 
 @dataclass(frozen=True, slots=True)
 class OnBehalfOf:
-    """Whom a call is made for.
+    """The tenant, principal and run for which a call is made.
 
     Attributes:
-        principal: Name of who asked; empty when only the tenant is known.
-        run: The run that acts; empty when none does.
+        principal: Name of the principal; empty if only the tenant is known.
+        run: Id of the run that causes the call; empty if there is none.
     """
 
     tenant: str
     principal: str = ""
     run: str = ""
-
-    @classmethod
-    def caller(cls, principal: Principal) -> OnBehalfOf:
-        """Whom a call is for that is made while one of ``principal`` is handled."""
-        return cls(principal.tenant, principal.subject, principal.run_id or "")
 
     def __str__(self) -> str:
         facts = zip(_KEYS, (self.tenant, self.principal, self.run), strict=True)
@@ -50,7 +45,7 @@ _acting_for: ContextVar[OnBehalfOf | None] = ContextVar("acting_for", default=No
 
 @contextmanager
 def acting_for(whom: OnBehalfOf) -> Iterator[None]:
-    """Make the outbound calls of the block on behalf of ``whom``; for loops that no call drives."""
+    """Make the block's outbound calls on behalf of ``whom``; for background loops."""
     token = _acting_for.set(whom)
     try:
         yield
@@ -62,43 +57,44 @@ def find_acting_for() -> OnBehalfOf | None:
     return _acting_for.get()
 
 
-def acting(principal: Principal, metadata: Mapping[str, str | bytes]) -> Principal:
-    """``principal`` as the one for whom it says to act; itself when it says nothing.
+def read_on_behalf(
+    principal: Principal, metadata: Mapping[str, str | bytes]
+) -> tuple[Principal, str]:
+    """Return ``principal`` with the tenant and principal it acts for, and the run or "".
 
-    Its name and roles stay its own: what it may call does not depend on whom it acts for.
+    Its name and roles do not change, so its permissions do not depend on whom it acts for.
 
     Raises:
-        PermissionDeniedError: It may not act for others.
-        InvalidRequestError: What it says is malformed.
+        PermissionDeniedError: ``principal`` lacks the role ``service``.
+        InvalidRequestError: The metadata value is malformed.
     """
-    said = metadata.get(HEADER)
-    if said is None:
-        return principal
+    value = metadata.get(HEADER)
+    if value is None:
+        return principal, ""
     if Role.SERVICE not in principal.roles:
         raise PermissionDeniedError(
             f"acting on behalf of others needs the role {Role.SERVICE}", roles=Role.SERVICE
         )
-    whom = parse_on_behalf(said)
-    return replace(
-        principal, tenant=whom.tenant, on_behalf_of=whom.principal or None, run_id=whom.run or None
-    )
+    whom = parse_on_behalf(value)
+    acting = replace(principal, tenant=whom.tenant, on_behalf_of=whom.principal or None)
+    return acting, whom.run
 
 
-def parse_on_behalf(said: str | bytes) -> OnBehalfOf:
-    """Read the metadata.
+def parse_on_behalf(value: str | bytes) -> OnBehalfOf:
+    """Parse the metadata value.
 
     Raises:
         InvalidRequestError: It is malformed.
     """
     try:
         pairs = parse_qsl(
-            _ascii(said),
+            _ascii(value),
             keep_blank_values=True,
             strict_parsing=True,
             errors="strict",
             max_num_fields=len(_KEYS),
         )
-    except ValueError:  # also what is not ASCII, or not UTF-8 once it is decoded
+    except ValueError:  # also not ASCII, or not UTF-8 after percent-decoding
         pairs = []
     facts = dict(pairs)
     if len(facts) != len(pairs) or "tenant" not in facts or facts.keys() - set(_KEYS):
@@ -110,6 +106,6 @@ def parse_on_behalf(said: str | bytes) -> OnBehalfOf:
     return OnBehalfOf(facts["tenant"], facts.get("principal", ""), facts.get("run", ""))
 
 
-def _ascii(said: str | bytes) -> str:
-    raw = said if isinstance(said, bytes) else said.encode("utf-8", "surrogatepass")
+def _ascii(value: str | bytes) -> str:
+    raw = value if isinstance(value, bytes) else value.encode("utf-8", "surrogatepass")
     return raw.decode("ascii")

@@ -1,4 +1,4 @@
-"""How this process shows itself to the servers it calls."""
+"""The credentials with which this process calls other servers."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import grpc
 from services.chassis.access.tls import PemFiles
 from services.chassis.access.watched import Watched, read_text
 from services.chassis.clock import Clock
-from services.chassis.listening import stays_here
+from services.chassis.config.listening import stays_here
 from services.chassis.startup import StartupRefusedError
 
 
 @dataclass(frozen=True, slots=True)
 class PeerFiles:
-    """Where credentials for calls are; empty for those that are not there.
+    """Paths of credential files for calls; an empty path means none.
 
     Attributes:
-        ca: Authority of the servers' certificates; calls are encrypted when it is there.
-        cert: Certificate that this process shows, with ``key``, to servers that ask for one.
-        token: File that holds a bearer token and nothing else.
-        names: By attribute, the settings that they came from.
+        ca: Authority that signs the servers' certificates; if set, calls use TLS.
+        cert: Certificate, with ``key``, for servers that ask for one.
+        token: File that holds only a bearer token.
+        names: The name of each attribute's setting, for error messages.
     """
 
     names: dict[str, str]
@@ -36,14 +36,15 @@ class PeerFiles:
 class Peers:
     """Credentials for every channel of this process to servers of the suite.
 
-    Certificates are read once: gRPC fixes those of a channel. A token file may change.
+    Certificates are read once, since gRPC cannot change those of a channel. The token file is read
+    again when it changes.
 
     Args:
-        token: Instead of a file, from an environment variable.
-        insecure: A token may travel unencrypted to another machine.
+        token: A token that replaces the token file.
+        insecure: Allow sending the token unencrypted to another machine.
 
     Raises:
-        StartupRefusedError: A file cannot be used.
+        StartupRefusedError: A file is unusable.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Peers:
         self._token = _token_source(files, clock, token)
 
     def channel(self, target: str, options: Sequence[tuple[str, Any]]) -> grpc.aio.Channel:
-        """A bare channel to ``target``.
+        """Open a channel to ``target`` without interceptors.
 
         Raises:
             StartupRefusedError: The token would travel unencrypted.
@@ -70,7 +71,7 @@ class Peers:
         return grpc.aio.insecure_channel(target, options=options)
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What every call carries."""
+        """Return the metadata that every call must send."""
         if self._token is None:
             return ()
         return (("authorization", f"Bearer {self._token()}"),)
@@ -92,8 +93,8 @@ def _credentials(files: PeerFiles) -> grpc.ChannelCredentials | None:
 
 def _token_source(files: PeerFiles, clock: Clock, token: str) -> Callable[[], str] | None:
     if token:
-        said = _checked(token, files.names["token_value"])
-        return lambda: said
+        checked = _checked(token, files.names["token_value"])
+        return lambda: checked
     if not files.token:
         return None
     name, file = files.names["token"], files.token
@@ -101,7 +102,7 @@ def _token_source(files: PeerFiles, clock: Clock, token: str) -> Callable[[], st
 
 
 def _checked(text: str, name: str) -> str:
-    """The token without the white space around it; never quoted."""
+    """Return the token without surrounding white space; the error does not quote it."""
     token = text.strip()
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise StartupRefusedError(f"{name}: a token is one word of printable ASCII")

@@ -1,4 +1,4 @@
-"""TLS of servers: a certificate of their own, and one of their callers if they ask for it."""
+"""Server TLS: the server's certificate and, optionally, required client certificates."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from services.chassis.startup import StartupRefusedError
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """A certificate chain and its key, and the authority that the other end must be signed by.
+    """A certificate chain, its key, and the authority that must sign the peer's certificate.
 
     Attributes:
-        ca_pem: Empty when nobody is named.
+        ca_pem: Empty if no authority is configured.
     """
 
     cert_pem: bytes
@@ -27,10 +27,10 @@ class KeyPair:
 
 @dataclass(frozen=True, slots=True)
 class PemFiles:
-    """Where the parts are; empty for those that are not there.
+    """Paths of the PEM files; an empty path means none.
 
     Attributes:
-        names: By attribute, the settings that they came from.
+        names: The name of each attribute's setting, for error messages.
     """
 
     cert: str
@@ -43,9 +43,7 @@ class PemFiles:
         return [file for file in (self.cert, self.key, self.ca) if file]
 
     def refuse_halves(self) -> None:
-        """Raises:
-        StartupRefusedError: A certificate without its key, or the other way round.
-        """
+        """Raises: StartupRefusedError: Only one of certificate and key is set."""
         for has, lacks in (("cert", "key"), ("key", "cert")):
             if getattr(self, has) and not getattr(self, lacks):
                 raise StartupRefusedError(
@@ -53,10 +51,10 @@ class PemFiles:
                 )
 
     def read(self) -> KeyPair:
-        """Read and check them.
+        """Read and check the files.
 
         Raises:
-            StartupRefusedError: One cannot be read or is no such thing, or the key is another's.
+            StartupRefusedError: A file is unreadable or malformed, or key and certificate differ.
         """
         self.refuse_halves()
         parts = [
@@ -67,11 +65,11 @@ class PemFiles:
         return KeyPair(*parts)
 
     def _check(self) -> None:
-        """Let OpenSSL judge: gRPC accepts anything, and then fails every handshake."""
+        """Check with OpenSSL: gRPC accepts any content and then fails every handshake."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         if self.cert:
             try:
-                # A key with a password would otherwise ask for it at the terminal.
+                # Without ``password``, an encrypted key would prompt for one at the terminal.
                 context.load_cert_chain(self.cert, self.key, password="")
             except (ssl.SSLError, OSError) as error:
                 raise StartupRefusedError(
@@ -89,34 +87,34 @@ class PemFiles:
 
 
 def server_credentials(files: PemFiles, clock: Clock) -> grpc.ServerCredentials:
-    """Credentials that follow their files: each new connection gets what they say by then.
+    """Create credentials that are reloaded when their files change, for each new connection.
 
-    With an authority every caller has to show a certificate that it signed.
+    If ``files.ca`` is set, callers must present a certificate that it signed.
 
     Raises:
-        StartupRefusedError: The files cannot be used.
+        StartupRefusedError: A file is unusable.
     """
-    following = _Following(Watched(files.given, files.read, clock))
+    reloading = _Reloading(Watched(files.given, files.read, clock))
     return grpc.dynamic_ssl_server_credentials(
-        following.first,
-        following.changed,  # type: ignore[arg-type]  # None, for no change, is missing in the stubs
+        reloading.first,
+        reloading.changed,  # type: ignore[arg-type]  # None, for no change, is missing in the stubs
         require_client_authentication=bool(files.ca),
     )
 
 
-class _Following:
-    """Tells gRPC of a change once; it asks at every connection, in threads of its own."""
+class _Reloading:
+    """Answers gRPC, which asks at every new connection, from its own threads, for changes."""
 
     def __init__(self, watched: Watched[KeyPair]) -> None:
         self._watched = watched
-        self._told = watched.current()
-        self.first = _configuration(self._told)
+        self._returned = watched.current()
+        self.first = _configuration(self._returned)
 
     def changed(self) -> grpc.ServerCertificateConfiguration | None:
         pair = self._watched.current()
-        if pair is self._told:
+        if pair is self._returned:
             return None
-        self._told = pair
+        self._returned = pair
         return _configuration(pair)
 
 

@@ -1,14 +1,14 @@
-"""Bearer tokens from a file: callers are who the file says."""
+"""Authentication by bearer tokens that are listed in a file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from services.chassis.access.policy import UnauthenticatedError
 from services.chassis.access.tokens import TokenLineError, Tokens, parse_tokens
 from services.chassis.access.watched import Watched, read_text
 from services.chassis.caller import Principal
 from services.chassis.clock import Clock
-from services.chassis.policy import UnauthenticatedError
 from services.chassis.startup import StartupRefusedError
 
 HEADER = "authorization"
@@ -16,20 +16,20 @@ SCHEME = "bearer"
 
 
 class TokenFile:
-    """An ``Authenticator`` over a file of hashed tokens, which may change while it is in use.
+    """An ``Authenticator`` over a file of hashed tokens, which is reloaded when it changes.
 
     Args:
-        setting: Named in complaints about the file, ``RUNYARD_POOL_TOKEN_FILE``.
+        setting: Name for error messages, ``RUNYARD_POOL_TOKEN_FILE``.
 
     Raises:
-        StartupRefusedError: The file cannot be read, or a line of it is malformed.
+        StartupRefusedError: The file cannot be read, or a line is malformed.
     """
 
     def __init__(self, file: str, setting: str, clock: Clock) -> None:
         self._clock = clock
         self._tokens = Watched([file], lambda: load_tokens(file, setting), clock)
 
-    async def authenticate(self, metadata: Mapping[str, str | bytes], peer: str) -> Principal:
+    def authenticate(self, metadata: Mapping[str, str | bytes]) -> Principal:
         line = self._tokens.current().find(_bearer(metadata.get(HEADER, "")))
         if line is None:
             raise UnauthenticatedError("the bearer token is not known to this server")
@@ -42,10 +42,10 @@ class TokenFile:
 
 
 def load_tokens(file: str, setting: str) -> Tokens:
-    """Read a file of tokens.
+    """Read a token file.
 
     Raises:
-        StartupRefusedError: Names the file, the line and what would be right.
+        StartupRefusedError: Names the file, the line and the fix.
     """
     try:
         return parse_tokens(read_text(setting, file))

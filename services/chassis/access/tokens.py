@@ -1,10 +1,10 @@
-"""The file of tokens: one line for each, which holds the token's hash and what it stands for.
+"""The token file: each line holds the hash of a token and the principal it authenticates.
 
-    # who may call, and as whom
+    # the callers of this server
     sha256:5f70…e1 name=alice roles=operator,viewer tenant=acme
     sha256:09ab…77 name=ci roles=admin expires=2027-01-01T00:00:00Z
 
-Empty lines and those that begin with # are skipped. ``tenant`` is ``default`` when it is left out.
+Empty lines and lines that begin with # are skipped. ``tenant`` defaults to ``default``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from datetime import datetime
 from services.chassis.caller import DEFAULT_TENANT, Principal, Role
 from services.chassis.ids import id_violations
 
-TOKEN_PREFIX = "ryd_"  # noqa: S105  # lets scanners recognise a leaked one
+TOKEN_PREFIX = "ryd_"  # noqa: S105  # lets secret scanners recognise a leaked token
 TOKEN_BYTES = 32
 
 _HASH = re.compile(r"sha256:([0-9a-f]{64})")
@@ -30,17 +30,17 @@ _INDEXED_BYTES = 8
 
 
 class TokenLineError(ValueError):
-    """A line is malformed; the text quotes nothing of it, since a token may stand in it."""
+    """A line is malformed; the text does not quote it, since it may hold a token."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenLine:
-    """What one token stands for.
+    """The hash, principal and expiry of one token.
 
     Attributes:
-        digest: SHA-256 of the token. Tokens hold 256 random bits, so neither salt nor a slow hash
-            would make them harder to guess.
-        expires_at: Refused from then on; None = never.
+        digest: SHA-256 of the token. Tokens hold 256 random bits, so salt or a slow hash would not
+            make them harder to guess.
+        expires_at: The token is refused from this instant on; None = never.
     """
 
     digest: bytes = field(repr=False)
@@ -60,16 +60,16 @@ class TokenLine:
 
 
 class Tokens:
-    """The tokens of a file."""
+    """The tokens of a file, indexed for lookup."""
 
     def __init__(self, lines: Iterable[TokenLine]) -> None:
-        # By the first bytes: how long the search takes tells no more than those, of a hash.
+        # Indexed by the first bytes of the hash, so that timing reveals no more than those.
         self._by_start: dict[bytes, list[TokenLine]] = {}
         for line in lines:
             self._by_start.setdefault(line.digest[:_INDEXED_BYTES], []).append(line)
 
     def find(self, token: str) -> TokenLine | None:
-        """The line of ``token``, expired ones included."""
+        """Return the line of ``token``, even if it has expired."""
         digest = digest_of(token)
         found = None
         for line in self._by_start.get(digest[:_INDEXED_BYTES], ()):
@@ -90,10 +90,10 @@ def new_token(
     *,
     entropy: Callable[[int], bytes] = os.urandom,
 ) -> tuple[str, str]:
-    """A new token for the caller, and the line for the server's file. The token is kept nowhere.
+    """Create a token; return it and the line for the server's token file. Nothing is stored.
 
     Raises:
-        TokenLineError: The facts do not fit into a line.
+        TokenLineError: An argument is not valid in a line.
     """
     random = base64.urlsafe_b64encode(entropy(TOKEN_BYTES)).rstrip(b"=").decode()
     token = TOKEN_PREFIX + random
@@ -106,10 +106,10 @@ def new_token(
 
 
 def parse_tokens(text: str) -> Tokens:
-    """Read a file.
+    """Parse the text of a token file.
 
     Raises:
-        TokenLineError: Names the first line that is wrong, and what would be right.
+        TokenLineError: Names the first malformed line and the fix.
     """
     lines: dict[bytes, TokenLine] = {}
     for number, raw in enumerate(text.splitlines(), start=1):
@@ -126,10 +126,10 @@ def parse_tokens(text: str) -> Tokens:
 
 
 def parse_line(raw: str) -> TokenLine:
-    """Read one line.
+    """Parse one line.
 
     Raises:
-        TokenLineError: What is wrong, and what would be right.
+        TokenLineError: Names the error and the fix.
     """
     first, *rest = raw.split() or [""]
     digest = _HASH.fullmatch(first)
@@ -178,10 +178,10 @@ def _roles(text: str) -> frozenset[Role]:
 
 
 def instant_of(text: str | None) -> datetime | None:
-    """Read what ``expires`` says; None for nothing.
+    """Parse the value of ``expires``; None if it is missing or empty.
 
     Raises:
-        TokenLineError: It is no instant with its zone.
+        TokenLineError: It is not an ISO 8601 instant with a time zone.
     """
     if not text:
         return None

@@ -1,4 +1,4 @@
-"""Files that say something that may change while the process runs."""
+"""Files that are reloaded when they change while the process runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from services.chassis.clock import Clock
 from services.chassis.startup import StartupRefusedError
 
-# A look costs microseconds, but it comes with every call and the disk may be far away.
+# A check costs microseconds, but every call makes one, and the disk may be remote.
 LOOK_EVERY_S = 1.0
 
 T = TypeVar("T")
@@ -21,36 +21,35 @@ log = logging.getLogger(__name__)
 
 
 class Watched(Generic[T]):
-    """What ``files`` say: read at once, and again when one of them has changed.
+    """The loaded content of ``files``: loaded at once, and again after a change. Thread-safe.
 
-    A change that cannot be used leaves what was said before in force, and is logged once. Any
-    thread may ask.
+    If a changed file is unusable, the previous content stays in use, and the error is logged once.
 
     Args:
-        load: Reads the files; raises StartupRefusedError, whose text holds nothing secret.
+        load: Loads the files; raises StartupRefusedError, whose text must not hold secrets.
 
     Raises:
-        StartupRefusedError: The files cannot be used now, at the start.
+        StartupRefusedError: The files are unusable at the start.
     """
 
     def __init__(self, files: Sequence[str], load: Callable[[], T], clock: Clock) -> None:
         self._files = files
         self._load = load
         self._clock = clock
-        self._asking = threading.Lock()
-        # Before reading: a change in the middle of it is then seen by the next look.
+        self._lock = threading.Lock()
+        # Taken before loading, so that the next check notices a change during the load.
         self._stamp = _stamp(files)
-        self._said = load()
+        self._content = load()
         self._look_at_s = clock.monotonic_s() + LOOK_EVERY_S
 
     def current(self) -> T:
-        """What the files say; at most a second old."""
-        with self._asking:
+        """Return the content; it is at most ``LOOK_EVERY_S`` behind the files."""
+        with self._lock:
             now_s = self._clock.monotonic_s()
             if now_s >= self._look_at_s:
                 self._look_at_s = now_s + LOOK_EVERY_S
                 self._look()
-            return self._said
+            return self._content
 
     def _look(self) -> None:
         stamp = _stamp(self._files)
@@ -58,10 +57,10 @@ class Watched(Generic[T]):
             return
         self._stamp = stamp
         try:
-            self._said = self._load()
+            self._content = self._load()
         except StartupRefusedError as error:
-            log.error(  # noqa: TRY400  # the cause says it all
-                "a file that changed cannot be used, what it said before stays in force",
+            log.error(  # noqa: TRY400  # the cause is enough
+                "a changed file is unusable, its previous content stays in use",
                 extra={"files": ", ".join(self._files), "cause": str(error)},
             )
         else:
@@ -69,7 +68,7 @@ class Watched(Generic[T]):
 
 
 def _stamp(files: Sequence[str]) -> _Stamp:
-    """Differs when a file was written, replaced, or removed."""
+    """Return a value that changes when a file is written, replaced or removed."""
     return tuple(_facts(name) for name in files)
 
 
@@ -82,10 +81,10 @@ def _facts(name: str) -> tuple[int, int, int] | None:
 
 
 def read_text(setting: str, file: str) -> str:
-    """The content of the file that a setting names.
+    """Return the content of the file that a setting names.
 
     Raises:
-        StartupRefusedError: It cannot be read.
+        StartupRefusedError: The file cannot be read.
     """
     try:
         with open(file, encoding="utf-8") as opened:

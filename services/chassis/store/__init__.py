@@ -1,1 +1,1 @@
-"""The store: closures in transactions, on SQLite (and PostgreSQL)."""
+"""Closures in transactions, on SQLite and PostgreSQL."""

@@ -1,50 +1,70 @@
-"""What a store can say beside ``StoreUnavailableError``."""
+"""The errors of a store, in addition to ``StoreUnavailableError``."""
 
 from __future__ import annotations
 
-from services.chassis.errors import Retry, StoreUnavailableError
+from services.chassis.errors import DomainError, ErrorKind, Retry, StoreUnavailableError
 
-# What callers are told to wait before they repeat: most of what keeps a database busy is over then.
+# The pause that callers are asked to make; most overloads of a database end sooner.
 RETRY_AFTER_S = 1.0
 
 
 class ConstraintError(Exception):
-    """A value was refused: unique, foreign key, check, not-null or type rule, or NUL in a text.
+    """A value breaks a unique, foreign key, check, not-null or type rule, or a text holds NUL.
 
-    Never meant for a caller: what a command may not do is decided by reading inside its closure.
-    It ends the closure even when caught there, because on PostgreSQL the statement that failed
-    has ended the transaction.
+    It is a defect of the service, never an answer to a caller: a closure reads and decides before
+    it writes. The write fails even if the closure catches it, because on PostgreSQL the failed
+    statement has aborted the transaction.
     """
 
 
 class StoreOwnedError(StoreUnavailableError):
-    """At start: another live process owns the database file."""
+    """Another live process owns the database file. Raised at start."""
 
     retry = Retry.HOST_CONFIGURATION_NEEDED
 
 
 class SchemaError(StoreUnavailableError):
-    """At start: the schema of the database is not one that this code can serve."""
+    """This code cannot serve the schema of the database. Raised at start."""
 
     retry = Retry.HOST_CONFIGURATION_NEEDED
 
 
 class DatabaseRefusedError(StoreUnavailableError):
-    """At start: the database server cannot be reached, or must not be used as it is set up."""
+    """The database cannot be used as it is: out of reach, or unsafe. Raised at start.
+
+    A server that does not answer or could lose writes; a file that cannot be opened or has links.
+    """
 
     retry = Retry.HOST_CONFIGURATION_NEEDED
 
 
 class OutcomeUnknownError(StoreUnavailableError):
-    """The connection was lost during the COMMIT: the write may have been applied or not.
+    """The connection was lost during the COMMIT: the write may or may not have been applied.
 
-    Whoever wrote under a request id repeats it, and learns what became of the first.
+    A caller that repeats the write with the same request id learns the outcome.
     """
+
+
+class DatabaseLostError(DomainError):
+    """The database is damaged or its file is gone: the store is read-only until opened again."""
+
+    kind = ErrorKind.DATA_LOSS
+    reason = "DATABASE_LOST"
+    retry = Retry.NOT_RETRYABLE
+
+    @classmethod
+    def of(cls, cause: str) -> DatabaseLostError:
+        """Build it for ``SQLITE_CORRUPT``, ``FILE_REMOVED`` and the like."""
+        return cls(
+            f"the database is lost ({cause}) and takes no more writes: restore it and start the "
+            "server again",
+            cause=cause,
+        )
 
 
 def read_too_long() -> StoreUnavailableError:
     return StoreUnavailableError(
-        "a read took longer than a hot read may",
+        "the read took longer than its limit",
         cause="READ_TOO_LONG",
         retry_after_s=RETRY_AFTER_S,
     )

@@ -1,22 +1,27 @@
-"""A closure on its way through a thread, and back to who awaits it."""
+"""Closures queued for the threads of a store, and their answers to the event loop."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
+from services.chassis.errors import StoreUnavailableError
 from services.chassis.store.port import Tx
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class Job:
-    """One closure and its caller.
+    """One closure and the future that its caller awaits.
 
     Attributes:
-        queued_at_s: When it was accepted, by ``time.monotonic``.
+        queued_at_s: Time of submission, by ``time.monotonic``.
     """
 
     fn: Callable[[Tx], Any]
@@ -26,7 +31,7 @@ class Job:
     queued_at_s: float = field(default_factory=time.monotonic)
 
     def settle(self) -> None:
-        if self.answer.done():  # the caller was cancelled; its effect stands
+        if self.answer.done():  # the caller was cancelled; the write stays applied
             return
         if self.error is None:
             self.answer.set_result(self.value)
@@ -34,6 +39,48 @@ class Job:
             self.answer.set_exception(self.error)
 
     def fail(self, error: BaseException) -> None:
-        if isinstance(error, StopIteration):  # a future refuses it
+        if isinstance(error, StopIteration):  # a future does not accept it
             error = RuntimeError(f"closure raised {error!r}")
         self.error = error
+
+
+class JobQueue:
+    """One queue, shared by all threads of a kind.
+
+    Attributes:
+        accepting: True until ``drain`` is called.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self.accepting = True
+
+    def submit(self, fn: Callable[[Tx], T]) -> asyncio.Future[T]:
+        """Queue ``fn``; its result settles the future. Call it on the event loop only."""
+        if not self.accepting:
+            raise StoreUnavailableError("the store is closed")
+        answer: asyncio.Future[T] = self._loop.create_future()
+        self._jobs.put(Job(fn, answer))
+        return answer
+
+    def take_over(self, job: Job) -> None:
+        """Queue a job of another queue; from any thread that ends before this queue drains."""
+        self._jobs.put(job)
+
+    def get(self) -> Job | None:
+        """Wait for a job; None means that the calling thread must end."""
+        return self._jobs.get()
+
+    def get_nowait(self) -> Job | None:
+        """Raises: queue.Empty: No job is queued."""
+        return self._jobs.get_nowait()
+
+    async def drain(self, threads: Sequence[threading.Thread]) -> None:
+        """Refuse new jobs, let ``threads`` finish the accepted ones, and wait for them to end."""
+        if self.accepting:
+            self.accepting = False
+            for _ in threads:
+                self._jobs.put(None)
+        for thread in threads:
+            await asyncio.to_thread(thread.join)

@@ -1,7 +1,7 @@
-"""Schema versions: what a database has, what this code wants, and the way there.
+"""Schema versions: reading the version of a database and migrating it to the newest one.
 
-A service keeps nothing but version files, ``store/migrations/versions/0001_initial.py`` and on;
-the Alembic environment is this module. All pending versions run in one transaction.
+A service has only version files, ``store/migrations/versions/0001_initial.py`` and so on; this
+module is the Alembic environment. All pending versions run in one transaction.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from sqlalchemy import Connection, MetaData
 
 from services.chassis.store.errors import SchemaError
 
-_VERSION_TABLE = "schema_version"
+VERSION_TABLE = "schema_version"
 
-# Version files reach their connection through one global of Alembic.
+# Version files get their connection from a global variable of Alembic.
 _UPGRADING = threading.Lock()
 
 _LOG = logging.getLogger(__name__)
 
-# It reports at INFO how it would treat a dialect, each time it looks; we say what was done.
+# At INFO it logs the dialect on every look; ``log_migrated`` logs what was done.
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaState:
-    """Where a database is and where this code would take it.
+    """The version of a database and the version that this code needs.
 
     Attributes:
-        found: Version of the database; None when it has none or does not exist.
+        found: Version of the database; None if it has none or does not exist.
         pending: Versions that ``migrate`` would apply, oldest first.
     """
 
@@ -50,7 +50,7 @@ class Versions:
     """The version files in ``migrations``.
 
     Raises:
-        SchemaError: There are none.
+        SchemaError: The folder holds none.
     """
 
     def __init__(self, migrations: Path) -> None:
@@ -62,7 +62,7 @@ class Versions:
 
     def state_of(self, connection: Connection) -> SchemaState:
         """Raises: SchemaError: The database is newer than these versions."""
-        options = {"version_table": _VERSION_TABLE}
+        options = {"version_table": VERSION_TABLE}
         context = MigrationContext.configure(connection, opts=options)
         return self.state(context.get_current_revision())
 
@@ -79,7 +79,7 @@ class Versions:
         return SchemaState(found, self._wanted, tuple(reversed(newer)))
 
     def upgrade(self, connection: Connection) -> None:
-        """Run what is pending, in the transaction that ``connection`` is in."""
+        """Run the pending versions in the open transaction of ``connection``."""
         script = self._script
 
         def steps(current: Any, _context: MigrationContext) -> list[Any]:
@@ -90,7 +90,7 @@ class Versions:
         with _UPGRADING, environment:
             environment.configure(
                 connection=connection,
-                version_table=_VERSION_TABLE,
+                version_table=VERSION_TABLE,
                 transactional_ddl=True,
                 render_as_batch=True,
             )
@@ -100,11 +100,11 @@ class Versions:
 def refuse_missing(
     metadata: MetaData, names: Collection[str], columns: Collection[tuple[str, str]]
 ) -> None:
-    """Fail at start rather than at the first statement that misses a column.
+    """Raise SchemaError unless every table, column and index of ``metadata`` exists.
 
     Args:
         names: Tables and indexes of the database.
-        columns: By table and name; those of other tables may be left out.
+        columns: Pairs of table and column; tables outside ``metadata`` may be left out.
     """
     missing: list[str] = []
     for name, table in metadata.tables.items():
@@ -114,7 +114,10 @@ def refuse_missing(
         missing += [f"{name}.{each.name}" for each in table.c if (name, each.name) not in columns]
         missing += [f"index {each.name}" for each in table.indexes if each.name not in names]
     if missing:
-        raise SchemaError(f"migrations did not create {listed(missing)}", missing=listed(missing))
+        raise SchemaError(
+            f"migrations did not create {listed(missing)}: is it the database of another service?",
+            missing=listed(missing),
+        )
 
 
 def log_migrated(state: SchemaState) -> None:

@@ -1,4 +1,4 @@
-"""From a URL to a running store, and back."""
+"""Open, migrate or verify the database at a URL."""
 
 from __future__ import annotations
 
@@ -9,39 +9,28 @@ from pathlib import Path
 
 from sqlalchemy import MetaData
 
-from services.chassis.clock import Clock
-from services.chassis.notifier import Notifier
+from services.chassis.follow.notifier import Notifier
 from services.chassis.store.errors import SchemaError
-from services.chassis.store.measured import measured
+from services.chassis.store.metrics import timed
 from services.chassis.store.migrating import SchemaState
 from services.chassis.store.port import Store
-from services.chassis.store.postgres_migrating import migrate_postgres, verify_postgres
-from services.chassis.store.postgres_store import PostgresTuning, open_postgres
-from services.chassis.store.sqlite_files import database_path
-from services.chassis.store.sqlite_migrating import migrate_sqlite, verify_sqlite
-from services.chassis.store.sqlite_store import SqliteTuning, open_sqlite
-
-__all__ = [
-    "PostgresTuning",
-    "SchemaState",
-    "SqliteTuning",
-    "Tuning",
-    "migrate",
-    "open_store",
-    "verify",
-]
+from services.chassis.store.postgres.migrating import migrate_postgres, verify_postgres
+from services.chassis.store.postgres.store import PostgresTuning, open_postgres
+from services.chassis.store.sqlite.files import database_path
+from services.chassis.store.sqlite.migrating import migrate_sqlite, verify_sqlite
+from services.chassis.store.sqlite.store import SqliteTuning, open_sqlite
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """The numbers of both engines; the URL decides which of them matter."""
+    """Tuning of both engines; the URL decides which of the two is used."""
 
     sqlite: SqliteTuning = field(default_factory=SqliteTuning)
     postgres: PostgresTuning = field(default_factory=PostgresTuning)
 
     @classmethod
     def of(cls, *, connections: int) -> Tuning:
-        """What an operator can set: ``connections`` for the closures of one process."""
+        """Build from what operators set: ``connections`` run the closures of one process."""
         return cls(postgres=PostgresTuning(connections=connections))
 
 
@@ -51,25 +40,24 @@ async def open_store(
     *,
     metadata: MetaData,
     migrations: Path,
-    clock: Clock,
     notifier: Notifier,
     tuning: Tuning | None = None,
 ) -> AsyncIterator[Store]:
-    """Migrate and serve the database at ``url``; on exit commit and answer what was accepted.
+    """Migrate and open the database at ``url``; on exit, commit and answer all accepted work.
 
     Args:
-        url: ``sqlite:///relative.db`` or ``sqlite:////absolute.db``, created when missing and
+        url: ``sqlite:///relative.db`` or ``sqlite:////absolute.db``, created if missing and
             owned by this process alone; or ``postgresql://user:password@host:port/database``
             as libpq takes it, shared with other replicas.
-        metadata: Every table the service uses; start fails if one is not there after migration.
+        metadata: Every table that the service uses.
         migrations: Folder with ``versions/``.
-        clock: Compared with by engines whose ownership runs out; a file lock does not.
-        notifier: Rung on the event loop for every ``tx.ring`` that was committed.
+        notifier: Called on the event loop for every committed ``tx.notify``.
 
     Raises:
         StoreOwnedError: Another process owns the file.
-        DatabaseRefusedError: The server cannot be reached or is not fit to be used.
-        SchemaError: Its schema is newer than this code, or the URL names no database.
+        DatabaseRefusedError: The server or file cannot be reached or is unsafe.
+        SchemaError: The schema is newer than this code, of others, or lacks a table after
+            migration, or the URL names no database.
     """
     tuning = tuning or Tuning()
     if _is_postgres(url):
@@ -89,18 +77,18 @@ async def open_store(
             tuning=tuning.sqlite,
         )
     async with opened as store:
-        yield measured(store)
+        yield timed(store)
 
 
 def migrate(url: str, *, metadata: MetaData, migrations: Path) -> SchemaState:
-    """Take the database at ``url`` to the newest schema, creating a file if need be; blocks.
+    """Migrate the database at ``url`` to the newest schema, creating a missing file; blocks.
 
-    The state answered is that from before.
+    Returns the state before the migration.
 
     Raises:
-        StoreOwnedError: A server runs on the file.
-        DatabaseRefusedError: The server cannot be reached or is not fit to be used.
-        SchemaError: It is newer than this code, or does not become what ``metadata`` says.
+        StoreOwnedError: A server process owns the file.
+        DatabaseRefusedError: The server or file cannot be reached or is unsafe.
+        SchemaError: The schema is newer than this code, or lacks parts of ``metadata`` afterwards.
     """
     if _is_postgres(url):
         state, _ = migrate_postgres(url, metadata, migrations)
@@ -109,18 +97,18 @@ def migrate(url: str, *, metadata: MetaData, migrations: Path) -> SchemaState:
 
 
 def verify(url: str, *, metadata: MetaData, migrations: Path) -> SchemaState:
-    """Look without creating, changing or locking anything; blocks.
+    """Check the schema without creating, changing or locking anything; blocks.
 
     Raises:
-        DatabaseRefusedError: The server cannot be reached or is not fit to be used.
-        SchemaError: The database is newer than this code or is not what ``metadata`` says.
+        DatabaseRefusedError: The server or file cannot be reached or is unsafe.
+        SchemaError: The schema is newer than this code, or current without all of ``metadata``.
     """
     look = verify_postgres if _is_postgres(url) else verify_sqlite
     return look(url, metadata, migrations)
 
 
 def _is_postgres(url: str) -> bool:
-    """Raises: SchemaError: Neither engine knows such a URL. It is not repeated."""
+    """Raises: SchemaError: No engine has such URLs. The text leaves out the URL: passwords."""
     scheme, colon, _ = url.partition(":")
     if scheme in {"postgresql", "postgres"} and colon:
         return True

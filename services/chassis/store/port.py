@@ -1,4 +1,4 @@
-"""What a service sees of its database, whatever the engine."""
+"""The interface of a store to its service, the same on both engines."""
 
 from __future__ import annotations
 
@@ -10,33 +10,36 @@ from services.chassis.store.statement import Statement
 
 T = TypeVar("T")
 
-# A named tuple with one field per selected column; typed where the adapter unpacks it.
+# A named tuple with one field per selected column.
 Row = Any
 
 
 class Tx(Protocol):
-    """A transaction in progress: synchronous, used only inside its closure."""
+    """An open transaction: synchronous, usable only inside its closure."""
 
     def one(self, statement: Statement, /, **params: object) -> Row | None:
-        """The first row, or None."""
+        """Return the first row, or None."""
 
     def all(self, statement: Statement, /, **params: object) -> list[Row]:
-        """Every row."""
+        """Return every row."""
 
-    def run(self, statement: Statement, /, **params: object) -> int:
-        """Execute; answer the number of rows it touched."""
+    def run(self, statement: Statement, /, **params: object) -> None:
+        """Execute ``statement``."""
+
+    def changed(self, statement: Statement, /, **params: object) -> int:
+        """Execute ``statement``; return how many rows it inserted, updated or deleted."""
 
     def run_many(self, statement: Statement, rows: Iterable[Mapping[str, object]]) -> None:
-        """Execute once per mapping of parameters."""
+        """Execute ``statement`` once for each mapping of parameters."""
 
-    def ring(self, channel: str) -> None:
-        """Wake the followers of ``channel`` once this transaction is committed; else never."""
+    def notify(self, channel: str) -> None:
+        """Wake the followers of ``channel`` if and when this transaction commits."""
 
     def lock(self, name: str) -> None:
-        """Wait until no other transaction holds ``name``, and hold it to the end of this one.
+        """Wait until no other transaction holds ``name``, and hold it until this one ends.
 
-        For what has no row to lock yet. Names and rows have to be taken in one order by everybody
-        who takes both: the key of a request, the row of an aggregate, the lane of an outbox.
+        For things that have no row to lock yet. To avoid deadlocks, take locks in this order: the
+        key of a request, the row of an aggregate, the lane of an outbox.
         """
 
 
@@ -55,24 +58,37 @@ class Store(Protocol):
 
     @property
     def sole_owner(self) -> bool:
-        """Whether owning the store proves every former owner dead.
+        """Whether no other process can use the store.
 
-        True: reclaim what they held at once. False: their leases have to run out.
+        True: former owners are dead, so reclaim leases at once. False: wait until they expire,
+        or until ``dead_holders.DeadHolders`` has found the holder dead.
         """
 
-    async def write(self, fn: Callable[[Tx], T]) -> T:
-        """Run ``fn`` in a transaction and return its result once that is durable.
+    @property
+    def unavailable_cause(self) -> str:
+        """Why writes fail at present, as the ``cause`` of their errors; empty while they do not.
 
-        ``fn`` must be re-runnable: no I/O, no captured mutation; it reads what it decides on.
-        If it raises, only its own effects are undone. A cancelled caller does not undo a commit:
-        it learns the outcome by repeating its request id.
+        Asked often: no I/O.
+        """
+
+    @property
+    def instance(self) -> str:
+        """The name of this process in its leases; empty if it is the sole owner."""
+
+    async def write(self, fn: Callable[[Tx], T]) -> T:
+        """Run ``fn`` in a transaction; return its result once the commit is durable.
+
+        ``fn`` may run several times: no I/O, no mutation of captured objects, and it reads what it
+        decides on. If it raises, only its own effects are undone. Cancelling the caller does not
+        undo a commit: the caller learns the outcome by repeating its request id.
 
         Raises:
             StoreUnavailableError: The commit failed; nothing was applied.
+            DatabaseLostError: The database is damaged or gone; nothing is written any more.
         """
 
     async def read(self, fn: Callable[[Tx], T]) -> T:
-        """Run ``fn`` on a consistent snapshot, at most 2 s; for hot reads."""
+        """Run ``fn`` on a consistent snapshot, for at most 2 s; for frequent, short reads."""
 
     async def fetch(self, statement: Statement, /, **params: object) -> list[Row]:
-        """All rows of one statement; for lists, exports and admin reads."""
+        """Return all rows of one statement; for lists, exports and admin reads."""

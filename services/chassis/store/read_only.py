@@ -1,4 +1,4 @@
-"""What a transaction refuses when it only reads."""
+"""The methods that a read-only transaction refuses."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from services.chassis.store.statement import Statement
 
 
 class ReadOnly:
-    """Goes before an engine's transaction; the engine refuses statements that change something.
+    """A mixin before an engine's transaction class: methods that write raise TypeError.
 
-    Row locks are refused here: PostgreSQL grants none to a read, and SQLite would not notice.
+    Row locks raise it too: PostgreSQL refuses them in a read-only transaction, SQLite ignores them.
     """
 
     __slots__ = ()
@@ -24,14 +24,17 @@ class ReadOnly:
         _refuse_lock(statement)
         return super().all(statement, **params)  # type: ignore[misc,no-any-return]  # the engine's
 
-    def run(self, statement: Statement, /, **params: object) -> int:
+    def run(self, statement: Statement, /, **params: object) -> None:
+        raise TypeError(f"a read changes nothing: {statement}, {list(params)}")
+
+    def changed(self, statement: Statement, /, **params: object) -> int:
         raise TypeError(f"a read changes nothing: {statement}, {list(params)}")
 
     def run_many(self, statement: Statement, rows: Iterable[Mapping[str, object]]) -> None:
         raise TypeError(f"a read changes nothing: {statement}, {rows}")
 
-    def ring(self, channel: str) -> None:
-        raise TypeError(f"a read changes nothing, so it rings nobody: {channel}")
+    def notify(self, channel: str) -> None:
+        raise TypeError(f"a read changes nothing, so it notifies nobody: {channel}")
 
     def lock(self, name: str) -> None:
         raise TypeError(f"a read changes nothing, so it locks nothing: {name}")

@@ -1,4 +1,4 @@
-"""What a service keeps, for whoever prepares or looks at a database without serving from it."""
+"""The schema of a service, for commands that migrate or verify a database without serving it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 
 from sqlalchemy import MetaData
 
-from services.chassis.store.opening import SchemaState, migrate, verify
+from services.chassis.store.migrating import SchemaState
+from services.chassis.store.opening import migrate, verify
 
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """Tables, and the versions that lead to them.
+    """The tables of a service and their migrations.
 
     Attributes:
         metadata: Every table that the service uses.
@@ -23,22 +24,22 @@ class Schema:
     migrations: Path
 
     def migrate(self, url: str) -> SchemaState:
-        """Take the database at ``url`` to the newest version, creating it if need be; blocks.
+        """Migrate the database at ``url``, creating a missing file; blocks.
 
-        The state answered is that from before: ``pending`` is what was applied.
+        Returns the state before the migration: ``pending`` lists the versions applied.
 
         Raises:
-            StoreOwnedError: A server runs on it, and its engine allows one process.
-            SchemaError: It is newer than this code, or the URL names no database.
-            StoreUnavailableError: It cannot be reached.
+            StoreOwnedError: A server process owns the SQLite file.
+            SchemaError: The schema is newer than this code, or the URL names no database.
+            StoreUnavailableError: The database cannot be reached.
         """
         return migrate(url, metadata=self.metadata, migrations=self.migrations)
 
     def verify(self, url: str) -> SchemaState:
-        """Look without creating or changing anything; blocks.
+        """Check the schema without creating or changing anything; blocks.
 
         Raises:
-            SchemaError: It is newer than this code or not what ``metadata`` says.
-            StoreUnavailableError: It cannot be reached.
+            SchemaError: The schema is newer than this code, or current without all of ``metadata``.
+            StoreUnavailableError: The database cannot be reached.
         """
         return verify(url, metadata=self.metadata, migrations=self.migrations)

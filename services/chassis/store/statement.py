@@ -1,9 +1,8 @@
-"""SQLAlchemy Core as the notation, the driver as the engine.
+"""Statements written in SQLAlchemy Core and executed by the database driver.
 
-``statement(clause)`` compiles once per dialect, at import, to what a driver cursor takes: text,
-the order of its parameters, their conversions and the type of its rows. Nothing of SQLAlchemy
-runs when the statement is executed; through ``Connection.execute`` the same statements are four
-to five times slower.
+``statement(clause)`` compiles a clause once per dialect into SQL text, the order and conversion of
+its parameters, and the type of its rows. Executing it does not run SQLAlchemy: through
+``Connection.execute`` the same statements take four to five times as long.
 
     _FIND = statement(select(run.c.id, run.c.state).where(run.c.id == bindparam("run_id")))
     _ADD = statement(run.insert())                      # binds every column by its name
@@ -26,10 +25,11 @@ from sqlalchemy.dialects.postgresql.psycopg import PGCompiler_psycopg, PGDialect
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.ddl import ExecutableDDLElement
+from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.elements import ClauseElement
-from sqlalchemy.types import Boolean, String, TypeEngine
+from sqlalchemy.types import String, TypeEngine
 
-from services.chassis.store.columns import Bool, UtcMicros, allowed, from_micros, to_micros
+from services.chassis.store.columns import Json, from_driver, to_driver, to_json
 from services.chassis.store.errors import ConstraintError
 
 __all__ = ["Compiled", "Statement", "UpsertInsert", "statement", "upsert"]
@@ -42,8 +42,8 @@ MakeRow = Callable[[Sequence[Any]], Any]
 class _ConstantsInline(SQLCompiler):
     """Writes the constants of a clause into its text; only ``bindparam`` stays a parameter.
 
-    A planner proves that ``state = 0`` fits a partial index ``WHERE state = 0``; of ``state = ?``
-    it can prove nothing, and SQLite then scans.
+    The planner uses a partial index ``WHERE state = 0`` for ``state = 0`` but not for
+    ``state = ?``, for which SQLite scans the table.
     """
 
     def visit_bindparam(self, bindparam: BindParameter[Any], *args: Any, **options: Any) -> Any:
@@ -66,9 +66,9 @@ class _PostgresqlCompiler(_ConstantsInline, PGCompiler_psycopg):
 
 
 _SQLITE: Dialect = sqlite.dialect(paramstyle="qmark")
-# Numbered, as PostgreSQL itself has them: the driver then need not look for placeholders.
+# PostgreSQL's own numbered parameters: the driver then does not parse the text for placeholders.
 _POSTGRESQL: Dialect = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]  # SQLAlchemy
-_POSTGRESQL._backslash_escapes = False  # type: ignore[attr-defined]  # noqa: SLF001  # it assumes a server of before 9.1
+_POSTGRESQL._backslash_escapes = False  # type: ignore[attr-defined]  # noqa: SLF001  # its default is for servers before 9.1
 _SQLITE.statement_compiler = _SqliteCompiler
 _POSTGRESQL.statement_compiler = _PostgresqlCompiler
 
@@ -78,9 +78,9 @@ class Compiled:
 
     Attributes:
         text: SQL with positional parameters.
-        bind: Parameters by name to parameters by position; may change the mapping it is given.
-            Text that holds NUL is a ConstraintError: PostgreSQL has no such text.
-        row: A driver row to a named tuple.
+        bind: Returns named parameters in positional order; may change its argument. Raises
+            ConstraintError for text with NUL, which PostgreSQL cannot store.
+        row: Converts a driver row to a named tuple.
     """
 
     __slots__ = ("bind", "row", "text")
@@ -92,14 +92,16 @@ class Compiled:
 
 
 class Statement:
-    """A clause, compiled for SQLite now and for PostgreSQL when first asked.
+    """A clause, compiled for SQLite at once and for PostgreSQL at first use.
 
     Attributes:
-        locks: Whether it locks the rows it selects, where there are such locks.
+        is_change: Whether it is an INSERT, UPDATE or DELETE.
+        locks: Whether it has FOR UPDATE, which locks the selected rows on PostgreSQL.
     """
 
     def __init__(self, clause: ClauseElement) -> None:
         self._clause = clause
+        self.is_change = isinstance(clause, UpdateBase)
         self.locks = getattr(clause, "_for_update_arg", None) is not None
         self._row = _row_maker(clause)
         self.sqlite = self._compile(_SQLITE)
@@ -116,22 +118,22 @@ class Statement:
 
 
 def statement(clause: ClauseElement) -> Statement:
-    """Compile ``clause``; do it once, at import.
+    """Compile ``clause``; call it once, at import.
 
-    Columns are named after themselves or their ``label``; a name used twice gets a suffix
-    (``id``, ``id_1``). Values written into the clause are constants; what changes is a
-    ``bindparam("name")``. For ON CONFLICT begin with ``upsert(table)``.
+    A row's fields have the names of the columns or their ``label``; a repeated name gets a suffix
+    (``id``, ``id_1``). Values in the clause are constants; use ``bindparam("name")`` for values
+    that change. For ON CONFLICT begin with ``upsert(table)``.
 
     Raises:
-        TypeError: The clause would not mean the same on both engines, or cannot be compiled once:
-            an IN over a list, an unlabelled expression, a column type outside ``columns``.
+        TypeError: The clause differs between the engines or cannot be compiled once: an IN over
+            a list, an unlabelled expression, a column type outside ``columns``.
     """
     if isinstance(clause, ExecutableDDLElement):
-        raise TypeError(f"a migration's business, not a closure's: {clause}")
+        raise TypeError(f"DDL belongs in a migration: {clause}")
     if isinstance(clause, sqlite.Insert):
         raise TypeError("use statement.upsert: sqlite.insert does not compile on PostgreSQL")
     if isinstance(clause, Insert) and not len(clause.exported_columns):
-        clause = clause.inline()  # never an implicit RETURNING of a primary key
+        clause = clause.inline()  # prevents an implicit RETURNING of the primary key
     return Statement(clause)
 
 
@@ -144,8 +146,9 @@ def _binder(compiled: SQLCompiler) -> Callable[[Params], tuple[Any, ...]]:
     converts = [
         (name, convert)
         for name, bind in binds.items()
-        if bind.required and (convert := _to_driver(bind.type)) is not None
+        if bind.required and (convert := to_driver(bind.type)) is not None
     ]
+    structured = [name for name, bind in binds.items() if isinstance(bind.type, Json)]
     check = _checker(binds, compiled.string)
     pick = _picker(order)
 
@@ -159,10 +162,12 @@ def _binder(compiled: SQLCompiler) -> Callable[[Params], tuple[Any, ...]]:
             value = params[name]
             if value is not None:
                 params[name] = convert(value)
+        for name in structured:
+            params[name] = to_json(params[name])
         params |= constants
         return pick(params)
 
-    return bind_converted if converts or constants else bind
+    return bind_converted if converts or structured or constants else bind
 
 
 def _checker(binds: Mapping[str, BindParameter[Any]], text: str) -> Callable[[Params], None]:
@@ -175,7 +180,9 @@ def _checker(binds: Mapping[str, BindParameter[Any]], text: str) -> Callable[[Pa
         for name in texts:
             value = params[name]
             if isinstance(value, str) and "\0" in value:
-                raise ConstraintError(f"text must not hold NUL, as PostgreSQL has no such: {name}")
+                raise ConstraintError(
+                    f"text must not hold NUL, which PostgreSQL cannot store: {name}"
+                )
 
     return check
 
@@ -192,7 +199,7 @@ def _picker(order: tuple[str, ...]) -> Callable[[Params], tuple[Any, ...]]:
 def _constant(bind: BindParameter[Any]) -> Any:
     if bind.callable is not None:
         raise TypeError(f"parameter {bind.key} is computed per call; pass it as a bindparam")
-    convert = _to_driver(bind.type)
+    convert = to_driver(bind.type)
     return bind.value if convert is None or bind.value is None else convert(bind.value)
 
 
@@ -200,22 +207,6 @@ def _mismatch(wanted: frozenset[str], given: Params, text: str) -> TypeError:
     missing = sorted(wanted - given.keys())
     surplus = sorted(given.keys() - wanted)
     return TypeError(f"parameters missing {missing}, not wanted {surplus}: {text}")
-
-
-def _to_driver(type_: TypeEngine[Any]) -> Convert | None:
-    if not allowed(type_):
-        raise TypeError(f"{type_!r} is not a column type of services.chassis.store.columns")
-    if isinstance(type_, UtcMicros):
-        return to_micros
-    return bool if isinstance(type_, Bool | Boolean) else None
-
-
-def _from_driver(type_: TypeEngine[Any]) -> Convert | None:
-    if not allowed(type_):
-        raise TypeError(f"{type_!r} is not a column type of services.chassis.store.columns")
-    if isinstance(type_, UtcMicros):
-        return from_micros
-    return bool if isinstance(type_, Bool | Boolean) else None
 
 
 def _row_maker(clause: ClauseElement) -> MakeRow:
@@ -227,7 +218,7 @@ def _row_maker(clause: ClauseElement) -> MakeRow:
     converts = [
         (index, convert)
         for index, (_, type_) in enumerate(columns)
-        if (convert := _from_driver(type_)) is not None
+        if (convert := from_driver(type_)) is not None
     ]
     return _converting(named, converts) if converts else named
 
@@ -246,7 +237,7 @@ def _converting(named: MakeRow, converts: Sequence[tuple[int, Convert]]) -> Make
 
 def _columns_of(clause: ClauseElement) -> list[tuple[str, TypeEngine[Any]]]:
     try:
-        columns = [(name, column.type) for name, column in clause.exported_columns.items()]  # type: ignore[attr-defined]  # every query and change has it
+        columns = [(name, column.type) for name, column in clause.exported_columns.items()]  # type: ignore[attr-defined]  # queries and changes have it
     except AttributeError as error:
         raise TypeError(f"label every column that is an expression: {clause}") from error
     for name, _ in columns:

@@ -1,1 +1,1 @@
-"""The wire face of the pool service."""
+"""The contract of the pool service: requests, responses and RPCs."""

@@ -1,4 +1,4 @@
-"""Requests as commands: every mistake of a request is reported at once."""
+"""Requests as commands; every violation of a request is reported at once."""
 
 from __future__ import annotations
 
@@ -8,17 +8,31 @@ from datetime import timedelta
 from runyard.pool.v1 import pool_pb2 as pb
 from runyard.pool.v1 import pool_service_pb2 as rpc
 from services.chassis.errors import UnimplementedError
+from services.chassis.ids import id_violations
+from services.chassis.protobuf.cursors import Cursors
+from services.chassis.protobuf.decoder import Decoder, optional
+from services.chassis.protobuf.pages import FIELD, page_position
 from services.pool.api import enums
-from services.pool.api.cursors import cursor_from_pb, page_start, page_token
-from services.pool.api.decoding import Decoder
-from services.pool.core.events import (
-    EventFilter,
-    ResumePolicy,
-    Start,
-    WakeCondition,
-)
+from services.pool.api.sizes import SIZES
+from services.pool.core.events import EventFilter, ResumePolicy, Start, WakeCondition
 from services.pool.core.inboxes import AckCommand, FetchCommand
 from services.pool.core.joining import JoinCommand
+from services.pool.core.limits import (
+    DEFAULT_LEASE,
+    MAX_CORRELATION,
+    MAX_FETCH,
+    MAX_FILTER_VALUES,
+    MAX_FILTERS,
+    MAX_POLICIES,
+    MAX_TIMEOUT,
+    MAX_TOPICS,
+    answer_violations,
+    condition_violations,
+    draft_violations,
+    fetch_limit,
+    fetch_violations,
+    page_limit,
+)
 from services.pool.core.model import (
     Address,
     Answer,
@@ -34,29 +48,12 @@ from services.pool.core.model import (
     PoolConfig,
     ResponseContract,
     TargetKind,
+    canonical,
 )
-from services.pool.core.policies import canonical
 from services.pool.core.ports import MemberQuery
-from services.pool.core.results import MemberPage
 
-MAX_BODY_BYTES = 65_536
-MAX_MEDIA_TYPE_BYTES = 255
-MAX_TOPICS = 64
-MAX_POLICIES = 64
-MAX_CORRELATION = 16
-MAX_FILTERS = 16
-MAX_FILTER_VALUES = 64
-MAX_AFTER_MATCHES = 64
-# A wake comes back whole in answers, which every client accepts up to 4 MiB.
-MAX_CONDITION_BYTES = 1_048_576
-MAX_FETCH = 64
-MAX_PAGE = 500
+CURSORS = Cursors("pool")
 
-_DEFAULT_FETCH = 16
-_DEFAULT_PAGE = 50
-_DEFAULT_LEASE = timedelta(seconds=30)
-_SHORTEST_LEASE = timedelta(seconds=1)
-_LONGEST_LEASE = timedelta(hours=12)
 _SET_BY_SERVER = ("from_agent_id", "accept_time", "late", "body_bytes", "body_sha256")
 _TARGETS = {
     "run_id": TargetKind.RUN,
@@ -83,11 +80,11 @@ def config_from_pb(request: rpc.OpenPoolRequest) -> PoolConfig:
             decoder, required, "config.message_policy.required_policy_refs"
         ),
         include_sender_in_pool_broadcast=config.message_policy.include_sender_in_pool_broadcast,
-        envelope_only=_flag(config.wake_policy, "envelope_only"),
+        envelope_only=optional(config.wake_policy, "envelope_only", True),
         policy_refs=_policies(decoder, config.policy_refs, "config.policy_refs"),
-        auto_leave=_flag(config, "auto_leave"),
+        auto_leave=optional(config, "auto_leave", True),
         leaver_policy=decoder.enum(
-            enums.LEAVER_POLICY,
+            enums.LEAVER_POLICIES,
             config.leaver_policy,
             "config.leaver_policy",
             LeaverPolicy.DEAD_LETTER,
@@ -116,8 +113,8 @@ def members_from_pb(request: rpc.ListMembersRequest) -> MemberQuery:
     decoder = Decoder()
     decoder.id(request.pool_id, "pool_id")
     query = MemberQuery(
-        limit=min(request.page_size, MAX_PAGE) if request.page_size > 0 else _DEFAULT_PAGE,
-        after_run_id=page_start(request.page_token, _query_of(request), "page_token", decoder),
+        limit=page_limit(request.page_size),
+        after_run_id=page_position(request, _run_id, decoder) or "",
         agent_id=decoder.optional_id(request.agent_id, "agent_id"),
         topic=decoder.optional_id(request.topic, "topic"),
     )
@@ -125,13 +122,10 @@ def members_from_pb(request: rpc.ListMembersRequest) -> MemberQuery:
     return query
 
 
-def members_page_token(request: rpc.ListMembersRequest, page: MemberPage) -> str:
-    """Continues after ``page``; empty when it is the last."""
-    return page_token(_query_of(request), page.members[-1].run_id) if page.more else ""
-
-
-def _query_of(request: rpc.ListMembersRequest) -> tuple[str, ...]:
-    return request.pool_id, request.agent_id, request.topic
+def _run_id(run_id: str) -> str:
+    if id_violations(run_id, FIELD):
+        raise ValueError(f"not a run: {run_id!r}")
+    return run_id
 
 
 def draft_from_pb(request: rpc.SendMessageRequest) -> Draft:
@@ -145,12 +139,13 @@ def draft_from_pb(request: rpc.SendMessageRequest) -> Draft:
         content=_content(decoder, message, f"{at}.content"),
         idempotency_key=decoder.id(message.idempotency_key, f"{at}.idempotency_key"),
         message_id=decoder.optional_id(message.message_id, f"{at}.message_id"),
-        correlation=_labels(decoder, message.correlation, f"{at}.correlation"),
+        correlation=_correlation(decoder, message.correlation, f"{at}.correlation"),
         reply_to=decoder.optional_id(message.reply_to, f"{at}.reply_to"),
         contract=_contract(decoder, message, f"{at}.response_contract"),
-        expire_time=decoder.time(message, "expire_time", f"{at}.expire_time"),
+        expire_time=decoder.time(message, "expire_time", at),
         policy_refs=_policies(decoder, message.policy_refs, f"{at}.policy_refs"),
     )
+    decoder.found += draft_violations(draft, at)
     decoder.check()
     return draft
 
@@ -158,7 +153,7 @@ def draft_from_pb(request: rpc.SendMessageRequest) -> Draft:
 def answer_from_pb(request: rpc.RespondRequest) -> Answer:
     decoder = Decoder()
     decoder.id(request.pool_id, "pool_id")
-    correlation = _labels(decoder, request.correlation, "correlation")
+    correlation = _correlation(decoder, request.correlation, "correlation")
     answer = Answer(
         request_message_id=decoder.id(request.request_message_id, "request_message_id"),
         run_id=decoder.id(request.run_id, "run_id"),
@@ -168,6 +163,7 @@ def answer_from_pb(request: rpc.RespondRequest) -> Answer:
         correlation=correlation or None,
         policy_refs=_policies(decoder, request.policy_refs, "policy_refs"),
     )
+    decoder.found += answer_violations(answer)
     decoder.check()
     return answer
 
@@ -192,21 +188,15 @@ def fetch_from_pb(request: rpc.FetchInboxRequest) -> FetchCommand:
     decoder = Decoder()
     decoder.id(request.pool_id, "pool_id")
     named = decoder.ids(request.message_ids, "message_ids", MAX_FETCH)
-    lease = decoder.duration(request, "lease", "lease")
-    if lease is not None and not _SHORTEST_LEASE <= lease <= _LONGEST_LEASE:
-        decoder.wrong("lease", "must be from 1 s to 12 h")
     command = FetchCommand(
         run_id=decoder.id(request.run_id, "run_id"),
-        limit=_fetch_limit(request, len(named)),
-        lease=_DEFAULT_LEASE if lease is None else lease,
+        limit=fetch_limit(request.max_deliveries, len(named)),
+        lease=decoder.duration(request, "lease", "", DEFAULT_LEASE),
         message_ids=named,
     )
+    decoder.found += fetch_violations(command)
     decoder.check()
     return command
-
-
-def _fetch_limit(request: rpc.FetchInboxRequest, named: int) -> int:
-    return min(request.max_deliveries or named or _DEFAULT_FETCH, MAX_FETCH)
 
 
 def ack_from_pb(request: rpc.AckDeliveryRequest) -> AckCommand:
@@ -222,6 +212,7 @@ def ack_from_pb(request: rpc.AckDeliveryRequest) -> AckCommand:
 
 
 def condition_from_pb(request: rpc.SuspendUntilRequest) -> WakeCondition:
+    SIZES.check(request)
     decoder = Decoder()
     decoder.id(request.pool_id, "pool_id")
     condition, at = request.condition, "condition"
@@ -231,38 +222,32 @@ def condition_from_pb(request: rpc.SuspendUntilRequest) -> WakeCondition:
         MAX_FILTERS,
         lambda each, field: _filter(decoder, each, field),
     )
-    if not filters:
-        decoder.wrong(f"{at}.filters", "must have at least one entry")
-    if condition.ByteSize() > MAX_CONDITION_BYTES:
-        decoder.wrong(
-            at, f"is {condition.ByteSize()} bytes, at most {MAX_CONDITION_BYTES} are allowed"
-        )
-    if condition.after_matches > MAX_AFTER_MATCHES:
-        decoder.wrong(f"{at}.after_matches", f"must be at most {MAX_AFTER_MATCHES}")
+    decoder.not_empty(filters, f"{at}.filters")
     decoded = WakeCondition(
         condition_id=decoder.id(condition.condition_id, f"{at}.condition_id"),
         run_id=decoder.id(condition.run_id, f"{at}.run_id"),
         filters=tuple(filters),
         idempotency_key=decoder.id(condition.idempotency_key, f"{at}.idempotency_key"),
         after_matches=condition.after_matches or 1,
-        timeout=decoder.duration(condition, "timeout", f"{at}.timeout"),
+        timeout=_timeout(condition, at, decoder),
         match_from=_match_from(decoder, condition, request.pool_id),
         resume_with=decoder.enum(
-            enums.RESUME_POLICY,
+            enums.RESUME_POLICIES,
             condition.resume_with,
             f"{at}.resume_with",
             ResumePolicy.MATCHING_EVENT_REFS,
         ),
         policy_refs=_policies(decoder, condition.policy_refs, f"{at}.policy_refs"),
     )
+    decoder.found += condition_violations(decoded, at, condition.ByteSize())
     decoder.check()
     return decoded
 
 
 def _match_from(decoder: Decoder, condition: pb.WakeCondition, pool_id: str) -> Start | int:
     if condition.WhichOneof("match_from") == "cursor" and condition.cursor:
-        return cursor_from_pb(condition.cursor, pool_id, "condition.cursor", decoder)
-    return decoder.enum(enums.START, condition.start, "condition.start", Start.EARLIEST)
+        return CURSORS.decode(condition.cursor, pool_id, "condition.cursor", decoder)
+    return decoder.enum(enums.STARTS, condition.start, "condition.start", Start.EARLIEST)
 
 
 def _filter(decoder: Decoder, each: pb.EventFilter, at: str) -> EventFilter:
@@ -283,11 +268,6 @@ def _filter(decoder: Decoder, each: pb.EventFilter, at: str) -> EventFilter:
     )
 
 
-def _flag(parent: pb.PoolConfig | pb.WakePolicy, name: str) -> bool:
-    """An optional flag whose default is true."""
-    return bool(getattr(parent, name)) if parent.HasField(name) else True
-
-
 def _policies(decoder: Decoder, refs: Iterable[pb.PolicyRef], at: str) -> Policies:
     def read(ref: pb.PolicyRef, field: str) -> PolicyRef:
         return PolicyRef(
@@ -304,7 +284,7 @@ def _address(decoder: Decoder, to: pb.Address, at: str) -> Address:
         raise UnimplementedError("any_one is not served by this version", field=at)
     name = to.WhichOneof("target")
     cardinality = decoder.enum(
-        enums.CARDINALITY, to.cardinality, f"{at}.cardinality", Cardinality.ALL
+        enums.CARDINALITIES, to.cardinality, f"{at}.cardinality", Cardinality.ALL
     )
     if name is None:
         decoder.wrong(at, "must name a run, an agent, a topic or the pool")
@@ -318,14 +298,8 @@ def _content(decoder: Decoder, parent: pb.Message | rpc.RespondRequest, at: str)
         return ContentRef(decoder.id(parent.content_ref, at))
     if which is None:
         decoder.wrong(at, "must be set")
-    body = parent.inline_body
-    if len(body.data) > MAX_BODY_BYTES:
-        decoder.wrong(at, f"is {len(body.data)} bytes, at most {MAX_BODY_BYTES} are allowed")
-    if which and not 1 <= len(body.media_type.encode()) <= MAX_MEDIA_TYPE_BYTES:
-        decoder.wrong(f"{at}.media_type", f"must be 1 to {MAX_MEDIA_TYPE_BYTES} bytes")
-    if not body.media_type.isprintable():
-        decoder.wrong(f"{at}.media_type", "must not contain control characters")
-    return InlineBody(body.data, body.media_type)
+        return ContentRef("")
+    return InlineBody(parent.inline_body.data, parent.inline_body.media_type)
 
 
 def _correlation(
@@ -339,21 +313,14 @@ def _correlation(
     return tuple(sorted(set(decoder.each(entries, at, MAX_CORRELATION, read))))
 
 
-def _labels(
-    decoder: Decoder, entries: Iterable[pb.Correlation], at: str
-) -> tuple[Correlation, ...]:
-    """Of a message: each key once."""
-    labels = _correlation(decoder, entries, at)
-    if len({each.key for each in labels}) < len(labels):
-        decoder.wrong(at, "has a key twice")
-    return labels
-
-
 def _contract(decoder: Decoder, message: pb.Message, at: str) -> ResponseContract | None:
     if not message.HasField("response_contract"):
         return None
     contract = message.response_contract
-    if contract.expected_responses == 0:
-        decoder.wrong(f"{at}.expected_responses", "must be at least 1")
-    timeout = decoder.duration(contract, "timeout", f"{at}.timeout")
-    return ResponseContract(contract.expected_responses, timeout)
+    return ResponseContract(contract.expected_responses, _timeout(contract, at, decoder))
+
+
+def _timeout(
+    parent: pb.WakeCondition | pb.ResponseContract, at: str, decoder: Decoder
+) -> timedelta | None:
+    return decoder.duration(parent, "timeout", at, None, least=timedelta(0), most=MAX_TIMEOUT)

@@ -1,1 +1,1 @@
-"""What the pool service calls."""
+"""Clients of the services that the pool calls."""

@@ -1,8 +1,8 @@
-"""Run control, as the pool needs it: to be told how a wait ended."""
+"""The client of run control: delivers ended wakes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import grpc
 from opentelemetry import trace
@@ -11,23 +11,21 @@ from runyard.runcontrol.v1 import runcontrol_pb2 as run
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as rpc
 from runyard.runcontrol.v1.runcontrol_service_pb2_grpc import RunControlServiceStub
 from services.chassis.access.on_behalf import OnBehalfOf, acting_for
+from services.chassis.calls.rpc_status import ErrorFacts, reason_of
 from services.chassis.errors import DomainError, ErrorKind, Retry
-from services.chassis.outbox import OutboxRow, RefusedError
-from services.chassis.rpc_status import ErrorFacts, reason_of
-from services.chassis.telemetry import link_to
-from services.chassis.telemetry_names import LINK_SUSPENDED_BY, LINK_TYPE, LINK_WAKE_CAUSE
-from services.pool.core.cursors import cursor_of
+from services.chassis.observe.names import LINK_SUSPENDED_BY, LINK_TYPE, LINK_WAKE_CAUSE
+from services.chassis.observe.telemetry import link_to
+from services.chassis.outbox.rows import OutboxRow
+from services.chassis.outbox.sender import RefusedError
+from services.chassis.protobuf.cursors import Cursors
+from services.chassis.protobuf.enums import EnumTable, ReadTable
 from services.pool.core.events import Event, ResumePolicy, Wake, WakeDelivery, WakeState
 
 DELIVERY_TIMEOUT_S = 10.0
 
-_STATUS: Mapping[WakeState, run.WakeStatus] = {
-    WakeState.TRIGGERED: run.WAKE_STATUS_TRIGGERED,
-    WakeState.TIMED_OUT: run.WAKE_STATUS_TIMED_OUT,
-    WakeState.CANCELLED: run.WAKE_STATUS_CANCELLED,
-    WakeState.FAILED: run.WAKE_STATUS_FAILED,
-}
-# A repeat of these cannot end otherwise; anything else can.
+_CURSORS = Cursors("pool")
+_STATUSES = EnumTable(run.WakeStatus, "WAKE_STATUS", WakeState, without=("REGISTERED",))
+# A repeat of a call that ended with one of these ends the same.
 _FINAL = frozenset(
     {
         grpc.StatusCode.INVALID_ARGUMENT,
@@ -37,12 +35,16 @@ _FINAL = frozenset(
         grpc.StatusCode.OUT_OF_RANGE,
     }
 )
-_OUTCOME: Mapping[int, WakeDelivery] = {
-    rpc.WAKE_OUTCOME_ACCEPTED: WakeDelivery.ACCEPTED,
-    rpc.WAKE_OUTCOME_DUPLICATE: WakeDelivery.ACCEPTED,
-    rpc.WAKE_OUTCOME_DROPPED: WakeDelivery.ACCEPTED,
-    rpc.WAKE_OUTCOME_RUN_FINISHED: WakeDelivery.RUN_FINISHED,
-}
+_OUTCOMES = ReadTable(
+    rpc.WakeOutcome,
+    "WAKE_OUTCOME",
+    {
+        "ACCEPTED": WakeDelivery.ACCEPTED,
+        "DUPLICATE": WakeDelivery.ACCEPTED,
+        "DROPPED": WakeDelivery.ACCEPTED,
+        "RUN_FINISHED": WakeDelivery.RUN_FINISHED,
+    },
+)
 
 
 class RunControlUnavailableError(DomainError):
@@ -54,7 +56,7 @@ class RunControlUnavailableError(DomainError):
 
 
 def encode_wake(pool_id: str, wake: Wake, message_ids: Sequence[str]) -> bytes:
-    """The command that tells run control how ``wake`` ended, as its resume policy wants it."""
+    """The request that delivers an ended wake, serialised, with what its resume policy allows."""
     resume = wake.condition.resume_with
     refs = resume is ResumePolicy.MATCHING_EVENT_REFS
     summary = resume is ResumePolicy.REDACTED_SUMMARY
@@ -62,13 +64,13 @@ def encode_wake(pool_id: str, wake: Wake, message_ids: Sequence[str]) -> bytes:
         pool_id=pool_id,
         condition_id=wake.condition.condition_id,
         run_id=wake.condition.run_id,
-        status=_STATUS[wake.state],
+        status=_STATUSES.to_pb[wake.state],
         events=[_event_to_pb(event) for event in wake.matched] if refs else [],
         message_ids=message_ids if refs else [],
         summary=_summary(wake) if summary else "",
         cause_traceparent=wake.cause_traceparent,
         suspension_traceparent=wake.suspend_traceparent,
-        cursor=cursor_of(pool_id, wake.seen_sequence),
+        cursor=_CURSORS.encode(pool_id, wake.seen_sequence),
     )
     return request.SerializeToString(deterministic=True)
 
@@ -85,7 +87,7 @@ def _event_to_pb(event: Event) -> run.WakeEvent:
 
 
 def _summary(wake: Wake) -> str:
-    """Kinds and counts; no ids, no content."""
+    """The kinds of the matched events and their count, without ids or content."""
     if wake.state is not WakeState.TRIGGERED:
         return f"wake {wake.state.value.replace('_', ' ')}"
     kinds = sorted({event.kind.value.replace(".", " ").replace("_", " ") for event in wake.matched})
@@ -93,21 +95,22 @@ def _summary(wake: Wake) -> str:
 
 
 def condition_of(row: OutboxRow) -> tuple[str, str]:
-    """The pool and the condition that a row is about."""
+    """The pool id and the condition id of an outbox row."""
     request = rpc.DeliverWakeRequest.FromString(row.payload)
     return request.pool_id, request.condition_id
 
 
 def outcome_of(body: bytes) -> WakeDelivery:
-    """What run control answered; an outcome newer than this release counts as accepted."""
-    return _OUTCOME.get(rpc.DeliverWakeResponse.FromString(body).outcome, WakeDelivery.ACCEPTED)
+    """The outcome in the answer of run control; an unknown one counts as accepted."""
+    outcome = rpc.DeliverWakeResponse.FromString(body).outcome
+    return _OUTCOMES.from_pb.get(outcome, WakeDelivery.ACCEPTED)
 
 
 class RunControlClient:
     """Delivers rows of the outbox; run control deduplicates on pool and condition.
 
     Args:
-        tenant_of: Whose wake a row is.
+        tenant_of: Returns the tenant of a row.
     """
 
     def __init__(self, channel: grpc.aio.Channel, tenant_of: Callable[[OutboxRow], str]) -> None:
@@ -116,8 +119,8 @@ class RunControlClient:
 
     async def deliver_wake(self, row: OutboxRow) -> bytes:
         """Raises:
-        RefusedError: Run control will never take it: it does not know the run.
-        RunControlUnavailableError: It may, later.
+        RefusedError: Run control refused it for good, for example an unknown run.
+        RunControlUnavailableError: A later attempt may succeed.
         """
         request = rpc.DeliverWakeRequest.FromString(row.payload)
         _link(request.cause_traceparent, LINK_WAKE_CAUSE)
@@ -137,7 +140,7 @@ def _link(traceparent: str, kind: str) -> None:
 
 
 def _failure(facts: ErrorFacts) -> Exception:
-    # Without a reason it was not run control that spoke, but something on the way.
+    # A status without a reason does not come from run control but, for example, from a proxy.
     if facts.code in _FINAL and facts.reason:
         return RefusedError(facts.reason, facts.message)
     reason = facts.reason or facts.code.name

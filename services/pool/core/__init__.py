@@ -1,1 +1,1 @@
-"""What a pool is and how it decides: pure."""
+"""The decisions of the pool service, without input or output."""

@@ -1,10 +1,12 @@
-"""Addressing: which members an address means now, and why the others do not get the message."""
+"""Which members an address resolves to and why others are excluded, and who may act as a member."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from services.chassis.caller import Principal, Role
+from services.pool.core.errors import RunNotOwnedError
 from services.pool.core.model import (
     Address,
     Cardinality,
@@ -15,15 +17,16 @@ from services.pool.core.model import (
     Recipient,
     TargetKind,
     Undelivered,
+    holds,
 )
-from services.pool.core.policies import holds
 
 MAX_LISTED_EXCLUSIONS = 100
+_MAY_ACT_FOR_ANYONE = frozenset({Role.OPERATOR, Role.ADMIN})
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """Who gets a message; ``failure`` is set exactly when nobody does."""
+    """The recipients of a message; ``failure`` is set exactly when there are none."""
 
     recipients: tuple[Recipient, ...] = ()
     excluded: tuple[Exclusion, ...] = ()
@@ -38,32 +41,32 @@ def resolve(pool: Pool, draft: Draft, candidates: Iterable[Member]) -> Resolutio
     """Resolve the address of ``draft``.
 
     Args:
-        candidates: Every member that matches the address, whatever its policies.
+        candidates: Every member that matches the address, with or without the policies.
     """
     if draft.to.kind is TargetKind.POOL and draft.to.value != pool.pool_id:
         return Resolution(failure=Undelivered.FOREIGN_POOL)
     matching = sorted(candidates, key=lambda member: member.run_id)
     if not holds(draft.policy_refs, pool.config.required_policy_refs):
-        return _nobody(matching, Undelivered.POLICY_REQUIRED_MISSING)
+        return _failed(matching, Undelivered.POLICY_REQUIRED_MISSING)
     if not matching:
         return _no_candidates(draft.to)
-    verdicts = [(member, _obstacle(pool, draft, member)) for member in matching]
-    eligible = [member for member, obstacle in verdicts if obstacle is None]
+    reasons = [(member, _exclusion_reason(pool, draft, member)) for member in matching]
+    eligible = [member for member, reason in reasons if reason is None]
     if len(eligible) > 1 and draft.to.cardinality is Cardinality.EXACTLY_ONE:
-        return _nobody(matching, Undelivered.AMBIGUOUS_RECIPIENT)
+        return _failed(matching, Undelivered.AMBIGUOUS_RECIPIENT)
     excluded = tuple(
-        Exclusion(member.run_id, member.agent_id, obstacle)
-        for member, obstacle in verdicts
-        if obstacle is not None
+        Exclusion(member.run_id, member.agent_id, reason)
+        for member, reason in reasons
+        if reason is not None
     )
     return Resolution(
         tuple(Recipient(member.run_id, member.agent_id) for member in eligible),
         excluded,
-        None if eligible else _strongest(excluded),
+        None if eligible else _failure_reason(excluded),
     )
 
 
-def _obstacle(pool: Pool, draft: Draft, member: Member) -> Undelivered | None:
+def _exclusion_reason(pool: Pool, draft: Draft, member: Member) -> Undelivered | None:
     loopback = pool.config.include_sender_in_pool_broadcast
     broadcast = draft.to.kind is TargetKind.POOL
     if broadcast and member.run_id == draft.from_run_id and not loopback:
@@ -84,12 +87,28 @@ def _no_candidates(to: Address) -> Resolution:
     return Resolution(excluded=named.get(to.kind, ()), failure=reason)
 
 
-def _nobody(matching: Sequence[Member], reason: Undelivered) -> Resolution:
+def _failed(matching: Sequence[Member], reason: Undelivered) -> Resolution:
     excluded = tuple(Exclusion(member.run_id, member.agent_id, reason) for member in matching)
     return Resolution(excluded=excluded, failure=reason)
 
 
-def _strongest(excluded: Sequence[Exclusion]) -> Undelivered:
-    # A missing policy can be repaired; being the sender cannot.
+def _failure_reason(excluded: Sequence[Exclusion]) -> Undelivered:
+    # A missing policy can be granted later; that a member is the sender cannot change.
     mismatch = Undelivered.RECIPIENT_POLICY_MISMATCH
     return mismatch if any(e.reason is mismatch for e in excluded) else excluded[0].reason
+
+
+def acting_name(principal: Principal) -> str:
+    """The principal on whose behalf the call is made."""
+    return principal.subject
+
+
+def authorize(principal: Principal, member: Member) -> None:
+    """Check that ``principal`` may act as the run of ``member``.
+
+    Raises:
+        RunNotOwnedError: Another principal joined the run, and this one is no operator.
+    """
+    if acting_name(principal) == member.principal or principal.roles & _MAY_ACT_FOR_ANYONE:
+        return
+    raise RunNotOwnedError.of(member.run_id)

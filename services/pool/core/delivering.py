@@ -1,55 +1,42 @@
-"""Delivering: the steps that a message takes inside one commit."""
+"""Delivering: what accepting, delivering and ending a message writes within one commit."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from services.chassis.errors import IdempotencyConflictError
 from services.pool.core import responding, sending
 from services.pool.core.addressing import Resolution, resolve
-from services.pool.core.events import (
-    TimerKind,
-)
+from services.pool.core.errors import already_used
+from services.pool.core.events import TimerKind
 from services.pool.core.journal import Journal
-from services.pool.core.model import (
-    Draft,
-    InlineBody,
-    Member,
-    MessageRecord,
-    MessageState,
-)
+from services.pool.core.model import Draft, InlineBody, Member, MessageRecord, MessageState
 from services.pool.core.results import Sent
 
 
 def repeated(journal: Journal, key: str, digest: bytes) -> Sent | None:
-    """The message sent under ``key`` before, as it stands now.
+    """The message that was sent under ``key`` before, in its current state.
 
     Raises:
-        IdempotencyConflictError: It was another message.
+        IdempotencyConflictError: That message had other content.
     """
     pool_id = journal.pool.pool_id
     stored = journal.tx.message_by_key(pool_id, key)
     if stored is None:
         return None
     if stored.digest != digest:
-        raise conflict("idempotency_key", key)
+        raise already_used("idempotency_key", key)
     replies = tuple(journal.tx.replies(pool_id, stored.message.message_id))
     return Sent(pool_id, stored, replies, deduplicated=True)
 
 
-def conflict(what: str, key: str) -> IdempotencyConflictError:
-    return IdempotencyConflictError(
-        f"{what} {key!r} was used before with other content", what=what, id=key
-    )
-
-
 def deliver(journal: Journal, draft: Draft, digest: bytes, new_id: str) -> Sent:
-    """Accept ``draft`` and put it into the inboxes it is for.
+    """Accept ``draft`` and put it into the inboxes of its recipients.
 
     Args:
         new_id: The message's id when the draft names none.
 
     Raises:
+        IdempotencyConflictError: The draft's id is that of another message.
         NotAMemberError: The sender is not in the pool.
         RunNotOwnedError: The sender is bound to another principal.
         ContractUnsatisfiableError: More answers are asked for than there are recipients.
@@ -58,7 +45,7 @@ def deliver(journal: Journal, draft: Draft, digest: bytes, new_id: str) -> Sent:
     sender = journal.acting(draft.from_run_id)
     message_id = draft.message_id or new_id
     if draft.message_id and tx.message(pool_id, message_id) is not None:
-        raise conflict("message_id", message_id)
+        raise already_used("message_id", message_id)
     request = tx.message(pool_id, draft.reply_to) if draft.reply_to else None
     message = replace(
         sending.accept(draft, sender, message_id, journal.now),
@@ -81,7 +68,7 @@ def deliver(journal: Journal, draft: Draft, digest: bytes, new_id: str) -> Sent:
 def enter(
     journal: Journal, record: MessageRecord, state: MessageState, reply_message_id: str = ""
 ) -> MessageRecord:
-    """Record that a stored message entered ``state``; its contract has no time-out from then on."""
+    """Record that a stored message entered ``state``, and drop the time-out of its contract."""
     pool_id = journal.pool.pool_id
     sender = journal.tx.member(pool_id, record.message.from_run_id)
     entered = _recorded(journal, record, state, sender, reply_message_id)

@@ -1,4 +1,4 @@
-"""Digests of what was asked: they tell a repeat from a conflict, whatever the order of sets."""
+"""Digests of commands: equal for a repeat, unequal for a conflict; the order of sets is ignored."""
 
 from __future__ import annotations
 
@@ -8,19 +8,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from services.pool.core.events import (
-    EventFilter,
-    Start,
-    WakeCondition,
-)
-from services.pool.core.model import (
-    Answer,
-    Content,
-    ContentRef,
-    Correlation,
-    Draft,
-    Policies,
-)
+from services.pool.core.events import EventFilter, Start, WakeCondition
+from services.pool.core.model import Answer, Content, ContentRef, Correlation, Draft, Policies
 
 _VERSION = b"\x01"
 
@@ -71,7 +60,7 @@ def of_condition(condition: WakeCondition) -> bytes:
 
 
 def filter_fingerprint(filters: Sequence[EventFilter]) -> str:
-    """Hexadecimal; equal for equal meaning, whatever the order of filters and values."""
+    """Hexadecimal digest that ignores the order of filters and of their values."""
     return _digest("filters", sorted({json.dumps(_filter(each)) for each in filters}))[1:].hex()
 
 

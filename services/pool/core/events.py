@@ -1,4 +1,4 @@
-"""Events, the wakes that wait for them, and timers as values."""
+"""Values: events, wake conditions and wakes, timers."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class EventKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened; names only, never content.
+    """A record of the log without what it led to; it carries ids and labels, never content.
 
     Attributes:
-        sequence: 0 until the log has taken it.
-        observable: Whether others may see it: its run held every policy of the pool.
+        sequence: 0 until it is recorded.
+        observable: Whether it can match a wake: its run held every policy of the pool.
     """
 
     kind: EventKind
@@ -66,7 +66,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events are meant; every set field narrows it, every tuple is sorted and unique."""
+    """Which events match: those that satisfy every set field. Every tuple is sorted and unique."""
 
     kinds: tuple[str, ...] = ()
     recipient_run_ids: tuple[str, ...] = ()
@@ -96,8 +96,8 @@ class WakeCondition:
     """What a run waits for.
 
     Attributes:
-        match_from: An extreme of the log, or the sequence after which events count.
-        timeout: None waits for ever; zero times out at once, whatever has matched.
+        match_from: A start, or the sequence after which events count.
+        timeout: None waits for ever; zero times out at once, even if recorded events match.
     """
 
     condition_id: str
@@ -120,7 +120,7 @@ class WakeState(Enum):
 
 
 class WakeDelivery(Enum):
-    """Whether run control was told how a wake ended."""
+    """How far the delivery of an ended wake to run control has come."""
 
     NONE = "none"
     QUEUED = "queued"
@@ -131,11 +131,11 @@ class WakeDelivery(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """A registered condition and what became of it.
+    """A registered condition and its state.
 
     Attributes:
         matched: Events that matched so far, in order; of their recipients only the waiting run.
-        seen_sequence: The newest record it has taken into account.
+        seen_sequence: The registration or, if it is later, the newest match.
         deadline: When it times out; None never.
     """
 
@@ -163,7 +163,7 @@ class TimerKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """Something that is due at a time: of a wake by its condition, of a message by its id."""
+    """An action that is due; ``subject_id`` is a condition id for wakes, else a message id."""
 
     kind: TimerKind
     subject_id: str
@@ -172,7 +172,7 @@ class Timer:
 
 @dataclass(frozen=True, slots=True)
 class DueTimer:
-    """A timer, and whose."""
+    """A timer with its tenant and pool."""
 
     tenant: str
     pool_id: str

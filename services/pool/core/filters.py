@@ -1,24 +1,19 @@
-"""Filters: which events are meant, and by what an event finds the wakes that may mean it."""
+"""Filters: which events match, and the keys by which an event finds the wakes it may match."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from enum import Enum
 
-from services.pool.core.events import (
-    Event,
-    EventFilter,
-)
-from services.pool.core.model import (
-    Correlation,
-)
+from services.pool.core.events import Event, EventFilter
+from services.pool.core.model import Correlation
 
 WAKE_FAMILY = "wake"
 FAMILY_SUFFIX = ".*"
 
 
 class Dimension(Enum):
-    """What a filter is indexed by, the most telling first."""
+    """The fields a filter can be indexed by, the most selective first."""
 
     MESSAGE = "message"
     REPLY_TO = "reply_to"
@@ -36,7 +31,7 @@ IndexKey = tuple[Dimension, str]
 
 
 def matches(wanted: EventFilter, event: Event) -> bool:
-    """Whether ``event`` is meant. Events about wakes never are: a wake would wake itself."""
+    """Whether ``event`` matches. Events about wakes never do: a wake would trigger itself."""
     return (
         event.kind.family != WAKE_FAMILY
         and _names(wanted, event)
@@ -67,7 +62,7 @@ def _kinds(event: Event) -> tuple[str, str]:
 
 
 def index_keys(wanted: EventFilter) -> list[IndexKey]:
-    """One key per value of the most telling field: an event that matches has one of them."""
+    """A key per value of the most selective field that is set; a matching event has one of them."""
     fields: list[tuple[Dimension, tuple[str, ...]]] = [
         (Dimension.MESSAGE, wanted.message_ids),
         (Dimension.REPLY_TO, wanted.reply_to),

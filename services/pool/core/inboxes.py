@@ -1,4 +1,4 @@
-"""The use cases of inboxes: lease what was delivered, and take the acknowledgement."""
+"""Use cases of inboxes: fetch deliveries under a lease, acknowledge them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from services.chassis.caller import Replay
+from services.chassis.caller import Caller, Replay
 from services.pool.core import leasing
 from services.pool.core.errors import DeliveryNotFoundError
-from services.pool.core.journal import Desk, Journal
-from services.pool.core.model import Caller, Delivery, Message
-from services.pool.core.ports import Encode
-from services.pool.core.results import Acked, Fetched, Parcel, Unfetched
+from services.pool.core.journal import Journal, PoolCommands
+from services.pool.core.model import Delivery, Message
+from services.pool.core.results import Acked, Fetched, FetchedDelivery, Unfetched
 
 # Answers stay well below the 4 MiB that every client accepts.
 MAX_ANSWER_BYTES = 3 * 1024 * 1024
@@ -20,7 +19,7 @@ MAX_ANSWER_BYTES = 3 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class FetchCommand:
-    """What to take out of an inbox; ``message_ids`` empty takes whatever is due."""
+    """Which deliveries to fetch; with ``message_ids`` empty those that are due."""
 
     run_id: str
     limit: int
@@ -36,9 +35,8 @@ class AckCommand:
 
 
 class Inboxes:
-    def __init__(self, desk: Desk, encode: Encode) -> None:
-        self._desk = desk
-        self._encode = encode
+    def __init__(self, commands: PoolCommands) -> None:
+        self._commands = commands
 
     async def fetch(self, caller: Caller, pool_id: str, command: FetchCommand) -> Fetched | Replay:
         """Lease deliveries to their recipient, oldest first.
@@ -48,21 +46,22 @@ class Inboxes:
             NotAMemberError: The run is not in the pool.
             RunNotOwnedError: The run is bound to another principal.
         """
-        return await self._desk.command(
-            caller, pool_id, lambda journal: self._fetch(journal, command), self._encode.fetched
+        return await self._commands.execute(
+            caller, pool_id, lambda journal: self._fetch(journal, command)
         )
 
     async def ack(self, caller: Caller, pool_id: str, command: AckCommand) -> Acked | Replay:
-        """Take note that the recipient has a delivery.
+        """Acknowledge a delivery for its recipient; a repeat changes nothing.
 
         Raises:
+            PoolNotFoundError: No such pool.
+            NotAMemberError: The run is not in the pool.
+            RunNotOwnedError: The run is bound to another principal.
             DeliveryNotFoundError: The message was not delivered to the run.
-            StaleLeaseError: It was fetched again since.
-            IllegalTransitionError: It has expired.
+            StaleLeaseError: The delivery was fetched again since.
+            IllegalTransitionError: The delivery has expired.
         """
-        return await self._desk.command(
-            caller, pool_id, lambda journal: _ack(journal, command), self._encode.acked
-        )
+        return await self._commands.execute(caller, pool_id, lambda journal: _ack(journal, command))
 
     def _fetch(self, journal: Journal, command: FetchCommand) -> Fetched:
         journal.acting(command.run_id)
@@ -70,35 +69,35 @@ class Inboxes:
             wanted, unfetched = _named(journal, command)
         else:
             wanted, unfetched = _due(journal, command), []
-        parcels = list(self._leased(journal, command, wanted))
-        left = wanted[len(parcels) :]
+        deliveries = list(self._leased(journal, command, wanted))
+        rest = wanted[len(deliveries) :]
         return Fetched(
             pool_id=journal.pool.pool_id,
-            parcels=tuple(parcels),
-            unfetched=(*unfetched, *_no_room(command, left)),
-            seen_sequence=_seen(journal, command, parcels, left),
-            more=bool(left),
+            deliveries=tuple(deliveries),
+            unfetched=(*unfetched, *_not_fitting(command, rest)),
+            seen_sequence=_seen_sequence(journal, command, deliveries, rest),
+            more=bool(rest),
         )
 
     def _leased(
         self, journal: Journal, command: FetchCommand, wanted: Sequence[Delivery]
-    ) -> Iterator[Parcel]:
-        """Deliveries with their content, as many as one answer holds."""
+    ) -> Iterator[FetchedDelivery]:
+        """Lease deliveries until the limit or the size of an answer is reached."""
         tx, pool_id = journal.tx, journal.pool.pool_id
-        left_bytes = MAX_ANSWER_BYTES
+        free_bytes = MAX_ANSWER_BYTES
         for delivery in wanted[: command.limit]:
             record = journal.message(delivery.message_id)
-            left_bytes -= _weight_bytes(record.message)
-            if left_bytes < 0:
+            free_bytes -= _size_bytes(record.message)
+            if free_bytes < 0:
                 return
-            token = self._desk.ids.new_id()
+            token = self._commands.ids.new_id()
             leased = leasing.lease(delivery, token, command.lease, journal.now)
             tx.save_delivery(pool_id, leased)
-            yield Parcel(leased, record, tx.body(pool_id, delivery.message_id))
+            yield FetchedDelivery(leased, record, tx.body(pool_id, delivery.message_id))
 
 
-def _weight_bytes(message: Message) -> int:
-    """What grows with the message; its ids fit into the margin."""
+def _size_bytes(message: Message) -> int:
+    """The size of a message without its ids, which fit into the margin below 4 MiB."""
     labels = (text for each in message.correlation for text in (each.key, each.value))
     policies = (
         t for each in message.policy_refs for t in (each.kind, each.policy_id, each.version)
@@ -107,7 +106,7 @@ def _weight_bytes(message: Message) -> int:
 
 
 def _due(journal: Journal, command: FetchCommand) -> list[Delivery]:
-    """One more than is wanted, to know whether there is more."""
+    """Deliveries that are due, one more than is wanted to know whether there are more."""
     return list(
         journal.tx.deliveries_due(
             journal.pool.pool_id, command.run_id, journal.now, command.limit + 1
@@ -126,20 +125,20 @@ def _named(journal: Journal, command: FetchCommand) -> tuple[list[Delivery], lis
     return sorted(found, key=lambda delivery: delivery.sequence), missing
 
 
-def _no_room(command: FetchCommand, left: Sequence[Delivery]) -> list[Unfetched]:
-    named = left if command.message_ids else ()
+def _not_fitting(command: FetchCommand, rest: Sequence[Delivery]) -> list[Unfetched]:
+    named = rest if command.message_ids else ()
     return [Unfetched(delivery.message_id, delivery.state) for delivery in named]
 
 
-def _seen(
+def _seen_sequence(
     journal: Journal,
     command: FetchCommand,
-    parcels: Sequence[Parcel],
-    left: Sequence[Delivery],
+    deliveries: Sequence[FetchedDelivery],
+    rest: Sequence[Delivery],
 ) -> int:
-    if not command.message_ids and not left:
+    if not command.message_ids and not rest:
         return journal.pool.head_sequence
-    return max((parcel.delivery.sequence for parcel in parcels), default=0)
+    return max((each.delivery.sequence for each in deliveries), default=0)
 
 
 def _ack(journal: Journal, command: AckCommand) -> Acked:

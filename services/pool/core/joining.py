@@ -1,4 +1,4 @@
-"""Joining: a run becomes a member, or changes as one, or nothing happens."""
+"""Joining: a run becomes a member, or changes its topics and policies."""
 
 from __future__ import annotations
 
@@ -6,20 +6,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services.chassis.caller import Principal
+from services.pool.core.addressing import acting_name, authorize
 from services.pool.core.errors import AgentMismatchError
-from services.pool.core.events import (
-    EventKind,
-)
-from services.pool.core.model import (
-    Member,
-    Policies,
-)
-from services.pool.core.policies import acting_name, authorize
+from services.pool.core.events import EventKind
+from services.pool.core.model import Member, Policies
 
 
 @dataclass(frozen=True, slots=True)
 class JoinCommand:
-    """Who wants to be a member; topics and policies are sorted and unique."""
+    """The member to be; topics and policies are sorted and unique."""
 
     run_id: str
     agent_id: str
@@ -29,7 +24,7 @@ class JoinCommand:
 
 @dataclass(frozen=True, slots=True)
 class JoinDecision:
-    """The member, and what to record; None when nothing changed."""
+    """The member, and the kind of event to record; None when nothing changes."""
 
     member: Member
     kind: EventKind | None
@@ -37,7 +32,7 @@ class JoinDecision:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """What a join came to; ``head_sequence`` is that of the pool after it."""
+    """The member after a join; ``head_sequence`` is that of the pool."""
 
     pool_id: str
     member: Member
@@ -48,7 +43,7 @@ class Joined:
 def join(
     existing: Member | None, command: JoinCommand, principal: Principal, now: datetime
 ) -> JoinDecision:
-    """Decide what ``command`` makes of ``existing``; the run is bound to who joins it first.
+    """Decide which member results; the run is bound to the principal that joins it first.
 
     Raises:
         RunNotOwnedError: Another principal joined the run.
@@ -58,13 +53,7 @@ def join(
         return JoinDecision(_first(command, principal, now), EventKind.MEMBER_JOINED)
     authorize(principal, existing)
     if existing.agent_id != command.agent_id:
-        raise AgentMismatchError(
-            f"run {command.run_id!r} is a member as agent {existing.agent_id!r}, "
-            f"not {command.agent_id!r}",
-            run_id=command.run_id,
-            agent_id=existing.agent_id,
-            wanted=command.agent_id,
-        )
+        raise AgentMismatchError.of(command.run_id, existing.agent_id, command.agent_id)
     if (existing.topics, existing.policy_refs) == (command.topics, command.policy_refs):
         return JoinDecision(existing, None)
     changed = replace(

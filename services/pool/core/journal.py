@@ -1,8 +1,8 @@
-"""One commit on one pool: records in order, and the wakes they fire.
+"""One commit on one pool: its records in order, and the wakes that they trigger.
 
-``Journal`` holds the locked pool for the length of a transaction. Use cases record what they
-decide; ``close`` matches the wakes against it, after the records themselves, and saves the pool.
-Firing a wake only writes rows, so it cannot fail the command that caused it.
+``Journal`` holds the locked pool during a transaction. Use cases record events; ``close`` matches
+them against the registered wakes, records those that end, and saves the pool. Triggering a wake
+only writes rows, so it cannot fail the command that caused it.
 """
 
 from __future__ import annotations
@@ -12,43 +12,33 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
-from services.chassis.caller import Replay, once
+from services.chassis.caller import Caller, Replay, once
 from services.chassis.clock import Clock
 from services.chassis.ids import IdSource
+from services.pool.core.addressing import acting_name, authorize
 from services.pool.core.errors import (
     MessageNotFoundError,
     NotAMemberError,
     PoolNotFoundError,
     WakeNotFoundError,
 )
-from services.pool.core.events import (
-    Event,
-    TimerKind,
-    Wake,
-    WakeState,
-)
+from services.pool.core.events import Event, TimerKind, Wake, WakeState
 from services.pool.core.filters import event_keys
-from services.pool.core.model import (
-    Caller,
-    Member,
-    MessageRecord,
-    Pool,
-)
-from services.pool.core.policies import acting_name, authorize, holds
-from services.pool.core.ports import Fact, PoolStore, PoolTx
+from services.pool.core.model import Member, MessageRecord, Pool, holds
+from services.pool.core.ports import Fact, Store, Tx
 from services.pool.core.waking import END_KIND, observe
 
 T = TypeVar("T")
 
 
 class Journal:
-    """The locked pool, the time of the commit, and what it has recorded so far.
+    """The locked pool, the time of the commit, and the events recorded so far.
 
     Attributes:
         now: One instant for the whole commit.
     """
 
-    def __init__(self, tx: PoolTx, pool: Pool, caller: Caller, now: datetime) -> None:
+    def __init__(self, tx: Tx, pool: Pool, caller: Caller, now: datetime) -> None:
         self.tx = tx
         self.pool = pool
         self.caller = caller
@@ -77,7 +67,7 @@ class Journal:
         )
 
     def acting(self, run_id: str) -> Member:
-        """The member that the caller acts as.
+        """The member of ``run_id``, as which the caller acts.
 
         Raises:
             NotAMemberError: The run is not in the pool.
@@ -111,7 +101,7 @@ class Journal:
         return member is not None and holds(member.policy_refs, self.pool.config.policy_refs)
 
     def end_wake(self, wake: Wake) -> Wake:
-        """Record, store and pass on the end of a wake that was registered until now."""
+        """Record and store that a registered wake has ended, and enqueue its delivery."""
         pool_id = self.pool.pool_id
         ended = replace(wake, ended_sequence=self.next_sequence)
         self.record(wake_event(ended), ended)
@@ -119,41 +109,43 @@ class Journal:
         self.tx.save_wake(pool_id, ended)
         if ended.deadline is not None:
             self.tx.drop_timer(pool_id, TimerKind.WAKE, ended.condition.condition_id)
-        self.tx.enqueue_wake(pool_id, ended, self._delivered(ended))
+        self.tx.enqueue_wake(pool_id, ended, _messages_to_fetch(ended))
         return ended
 
     def close(self) -> None:
-        """Fire the wakes that the recorded events match, then save the pool."""
-        caused = list(self._recorded)
+        """Trigger the wakes that the recorded events match, then save the pool."""
+        causes = list(self._recorded)
         if self.pool.open_wakes:
-            self._fire(caused)
+            self._trigger(causes)
         if self.pool != self._loaded:
             self.tx.save_pool(self.pool)
-            self.tx.ring(self.pool.pool_id)
+            self.tx.notify(self.pool.pool_id)
 
-    def _fire(self, caused: Sequence[Event]) -> None:
-        for wake in self._candidates(caused):
+    def _trigger(self, causes: Sequence[Event]) -> None:
+        for wake in self._candidates(causes):
             seen = wake
-            for event in caused:
+            for event in causes:
                 seen = observe(seen, event, self.now)
             if seen.state is WakeState.TRIGGERED:
                 self.end_wake(seen)
             elif seen is not wake:
                 self.tx.save_wake(self.pool.pool_id, seen)
 
-    def _candidates(self, caused: Iterable[Event]) -> list[Wake]:
-        keys = {key for event in caused for key in event_keys(event)}
+    def _candidates(self, causes: Iterable[Event]) -> list[Wake]:
+        keys = {key for event in causes for key in event_keys(event)}
         found = self.tx.wake_candidates(self.pool.pool_id, keys)
         return sorted(found, key=lambda wake: wake.registered_sequence)
 
-    def _delivered(self, wake: Wake) -> list[str]:
-        """Messages to the waiting run among what matched, in order."""
-        run_id = wake.condition.run_id
-        messages = (e.message_id for e in wake.matched if run_id in e.recipient_run_ids)
-        return list(dict.fromkeys(messages))
+
+def _messages_to_fetch(wake: Wake) -> list[str]:
+    """Ids of the matched messages that were delivered to the waiting run, in order."""
+    run_id = wake.condition.run_id
+    messages = (e.message_id for e in wake.matched if run_id in e.recipient_run_ids)
+    return list(dict.fromkeys(messages))
 
 
 def wake_event(wake: Wake) -> Event:
+    """The event that ``wake`` has ended."""
     kind = END_KIND[wake.state]
     return Event(
         kind=kind,
@@ -164,34 +156,39 @@ def wake_event(wake: Wake) -> Event:
     )
 
 
-class Desk:
-    """Runs commands on pools: load, decide, record, answer, in one transaction."""
+class PoolCommands:
+    """Runs commands on pools: lock, decide, record, answer, in one transaction."""
 
-    def __init__(self, store: PoolStore, clock: Clock, ids: IdSource) -> None:
+    def __init__(self, store: Store, clock: Clock, ids: IdSource) -> None:
         self.store = store
         self.clock = clock
         self.ids = ids
 
-    async def command(
+    async def execute(
         self,
         caller: Caller,
         pool_id: str,
         decide: Callable[[Journal], T],
-        encode: Callable[[T], bytes],
     ) -> T | Replay:
         """Run ``decide`` on the pool unless the request was answered before.
+
+        Returns:
+            What ``decide`` returns, or the stored answer.
 
         Raises:
             PoolNotFoundError: No such pool.
         """
         return await self.store.write(
-            caller.principal.tenant,
-            lambda tx: once(
-                tx, caller.request, lambda: self.run(tx, caller, pool_id, decide), encode
-            ),
+            caller.tenant,
+            lambda tx: once(tx, caller, lambda: self.run(tx, caller, pool_id, decide)),
         )
 
-    def run(self, tx: PoolTx, caller: Caller, pool_id: str, decide: Callable[[Journal], T]) -> T:
+    def run(self, tx: Tx, caller: Caller, pool_id: str, decide: Callable[[Journal], T]) -> T:
+        """Run ``decide`` on the locked pool within ``tx``.
+
+        Raises:
+            PoolNotFoundError: No such pool.
+        """
         pool = tx.lock_pool(pool_id)
         if pool is None:
             raise PoolNotFoundError.of(pool_id)

@@ -1,4 +1,4 @@
-"""Leasing: one attempt at a time has a delivery, and its token proves which."""
+"""Leasing: one attempt at a time holds a delivery; the lease token identifies the attempt."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from services.pool.core.model import Delivery, DeliveryState
 
 
 def state_at(delivery: Delivery | None, now: datetime) -> DeliveryState | None:
-    """The state with time applied: the timer that expires it may be a moment behind."""
+    """The state at ``now``: expired also when the timer that expires it has not fired yet."""
     if delivery is None:
         return None
     lapsed = delivery.expire_time is not None and delivery.expire_time <= now
@@ -18,13 +18,13 @@ def state_at(delivery: Delivery | None, now: datetime) -> DeliveryState | None:
 
 
 def is_available(delivery: Delivery, now: datetime) -> bool:
-    """Whether it can be leased by name, an earlier lease notwithstanding."""
+    """Whether it can be leased by name; an earlier lease does not prevent that."""
     state = state_at(delivery, now)
     return state is not None and state.is_open
 
 
 def lease(delivery: Delivery, token: str, length: timedelta, now: datetime) -> Delivery:
-    """The next attempt; the token of the one before is stale from now on."""
+    """The delivery leased for its next attempt; the previous token becomes stale."""
     return replace(
         delivery,
         state=DeliveryState.LEASED,
@@ -35,9 +35,9 @@ def lease(delivery: Delivery, token: str, length: timedelta, now: datetime) -> D
 
 
 def acknowledge(delivery: Delivery, token: str, now: datetime) -> Delivery:
-    """``delivery`` after its recipient said it has it; a repeat changes nothing.
+    """``delivery`` acknowledged; a repeat changes nothing.
 
-    A lease that has lapsed is good until the delivery is fetched again.
+    The token of a lapsed lease is valid until the delivery is fetched again.
 
     Raises:
         StaleLeaseError: ``token`` is not that of the newest attempt.
@@ -47,16 +47,7 @@ def acknowledge(delivery: Delivery, token: str, now: datetime) -> Delivery:
     if state is DeliveryState.ACKED:
         return delivery
     if state is DeliveryState.EXPIRED:
-        raise IllegalTransitionError(
-            f"the delivery of message {delivery.message_id!r} has expired",
-            message_id=delivery.message_id,
-            state=state.value,
-            wanted=DeliveryState.ACKED.value,
-        )
+        raise IllegalTransitionError.of(delivery.message_id, state, DeliveryState.ACKED)
     if delivery.lease_token != token:
-        raise StaleLeaseError(
-            f"the lease token is not that of attempt {delivery.attempt}",
-            message_id=delivery.message_id,
-            attempt=str(delivery.attempt),
-        )
+        raise StaleLeaseError.of(delivery.message_id, delivery.attempt)
     return replace(delivery, state=DeliveryState.ACKED)

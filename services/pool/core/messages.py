@@ -1,24 +1,17 @@
-"""The use cases of messages: send, respond and read them, and what time does to them."""
+"""Use cases of messages: send, respond, read, expire and time out."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from services.chassis.caller import Replay
+from services.chassis.caller import Caller, Replay
 from services.pool.core import responding
 from services.pool.core.delivering import deliver, enter, repeated
 from services.pool.core.digests import of_answer, of_draft
 from services.pool.core.errors import AlreadyRespondedError, MessageNotFoundError
-from services.pool.core.journal import Desk, Journal
-from services.pool.core.model import (
-    Answer,
-    Caller,
-    DeliveryState,
-    Draft,
-    MessageRecord,
-    MessageState,
-)
-from services.pool.core.ports import Encode, PoolReader
+from services.pool.core.journal import Journal, PoolCommands
+from services.pool.core.model import Answer, DeliveryState, Draft, MessageRecord, MessageState
+from services.pool.core.ports import Reads
 from services.pool.core.results import MessageView, Responded, Sent
 
 # Of one message; more of them would not fit into an answer.
@@ -26,24 +19,21 @@ MAX_LISTED_DELIVERIES = 1_000
 
 
 class Messages:
-    """Everything a client does with messages; inboxes are another matter."""
-
-    def __init__(self, desk: Desk, encode: Encode) -> None:
-        self._desk = desk
-        self._encode = encode
+    def __init__(self, commands: PoolCommands) -> None:
+        self._commands = commands
 
     async def send(self, caller: Caller, pool_id: str, draft: Draft) -> Sent | Replay:
-        """Deliver ``draft`` to whom its address means now.
+        """Deliver ``draft`` to the members that its address resolves to.
 
         Raises:
             PoolNotFoundError: No such pool.
-            IdempotencyConflictError: Key or id were used for another message.
+            IdempotencyConflictError: The key or the id was used for another message.
             NotAMemberError: The sender is not in the pool.
             RunNotOwnedError: The sender is bound to another principal.
             ContractUnsatisfiableError: More answers are asked for than there are recipients.
         """
-        return await self._desk.command(
-            caller, pool_id, lambda journal: self._send(journal, draft), self._encode.sent
+        return await self._commands.execute(
+            caller, pool_id, lambda journal: self._send(journal, draft)
         )
 
     async def respond(self, caller: Caller, pool_id: str, answer: Answer) -> Responded | Replay:
@@ -51,13 +41,15 @@ class Messages:
 
         Raises:
             PoolNotFoundError: No such pool.
-            MessageNotFoundError: There is nothing to answer.
-            NotARecipientError: The run did not get it.
+            MessageNotFoundError: The pool has no message to answer under this id.
+            NotAMemberError: The run is not in the pool.
+            RunNotOwnedError: The run is bound to another principal.
+            NotARecipientError: The message was not delivered to the run.
             AlreadyRespondedError: The run gave another answer before.
-            IdempotencyConflictError: Key or id were used for another message.
+            IdempotencyConflictError: The key or the id was used for another message.
         """
-        return await self._desk.command(
-            caller, pool_id, lambda journal: self._respond(journal, answer), self._encode.responded
+        return await self._commands.execute(
+            caller, pool_id, lambda journal: self._respond(journal, answer)
         )
 
     async def get(self, caller: Caller, pool_id: str, message_id: str) -> MessageView:
@@ -67,7 +59,7 @@ class Messages:
             MessageNotFoundError: No such message, or no such pool.
         """
 
-        def view(reader: PoolReader) -> MessageView:
+        def view(reader: Reads) -> MessageView:
             record = reader.message(pool_id, message_id)
             if record is None:
                 raise MessageNotFoundError.of(pool_id, message_id)
@@ -79,12 +71,12 @@ class Messages:
                 tuple(reader.deliveries_of(pool_id, message_id)[:MAX_LISTED_DELIVERIES]),
             )
 
-        return await self._desk.store.read(caller.principal.tenant, view)
+        return await self._commands.store.read(caller.tenant, view)
 
     def _send(self, journal: Journal, draft: Draft) -> Sent:
         digest = of_draft(draft)
         before = repeated(journal, draft.idempotency_key, digest)
-        return before or deliver(journal, draft, digest, self._desk.ids.new_id())
+        return before or deliver(journal, draft, digest, self._commands.ids.new_id())
 
     def _respond(self, journal: Journal, answer: Answer) -> Responded:
         request_id = answer.request_message_id
@@ -105,22 +97,16 @@ class Messages:
         earlier = journal.tx.reply(pool_id, answer.request_message_id, answer.run_id)
         if earlier is None:
             draft = responding.draft_of(answer, request)
-            return deliver(journal, draft, digest, self._desk.ids.new_id())
+            return deliver(journal, draft, digest, self._commands.ids.new_id())
         given_id = earlier.reply_message_id
         given = journal.message(given_id)
-        if not responding.says_the_same(given.message, answer.content):
-            raise AlreadyRespondedError(
-                f"run {answer.run_id!r} has answered message {answer.request_message_id!r} "
-                f"with {given_id!r}",
-                run_id=answer.run_id,
-                message_id=answer.request_message_id,
-                reply_message_id=given_id,
-            )
+        if not responding.has_content(given.message, answer.content):
+            raise AlreadyRespondedError.of(answer.run_id, answer.request_message_id, given_id)
         return Sent(pool_id, given, deduplicated=True)
 
 
 def expire(journal: Journal, message_id: str) -> None:
-    """End the deliveries nobody acknowledged, and the message if nobody did."""
+    """Expire the open deliveries, and the message unless one of them was acknowledged."""
     pool_id = journal.pool.pool_id
     record = journal.message(message_id)
     deliveries = journal.tx.deliveries_of(pool_id, message_id)
@@ -133,7 +119,7 @@ def expire(journal: Journal, message_id: str) -> None:
 
 
 def time_out(journal: Journal, message_id: str) -> None:
-    """End a response contract that is not met."""
+    """Time out a message whose response contract is not met."""
     record = journal.message(message_id)
     if record.receipt.state is MessageState.DELIVERED:
         enter(journal, record, MessageState.TIMED_OUT)

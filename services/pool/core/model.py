@@ -1,30 +1,16 @@
-"""Pools, members, messages and deliveries as values."""
+"""Values: pools, members, messages, receipts and deliveries."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from services.chassis.caller import Principal, RequestKey
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks, under which key, in which trace.
-
-    Attributes:
-        traceparent: W3C context of the call; empty when tracing is off.
-    """
-
-    principal: Principal
-    request: RequestKey | None = None
-    traceparent: str = ""
-
 
 @dataclass(frozen=True, slots=True, order=True)
 class PolicyRef:
-    """A policy by name; equality includes the version."""
+    """The name of a policy; another version is another policy."""
 
     kind: str
     policy_id: str
@@ -34,6 +20,15 @@ class PolicyRef:
 Policies = tuple[PolicyRef, ...]
 
 
+def holds(held: Policies, wanted: Policies) -> bool:
+    """Whether ``held`` contains all of ``wanted``; another version is another policy."""
+    return set(wanted).issubset(held)
+
+
+def canonical(refs: Iterable[PolicyRef]) -> Policies:
+    return tuple(sorted(set(refs)))
+
+
 class LeaverPolicy(Enum):
     DEAD_LETTER = "dead_letter"
     REROUTE_TO_AGENT = "reroute_to_agent"
@@ -41,7 +36,7 @@ class LeaverPolicy(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PoolConfig:
-    """What a pool demands. Policy references are sorted and unique, so equality is that of sets."""
+    """The rules of a pool. Policy references are sorted and unique, so equality is that of sets."""
 
     required_policy_refs: Policies = ()
     include_sender_in_pool_broadcast: bool = False
@@ -57,11 +52,12 @@ class PoolState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A pool's row: locked by every command, so whoever holds it owns the log's next sequence.
+    """A pool; every command locks its row, and the next sequence of the log comes from it.
 
     Attributes:
-        revision: Rises with config and state; the etag.
-        open_wakes: Registered wakes; zero saves the matching.
+        revision: Increases when config or state change; the etag.
+        created: Whether a first member has joined.
+        open_wakes: How many wakes are registered; with zero nothing is matched.
     """
 
     pool_id: str
@@ -138,7 +134,7 @@ Content = ContentRef | InlineBody
 
 @dataclass(frozen=True, slots=True)
 class ResponseContract:
-    """How many answers a message asks for; ``timeout`` None waits for ever."""
+    """How many answers a message requires; with ``timeout`` None without a time limit."""
 
     expected_responses: int
     timeout: timedelta | None = None
@@ -146,10 +142,10 @@ class ResponseContract:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A message as its sender asks for it.
+    """A message as its sender submits it.
 
     Attributes:
-        message_id: Empty when the server is to make one.
+        message_id: Empty when the server chooses one.
         correlation: Sorted by key.
     """
 
@@ -167,7 +163,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A reply as its sender asks for it; ``correlation`` None takes that of the request."""
+    """A reply as its sender submits it; ``correlation`` None takes that of the request."""
 
     request_message_id: str
     run_id: str
@@ -186,7 +182,7 @@ class Message:
         content_ref: Empty for an inline body.
         media_type: Of the inline body; empty for a reference.
         body_sha256: Hexadecimal; empty for a reference.
-        late: It answers a message whose contract had ended.
+        late: Whether it answers a message whose contract had ended.
     """
 
     message_id: str
@@ -243,7 +239,7 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """A candidate that did not get a message, or the run or agent that is not there."""
+    """A candidate that does not get a message, or an addressed run or agent that is no member."""
 
     run_id: str
     agent_id: str
@@ -252,10 +248,11 @@ class Exclusion:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of a message.
+    """The state of a message and its recipients.
 
     Attributes:
         excluded: The first hundred, by run.
+        excluded_count: How many were excluded.
         sequence: The log record of this state.
     """
 
@@ -273,7 +270,7 @@ class MessageRecord:
     """A message and its newest receipt.
 
     Attributes:
-        digest: Of what was asked, to tell a repeat from a conflict.
+        digest: Of the command that sent it; unequal to that of a repeat with other content.
     """
 
     message: Message
@@ -283,7 +280,7 @@ class MessageRecord:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer to a message; there is one per responder."""
+    """The answer of one responder to a message; only its first one counts."""
 
     request_message_id: str
     responder_run_id: str

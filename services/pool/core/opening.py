@@ -1,4 +1,4 @@
-"""Opening: the same configuration again is no change, another one is a conflict."""
+"""Opening: an equal configuration changes nothing, another one is a conflict."""
 
 from __future__ import annotations
 
@@ -18,22 +18,15 @@ class Opened:
 
 
 def open_pool(existing: Pool | None, pool_id: str, config: PoolConfig, now: datetime) -> Opened:
-    """Decide what opening ``pool_id`` with ``config`` comes to.
+    """The pool after opening ``pool_id`` with ``config``.
 
     Raises:
-        ConfigConflictError: It is open with another configuration; names what differs.
+        ConfigConflictError: It is open with another configuration; names the differing fields.
     """
     if existing is None:
         return Opened(Pool(pool_id, config, create_time=now, update_time=now), opened=True)
     if existing.config != config:
-        differing = ", ".join(
-            f.name
-            for f in fields(PoolConfig)
-            if getattr(existing.config, f.name) != getattr(config, f.name)
-        )
-        raise ConfigConflictError(
-            f"pool {pool_id!r} is open with another configuration: {differing}",
-            pool_id=pool_id,
-            fields=differing,
-        )
+        names = (field.name for field in fields(PoolConfig))
+        differing = (n for n in names if getattr(existing.config, n) != getattr(config, n))
+        raise ConfigConflictError.of(pool_id, differing)
     return Opened(existing, opened=False)

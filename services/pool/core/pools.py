@@ -1,46 +1,36 @@
-"""The use cases of pools and members: open, join, look."""
+"""Use cases of pools and members: open, join, read."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from services.chassis.caller import Replay, once
+from services.chassis.caller import Caller, Replay, once
 from services.pool.core.errors import PoolNotFoundError
-from services.pool.core.events import (
-    Event,
-    EventKind,
-)
+from services.pool.core.events import Event, EventKind
 from services.pool.core.joining import JoinCommand, Joined, join
-from services.pool.core.journal import Desk, Journal
-from services.pool.core.model import (
-    Caller,
-    Member,
-    Pool,
-    PoolConfig,
-)
+from services.pool.core.journal import Journal, PoolCommands
+from services.pool.core.model import Member, Pool, PoolConfig
 from services.pool.core.opening import Opened, open_pool
-from services.pool.core.ports import Encode, MemberQuery, PoolReader, PoolTx
+from services.pool.core.ports import MemberQuery, Reads, Tx
 from services.pool.core.results import MemberPage
 
 
 class Pools:
-    def __init__(self, desk: Desk, encode: Encode) -> None:
-        self._desk = desk
-        self._encode = encode
+    def __init__(self, commands: PoolCommands) -> None:
+        self._commands = commands
 
     async def open(self, caller: Caller, pool_id: str, config: PoolConfig) -> Opened | Replay:
-        """Open a pool, or answer the one that is open with an equal configuration.
+        """Open a pool, or return the one that is open with an equal configuration.
 
         Raises:
             ConfigConflictError: It is open with another configuration.
         """
-        return await self._desk.store.write(
-            caller.principal.tenant,
+        return await self._commands.store.write(
+            caller.tenant,
             lambda tx: once(
                 tx,
-                caller.request,
+                caller,
                 lambda: self._open(tx, caller, pool_id, config),
-                self._encode.opened,
             ),
         )
 
@@ -52,17 +42,15 @@ class Pools:
             AgentMismatchError: The run is a member as another agent.
             RunNotOwnedError: The run is bound to another principal.
         """
-        return await self._desk.command(
-            caller, pool_id, lambda journal: _join(journal, command), self._encode.joined
+        return await self._commands.execute(
+            caller, pool_id, lambda journal: _join(journal, command)
         )
 
     async def get(self, caller: Caller, pool_id: str) -> Pool:
         """Raises:
         PoolNotFoundError: No such pool.
         """
-        return await self._desk.store.read(
-            caller.principal.tenant, lambda reader: _pool(reader, pool_id)
-        )
+        return await self._commands.store.read(caller.tenant, lambda reader: _pool(reader, pool_id))
 
     async def members(self, caller: Caller, pool_id: str, query: MemberQuery) -> MemberPage:
         """A page of members by run id.
@@ -71,15 +59,15 @@ class Pools:
             PoolNotFoundError: No such pool.
         """
 
-        def page(reader: PoolReader) -> MemberPage:
+        def page(reader: Reads) -> MemberPage:
             one_more = replace(query, limit=query.limit + 1)
             found = reader.members(_pool(reader, pool_id).pool_id, one_more)
             return MemberPage(found[: query.limit], more=len(found) > query.limit)
 
-        return await self._desk.store.read(caller.principal.tenant, page)
+        return await self._commands.store.read(caller.tenant, page)
 
-    def _open(self, tx: PoolTx, caller: Caller, pool_id: str, config: PoolConfig) -> Opened:
-        now = self._desk.clock.now()
+    def _open(self, tx: Tx, caller: Caller, pool_id: str, config: PoolConfig) -> Opened:
+        now = self._commands.clock.now()
         decision = open_pool(tx.lock_pool(pool_id), pool_id, config, now)
         if not decision.opened:
             return decision
@@ -110,7 +98,7 @@ def _join(journal: Journal, command: JoinCommand) -> Joined:
 
 
 def _create(journal: Journal, first: Member) -> None:
-    """A pool is created by its first member, once."""
+    """Record that the pool has its first member."""
     journal.pool = replace(journal.pool, created=True)
     journal.record(_event(journal, EventKind.POOL_CREATED, first), journal.pool)
 
@@ -125,7 +113,7 @@ def _event(journal: Journal, kind: EventKind, member: Member) -> Event:
     )
 
 
-def _pool(reader: PoolReader, pool_id: str) -> Pool:
+def _pool(reader: Reads, pool_id: str) -> Pool:
     pool = reader.pool(pool_id)
     if pool is None:
         raise PoolNotFoundError.of(pool_id)

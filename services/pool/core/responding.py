@@ -1,4 +1,4 @@
-"""Responding: who may answer what, and when enough answers are in."""
+"""Responding: who may answer a message, and when its response contract is met."""
 
 from __future__ import annotations
 
@@ -42,28 +42,23 @@ def is_recipient(request: MessageRecord, run_id: str) -> bool:
 
 def check_recipient(request: MessageRecord, run_id: str) -> None:
     """Raises:
-    NotARecipientError: The run did not get the message it answers.
+    NotARecipientError: The message was not delivered to the run.
     """
     if not is_recipient(request, run_id):
-        message_id = request.message.message_id
-        raise NotARecipientError(
-            f"message {message_id!r} was not delivered to run {run_id!r}",
-            message_id=message_id,
-            run_id=run_id,
-        )
+        raise NotARecipientError.of(request.message.message_id, run_id)
 
 
-def says_the_same(given: Message, content: Content) -> bool:
-    """Whether ``content`` is what ``given`` carries."""
+def has_content(message: Message, content: Content) -> bool:
+    """Whether ``message`` carries ``content``."""
     if isinstance(content, ContentRef):
-        return given.content_ref == content.content_ref
-    return (given.media_type, given.body_sha256) == (content.media_type, sha256(content.data))
+        return message.content_ref == content.content_ref
+    return (message.media_type, message.body_sha256) == (content.media_type, sha256(content.data))
 
 
 def is_late(request: MessageRecord, now: datetime) -> bool:
-    """Whether an answer now comes after the response contract has ended.
+    """Whether an answer at ``now`` comes after the response contract has ended.
 
-    The timer that ends it may be a moment behind.
+    A contract also ends at its due time when its timer has not fired yet.
     """
     if request.message.contract is None:
         return False

@@ -1,13 +1,11 @@
-"""What use cases answer."""
+"""Results of the use cases."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.pool.core.events import (
-    Wake,
-)
+from services.pool.core.events import Wake
 from services.pool.core.model import (
     Delivery,
     DeliveryState,
@@ -29,7 +27,7 @@ class MemberPage:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The message as it stands; ``deduplicated`` when the call changed nothing."""
+    """A message in its current state; ``deduplicated`` when the call changed nothing."""
 
     pool_id: str
     record: MessageRecord
@@ -39,15 +37,15 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Responded:
-    """The answer, and the state of what it answers."""
+    """The answer, and the state of the message that it answers."""
 
     answer: Sent
     request_state: MessageState
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
-    """A delivery with what was delivered."""
+class FetchedDelivery:
+    """A delivery with its message and body."""
 
     delivery: Delivery
     record: MessageRecord
@@ -56,7 +54,7 @@ class Parcel:
 
 @dataclass(frozen=True, slots=True)
 class Unfetched:
-    """A message that was named; ``state`` None when it was not delivered to the run."""
+    """A named message that was not fetched; ``state`` None when the run was no recipient."""
 
     message_id: str
     state: DeliveryState | None
@@ -64,14 +62,15 @@ class Unfetched:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What was taken out of an inbox.
+    """Deliveries that were leased.
 
     Attributes:
-        seen_sequence: Where a wait for further messages begins; 0 when nothing named was brought.
+        seen_sequence: After which record a wait for further messages begins; 0 when a fetch by
+            name leased nothing.
     """
 
     pool_id: str
-    parcels: tuple[Parcel, ...]
+    deliveries: tuple[FetchedDelivery, ...]
     unfetched: tuple[Unfetched, ...]
     seen_sequence: int
     more: bool
@@ -101,7 +100,7 @@ class WakeCancelled:
 
 @dataclass(frozen=True, slots=True)
 class MessageView:
-    """A message with everything known about it."""
+    """A message with its body, replies and deliveries."""
 
     pool_id: str
     record: MessageRecord

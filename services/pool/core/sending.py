@@ -1,4 +1,4 @@
-"""Sending: what a draft becomes, and the events that say so."""
+"""Sending: the message, receipt, events, deliveries and timers that result from a draft."""
 
 from __future__ import annotations
 
@@ -9,12 +9,7 @@ from datetime import datetime
 from services.pool.core.addressing import Resolution
 from services.pool.core.digests import sha256
 from services.pool.core.errors import ContractUnsatisfiableError
-from services.pool.core.events import (
-    Event,
-    EventKind,
-    Timer,
-    TimerKind,
-)
+from services.pool.core.events import Event, EventKind, Timer, TimerKind
 from services.pool.core.model import (
     ContentRef,
     Delivery,
@@ -37,11 +32,11 @@ KIND_OF = {
     MessageState.TIMED_OUT: EventKind.MESSAGE_TIMED_OUT,
     MessageState.EXPIRED: EventKind.MESSAGE_EXPIRED,
 }
-_GOES_ON = frozenset({MessageState.ACCEPTED, MessageState.DELIVERED})
+_NOT_TERMINAL = frozenset({MessageState.ACCEPTED, MessageState.DELIVERED})
 
 
 def accept(draft: Draft, sender: Member, message_id: str, now: datetime) -> Message:
-    """The message that ``draft`` becomes; its body is kept elsewhere."""
+    """The message of ``draft`` without its body, which is stored separately."""
     body = draft.content if isinstance(draft.content, InlineBody) else None
     return Message(
         message_id=message_id,
@@ -67,7 +62,7 @@ def is_expired(draft: Draft, now: datetime) -> bool:
 
 
 def outcome(message: Message, resolution: Resolution, *, expired: bool) -> Receipt:
-    """The receipt before it has a place in the log; expiry wins over having no recipient.
+    """The receipt, with sequence 0; expiry takes precedence over having no recipient.
 
     Raises:
         ContractUnsatisfiableError: More answers are asked for than there are recipients.
@@ -90,16 +85,11 @@ def outcome(message: Message, resolution: Resolution, *, expired: bool) -> Recei
 def _check_contract(message: Message, recipients: int) -> None:
     expected = message.contract.expected_responses if message.contract else 0
     if expected > recipients:
-        raise ContractUnsatisfiableError(
-            f"{expected} answer(s) are expected of {recipients} recipient(s)",
-            message_id=message.message_id,
-            expected=str(expected),
-            recipients=str(recipients),
-        )
+        raise ContractUnsatisfiableError.of(message.message_id, expected, recipients)
 
 
 def states_of(receipt: Receipt) -> tuple[MessageState, ...]:
-    """The records of a send: accepted precedes delivered, the rest stands alone."""
+    """The states to record: accepted before delivered, every other state alone."""
     if receipt.state is MessageState.DELIVERED:
         return MessageState.ACCEPTED, MessageState.DELIVERED
     return (receipt.state,)
@@ -124,7 +114,7 @@ def event_of(
         correlation=message.correlation,
         content_ref=message.content_ref,
         policy_refs=message.policy_refs,
-        terminal=state not in _GOES_ON,
+        terminal=state not in _NOT_TERMINAL,
         observable=observable,
     )
 
@@ -145,7 +135,7 @@ def deliveries(record: MessageRecord) -> Iterable[Delivery]:
 
 
 def timers(message: Message) -> list[Timer]:
-    """What has to happen later to a message that was delivered."""
+    """The timers of a message that was delivered: its expiry and its response time-out."""
     found = []
     if message.expire_time is not None:
         found.append(Timer(TimerKind.EXPIRY, message.message_id, message.expire_time))
@@ -156,7 +146,7 @@ def timers(message: Message) -> list[Timer]:
 
 
 def times_out_at_once(message: Message) -> bool:
-    """A contract with a zero time-out ends with its delivery, as a wake does."""
+    """Whether its contract has a time-out of zero, which ends it with the delivery."""
     return message.response_due_time == message.accept_time
 
 

@@ -1,57 +1,45 @@
-"""The use cases of waits: suspend, look, cancel and time out."""
+"""Use cases of wakes: suspend, read, cancel and time out."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from services.chassis.caller import Replay
+from services.chassis.caller import Caller, Replay
 from services.pool.core import waking
-from services.pool.core.delivering import conflict
 from services.pool.core.digests import of_condition
-from services.pool.core.errors import WakeNotFoundError
-from services.pool.core.events import (
-    Event,
-    EventKind,
-    Wake,
-    WakeCondition,
-    WakeState,
-)
-from services.pool.core.journal import Desk, Journal
-from services.pool.core.model import (
-    Caller,
-)
-from services.pool.core.past import first_matches
-from services.pool.core.ports import Encode
+from services.pool.core.errors import WakeNotFoundError, already_used
+from services.pool.core.events import Event, EventKind, Wake, WakeCondition, WakeState
+from services.pool.core.journal import Journal, PoolCommands
+from services.pool.core.log_search import first_matches
 from services.pool.core.results import Suspended, WakeCancelled
 
 
 class Wakes:
-    def __init__(self, desk: Desk, encode: Encode) -> None:
-        self._desk = desk
-        self._encode = encode
+    def __init__(self, commands: PoolCommands) -> None:
+        self._commands = commands
 
     async def suspend_until(
         self, caller: Caller, pool_id: str, condition: WakeCondition
     ) -> Suspended | Replay:
-        """Register ``condition`` and match it with the past, in one transaction.
+        """Register ``condition`` and match it against the log, in one transaction.
 
         Raises:
             PoolNotFoundError: No such pool.
-            IdempotencyConflictError: Key or id were used for another condition.
+            IdempotencyConflictError: The key or the id was used for another condition.
             NotAMemberError: The run is not in the pool.
             RunNotOwnedError: The run is bound to another principal.
-            CursorOutOfRangeError: The log does not reach back, or not so far.
+            CursorOutOfRangeError: The cursor is not within the log.
         """
-        return await self._desk.command(
-            caller, pool_id, lambda journal: _suspend(journal, condition), self._encode.suspended
+        return await self._commands.execute(
+            caller, pool_id, lambda journal: _suspend(journal, condition)
         )
 
     async def get(self, caller: Caller, pool_id: str, condition_id: str) -> Suspended:
         """Raises:
         WakeNotFoundError: No such wake, or no such pool.
         """
-        wake = await self._desk.store.read(
-            caller.principal.tenant, lambda reader: reader.wake(pool_id, condition_id)
+        wake = await self._commands.store.read(
+            caller.tenant, lambda reader: reader.wake(pool_id, condition_id)
         )
         if wake is None:
             raise WakeNotFoundError.of(pool_id, condition_id)
@@ -60,22 +48,21 @@ class Wakes:
     async def cancel(
         self, caller: Caller, pool_id: str, condition_id: str
     ) -> WakeCancelled | Replay:
-        """End a wait; one that has ended stays as it is.
+        """End a wake as cancelled; one that has ended stays as it is.
 
         Raises:
+            PoolNotFoundError: No such pool.
             WakeNotFoundError: No such wake.
+            NotAMemberError: The run is not in the pool.
             RunNotOwnedError: The run is bound to another principal.
         """
-        return await self._desk.command(
-            caller,
-            pool_id,
-            lambda journal: _cancel(journal, condition_id),
-            self._encode.wake_cancelled,
+        return await self._commands.execute(
+            caller, pool_id, lambda journal: _cancel(journal, condition_id)
         )
 
 
 def time_out(journal: Journal, condition_id: str) -> None:
-    """End a wait whose time is up; whoever ended it before has won."""
+    """End a wake as timed out; one that has ended stays as it is."""
     wake = journal.wake(condition_id)
     if wake.state is WakeState.REGISTERED:
         journal.end_wake(waking.end(wake, WakeState.TIMED_OUT, "", "", journal.now))
@@ -87,16 +74,16 @@ def _suspend(journal: Journal, condition: WakeCondition) -> Suspended:
     stored = journal.tx.wake_by_key(pool_id, condition.idempotency_key)
     if stored is not None:
         if stored.digest != digest:
-            raise conflict("idempotency_key", condition.idempotency_key)
+            raise already_used("idempotency_key", condition.idempotency_key)
         return Suspended(pool_id, stored, deduplicated=True)
     if journal.tx.wake(pool_id, condition.condition_id) is not None:
-        raise conflict("condition_id", condition.condition_id)
+        raise already_used("condition_id", condition.condition_id)
     after = waking.scan_after(condition, journal.pool)
     wake = _register(journal, condition, digest)
     if waking.ends_at_once(condition):
-        late = waking.end(wake, WakeState.TIMED_OUT, "", "", journal.now)
-        return Suspended(pool_id, journal.end_wake(late))
-    return Suspended(pool_id, _match_past(journal, wake, after))
+        ended = waking.end(wake, WakeState.TIMED_OUT, "", "", journal.now)
+        return Suspended(pool_id, journal.end_wake(ended))
+    return Suspended(pool_id, _match_log(journal, wake, after))
 
 
 def _register(journal: Journal, condition: WakeCondition, digest: bytes) -> Wake:
@@ -121,7 +108,7 @@ def _register(journal: Journal, condition: WakeCondition, digest: bytes) -> Wake
     return wake
 
 
-def _match_past(journal: Journal, wake: Wake, after: int) -> Wake:
+def _match_log(journal: Journal, wake: Wake, after: int) -> Wake:
     pool_id = journal.pool.pool_id
     condition = wake.condition
     events = first_matches(journal.tx, pool_id, condition.filters, after, condition.after_matches)

@@ -1,4 +1,4 @@
-"""Waking: a registered condition ends once, by a match, its time, a cancel or a refusal."""
+"""Waking: a registered wake ends once, by a match, its time-out or a cancel."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ from services.pool.core.events import (
     WakeState,
 )
 from services.pool.core.filters import matches
-from services.pool.core.model import (
-    Pool,
-)
+from services.pool.core.model import Pool
 
 END_KIND = {
     WakeState.TRIGGERED: EventKind.WAKE_TRIGGERED,
@@ -34,7 +32,7 @@ def scan_after(condition: WakeCondition, pool: Pool) -> int:
     """The sequence after which events count.
 
     Raises:
-        CursorOutOfRangeError: The cursor names a record that is gone, or that never was.
+        CursorOutOfRangeError: The cursor names a record that was removed or not yet written.
     """
     start = condition.match_from
     if start is Start.EARLIEST:
@@ -42,19 +40,14 @@ def scan_after(condition: WakeCondition, pool: Pool) -> int:
     if isinstance(start, Start):
         return pool.head_sequence
     if not pool.oldest_sequence - 1 <= start <= pool.head_sequence:
-        raise CursorOutOfRangeError(
-            f"cursor {start} is not within {pool.oldest_sequence} to {pool.head_sequence}",
-            cursor=str(start),
-            oldest=str(pool.oldest_sequence),
-            head=str(pool.head_sequence),
-        )
+        raise CursorOutOfRangeError.of(start, pool.oldest_sequence, pool.head_sequence)
     return start
 
 
 def register(
     condition: WakeCondition, sequence: int, digest: bytes, traceparent: str, now: datetime
 ) -> Wake:
-    """A wake as it is registered by the log record ``sequence``."""
+    """The wake that the log record ``sequence`` registers."""
     deadline = None if condition.timeout is None else now + condition.timeout
     return Wake(
         condition=condition,
@@ -68,12 +61,12 @@ def register(
 
 
 def ends_at_once(condition: WakeCondition) -> bool:
-    """A zero time-out never consults the past, not even a match."""
+    """Whether the time-out is zero, which ends a wake before the log is searched."""
     return condition.timeout == timedelta(0)
 
 
 def observe(wake: Wake, event: Event, now: datetime) -> Wake:
-    """``wake`` after ``event``: a match counts before the deadline only."""
+    """``wake`` after ``event``: a match counts only before the deadline."""
     if wake.state is not WakeState.REGISTERED or is_late(wake, now) or not event.observable:
         return wake
     if not any(matches(wanted, event) for wanted in wake.condition.filters):
@@ -86,7 +79,10 @@ def observe(wake: Wake, event: Event, now: datetime) -> Wake:
 
 
 def _as_kept(event: Event, run_id: str) -> Event:
-    """``event`` without its other recipients: a broadcast may wake as many runs as it has."""
+    """``event`` without recipients other than ``run_id``.
+
+    A broadcast may trigger a wake of each recipient, so keeping all would cost their square.
+    """
     mine = tuple(each for each in event.recipient_run_ids if each == run_id)
     return replace(event, recipient_run_ids=mine)
 
@@ -110,7 +106,7 @@ def end(wake: Wake, state: WakeState, reason: str, traceparent: str, now: dateti
 
 
 def refuse(wake: Wake, reason: str, now: datetime) -> Wake:
-    """``wake`` after run control refused for good to hear how it ended."""
+    """``wake`` failed, after run control refused its delivery for good."""
     return replace(
         wake,
         state=WakeState.FAILED,

@@ -1,1 +1,1 @@
-"""Loops of the pool service."""
+"""The background loop of the pool service."""

@@ -1,34 +1,37 @@
-"""The timer loop: what is due happens, also what fell due while nobody ran."""
+"""The timer loop: fires timers when they are due, or at start if they were due before."""
 
 from __future__ import annotations
 
-import logging
 from datetime import datetime
+from functools import partial
+from typing import TypeAlias
 
 from services.chassis.clock import Clock
-from services.chassis.notifier import Notifier
-from services.pool.core.events import (
-    DueTimer,
-)
-from services.pool.core.ports import PoolStore
-from services.pool.core.timing import Timers
+from services.chassis.each_row import each_row
+from services.chassis.follow.notifier import Notifier
+from services.pool.core.events import DueTimer
+from services.pool.core.ports import Store
+from services.pool.core.timers import Timers
 
-# The table is the truth: a lost ring costs no more than this.
+# A lost notification delays a timer by this much at most.
 POLL_S = 5.0
 BATCH = 64
+# Until another attempt at the timers of a pool that was locked.
+LOCKED_PAUSE_S = 0.5
 
-_LOG = logging.getLogger(__name__)
+# Tenant and pool id.
+_PoolKey: TypeAlias = tuple[str, str]
 
 
 class TimerLoop:
-    """Fires the timers of every pool; a timer is a row, so a restart forgets none.
+    """Fires the timers of all pools; a timer is a row, so a restart loses none.
 
     Args:
-        channel: Rung when a timer is set.
+        channel: Notified when a timer is set.
     """
 
     def __init__(
-        self, store: PoolStore, timers: Timers, notifier: Notifier, clock: Clock, channel: str
+        self, store: Store, timers: Timers, notifier: Notifier, clock: Clock, channel: str
     ) -> None:
         self._store = store
         self._timers = timers
@@ -38,34 +41,38 @@ class TimerLoop:
 
     async def run(self) -> None:
         """Fire until cancelled."""
-        with self._notifier.bell(self._channel) as bell:
+        with self._notifier.signal(self._channel) as signal:
             while True:
-                await bell.wait(await self._fire_due())
+                await signal.wait(await self._fire_due())
 
     async def _fire_due(self) -> float:
-        """Fire what is due; answer how long nothing else will be, in seconds."""
-        pending = await self._store.due_timers(BATCH)
-        due = [each for each in pending if each.timer.due_time <= self._clock.now()]
-        fired = [await self._fire(each) for each in due]
-        if len(due) == BATCH and any(fired):
-            return 0.0
+        """Fire what is due; return how long to wait for the next timer, in seconds."""
+        locked: set[_PoolKey] = set()
+        after: DueTimer | None = None
+        while True:
+            pending = await self._store.due_timers(BATCH, after)
+            due = [each for each in pending if each.timer.due_time <= self._clock.now()]
+            # A row whose timer did not fire stays, and those behind it get their turn.
+            await each_row(due, partial(self._fire, locked), _named)
+            if len(due) < BATCH:
+                break
+            after = due[-1]
         later = (each.timer.due_time for each in pending[len(due) :])
-        return self._pause_s(next(later, None))
+        pause_s = self._pause_s(next(later, None))
+        return min(pause_s, LOCKED_PAUSE_S) if locked else pause_s
 
-    async def _fire(self, due: DueTimer) -> bool:
-        try:
-            await self._timers.fire(due)
-        except Exception:
-            # One pool's trouble, a defect included, must not stop the clocks of the others; the
-            # row stays.
-            _LOG.exception(
-                "timer not fired", extra={"kind": due.timer.kind.value, "pool_id": due.pool_id}
-            )
-            return False
-        return True
+    async def _fire(self, locked: set[_PoolKey], due: DueTimer) -> None:
+        """Fire a timer unless its pool is locked; then add the pool to ``locked``."""
+        pool = (due.tenant, due.pool_id)
+        if pool not in locked and not await self._timers.fire(due):
+            locked.add(pool)
 
     def _pause_s(self, due_time: datetime | None) -> float:
         if due_time is None:
             return POLL_S
-        left_s = (due_time - self._clock.now()).total_seconds()
-        return min(POLL_S, max(0.0, left_s))
+        until_due_s = (due_time - self._clock.now()).total_seconds()
+        return min(POLL_S, max(0.0, until_due_s))
+
+
+def _named(due: DueTimer) -> dict[str, object]:
+    return {"kind": due.timer.kind.value, "pool_id": due.pool_id}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Table, and_, bindparam, literal, or_, select
+from sqlalchemy import ColumnElement, Table, and_, bindparam, literal, or_, select, tuple_
 
 from services.chassis.store.columns import Integer, Text, UtcMicros
 from services.chassis.store.statement import statement, upsert
@@ -20,7 +20,7 @@ from services.pool.store.tables import (
     wake_index,
 )
 
-# Keys of one look-up of the wake index; a longer list is looked up in turns.
+# How many keys of the wake index one statement takes; a longer list takes several.
 KEYS_PER_LOOKUP = 12
 
 
@@ -34,8 +34,13 @@ def _limit() -> ColumnElement[int]:
 
 
 # Pools
-POOL = statement(select(pool).where(_in(pool)))
-LOCK_POOL = statement(select(pool).where(_in(pool)).with_for_update())
+# The columns that are fields: a Pool has no tenant, a Member neither tenant nor pool.
+_POOL = tuple(c for c in pool.c if c.name != "tenant")
+_MEMBER = tuple(c for c in member.c if c.name not in {"tenant", "pool_id"})
+
+POOL = statement(select(*_POOL).where(_in(pool)))
+LOCK_POOL = statement(select(*_POOL).where(_in(pool)).with_for_update())
+TRY_POOL = statement(select(pool.c.pool_id).where(_in(pool)).with_for_update(skip_locked=True))
 ADD_POOL = statement(pool.insert())
 SAVE_POOL = statement(
     pool.update()
@@ -47,10 +52,10 @@ SAVE_POOL = statement(
 )
 
 # Members
-MEMBER = statement(select(member).where(_in(member, "run_id")))
-MEMBERS = statement(select(member).where(_in(member)).order_by(member.c.run_id))
+MEMBER = statement(select(*_MEMBER).where(_in(member, "run_id")))
+MEMBERS = statement(select(*_MEMBER).where(_in(member)).order_by(member.c.run_id))
 MEMBERS_OF_AGENT = statement(
-    select(member).where(_in(member, "agent_id")).order_by(member.c.run_id)
+    select(*_MEMBER).where(_in(member, "agent_id")).order_by(member.c.run_id)
 )
 _ON_TOPIC = and_(
     member.c.tenant == member_topic.c.tenant,
@@ -58,7 +63,7 @@ _ON_TOPIC = and_(
     member.c.run_id == member_topic.c.run_id,
 )
 MEMBERS_ON_TOPIC = statement(
-    select(member)
+    select(*_MEMBER)
     .join(member_topic, _ON_TOPIC)
     .where(_in(member_topic, "topic"))
     .order_by(member.c.run_id)
@@ -69,7 +74,7 @@ _topic_of = (
     .exists()
 )
 MEMBER_PAGE = statement(
-    select(member)
+    select(*_MEMBER)
     .where(
         _in(member),
         member.c.run_id > bindparam("after_run_id", type_=Text),
@@ -227,8 +232,9 @@ PUT_TIMER = statement(
 )
 DROP_TIMER = statement(timer.delete().where(_in(timer, "kind", "subject_id")))
 # Timers of one instant fire in the order of their keys.
-NEXT_TIMERS = statement(
-    select(timer)
-    .order_by(timer.c.due_time, timer.c.tenant, timer.c.pool_id, timer.c.kind, timer.c.subject_id)
-    .limit(_limit())
-)
+TIMER_ORDER = ("due_time", "tenant", "pool_id", "kind", "subject_id")
+_place = tuple_(*(timer.c[name] for name in TIMER_ORDER))
+_after = tuple_(*(bindparam(f"after_{n}", type_=timer.c[n].type) for n in TIMER_ORDER))
+_next_timers = select(timer).order_by(*(timer.c[name] for name in TIMER_ORDER)).limit(_limit())
+NEXT_TIMERS = statement(_next_timers)
+NEXT_TIMERS_AFTER = statement(_next_timers.where(_place > _after))

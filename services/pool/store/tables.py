@@ -1,18 +1,37 @@
 """The tables of the pool service; ``tenant`` leads every key.
 
-Values that are only ever read whole are JSON (``codec``); what is searched, locked or ordered by
+Values that are only ever read whole are JSON; what is searched, locked or ordered by
 has a column of its own.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Column, Index, MetaData, Table, UniqueConstraint
 
-from services.chassis.idempotency import requests_table
-from services.chassis.outbox import outbox_table
-from services.chassis.store.columns import Bool, Integer, LargeBinary, Text, UtcMicros
+from services.chassis.outbox.rows import outbox_table
+from services.chassis.store.columns import (
+    Bool,
+    EnumValue,
+    Integer,
+    Json,
+    LargeBinary,
+    Text,
+    UtcMicros,
+)
+from services.chassis.store.idempotency import requests_table
+from services.pool.core.events import Event, EventKind, TimerKind, Wake, WakeState
+from services.pool.core.model import (
+    DeliveryState,
+    Message,
+    MessageState,
+    Policies,
+    PoolConfig,
+    PoolState,
+    Receipt,
+)
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -23,14 +42,14 @@ def _key(name: str) -> Column[str]:
     return Column(name, Text, primary_key=True)
 
 
-# Locked first by every command: the log's next sequence comes from here.
+# Every command locks the row of its pool first; the next sequence of the log comes from it.
 pool = Table(
     "pool",
     metadata,
     _key("tenant"),
     _key("pool_id"),
-    Column("config", Text, nullable=False),
-    Column("state", Text, nullable=False),
+    Column("config", Json(PoolConfig), nullable=False),
+    Column("state", EnumValue(PoolState), nullable=False),
     Column("revision", Integer, nullable=False),
     Column("created", Bool, nullable=False),
     Column("member_count", Integer, nullable=False),
@@ -53,8 +72,8 @@ member = Table(
     Column("incarnation", Integer, nullable=False),
     Column("sequence", Integer, nullable=False),
     Column("join_time", UtcMicros, nullable=False),
-    Column("topics", Text, nullable=False),
-    Column("policy_refs", Text, nullable=False),
+    Column("topics", Json(tuple[str, ...]), nullable=False),
+    Column("policy_refs", Json(Policies), nullable=False),
     sqlite_strict=True,
 )
 Index("member_agent", member.c.tenant, member.c.pool_id, member.c.agent_id, member.c.run_id)
@@ -79,15 +98,15 @@ message = Table(
     Column("idempotency_key", Text, nullable=False),
     Column("digest", LargeBinary, nullable=False),
     Column("from_run_id", Text, nullable=False),
-    Column("state", Text, nullable=False),
+    Column("state", EnumValue(MessageState), nullable=False),
     Column("sequence", Integer, nullable=False),
-    Column("message", Text, nullable=False),
-    Column("receipt", Text, nullable=False),
+    Column("message", Json(Message), nullable=False),
+    Column("receipt", Json(Receipt), nullable=False),
     UniqueConstraint("tenant", "pool_id", "idempotency_key", name="message_key"),
     sqlite_strict=True,
 )
 
-# Apart from its message: it may be forgotten sooner, and most reads do without it.
+# Apart from its message: it can be removed earlier, and most reads do not need it.
 message_body = Table(
     "message_body",
     metadata,
@@ -107,7 +126,7 @@ delivery = Table(
     _key("message_id"),
     _key("run_id"),
     Column("sequence", Integer, nullable=False),
-    Column("state", Text, nullable=False),
+    Column("state", EnumValue(DeliveryState), nullable=False),
     Column("is_open", Bool, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("lease_token", Text, nullable=False),
@@ -148,13 +167,13 @@ wake = Table(
     Column("idempotency_key", Text, nullable=False),
     Column("digest", LargeBinary, nullable=False),
     Column("run_id", Text, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("wake", Text, nullable=False),
+    Column("state", EnumValue(WakeState), nullable=False),
+    Column("wake", Json(Wake), nullable=False),
     UniqueConstraint("tenant", "pool_id", "idempotency_key", name="wake_key"),
     sqlite_strict=True,
 )
 
-# Where an event finds the registered wakes that may mean it, however many others there are.
+# Under its keys an event finds the registered wakes that it may match, without reading others.
 wake_index = Table(
     "wake_index",
     metadata,
@@ -178,13 +197,13 @@ log = Table(
     _key("tenant"),
     _key("pool_id"),
     Column("sequence", Integer, primary_key=True, autoincrement=False),
-    Column("kind", Text, nullable=False),
+    Column("kind", EnumValue(EventKind), nullable=False),
     Column("message_id", Text),
     Column("reply_to", Text),
     Column("actor", Text, nullable=False),
-    Column("event", Text, nullable=False),
+    Column("event", Json(Event), nullable=False),
     Column("fact_type", Text, nullable=False),
-    Column("fact", Text, nullable=False),
+    Column("fact", Json(Any), nullable=False),
     sqlite_strict=True,
 )
 for _name in ("message_id", "reply_to"):
@@ -204,7 +223,7 @@ timer = Table(
     metadata,
     _key("tenant"),
     _key("pool_id"),
-    _key("kind"),
+    Column("kind", EnumValue(TimerKind), primary_key=True),
     _key("subject_id"),
     Column("due_time", UtcMicros, nullable=False),
     sqlite_strict=True,

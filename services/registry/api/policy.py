@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
+from services.chassis.access.policy import (
+    ANY_ROLE,
+    MAX_REQUEST_BYTES,
+    SMALL_REQUEST_BYTES,
+    MethodPolicy,
+)
 from services.chassis.caller import Role
-from services.chassis.policy import ANY_ROLE, MethodPolicy
+from services.registry.core.rules.validating import MAX_RESOURCE_BYTES
 
 FULL_NAME = "runyard.registry.v1.RegistryService"
 
 _EDITORS = frozenset({Role.OPERATOR, Role.ADMIN})
 
-_READ = MethodPolicy(ANY_ROLE, deadline_cap_s=10.0, idempotent=True, retry_safe=True)
-_MUTATE = MethodPolicy(_EDITORS, deadline_cap_s=30.0, idempotent=True)
-_STREAM = MethodPolicy(
-    ANY_ROLE, deadline_cap_s=300.0, idempotent=True, concurrent_per_principal=100
-)
-_WATCH = MethodPolicy(
-    ANY_ROLE, deadline_cap_s=None, idempotent=True, concurrent_per_principal=1_000
-)
+_READ = MethodPolicy(ANY_ROLE, deadline_cap_s=10.0)
+_MUTATE = MethodPolicy(_EDITORS, deadline_cap_s=30.0)
+_APPLY = replace(_MUTATE, max_request_bytes=MAX_REQUEST_BYTES)
+# A resource, and what a request holds beside it.
+_ONE_BYTES = MAX_RESOURCE_BYTES + SMALL_REQUEST_BYTES
+_STREAM = MethodPolicy(ANY_ROLE, deadline_cap_s=300.0, concurrent_per_principal=100)
+_WATCH = MethodPolicy(ANY_ROLE, deadline_cap_s=None, concurrent_per_principal=1_000)
 
 POLICY: Mapping[str, MethodPolicy] = {
     f"/{FULL_NAME}/{method}": row
     for method, row in {
-        "ApplyResources": _MUTATE,
+        "ApplyResources": _APPLY,
         "GetResource": _READ,
         "ListResources": _READ,
         "DeleteResource": _MUTATE,
-        "RegisterProvider": _MUTATE,
-        "ReplaceProvider": _MUTATE,
+        "RegisterProvider": replace(_MUTATE, max_request_bytes=_ONE_BYTES),
+        "ReplaceProvider": replace(_MUTATE, max_request_bytes=_ONE_BYTES),
         "PreviewRemoveProvider": _READ,
         "RemoveProvider": _MUTATE,
-        "ValidateResources": _READ,
+        "ValidateResources": replace(_APPLY, roles=ANY_ROLE),
         "GetSnapshot": _STREAM,
         "ListVersions": _READ,
         "DiffVersions": _READ,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from services.chassis.errors import DomainError, ErrorKind, Retry
-from services.registry.core.model import Kind, Ref
+from services.registry.core.refs import Kind, Ref
 
 # The trailers of an answer have a limit; a count beside a list says how many there are in all.
 MAX_NAMED_BYTES = 800
-# Of lists in metadata: the one kind of character that no id may have.
-_BETWEEN = "\n"
+# Between the names of a list in metadata: no id may contain a control character.
+_SEPARATOR = "\n"
 
 
 def _named(refs: Collection[Ref]) -> str:
@@ -25,19 +25,19 @@ def _fitting(names: Sequence[str], limit_bytes: int) -> str:
         if limit_bytes < 0:
             break
         kept.append(name)
-    return _BETWEEN.join(kept)
+    return _SEPARATOR.join(kept)
 
 
 def _users(
     model_ids: Sequence[str], pool_ids: Sequence[str], agent_ids: Sequence[str]
 ) -> dict[str, str]:
-    """Who is in the way, as metadata: a list and a count per kind, short lists whole first."""
+    """The dependents as metadata: per kind a count and a list, short lists in full."""
     users = {"model": model_ids, "pool": pool_ids, "agent": agent_ids}
     found = {f"{name}_count": str(len(ids)) for name, ids in users.items()}
     left_bytes = MAX_NAMED_BYTES
     by_length = sorted(users, key=lambda name: sum(map(len, users[name])))
-    for waiting, name in zip((3, 2, 1), by_length, strict=True):
-        names = _fitting(users[name], left_bytes // waiting)
+    for lists_left, name in zip((3, 2, 1), by_length, strict=True):
+        names = _fitting(users[name], left_bytes // lists_left)
         found[f"{name}_ids"] = names
         left_bytes -= len(names.encode("utf-8"))
     return found
@@ -51,11 +51,11 @@ def _in_words(users: Mapping[str, str]) -> str:
 
 
 def _in_one_line(names: str) -> str:
-    return names.replace(_BETWEEN, ",")
+    return names.replace(_SEPARATOR, ",")
 
 
 class ResourceNotFoundError(DomainError):
-    """No such resource, or in mode update one that is unknown."""
+    """No such resource, or mode update and some do not exist."""
 
     kind = ErrorKind.NOT_FOUND
     reason = "RESOURCE_NOT_FOUND"
@@ -74,7 +74,7 @@ class ResourceNotFoundError(DomainError):
 
 
 class ResourceExistsError(DomainError):
-    """Mode create, and something is there already."""
+    """Mode create, and some of the resources exist."""
 
     kind = ErrorKind.CONFLICT
     reason = "RESOURCE_EXISTS"
@@ -91,7 +91,7 @@ class ResourceExistsError(DomainError):
 
 
 class ResourceInUseError(DomainError):
-    """What was to be deleted is referred to."""
+    """Other resources refer to the one to be deleted."""
 
     kind = ErrorKind.PRECONDITION
     reason = "RESOURCE_IN_USE"
@@ -132,7 +132,7 @@ class ProviderInUseError(DomainError):
 
 
 class ProviderExistsError(DomainError):
-    """The provider to be registered is known, be its content the same or not."""
+    """A provider of that id exists, whether or not its content is the same."""
 
     kind = ErrorKind.CONFLICT
     reason = "PROVIDER_EXISTS"

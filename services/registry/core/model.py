@@ -3,78 +3,25 @@ something of its own. Field names are those of the contract, so that a path into
 same here, in a violation and in a diff.
 
 A field whose value has a ``tag`` is a ``oneof`` of the contract; the tag is the name of the arm.
+
+A field that is added has a default and ``metadata={"since": "<release>"}``: the content hash leaves
+it out while it is at its default, so that no stored hash changes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from enum import Enum, IntEnum
-from typing import ClassVar, NamedTuple
+from enum import Enum
+from typing import ClassVar
 
 from services.content.model import Approval, EffectClass, Sampling
+from services.registry.core.refs import Kind, Ref
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 CALL_TIMEOUT = timedelta(seconds=300)
-
-
-class Kind(IntEnum):
-    """What a resource is; the numbers are stored, and they are the order of every listing."""
-
-    PROVIDER = 1
-    MODEL = 2
-    MODEL_POOL = 3
-    AGENT = 4
-    TOOL = 5
-
-    @property
-    def label(self) -> str:
-        return self.name.lower()
-
-    @property
-    def space(self) -> Space:
-        return _SPACES[self]
-
-
-class Space(IntEnum):
-    """A namespace of ids; the numbers are stored. Models and pools share one."""
-
-    PROVIDERS = 1
-    MODELS = 2
-    AGENTS = 4
-    TOOLS = 5
-
-
-_SPACES = {
-    Kind.PROVIDER: Space.PROVIDERS,
-    Kind.MODEL: Space.MODELS,
-    Kind.MODEL_POOL: Space.MODELS,
-    Kind.AGENT: Space.AGENTS,
-    Kind.TOOL: Space.TOOLS,
-}
-
-
-class Ref(NamedTuple):
-    """Names one resource; sorts by kind, then id."""
-
-    kind: Kind
-    id: str
-
-    @property
-    def target(self) -> Target:
-        return Target(self.kind.space, self.id)
-
-    def __str__(self) -> str:
-        return f"{self.kind.label}/{self.id}"
-
-
-class Target(NamedTuple):
-    """What a reference points at: an id in a namespace, whichever kind answers to it."""
-
-    space: Space
-    id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,112 +1,31 @@
-"""What the use cases need from outside, in the words of the domain."""
+"""The store and the codec as the use cases need them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol, TypeVar
 
-from services.chassis.caller import Principal, RequestKey, RequestLog
-from services.registry.core.applying import Held
-from services.registry.core.model import Kind, Ref, Resource, Target
-from services.registry.core.validating import Surroundings, Wanted
+from services.chassis.caller import RequestLog
+from services.registry.core.model import Resource
+from services.registry.core.refs import Kind, Ref, Target
+from services.registry.core.stored import (
+    ChangeKey,
+    Entry,
+    Existing,
+    Head,
+    ListQuery,
+    Publication,
+    PublishedVersion,
+    ReferenceFacts,
+    ReferenceQuery,
+    SizedChange,
+    SizedRef,
+    Span,
+    Stored,
+    VersionFilter,
+)
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Who asks, by which call and under which key; what the audit columns hold."""
-
-    principal: Principal
-    method: str
-    request: RequestKey | None = None
-
-    @property
-    def actor(self) -> str:
-        return self.principal.subject
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """Where the registry is.
-
-    Attributes:
-        incarnation: Made when the database was; tells a wiped one from an old cursor.
-        oldest_version: The first version that is still kept.
-        lineage: Of the version; tells it from one of the same number in another history.
-    """
-
-    version: int
-    incarnation: str
-    oldest_version: int = 1
-    lineage: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A resource as it is kept.
-
-    Attributes:
-        body: What ``ResourceCodec.encode`` made of its normalised form.
-        since_version: The version that brought this content.
-    """
-
-    ref: Ref
-    content_hash: bytes
-    since_version: int
-    apply_set: str
-    updated_at: datetime
-    updated_by: str
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Sized:
-    """A resource that may be sent, and what it costs; removed ones cost their name."""
-
-    ref: Ref
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A resource to be kept, and the ids it refers to."""
-
-    ref: Ref
-    content_hash: bytes
-    apply_set: str
-    body: bytes
-    targets: frozenset[Target]
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """One new version.
-
-    Attributes:
-        restored_from: The version whose content it restores; None for all but rollbacks.
-    """
-
-    version: int
-    upserts: Sequence[Written]
-    removed: Sequence[Ref]
-    at: datetime
-    by: str
-    method: str
-    request_id: str
-    restored_from: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ListQuery:
-    """Which resources; None and empty mean any."""
-
-    kind: Kind | None
-    apply_set: str
-    after: Ref | None
-    limit: int
 
 
 class ResourceCodec(Protocol):
@@ -117,38 +36,38 @@ class ResourceCodec(Protocol):
     def decode(self, body: bytes) -> Resource: ...
 
 
-class RegistryReads(Protocol):
-    """What a transaction tells; of the current version unless it says otherwise."""
+class Reads(Protocol):
+    """A read transaction; reads the current version unless a method says otherwise."""
 
     def head(self) -> Head: ...
 
-    def held(self, refs: Iterable[Ref]) -> Mapping[Ref, Held]:
+    def existing(self, refs: Iterable[Ref]) -> Mapping[Ref, Existing]:
         """Those of ``refs`` that exist."""
 
-    def marked(self, apply_set: str) -> Sequence[Ref]:
-        """What carries the mark."""
+    def in_apply_set(self, apply_set: str) -> Sequence[Ref]:
+        """The resources of an apply set."""
 
-    def surroundings(self, wanted: Wanted) -> Surroundings:
-        """What exists under each target, and who refers to the vacated ones."""
+    def reference_facts(self, query: ReferenceQuery) -> ReferenceFacts:
+        """The kinds under each target, and the resources that refer to vacated ones."""
 
     def dependents(self, targets: Iterable[Target]) -> Collection[Ref]:
-        """Who refers to any of them, without doubles."""
+        """The resources that refer to any of ``targets``, without duplicates."""
 
     def stored(self, ref: Ref) -> Stored | None: ...
 
     def stored_at(self, ref: Ref, version: int) -> Stored | None:
         """As it was in ``version``, which must be kept."""
 
-    def listed(self, query: ListQuery) -> Sequence[Sized]:
+    def listed(self, query: ListQuery) -> Sequence[SizedRef]:
         """By kind and id, after ``query.after``, at most ``query.limit``."""
 
     def changed(
         self, from_version: int, to_version: int, after: Ref | None, limit: int
-    ) -> Sequence[Sized]:
+    ) -> Sequence[SizedRef]:
         """What differs between two versions, by kind and id, after ``after``.
 
-        With ``from_version`` 0: everything in ``to_version``. What changed and changed back may be
-        among it.
+        With ``from_version`` 0: everything in ``to_version``. It may include resources
+        that changed and changed back.
         """
 
     def lineage(self, version: int) -> str | None:
@@ -160,20 +79,63 @@ class RegistryReads(Protocol):
         Never computed by a mutation, which costs what it changes, not what there is.
         """
 
+    def published(
+        self, which: VersionFilter, newest: int, limit: int
+    ) -> Sequence[PublishedVersion]:
+        """Versions that are kept, from ``newest`` backwards."""
 
-class RegistryTx(RegistryReads, RequestLog, Protocol):
-    """A write transaction: it has the head to itself from ``lock_head`` to its end."""
+    def oldest_published(self, limit: int) -> Sequence[PublishedVersion]:
+        """Versions that are kept, from the oldest on."""
+
+    def unhashed(self, limit: int) -> Sequence[PublishedVersion]:
+        """Versions without a content hash, newest first."""
+
+    def entries(self, span: Span) -> Sequence[Entry]:
+        """All contents that were in one of these versions, by kind, id and time."""
+
+    def differing(
+        self, older: int, newer: int, after: Ref | None, limit: int
+    ) -> Sequence[SizedRef]:
+        """Resources whose content differs between two versions, by kind and id, after ``after``."""
+
+    def changes_in(
+        self, span: Span, kind: Kind | None, before: ChangeKey, limit: int
+    ) -> Sequence[SizedChange]:
+        """What these versions changed, backwards from ``before``, which is not included."""
+
+    def changes_of(
+        self, ref: Ref, which: VersionFilter, newest: int, limit: int
+    ) -> Sequence[SizedChange]:
+        """What versions up to ``newest`` changed of one resource, newest first."""
+
+
+class Tx(Reads, RequestLog, Protocol):
+    """A write transaction; from ``lock_head`` to its end no other one holds the head."""
 
     def lock_head(self) -> Head: ...
 
     def publish(self, publication: Publication) -> None:
-        """Make a version; its watchers are woken when it is durable."""
+        """Add a version; watchers are notified after the commit."""
 
     def adopt(self, refs: Collection[Ref], apply_set: str) -> None:
-        """Change the marks of current resources: no content, so no version."""
+        """Move current resources to ``apply_set``; that is no content, so it makes no version."""
+
+    def save_hashes(self, hashes: Mapping[int, bytes]) -> None:
+        """Store content hashes of versions; those that are no longer kept are skipped."""
+
+    def retire(self, oldest_version: int) -> None:
+        """Keep no version before this one."""
+
+    def sweep(self, limit: int) -> int:
+        """Delete up to ``limit`` contents that no kept version needs; answers how many.
+
+        What the oldest kept version replaced is needed for its audit entries.
+        """
 
 
-class RegistryStore(Protocol):
-    async def write(self, fn: Callable[[RegistryTx], T]) -> T: ...
+class Store(Protocol):
+    """Runs ``fn`` in one transaction."""
 
-    async def read(self, fn: Callable[[RegistryReads], T]) -> T: ...
+    async def write(self, fn: Callable[[Tx], T]) -> T: ...
+
+    async def read(self, fn: Callable[[Reads], T]) -> T: ...

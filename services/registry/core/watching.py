@@ -1,4 +1,4 @@
-"""What a watcher is owed: a pure function of the head and of what it has."""
+"""What to send to a watcher, by the head and by the version that it has."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.registry.core.cutting import PART_BYTES, PART_ITEMS, cut
-from services.registry.core.model import Ref
-from services.registry.core.ports import Head, RegistryReads, Stored
+from services.registry.core.paging import PART_BYTES, PART_ITEMS, count_that_fits
+from services.registry.core.ports import Reads
+from services.registry.core.refs import Ref
+from services.registry.core.stored import Head, Stored
 
 WHOLE = 0
 
@@ -29,7 +30,7 @@ class NetChange:
 
     @property
     def oldest_version(self) -> int:
-        """The oldest one it is made of."""
+        """The oldest version it is computed from."""
         return self.from_version or self.to_version
 
 
@@ -38,7 +39,7 @@ class Part:
     """A piece of a net change, small enough for one message.
 
     Attributes:
-        items: What is new or differs, and the names of what is no more, by kind and id.
+        items: New and changed resources, and the names of removed ones, by kind and id.
         next_after: Where the next part begins; None on the last.
     """
 
@@ -76,25 +77,25 @@ class ChangePart:
 
 
 @dataclass(frozen=True, slots=True)
-class Alive:
-    """Nothing happened for a while; the watcher has everything up to ``version``."""
+class Heartbeat:
+    """Sent when nothing has changed for a while; the watcher has everything up to ``version``."""
 
     version: int
 
 
 @dataclass(frozen=True, slots=True)
-class Stopping:
-    """The server drains; nothing follows."""
+class Reconnect:
+    """The server drains: the last frame of a watch."""
 
     version: int
 
 
-Frame = ChangePart | Alive | Stopping
+Frame = ChangePart | Heartbeat | Reconnect
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """What a watcher says that it has; an empty lineage is not compared."""
+    """The version that a watcher claims to have; an empty lineage is not compared."""
 
     version: int
     incarnation: str = ""
@@ -102,7 +103,7 @@ class Position:
 
 
 class Streams(Protocol):
-    """The long answers, as the wire face needs them."""
+    """The streams that the servicer serves."""
 
     def snapshot(self, version: int | None) -> AsyncGenerator[SnapshotPart, None]: ...
 
@@ -112,14 +113,14 @@ class Streams(Protocol):
 
 
 def resume_from(head: Head, has: Position, lineage: str | None) -> int:
-    """The version a watcher really has; 0 when nothing can be built on what it has.
+    """The version to send changes from; 0 when the watcher needs the whole snapshot.
 
     Args:
         lineage: Of the version it names; None when that is not kept.
     """
     if has.incarnation != head.incarnation or not _is_kept(head, has.version):
         return WHOLE
-    # The database may have been put back and published to since: the number is another version's.
+    # After a restore of the database, the same number may belong to another version.
     return has.version if has.lineage in {"", lineage} else WHOLE
 
 
@@ -127,8 +128,8 @@ def next_change(head: Head, has_version: int, lineage: str = "") -> NetChange | 
     """What to send to a watcher that has ``has_version``; None when it has everything."""
     if has_version == head.version and lineage in {"", head.lineage}:
         return None
-    # A slow watcher's version may be gone by now, or be another one since the database was put
-    # back under it.
+    # The version of a slow watcher may have been removed, or have been replaced by another one of
+    # the same number when the database was restored.
     if has_version == head.version or not _is_kept(head, has_version):
         return NetChange(WHOLE, head.version, head.lineage)
     return NetChange(has_version, head.version, head.lineage, lineage)
@@ -138,22 +139,22 @@ def _is_kept(head: Head, version: int) -> bool:
     return head.oldest_version <= version <= head.version
 
 
-def read_part(reads: RegistryReads, change: NetChange, after: Ref | None) -> Part | None:
-    """The part of ``change`` after ``after``; None when a version it is made of is no longer that.
+def read_part(reads: Reads, change: NetChange, after: Ref | None) -> Part | None:
+    """The part of ``change`` after ``after``; None when one of its versions is gone or replaced.
 
     Versions never change, so that the parts of a change may be read one by one while newer ones
     are published. They may be retired meanwhile.
     """
     found = reads.changed(change.from_version, change.to_version, after, PART_ITEMS + 1)
-    count = cut(found, PART_BYTES, PART_ITEMS)
+    count = count_that_fits(found, PART_BYTES, PART_ITEMS)
     items = [reads.stored_at(sized.ref, change.to_version) or sized.ref for sized in found[:count]]
-    # Last: if they are there now, they were while their rows were read, on any engine.
-    if not _is_there(reads, change):
+    # Checked last: what is intact now was intact while its rows were read, on any engine.
+    if not _is_intact(reads, change):
         return None
     return Part(items, found[count - 1].ref if count < len(found) else None)
 
 
-def _is_there(reads: RegistryReads, change: NetChange) -> bool:
+def _is_intact(reads: Reads, change: NetChange) -> bool:
     if not _is_kept(reads.head(), change.oldest_version):
         return False
     ends = ((change.to_version, change.lineage), (change.from_version, change.from_lineage))

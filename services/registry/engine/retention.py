@@ -1,4 +1,4 @@
-"""Versions go when they are neither new nor young: in small steps, beside everybody's work."""
+"""Removes versions that the retention policy does not keep, in small transactions."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from functools import partial
 
 from services.chassis.clock import Clock
 from services.chassis.failpoints import failpoint
-from services.registry.core.history_ports import HistoryStore, HistoryTx
-from services.registry.core.retaining import Keeping, oldest_to_keep
-from services.registry.engine.metering import RETIRED
+from services.registry.core.history.retaining import RetentionPolicy, oldest_to_keep
+from services.registry.core.ports import Store, Tx
+from services.registry.engine.telemetry_names import RETIRED
 
 ROUND_S = 60.0
 _JITTER = 0.2
-# What one transaction removes: writers wait for it.
+# Per transaction: writers wait for its end.
 VERSIONS_PER_STEP = 100
 CONTENTS_PER_STEP = 500
 
@@ -23,21 +23,21 @@ _SWEPT = failpoint("registry.contents_swept")
 
 
 class Retention:
-    """The loop; several processes on one database may run it, the lock on the head orders them."""
+    """The loop; processes on one database may all run it, serialised by the lock on the head."""
 
-    def __init__(self, store: HistoryStore, keeping: Keeping, clock: Clock) -> None:
+    def __init__(self, store: Store, policy: RetentionPolicy, clock: Clock) -> None:
         self._store = store
-        self._keeping = keeping
+        self._policy = policy
         self._clock = clock
 
     async def run(self) -> None:
         while True:
             await self.round()
-            # Replicas that began together must not go on together; it need not be unpredictable.
+            # Replicas that started together drift apart; it need not be unpredictable.
             await self._clock.sleep(ROUND_S * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311
 
     async def round(self) -> None:
-        """Remove all that may go now; what a round before was killed at included."""
+        """Remove everything that is due, including what an interrupted round left."""
         while gone := await self._store.write(partial(self._retire, now=self._clock.now())):
             RETIRED.add(gone)
             _RETIRED.reach()
@@ -46,18 +46,18 @@ class Retention:
             swept_all = await self._store.write(_sweep)
             _SWEPT.reach()
 
-    def _retire(self, tx: HistoryTx, *, now: datetime) -> int:
-        """Move the oldest kept version, by how many: nobody reads what is older from then on."""
+    def _retire(self, tx: Tx, *, now: datetime) -> int:
+        """Raise the oldest kept version; return by how many. Older ones are no longer read."""
         head = tx.lock_head()
-        first = tx.published_first(VERSIONS_PER_STEP)
-        oldest = oldest_to_keep(head, first, self._keeping, now)
+        first = tx.oldest_published(VERSIONS_PER_STEP)
+        oldest = oldest_to_keep(head, first, self._policy, now)
         if oldest == head.oldest_version:
             return 0
         tx.retire(oldest)
         return oldest - head.oldest_version
 
 
-def _sweep(tx: HistoryTx) -> bool:
-    """Whether nothing is left that no kept version needs."""
+def _sweep(tx: Tx) -> bool:
+    """Delete one batch of contents that no kept version needs; return whether it was the last."""
     tx.lock_head()
     return tx.sweep(CONTENTS_PER_STEP) < CONTENTS_PER_STEP

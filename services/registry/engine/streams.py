@@ -1,55 +1,60 @@
-"""Snapshots and changes, read piece by piece at the pace of whoever receives them."""
+"""Streams of snapshots and changes, read part by part at the pace of the receiver."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from services.chassis.clock import Clock
 from services.chassis.drain import Drain
-from services.chassis.feed import Draining, Idle, Items, Page, follow
-from services.chassis.notifier import Notifier
-from services.chassis.shared_work import SharedLook, SharedReads
+from services.chassis.follow.feed import Draining, Idle, Items, Page, follow
+from services.chassis.follow.notifier import Notifier
+from services.chassis.follow.rereading import read_again
+from services.chassis.follow.shared_work import SharedLook, SharedReads
 from services.registry.core.errors import VersionNotFoundError
-from services.registry.core.history_ports import HistoryStore
-from services.registry.core.model import Ref
-from services.registry.core.ports import Head, RegistryReads, Stored
+from services.registry.core.ports import Reads, Store
+from services.registry.core.refs import Ref
 from services.registry.core.registry import Registry
+from services.registry.core.stored import Head, Stored
 from services.registry.core.watching import (
     WHOLE,
-    Alive,
     ChangePart,
     Frame,
+    Heartbeat,
     NetChange,
     Part,
     Position,
+    Reconnect,
     SnapshotPart,
-    Stopping,
     next_change,
     read_part,
     resume_from,
 )
-from services.registry.engine.metering import WATCHERS, WatchLag
+from services.registry.engine.metering import WatchLag
+from services.registry.engine.telemetry_names import WATCHERS
+
+T = TypeVar("T")
 
 HEARTBEAT_S = 10.0
-# Of parts, remembered while anybody reads any.
+# Of parts, cached while any stream reads.
 SHARED_BYTES = 8 * 1024 * 1024
-# A name, hashes and instants, roughly.
+# Roughly: an id, hashes and times.
 _ITEM_BYTES = 256
 
 
 class SnapshotStreams:
-    """The long answers of the registry.
+    """The streams of the registry.
 
     Args:
-        channel: Rung for every new version.
+        channel: Notified for every new version.
     """
 
     def __init__(
         self,
-        store: HistoryStore,
+        store: Store,
         registry: Registry,
         *,
         notifier: Notifier,
@@ -81,18 +86,19 @@ class SnapshotStreams:
         async with aclosing(self._parts(change)) as parts:
             async for piece in parts:
                 if piece is None:
-                    raise await self._gone(facts.version)
+                    raise await self._not_found(facts.version)
                 resources = tuple(one for one in piece.part.items if isinstance(one, Stored))
                 last = piece.part.next_after is None
                 yield SnapshotPart(facts, piece.number, last, resources)
 
     async def watch(self, has: Position) -> AsyncGenerator[Frame, None]:
-        """Net changes from what the watcher has, for as long as the server runs."""
-        with WATCHERS.one_more(), self._notifier.bell(self._channel) as bell:
-            sent = await self._store.read(lambda reads: _resumed(reads, has))
+        """Net changes since the version the watcher has, until the server drains."""
+        with WATCHERS.one_more(), self._notifier.signal(self._channel) as signal:
+            resumed = partial(_resumed, has=has)
+            sent = await self._patient(partial(self._store.read, resumed))
             feed = follow(
-                lambda _cursor: self._owed(sent),
-                bell,
+                lambda _cursor: self._pending(sent),
+                signal,
                 after=sent.version,
                 drain=self._drain,
                 clock=self._clock,
@@ -105,16 +111,19 @@ class SnapshotStreams:
                             yield frame
 
     async def incarnation(self) -> str:
-        return (await self._head()).incarnation
+        return (await self._patient(self._head)).incarnation
+
+    async def _patient(self, read: Callable[[], Awaitable[T]]) -> T:
+        return await read_again(read, self._clock, self._drain)
 
     async def _head(self) -> Head:
         return await self._store.read(lambda reads: reads.head())
 
-    async def _gone(self, version: int) -> VersionNotFoundError:
-        head = await self._head()
+    async def _not_found(self, version: int) -> VersionNotFoundError:
+        head = await self._patient(self._head)
         return VersionNotFoundError.of(version, head.oldest_version, head.version)
 
-    async def _owed(self, sent: _Sent) -> Page[NetChange]:
+    async def _pending(self, sent: _Sent) -> Page[NetChange]:
         head = await self._look(self._head)
         change = next_change(head, sent.version, sent.lineage)
         return Page([change] if change else [], head.version)
@@ -128,21 +137,21 @@ class SnapshotStreams:
                     async with aclosing(self._parts(change)) as parts:
                         async for part in parts:
                             if part is None:
-                                # Nothing can be built on half a change: the next is the whole.
+                                # Half a change is of no use: the whole snapshot follows.
                                 sent.version, sent.lineage = WHOLE, ""
                                 return
                             yield part
                     sent.version, sent.lineage = change.to_version, change.lineage
-                    if sent.live:  # who has just come may be told of what is old
+                    if sent.live:  # a new watcher is sent old versions, which are no lag
                         await self._lag.shown(change.to_version)
                 sent.live = True
             case Idle():
-                yield Alive(sent.version)
+                yield Heartbeat(sent.version)
             case Draining():
-                yield Stopping(sent.version)
+                yield Reconnect(sent.version)
 
     async def _parts(self, change: NetChange) -> AsyncGenerator[ChangePart | None, None]:
-        """At least one, also of an empty snapshot; None and the end when a version is gone."""
+        """At least one part, even of an empty snapshot; ends with None when a version is gone."""
         number, after = 0, None
         with self._sharing():
             while True:
@@ -156,16 +165,16 @@ class SnapshotStreams:
                 number, after = number + 1, part.next_after
 
     async def _part(self, change: NetChange, after: Ref | None) -> Part | None:
-        """Versions never change: what one is told serves all who are owed the same."""
+        """Versions never change: one read serves all streams that need the same part."""
         try:
             read = partial(self._store.read, partial(_read, change=change, after=after))
-            return await self._shared.get((change, after), read)
-        except _GoneError:
+            return await self._patient(lambda: self._shared.get((change, after), read))
+        except _VersionGoneError:
             return None
 
     @contextmanager
     def _sharing(self) -> Iterator[None]:
-        """Remember parts as long as anybody reads any."""
+        """Cache parts while any stream reads."""
         self._reading += 1
         try:
             yield
@@ -175,30 +184,30 @@ class SnapshotStreams:
                 self._shared.forget()
 
 
-class _GoneError(Exception):
-    """A version is no longer kept; unlike a part, that is not remembered."""
+class _VersionGoneError(Exception):
+    """A version is no longer kept; raised so that it is not cached like a part."""
 
 
 @dataclass(slots=True)
 class _Sent:
-    """The version that a watcher has got, whole; live once it has caught up."""
+    """The last version a watcher was sent completely; ``live`` once it has caught up."""
 
     version: int
     lineage: str = ""
     live: bool = False
 
 
-def _resumed(reads: RegistryReads, has: Position) -> _Sent:
+def _resumed(reads: Reads, *, has: Position) -> _Sent:
     head = reads.head()
     lineage = reads.lineage(has.version) or ""
     version = resume_from(head, has, lineage)
     return _Sent(version, lineage if version else "", live=version == head.version)
 
 
-def _read(reads: RegistryReads, *, change: NetChange, after: Ref | None) -> Part:
+def _read(reads: Reads, *, change: NetChange, after: Ref | None) -> Part:
     part = read_part(reads, change, after)
     if part is None:
-        raise _GoneError
+        raise _VersionGoneError
     return part
 
 

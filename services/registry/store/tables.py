@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sqlalchemy import CheckConstraint, Column, Index, MetaData, Table
 
-from services.chassis.idempotency import requests_table
 from services.chassis.store.columns import Integer, LargeBinary, Text, UtcMicros
+from services.chassis.store.idempotency import requests_table
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 

@@ -1,4 +1,4 @@
-"""The provider inside the router: answers by script, for development and tests."""
+"""The builtin provider, in process: answers from a script, for development and tests."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from services.router.core.script import Fault, FaultKind, Reply, outcome_of, wor
 
 CHARS_PER_TOKEN = 4
 
-# What a script's failures look like from outside: class and HTTP status.
-_REFUSALS: Mapping[FaultKind, tuple[FailureClass, int]] = {
+# Failure class and HTTP status of the faults on opening.
+_ON_OPEN: Mapping[FaultKind, tuple[FailureClass, int]] = {
     FaultKind.RATE_LIMITED: (FailureClass.RATE_LIMIT, 429),
     FaultKind.OVERLOADED: (FailureClass.OVERLOADED, 503),
     FaultKind.SERVER_ERROR: (FailureClass.SERVER_ERROR, 500),
     FaultKind.UNAUTHORIZED: (FailureClass.AUTH, 401),
     FaultKind.INVALID_REQUEST: (FailureClass.INVALID_REQUEST, 400),
 }
-_BREAKS: Mapping[FaultKind, FailureClass] = {
+_ON_READ: Mapping[FaultKind, FailureClass] = {
     FaultKind.CUT: FailureClass.STREAM_TRUNCATED,
     FaultKind.GARBAGE: FailureClass.STREAM_MALFORMED,
 }
@@ -53,15 +53,15 @@ class BuiltinAdapter:
             raise TypeError(f"not a builtin provider: {call.member.provider.id}")
         script, prompt = adapter.script, call.prompt
         outcome = outcome_of(script, prompt.messages, call.member.model.upstream_model)
-        if isinstance(outcome, Fault) and outcome.kind in _REFUSALS:
-            kind, status = _REFUSALS[outcome.kind]
+        if isinstance(outcome, Fault) and outcome.kind in _ON_OPEN:
+            kind, status = _ON_OPEN[outcome.kind]
             detail = outcome.text if kind is FailureClass.INVALID_REQUEST else ""
             raise UpstreamError(Failure(kind, status, outcome.retry_after_s, detail))
         yield BuiltinStream(outcome, prompt, script.delta_interval_s, self._clock)
 
 
 class BuiltinStream:
-    """Implements ``UpstreamStream``: one delta per interval, everything at once without one."""
+    """Implements ``UpstreamStream``: one delta per interval; all at once if the interval is 0."""
 
     def __init__(
         self, outcome: Reply | Fault, prompt: Prompt, interval_s: float, clock: Clock
@@ -79,9 +79,9 @@ class BuiltinStream:
 
     async def read(self) -> Sequence[UpstreamItem]:
         if self._next >= len(self._items):
-            await self._break()
+            await self._fail()
         if self._next == 0 or self._interval_s == 0:
-            # The first delta comes with the acceptance of the request.
+            # The first delta comes in the same read as ``Opened``.
             ready = self._items[self._next : 2 if self._interval_s else None]
         else:
             await self._clock.sleep(self._interval_s)
@@ -89,10 +89,10 @@ class BuiltinStream:
         self._next += len(ready)
         return ready
 
-    async def _break(self) -> None:
+    async def _fail(self) -> None:
         if self._fault is FaultKind.STALL:
             await asyncio.Event().wait()
-        kind = FailureClass.STREAM_TRUNCATED if self._fault is None else _BREAKS[self._fault]
+        kind = FailureClass.STREAM_TRUNCATED if self._fault is None else _ON_READ[self._fault]
         raise UpstreamError(Failure(kind))
 
 
@@ -100,26 +100,26 @@ def _answer(reply: Reply, prompt: Prompt) -> list[UpstreamItem]:
     items: list[UpstreamItem] = [Opened()]
     items += [ReasoningDelta(word) for word in words(reply.reasoning)]
     items += [TextDelta(word) for word in words(reply.text)]
-    # Numbered through the conversation: the same request gets the same ids, no two calls share one.
-    made = sum(len(message.tool_calls) for message in prompt.messages)
+    # Counted over the conversation, so that ids are unique in it and a repeat gets the same ones.
+    calls_before = sum(len(message.tool_calls) for message in prompt.messages)
     for index, scripted in enumerate(reply.tool_calls):
-        call_id = f"call_{made + index + 1}"
+        call_id = f"call_{calls_before + index + 1}"
         call = ToolCall(call_id, scripted.tool_id, scripted.arguments_json)
         items.append(ToolCallDelta(index, call.arguments_json, call_id, call.tool_id))
         items.append(ToolCallReady(index, call))
-    items.append(UsageReport(_count(reply, prompt)))
+    items.append(UsageReport(_estimated_usage(reply, prompt)))
     items.append(Finished(FinishReason.TOOL_CALLS if reply.tool_calls else FinishReason.STOP))
     return items
 
 
-def _count(reply: Reply, prompt: Prompt) -> Usage:
+def _estimated_usage(reply: Reply, prompt: Prompt) -> Usage:
     parts = [part for message in prompt.messages for part in message.parts]
-    given = sum(len(part.text) for part in parts if isinstance(part, Text))
-    given += sum(len(part.content) for part in parts if isinstance(part, ToolResult))
-    made = len(reply.text) + len(reply.reasoning)
-    made += sum(len(call.arguments_json) for call in reply.tool_calls)
+    input_chars = sum(len(part.text) for part in parts if isinstance(part, Text))
+    input_chars += sum(len(part.content) for part in parts if isinstance(part, ToolResult))
+    output_chars = len(reply.text) + len(reply.reasoning)
+    output_chars += sum(len(call.arguments_json) for call in reply.tool_calls)
     return Usage(
-        input_tokens=-(-given // CHARS_PER_TOKEN),
-        output_tokens=-(-made // CHARS_PER_TOKEN),
+        input_tokens=-(-input_chars // CHARS_PER_TOKEN),
+        output_tokens=-(-output_chars // CHARS_PER_TOKEN),
         source=UsageSource.ESTIMATED,
     )

@@ -1,4 +1,4 @@
-"""Secrets by reference: read at the time of the call, never kept, never shown."""
+"""Reads secrets by reference, per call; keeps and logs none."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from services.router.core.model import Credential
 
 
 class CredentialMissingError(Exception):
-    """The reference leads nowhere; the message names the reference, which is no secret."""
+    """The reference has no secret behind it; the message names the reference."""
 
 
 def read_secret(credential: Credential) -> str:

@@ -1,4 +1,4 @@
-"""What the answers of HTTP providers mean, in the router's own words."""
+"""Maps errors of HTTP providers to failure classes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import msgspec
 from services.router.core.failures import Failure, FailureClass
 
 MAX_DETAIL_CHARS = 500
-# A wish for more than a year's rest is a mistake; the wire could not even carry the largest.
+# Longer hints are ignored; the largest would not fit a Duration.
 MAX_RETRY_AFTER_S = 366 * 86_400.0
 
-# Only the caller can mend these, so only these tell it what the provider said.
-_SHOWN = frozenset({FailureClass.INVALID_REQUEST, FailureClass.CONTEXT_LENGTH})
+# The caller can correct these, so it gets the text of the provider.
+_WITH_DETAIL = frozenset({FailureClass.INVALID_REQUEST, FailureClass.CONTEXT_LENGTH})
 _OF_STATUS: Mapping[int, FailureClass] = {
     401: FailureClass.AUTH,
     402: FailureClass.PAYMENT,
@@ -52,7 +52,7 @@ _OF_CODE: Mapping[str, FailureClass] = {
     "content_filter": FailureClass.CONTENT_POLICY,
     "content_policy_violation": FailureClass.CONTENT_POLICY,
 }
-_CONTEXT_NEEDLES = (
+_CONTEXT_TEXTS = (
     "context length",
     "context size",
     "context window",
@@ -65,7 +65,7 @@ _CONTEXT_NEEDLES = (
 
 
 class ErrorBody(msgspec.Struct):
-    """The shapes that errors are seen in: ``{"error": {…}}``, ``{"error": "…"}``, flat."""
+    """An error body: ``{"error": {…}}``, ``{"error": "…"}``, or the fields at the top."""
 
     error: Any = None
     object: Any = None
@@ -75,46 +75,46 @@ class ErrorBody(msgspec.Struct):
 
 
 _DECODER = msgspec.json.Decoder(ErrorBody)
-# What decoding raises, whatever a provider sends; nested too deeply is a RecursionError.
+# What decoding raises; RecursionError for JSON that is nested too deeply.
 UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def failure_of_response(
     status: int, headers: Mapping[str, str], body: bytes, secrets: tuple[str, ...], now: datetime
 ) -> Failure:
-    """What an answer with an error status means.
+    """The failure behind an answer with an error status.
 
     Args:
-        headers: Looked up without regard to case.
-        secrets: Never shown, should the provider repeat them.
+        headers: A mapping whose look-up ignores case.
+        secrets: Masked in the detail, in case the provider repeats them.
     """
     try:
         facts = _facts(_DECODER.decode(body))
     except UNDECODABLE:
         facts = _Facts("", "", None)
     kind = _kind(status, facts)
-    detail = _shown(facts.message, secrets) if kind in _SHOWN else ""
+    detail = _masked(facts.message, secrets) if kind in _WITH_DETAIL else ""
     return Failure(kind, status, retry_after_s(headers, now), detail)
 
 
 def failure_in_stream(error: ErrorBody, secrets: tuple[str, ...]) -> Failure | None:
-    """What an error inside a stream that began well means; None when it is no error at all."""
+    """The failure behind an event of a stream; None when the event is no error."""
     if error.error is None and error.object != "error":
         return None
     facts = _facts(error)
     kind = _kind(facts.status or 500, facts)
-    detail = _shown(facts.message, secrets) if kind in _SHOWN else ""
+    detail = _masked(facts.message, secrets) if kind in _WITH_DETAIL else ""
     return Failure(kind, facts.status or 0, None, detail)
 
 
 def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
-    """How long the provider asks to be left alone: milliseconds, seconds or a date, in this order;
-    what is negative, endless or makes no sense counts as nothing said.
+    """The provider's hint when to repeat: ``retry-after-ms``, else ``retry-after`` in seconds or as
+    a date. None for negative, infinite, too long or malformed values.
     """
     text = headers.get("retry-after")
     millis = _number(headers.get("retry-after-ms"))
-    wishes = (None if millis is None else millis / 1000, _number(text), _until(text, now))
-    return next((s for s in wishes if s is not None and s <= MAX_RETRY_AFTER_S), None)
+    hints = (None if millis is None else millis / 1000, _number(text), _until(text, now))
+    return next((s for s in hints if s is not None and s <= MAX_RETRY_AFTER_S), None)
 
 
 class _Facts(msgspec.Struct):
@@ -146,7 +146,7 @@ def _kind(status: int, facts: _Facts) -> FailureClass:
         if code in _OF_CODE:
             return _OF_CODE[code]
     text = f"{facts.codes} {facts.message}".lower()
-    if status in {400, 422, 500} and any(needle in text for needle in _CONTEXT_NEEDLES):
+    if status in {400, 422, 500} and any(phrase in text for phrase in _CONTEXT_TEXTS):
         return FailureClass.CONTEXT_LENGTH
     if "invalid_request" in facts.codes and status >= 500:
         return FailureClass.INVALID_REQUEST
@@ -155,7 +155,7 @@ def _kind(status: int, facts: _Facts) -> FailureClass:
     return FailureClass.INVALID_REQUEST if 400 <= status < 500 else FailureClass.SERVER_ERROR
 
 
-def _shown(message: str, secrets: tuple[str, ...]) -> str:
+def _masked(message: str, secrets: tuple[str, ...]) -> str:
     for secret in secrets:
         message = message.replace(secret, "***")
     printable = "".join(char if char.isprintable() else " " for char in message)

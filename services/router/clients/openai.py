@@ -1,4 +1,4 @@
-"""Any endpoint that is compatible with OpenAI chat completions, over HTTP."""
+"""Calls endpoints that are compatible with OpenAI chat completions, over HTTP."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from services.router.core.model import OpenAi, Provider
 from services.router.core.ports import UpstreamCall
 
 CONNECT_S = 10.0
-# As much of an error body as is looked at.
+# Of an error body; the rest is not read.
 MAX_ERROR_BYTES = 64 * 1024
 
 log = logging.getLogger(__name__)
 
 
 def open_session() -> aiohttp.ClientSession:
-    """A session for all providers: no limit, no cookies, no clock but the one for connecting."""
+    """A session for all providers: no connection limit, no cookies, no time-out but to connect."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -53,12 +53,12 @@ class OpenAiAdapter:
         url = f"{adapter.base_url.rstrip('/')}/chat/completions"
         response = await self._post(url, headers, body)
         try:
-            await self._refuse(response, secrets)
+            await self._check(response, secrets)
             tool_ids = tool_ids_by_name(call.prompt.tools)
             yield OpenAiStream(response, AnswerReader(tool_ids, len(body), secrets))
         finally:
-            # Gives the connection back when the answer was read to its end, else closes it: the
-            # provider stops computing what nobody reads.
+            # Reuses the connection if the answer was read to its end, else closes it, so that the
+            # provider stops generating.
             response.release()
 
     async def _post(self, url: str, headers: dict[str, str], body: bytes) -> aiohttp.ClientResponse:
@@ -69,12 +69,12 @@ class OpenAiAdapter:
         except (aiohttp.ClientError, OSError, ValueError):
             raise UpstreamError(Failure(FailureClass.SERVER_ERROR)) from None
 
-    async def _refuse(self, response: aiohttp.ClientResponse, secrets: tuple[str, ...]) -> None:
-        """Raise unless the response is a stream: an error status, or a document with one inside."""
+    async def _check(self, response: aiohttp.ClientResponse, secrets: tuple[str, ...]) -> None:
+        """Raise for an error status, and for a JSON document in place of a stream."""
         is_document = response.content_type == "application/json"
         if response.status == 200 and not is_document:
             return
-        body = await _beginning(response.content)
+        body = await _error_body(response.content)
         status = 500 if response.status == 200 else response.status
         now = self._clock.now()
         raise UpstreamError(failure_of_response(status, response.headers, body, secrets, now))
@@ -87,24 +87,24 @@ class OpenAiStream:
         self._content = response.content
         self._parser = SseParser()
         self._reader = reader
-        self._broken: UpstreamError | None = None
+        self._error: UpstreamError | None = None
 
     async def read(self) -> Sequence[UpstreamItem]:
         while True:
-            if self._broken is not None:
-                raise self._broken
+            if self._error is not None:
+                raise self._error
             items: list[UpstreamItem] = []
             try:
-                self._take(await self._arrived(), items)
+                self._take(await self._next_chunk(), items)
             except UpstreamError as error:
-                # What came before it in the same read is still part of the answer.
-                self._broken = error
-                self._reader.break_off(items)
+                # Items before the error in the same read are delivered first.
+                self._error = error
+                self._reader.add_final_usage(items)
             if items:
                 return items
 
-    async def _arrived(self) -> bytes:
-        """At least one byte, or none at the end."""
+    async def _next_chunk(self) -> bytes:
+        """The bytes that have arrived, at least one; empty at the end."""
         try:
             return await self._content.readany()
         except (aiohttp.ClientError, OSError):
@@ -121,8 +121,8 @@ class OpenAiStream:
             self._reader.finish(items)
 
 
-async def _beginning(content: aiohttp.StreamReader) -> bytes:
-    """What there is of an error body; one read brings only what has arrived by then."""
+async def _error_body(content: aiohttp.StreamReader) -> bytes:
+    """Read an error body up to ``MAX_ERROR_BYTES``, or to where the connection breaks."""
     body = bytearray()
     try:
         while len(body) < MAX_ERROR_BYTES and (chunk := await content.readany()):
@@ -137,7 +137,7 @@ def _headers(provider: Provider, adapter: OpenAi) -> tuple[dict[str, str], tuple
     headers = {
         "Content-Type": "application/json",
         "Accept": "text/event-stream",
-        # Compressing small events costs more than it saves, and some servers hold them back for it.
+        # Some servers delay small events to compress them.
         "Accept-Encoding": "identity",
     }
     if adapter.organization:

@@ -1,4 +1,4 @@
-"""A chat completions stream, chunk by chunk, as the router's items."""
+"""Decodes the chunks of a chat completions stream to items."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from services.router.core.items import (
 )
 
 DONE = b"[DONE]"
-# A complete call has to fit a message.
+# A complete call must fit one message.
 MAX_ARGUMENTS_CHARS = 1024 * 1024
-# Where a provider does not count: about the usual length of a token in western text.
+# For estimates when the provider sends no usage: the usual ratio in western text.
 CHARS_PER_TOKEN = 4
 
 _FINISH: Mapping[str, FinishReason] = {
@@ -84,7 +84,7 @@ class _Chunk(ErrorBody):
 
 
 class _Call:
-    """A tool call that is being written."""
+    """A tool call whose fragments are being collected."""
 
     __slots__ = ("arguments", "call_id", "chars", "tool_id")
 
@@ -104,10 +104,10 @@ class AnswerReader:
     Args:
         tool_ids: The tools of the request by the name they were sent with.
         input_chars: Size of the request, to estimate its tokens if the provider does not count.
-        secrets: Never shown, should the provider repeat them.
+        secrets: Masked in failures, in case the provider repeats them.
 
     Attributes:
-        ended: The terminator has come; what follows is ignored.
+        ended: The terminator was read; later events are ignored.
     """
 
     def __init__(
@@ -122,13 +122,13 @@ class AnswerReader:
         self._finish: str | None = None
         self._usage: _Usage | None = None
         self._calls: list[_Call] = []
-        self._place_of: dict[int, int] = {}
+        self._position_of: dict[int, int] = {}
 
     def take(self, data: bytes, items: list[UpstreamItem]) -> None:
-        """Add to ``items`` what one event says.
+        """Append the items of one event.
 
         Raises:
-            UpstreamError: It says that something went wrong, or nothing that makes sense.
+            UpstreamError: The event is an error or is malformed.
         """
         if self.ended:
             return
@@ -145,10 +145,10 @@ class AnswerReader:
         self._take_chunk(chunk, items)
 
     def finish(self, items: list[UpstreamItem]) -> None:
-        """The connection has ended.
+        """Append the last items when the connection has ended.
 
         Raises:
-            UpstreamError: Before the answer had.
+            UpstreamError: The answer was not complete.
         """
         if self.ended:
             return
@@ -156,13 +156,13 @@ class AnswerReader:
             raise UpstreamError(Failure(FailureClass.STREAM_TRUNCATED))
         self._end(items)
 
-    def break_off(self, items: list[UpstreamItem]) -> None:
-        """The answer ends where it should not: what the provider has counted is all there will be.
+    def add_final_usage(self, items: list[UpstreamItem]) -> None:
+        """Append the provider's usage of an answer that broke off, if it sent any.
 
-        An estimate would say nothing of the tokens that were made and never arrived.
+        Nothing is estimated: tokens that were generated and did not arrive are unknown.
         """
         if self._usage is not None:
-            items.append(UsageReport(self._count()))
+            items.append(UsageReport(self._usage_so_far()))
 
     def _take_chunk(self, chunk: _Chunk, items: list[UpstreamItem]) -> None:
         if not self._opened:
@@ -193,7 +193,7 @@ class AnswerReader:
 
     def _take_call(self, delta: _ToolDelta, items: list[UpstreamItem]) -> None:
         function = delta.function or _Function()
-        index, begins = self._place(delta, function)
+        index, is_new = self._call_of(delta, function)
         call = self._calls[index]
         fragment = function.arguments or ""
         call.arguments.append(fragment)
@@ -201,33 +201,34 @@ class AnswerReader:
         self._output_chars += len(fragment)
         if call.chars > MAX_ARGUMENTS_CHARS:
             raise UpstreamError(Failure(FailureClass.STREAM_MALFORMED))
-        if begins:
+        if is_new:
             items.append(ToolCallDelta(index, fragment, call.call_id, call.tool_id))
         elif fragment:
             items.append(ToolCallDelta(index, fragment))
 
-    def _place(self, delta: _ToolDelta, function: _Function) -> tuple[int, bool]:
-        """Which call a delta belongs to, and whether it begins it."""
-        index = self._begun(delta, function)
+    def _call_of(self, delta: _ToolDelta, function: _Function) -> tuple[int, bool]:
+        """The position of the call that a delta belongs to, and whether the call is new."""
+        index = self._known_call(delta, function)
         if index is not None:
             return index, False
         if not function.name:
             raise UpstreamError(Failure(FailureClass.STREAM_MALFORMED))
         index = len(self._calls)
         if delta.index is not None:
-            self._place_of[delta.index] = index
+            self._position_of[delta.index] = index
         tool_id = self._tool_ids.get(function.name, function.name)
         self._calls.append(_Call(delta.id or f"call_{index}", tool_id))
         return index, True
 
-    def _begun(self, delta: _ToolDelta, function: _Function) -> int | None:
-        """The call that a delta continues.
+    def _known_call(self, delta: _ToolDelta, function: _Function) -> int | None:
+        """The position of the call that a delta continues; None for a new call.
 
-        Some servers send index 0 for every call: another id is another call. Some send none: then
-        the id tells, without one a name begins a call, and what has neither continues the last.
+        Some servers send index 0 for every call: there another id is another call. Some send no
+        index: then the id identifies the call. Without an id, a name starts a call, and a delta
+        without both continues the last one.
         """
         if delta.index is not None:
-            index = self._place_of.get(delta.index)
+            index = self._position_of.get(delta.index)
             other = index is not None and delta.id and delta.id != self._calls[index].call_id
             return None if other else index
         if delta.id:
@@ -240,15 +241,15 @@ class AnswerReader:
         for index, call in enumerate(self._calls):
             complete = ToolCall(call.call_id, call.tool_id, "".join(call.arguments) or "{}")
             items.append(ToolCallReady(index, complete))
-        items.append(UsageReport(self._count()))
+        items.append(UsageReport(self._usage_so_far()))
         items.append(Finished(self._reason()))
 
     def _reason(self) -> FinishReason:
-        """Servers say "stop" although they call tools: their presence decides."""
+        """TOOL_CALLS if there are calls: some servers send "stop" with them."""
         reason = _FINISH.get(self._finish or "", FinishReason.STOP)
         return FinishReason.TOOL_CALLS if self._calls and reason is FinishReason.STOP else reason
 
-    def _count(self) -> Usage:
+    def _usage_so_far(self) -> Usage:
         usage = self._usage
         if usage is None:
             return Usage(
@@ -256,12 +257,12 @@ class AnswerReader:
                 output_tokens=-(-self._output_chars // CHARS_PER_TOKEN),
                 source=UsageSource.ESTIMATED,
             )
-        given = usage.prompt_tokens_details or _InputDetails()
-        made = usage.completion_tokens_details or _OutputDetails()
+        input_details = usage.prompt_tokens_details or _InputDetails()
+        output_details = usage.completion_tokens_details or _OutputDetails()
         return Usage(
             input_tokens=usage.prompt_tokens or 0,
             output_tokens=usage.completion_tokens or 0,
-            cache_read_input_tokens=given.cached_tokens or 0,
-            cache_write_input_tokens=given.cache_write_tokens or 0,
-            reasoning_output_tokens=made.reasoning_tokens or 0,
+            cache_read_input_tokens=input_details.cached_tokens or 0,
+            cache_write_input_tokens=input_details.cache_write_tokens or 0,
+            reasoning_output_tokens=output_details.reasoning_tokens or 0,
         )

@@ -1,4 +1,4 @@
-"""A prompt as the body of a chat completions request."""
+"""Encodes a prompt as the body of a chat completions request."""
 
 from __future__ import annotations
 
@@ -22,22 +22,16 @@ from services.content.model import (
     ToolResult,
 )
 from services.router.core.model import OpenAi
-from services.router.core.request import (
-    JsonObject,
-    JsonSchema,
-    Prompt,
-    ToolChoice,
-    ToolChoiceMode,
-)
+from services.router.core.request import JsonObject, JsonSchema, Prompt, ToolChoice, ToolChoiceMode
 
 _LEGAL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ILLEGAL = re.compile(r"[^A-Za-z0-9_-]")
-# Strict servers refuse a field they do not know; this one is the vendor's own.
+# Only this host knows ``prompt_cache_key``; strict servers refuse unknown fields.
 _CACHE_KEY_HOST = "api.openai.com"
 
 
 def function_name(tool_id: str) -> str:
-    """A name the API accepts: the id itself where it is legal, else a readable stand-in."""
+    """A legal function name: the id itself if it is one, else a readable name with a hash."""
     if _LEGAL_NAME.fullmatch(tool_id):
         return tool_id
     digest = blake2b(tool_id.encode(), digest_size=6).hexdigest()
@@ -45,7 +39,7 @@ def function_name(tool_id: str) -> str:
 
 
 def tool_ids_by_name(tools: Iterable[ToolDefinition]) -> dict[str, str]:
-    """To find the tool that an answer means."""
+    """Tool ids by function name, to decode answers."""
     return {function_name(tool.tool_id): tool.tool_id for tool in tools}
 
 
@@ -64,7 +58,7 @@ def request_body(adapter: OpenAi, upstream_model: str, prompt: Prompt, cache_key
         body |= _tool_choice(prompt.tool_choice)
     body |= _response_format(prompt.response_format)
     if cache_key and urlsplit(adapter.base_url).hostname == _CACHE_KEY_HOST:
-        # Hashed: who asks is nobody's business but ours.
+        # Hashed, so that the provider does not get tenant and session.
         body["prompt_cache_key"] = blake2b(cache_key.encode(), digest_size=16).hexdigest()
     return msgspec.json.encode(body)
 

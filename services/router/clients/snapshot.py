@@ -1,16 +1,18 @@
-"""The registry's resources as the router's own snapshot: pure, total over every enum."""
+"""Builds the router's snapshot from the registry's resources."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from operator import is_
 
 from google.protobuf.duration_pb2 import Duration
 
 from runyard.registry.v1 import registry_pb2 as pb
+from services.chassis.protobuf.decoder import optional
+from services.chassis.protobuf.enums import EnumTable, ReadTable
 from services.router.core.model import (
     Adapter,
     Builtin,
@@ -36,71 +38,41 @@ from services.router.core.script import Fault, FaultKind, Reply, Script, Scripte
 
 OPENAI_URL = "https://api.openai.com/v1"
 
-HOME_FROM_PB: Mapping[int, HomeStrategy] = {
-    pb.HOME_STRATEGY_UNSPECIFIED: HomeStrategy.DETERMINISTIC,
-    pb.HOME_STRATEGY_DETERMINISTIC: HomeStrategy.DETERMINISTIC,
-    pb.HOME_STRATEGY_ROUND_ROBIN: HomeStrategy.ROUND_ROBIN,
-    pb.HOME_STRATEGY_FIRST_HEALTHY: HomeStrategy.FIRST_HEALTHY,
-}
-SCOPE_FROM_PB: Mapping[int, StickyScope] = {
-    pb.STICKY_SCOPE_UNSPECIFIED: StickyScope.THREAD,
-    pb.STICKY_SCOPE_THREAD: StickyScope.THREAD,
-    pb.STICKY_SCOPE_RUN: StickyScope.RUN,
-}
-RETURN_FROM_PB: Mapping[int, ReturnHome] = {
-    pb.RETURN_HOME_UNSPECIFIED: ReturnHome.NEVER,
-    pb.RETURN_HOME_NEVER: ReturnHome.NEVER,
-    pb.RETURN_HOME_NEXT_SESSION: ReturnHome.NEXT_SESSION,
-}
-MID_STREAM_FROM_PB: Mapping[int, MidStream] = {
-    pb.MID_STREAM_UNSPECIFIED: MidStream.INTERRUPT,
-    pb.MID_STREAM_INTERRUPT: MidStream.INTERRUPT,
-    pb.MID_STREAM_RESTART: MidStream.RESTART,
-}
-LIMIT_FIELD_FROM_PB: Mapping[int, str] = {
-    pb.OPEN_AI_TOKEN_LIMIT_FIELD_UNSPECIFIED: "max_tokens",
-    pb.OPEN_AI_TOKEN_LIMIT_FIELD_MAX_TOKENS: "max_tokens",
-    pb.OPEN_AI_TOKEN_LIMIT_FIELD_MAX_COMPLETION_TOKENS: "max_completion_tokens",
-}
-FAULT_FROM_PB: Mapping[int, FaultKind] = {
-    pb.BUILTIN_FAULT_KIND_UNSPECIFIED: FaultKind.SERVER_ERROR,
-    pb.BUILTIN_FAULT_KIND_RATE_LIMITED: FaultKind.RATE_LIMITED,
-    pb.BUILTIN_FAULT_KIND_OVERLOADED: FaultKind.OVERLOADED,
-    pb.BUILTIN_FAULT_KIND_SERVER_ERROR: FaultKind.SERVER_ERROR,
-    pb.BUILTIN_FAULT_KIND_UNAUTHORIZED: FaultKind.UNAUTHORIZED,
-    pb.BUILTIN_FAULT_KIND_INVALID_REQUEST: FaultKind.INVALID_REQUEST,
-    pb.BUILTIN_FAULT_KIND_CUT: FaultKind.CUT,
-    pb.BUILTIN_FAULT_KIND_STALL: FaultKind.STALL,
-    pb.BUILTIN_FAULT_KIND_GARBAGE: FaultKind.GARBAGE,
-}
-# Searched in any text, it is found in none.
+HOMES = EnumTable(pb.HomeStrategy, "HOME_STRATEGY", HomeStrategy)
+SCOPES = EnumTable(pb.StickyScope, "STICKY_SCOPE", StickyScope)
+RETURNS = EnumTable(pb.ReturnHome, "RETURN_HOME", ReturnHome)
+MID_STREAMS = EnumTable(pb.MidStream, "MID_STREAM", MidStream)
+FAULTS = EnumTable(pb.BuiltinFaultKind, "BUILTIN_FAULT_KIND", FaultKind)
+LIMIT_FIELDS = ReadTable(
+    pb.OpenAiTokenLimitField,
+    "OPEN_AI_TOKEN_LIMIT_FIELD",
+    {"MAX_TOKENS": "max_tokens", "MAX_COMPLETION_TOKENS": "max_completion_tokens"},
+)
+# Matches nowhere.
 _NEVER = re.compile(r"(?!)")
 
 log = logging.getLogger(__name__)
 
 
-def snapshot_of(resources: Iterable[pb.Resource], version: int, incarnation: str) -> Snapshot:
-    """What can be routed to; what refers to something that is not there is left out and logged."""
-    return SnapshotBuilder().build(resources, version, incarnation)
-
-
 class SnapshotBuilder:
-    """Builds one snapshot after the other, and takes from the last what has not changed.
+    """Builds snapshots one after the other; reuses what has not changed since the last.
 
-    Every change of the registry is built on the event loop, between the frames of running answers:
-    with ten thousand resources, to make everything anew would hold them up for a fifth of a second.
+    A snapshot is built on the event loop, between the frames of running answers; to rebuild ten
+    thousand resources takes a fifth of a second.
 
-    A resource is unchanged if it is the same object. Whoever calls ``build`` replaces the ones that
-    differ, and never alters one in place.
+    A resource counts as unchanged if it is the same object. The caller of ``build`` replaces
+    changed resources and never alters one in place.
     """
 
     def __init__(self) -> None:
-        # What each was made of stands before it; held, so that no other object takes its identity.
+        # By id: what each object was built from, then the object. The sources are kept, because
+        # they are compared by identity.
         self._providers: dict[str, tuple[pb.Resource, Provider]] = {}
         self._models: dict[str, tuple[pb.Resource, Provider, Target]] = {}
         self._pools: dict[str, tuple[pb.Resource, tuple[Target, ...], Target]] = {}
 
     def build(self, resources: Iterable[pb.Resource], version: int, incarnation: str) -> Snapshot:
+        """Build a snapshot; a resource that refers to a missing one is left out and logged."""
         by_kind: dict[str, list[pb.Resource]] = {"provider": [], "model": [], "model_pool": []}
         for resource in resources:
             kind = resource.WhichOneof("resource")
@@ -109,12 +81,12 @@ class SnapshotBuilder:
         self._providers = {r.provider.id: self._provider(r) for r in by_kind["provider"]}
         self._models = dict(filter(None, map(self._model, by_kind["model"])))
         self._pools = dict(filter(None, map(self._pool, by_kind["model_pool"])))
-        targets = {id_: made[-1] for id_, made in [*self._models.items(), *self._pools.items()]}
+        targets = {id_: built[-1] for id_, built in [*self._models.items(), *self._pools.items()]}
         return Snapshot(version, incarnation, targets)
 
     def _provider(self, resource: pb.Resource) -> tuple[pb.Resource, Provider]:
-        made = self._providers.get(resource.provider.id)
-        return made if made and made[0] is resource else (resource, provider_of(resource))
+        built = self._providers.get(resource.provider.id)
+        return built if built and built[0] is resource else (resource, provider_of(resource))
 
     def _model(
         self, resource: pb.Resource
@@ -125,9 +97,9 @@ class SnapshotBuilder:
             log.warning("model without provider", extra={"model_id": id_})
             return None
         provider = found[1]
-        made = self._models.get(id_)
-        if made and made[0] is resource and made[1] is provider:
-            return id_, made
+        built = self._models.get(id_)
+        if built and built[0] is resource and built[1] is provider:
+            return id_, built
         return id_, (resource, provider, _model_target(resource, provider))
 
     def _pool(
@@ -135,13 +107,13 @@ class SnapshotBuilder:
     ) -> tuple[str, tuple[pb.Resource, tuple[Target, ...], Target]] | None:
         pool = resource.model_pool
         found = [self._models.get(member.model_id) for member in pool.members]
-        targets = tuple(made[2] for made in found if made)
+        targets = tuple(built[2] for built in found if built)
         if len(targets) < len(found):
             log.warning("pool without one of its models", extra={"pool_id": pool.id})
             return None
-        made = self._pools.get(pool.id)
-        if made and made[0] is resource and all(map(is_, made[1], targets)):
-            return pool.id, made
+        built = self._pools.get(pool.id)
+        if built and built[0] is resource and all(map(is_, built[1], targets)):
+            return pool.id, built
         return pool.id, (resource, targets, _pool_target(resource, targets))
 
 
@@ -182,21 +154,21 @@ def pool_of(pool: pb.ModelPool) -> Pool:
     return Pool(
         id=pool.id,
         members=tuple(_pool_member(member) for member in pool.members),
-        home=HOME_FROM_PB.get(pool.routing.home, HomeStrategy.DETERMINISTIC),
-        sticky_scope=SCOPE_FROM_PB.get(pool.routing.sticky_scope, StickyScope.THREAD),
+        home=HOMES.from_pb.get(pool.routing.home, HomeStrategy.DETERMINISTIC),
+        sticky_scope=SCOPES.from_pb.get(pool.routing.sticky_scope, StickyScope.THREAD),
         switch=_switch(pool.switch),
         pin_ttl_s=_seconds(pool.stickiness.pin_ttl) or 3600.0,
-        return_home=RETURN_FROM_PB.get(pool.stickiness.return_home, ReturnHome.NEVER),
-        in_place_retries=pool.retry.in_place if pool.retry.HasField("in_place") else 1,
+        return_home=RETURNS.from_pb.get(pool.stickiness.return_home, ReturnHome.NEVER),
+        in_place_retries=optional(pool.retry, "in_place", 1),
         clocks=_clocks(pool.clocks),
-        mid_stream=MID_STREAM_FROM_PB.get(pool.mid_stream, MidStream.INTERRUPT),
+        mid_stream=MID_STREAMS.from_pb.get(pool.mid_stream, MidStream.INTERRUPT),
     )
 
 
 def _pool_member(member: pb.PoolMember) -> PoolMember:
     return PoolMember(
         model_id=member.model_id,
-        weight=member.weight if member.HasField("weight") else 1,
+        weight=optional(member, "weight", 1),
         failover_only=member.role == pb.POOL_MEMBER_ROLE_FAILOVER_ONLY,
     )
 
@@ -208,16 +180,15 @@ def _member(member: PoolMember, target: Target) -> Member:
 
 def _switch(switch: pb.PoolSwitch) -> SwitchPolicy:
     threshold = switch.quota_retry_after_threshold
-    limited = switch.HasField("max_switches_per_session")
     return SwitchPolicy(
-        on_circuit_open=switch.on_circuit_open if switch.HasField("on_circuit_open") else True,
-        on_quota=switch.on_quota if switch.HasField("on_quota") else True,
-        on_permanent=switch.on_permanent if switch.HasField("on_permanent") else True,
+        on_circuit_open=optional(switch, "on_circuit_open", True),
+        on_quota=optional(switch, "on_quota", True),
+        on_permanent=optional(switch, "on_permanent", True),
         on_retry_exhausted=switch.on_retry_exhausted,
         quota_threshold_s=(
             _seconds(threshold) if switch.HasField("quota_retry_after_threshold") else None
         ),
-        max_switches=switch.max_switches_per_session if limited else None,
+        max_switches=optional(switch, "max_switches_per_session", None),
     )
 
 
@@ -235,12 +206,13 @@ def _adapter(provider: pb.Provider) -> Adapter:
             return Builtin(script_of(provider.builtin))
         case "openai":
             options = provider.openai
+            limit_field = LIMIT_FIELDS.from_pb.get(options.token_limit_field, "max_tokens")
             return OpenAi(
                 base_url=provider.base_url or OPENAI_URL,
                 organization=options.organization,
                 project=options.project,
-                output_limit_field=LIMIT_FIELD_FROM_PB.get(options.token_limit_field, "max_tokens"),
-                stream_usage=options.stream_usage if options.HasField("stream_usage") else True,
+                output_limit_field=limit_field,
+                stream_usage=optional(options, "stream_usage", True),
                 headers=tuple(_header(header) for header in options.headers),
             )
         case other:
@@ -268,14 +240,14 @@ def _step(step: pb.BuiltinStep) -> Step:
     return Step(
         outcome=_fault(step.fault) if step.WhichOneof("outcome") == "fault" else _reply(step.reply),
         matches=_pattern(step.matches),
-        tool_results=step.tool_results if step.HasField("tool_results") else None,
+        tool_results=optional(step, "tool_results", None),
         upstream_model=step.upstream_model,
     )
 
 
 def _pattern(expression: str) -> re.Pattern[str] | None:
-    """None for an empty one. The registry lets no broken one in; should one come, it matches
-    nothing rather than taking every other resource down with it.
+    """None for an empty expression. The registry refuses invalid ones; if one comes anyway, it
+    matches nothing, and the other resources stay usable.
     """
     try:
         return re.compile(expression) if expression else None
@@ -293,7 +265,7 @@ def _reply(reply: pb.BuiltinReply) -> Reply:
 
 def _fault(fault: pb.BuiltinFault) -> Fault:
     return Fault(
-        kind=FAULT_FROM_PB.get(fault.kind, FaultKind.SERVER_ERROR),
+        kind=FAULTS.from_pb.get(fault.kind, FaultKind.SERVER_ERROR),
         retry_after_s=_seconds(fault.retry_after) if fault.HasField("retry_after") else None,
         after_deltas=fault.after_deltas,
         text=fault.text,
@@ -301,7 +273,7 @@ def _fault(fault: pb.BuiltinFault) -> Fault:
 
 
 def _revision(resource: pb.Resource) -> str:
-    """16 hexadecimal digits that change with the content; the registry hashes its normal form."""
+    """The first 16 digits of the registry's content hash; without one, of a hash of the message."""
     if resource.meta.content_hash:
         return resource.meta.content_hash[:16]
     bare = pb.Resource()

@@ -1,14 +1,14 @@
-"""Server-sent events from bytes: the rules of the HTML standard, and what real servers bend.
+"""Parses server-sent events by the HTML standard, and tolerates what servers do differently.
 
 Lines end with CRLF, LF or CR, also when a read ends between CR and LF. Events are bytes, so that a
-read may end within a character. An event without its final blank line still counts at the end.
+read may end within a character. At the end, an event without its final blank line counts too.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-# The largest event that is read; one beyond it could not be passed on in a message either.
+# A larger event would not fit a message to the caller.
 MAX_EVENT_BYTES = 2 * 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"
@@ -22,13 +22,13 @@ class Event(NamedTuple):
 
 
 class EventTooLargeError(Exception):
-    """The server sends without ever ending an event."""
+    """An event is larger than ``MAX_EVENT_BYTES``."""
 
 
 class SseParser:
-    """Feed it what was read; it answers the events that are complete."""
+    """Call ``feed`` with every chunk that was read, then ``finish``."""
 
-    __slots__ = ("_after_cr", "_begun", "_data", "_data_bytes", "_name", "_tail")
+    __slots__ = ("_after_cr", "_data", "_data_bytes", "_name", "_started", "_tail")
 
     def __init__(self) -> None:
         self._tail = b""
@@ -36,20 +36,20 @@ class SseParser:
         self._data: list[bytes] = []
         self._data_bytes = 0
         self._after_cr = False
-        self._begun = False
+        self._started = False
 
     def feed(self, chunk: bytes) -> list[Event]:
-        """Take what was read, of any length.
+        """Returns the events that a chunk of any length completes.
 
         Raises:
-            EventTooLargeError: An event is beyond ``MAX_EVENT_BYTES``.
+            EventTooLargeError: An event is larger than ``MAX_EVENT_BYTES``.
         """
         buffer = self._tail + self._without_lf(chunk)
-        if not self._begun:
+        if not self._started:
             if len(buffer) < len(_BOM) and _BOM.startswith(buffer):
                 self._tail = buffer
                 return []
-            self._begun = True
+            self._started = True
             buffer = buffer.removeprefix(_BOM)
         if b"\r" in buffer:
             buffer = buffer.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -62,7 +62,7 @@ class SseParser:
         return events
 
     def finish(self) -> list[Event]:
-        """The connection has ended: an event that lacks only its blank line is complete too."""
+        """Returns the last event when the connection has ended, if it lacks only its blank line."""
         events: list[Event] = []
         self._take(self._tail, events)
         self._take(b"", events)
@@ -70,7 +70,7 @@ class SseParser:
         return events
 
     def _without_lf(self, chunk: bytes) -> bytes:
-        """A line feed belongs to the carriage return at the end of the read before."""
+        """Drop a line feed that belongs to the carriage return at the end of the last chunk."""
         if chunk:
             if self._after_cr and chunk[:1] == b"\n":
                 chunk = chunk[1:]

@@ -1,4 +1,4 @@
-"""Where an answer came from and why: what callers, traces and operators are told."""
+"""The record of how a call was routed, for the caller and for traces."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SkipReason(Enum):
 
 
 class Sticky(Enum):
-    """How the session's history bore on the choice."""
+    """How the session's earlier calls affected the choice of the member."""
 
     HOME = "home"
     PINNED = "pinned"
@@ -48,7 +48,7 @@ class Attempt:
     Attributes:
         number: From 1 in its call.
         failure: None while nothing went wrong.
-        elapsed_s: From sending the request to its end, or to the first frame while streaming.
+        elapsed_s: From sending the request to its end; while streaming, to its commit point.
     """
 
     id: str
@@ -67,7 +67,7 @@ class Skipped:
     """A member that was not called.
 
     Attributes:
-        until: When the reason goes away by itself; None when unknown.
+        until: When the member may be called again; None when unknown.
         detail: For INCAPABLE, what is missing.
     """
 

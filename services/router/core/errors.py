@@ -1,17 +1,19 @@
-"""Everything the router refuses or fails with.
+"""Why the router refuses or fails; the reasons are values of ``ErrorReason`` in the contract.
 
 DomainError
 ├── TargetNotFoundError        NOT_FOUND            no such model or pool
-├── SnapshotMissingError       UNAVAILABLE          nothing to route with yet
-├── AllMembersUnavailableError UNAVAILABLE          every member set aside, none called
-├── MembersExhaustedError      UNAVAILABLE          every member that could be called failed
-├── UpstreamExhaustedError     RESOURCE_EXHAUSTED   rate limit or quota
-├── UpstreamOverloadedError    UNAVAILABLE
-├── UpstreamFailedError        UNAVAILABLE          5xx, time-out, cut, nonsense
-├── UpstreamRejectedError      FAILED_PRECONDITION  credential, payment, unknown upstream model
-├── UpstreamInvalidError       INVALID_ARGUMENT     the provider finds the request invalid
-├── ContextOverflowError       INVALID_ARGUMENT
-└── StreamInterruptedError     UNAVAILABLE          broke after part of it was sent
+├── SnapshotMissingError       UNAVAILABLE          no registry snapshot yet
+├── NoMemberLeftError
+│   ├── AllMembersUnavailableError UNAVAILABLE      every member set aside, none called
+│   └── MembersExhaustedError  UNAVAILABLE          every member that could be called failed
+├── MemberFailedError
+│   ├── UpstreamExhaustedError RESOURCE_EXHAUSTED   rate limit or quota
+│   ├── UpstreamOverloadedError UNAVAILABLE
+│   ├── UpstreamFailedError    UNAVAILABLE          5xx, time-out, truncated or malformed answer
+│   ├── UpstreamRejectedError  FAILED_PRECONDITION  credential, payment, unknown upstream model
+│   ├── UpstreamInvalidError   INVALID_ARGUMENT     the provider finds the request invalid
+│   └── ContextOverflowError   INVALID_ARGUMENT
+└── StreamInterruptedError     UNAVAILABLE          broke off after part of it was sent
 """
 
 from __future__ import annotations
@@ -23,81 +25,6 @@ from services.chassis.errors import DomainError, ErrorKind, Retry
 from services.router.core.decision import RouteDecision, Skipped
 from services.router.core.failures import PERMANENT, Failure, FailureClass
 
-
-class TargetNotFoundError(DomainError):
-    kind = ErrorKind.NOT_FOUND
-    reason = "TARGET_NOT_FOUND"
-    retry = Retry.USER_ACTION_NEEDED
-
-
-class SnapshotMissingError(DomainError):
-    kind = ErrorKind.UNAVAILABLE
-    reason = "SNAPSHOT_MISSING"
-    retry = Retry.RETRYABLE
-
-
-class AllMembersUnavailableError(DomainError):
-    kind = ErrorKind.UNAVAILABLE
-    reason = "ALL_MEMBERS_UNAVAILABLE"
-    retry = Retry.RETRYABLE
-
-
-class MembersExhaustedError(DomainError):
-    kind = ErrorKind.UNAVAILABLE
-    reason = "MEMBERS_EXHAUSTED"
-    retry = Retry.RETRYABLE
-
-
-class UpstreamExhaustedError(DomainError):
-    kind = ErrorKind.EXHAUSTED
-    reason = "UPSTREAM_EXHAUSTED"
-    retry = Retry.RETRYABLE
-
-
-class UpstreamOverloadedError(DomainError):
-    kind = ErrorKind.UNAVAILABLE
-    reason = "UPSTREAM_OVERLOADED"
-    retry = Retry.RETRYABLE
-
-
-class UpstreamFailedError(DomainError):
-    kind = ErrorKind.UNAVAILABLE
-    reason = "UPSTREAM_FAILED"
-    retry = Retry.RETRYABLE
-
-
-class UpstreamRejectedError(DomainError):
-    kind = ErrorKind.PRECONDITION
-    reason = "UPSTREAM_REJECTED"
-    retry = Retry.HOST_CONFIGURATION_NEEDED
-
-
-class UpstreamInvalidError(DomainError):
-    kind = ErrorKind.INVALID
-    reason = "UPSTREAM_INVALID_REQUEST"
-    retry = Retry.REPAIR_NEEDED
-
-
-class ContextOverflowError(DomainError):
-    kind = ErrorKind.INVALID
-    reason = "CONTEXT_OVERFLOW"
-    retry = Retry.REPAIR_NEEDED
-
-
-class StreamInterruptedError(DomainError):
-    kind = ErrorKind.UNAVAILABLE
-    reason = "STREAM_INTERRUPTED"
-    retry = Retry.RETRYABLE
-
-
-_ERROR_OF: Mapping[FailureClass, type[DomainError]] = {
-    FailureClass.INVALID_REQUEST: UpstreamInvalidError,
-    FailureClass.CONTEXT_LENGTH: ContextOverflowError,
-    FailureClass.RATE_LIMIT: UpstreamExhaustedError,
-    FailureClass.QUOTA_EXHAUSTED: UpstreamExhaustedError,
-    FailureClass.OVERLOADED: UpstreamOverloadedError,
-    **dict.fromkeys(PERMANENT, UpstreamRejectedError),
-}
 _TEXT: Mapping[FailureClass, str] = {
     FailureClass.INVALID_REQUEST: "finds the request invalid",
     FailureClass.CONTEXT_LENGTH: "says the input does not fit its context window",
@@ -118,62 +45,147 @@ _TEXT: Mapping[FailureClass, str] = {
 }
 
 
-def target_not_found(target_id: str) -> TargetNotFoundError:
-    return TargetNotFoundError(f"no model or pool has the id {target_id!r}", target_id=target_id)
+class TargetNotFoundError(DomainError):
+    kind = ErrorKind.NOT_FOUND
+    reason = "TARGET_NOT_FOUND"
+    retry = Retry.USER_ACTION_NEEDED
+
+    @classmethod
+    def of(cls, target_id: str) -> TargetNotFoundError:
+        return cls(f"no model or pool has the id {target_id!r}", target_id=target_id)
 
 
-def upstream_error(
-    failure: Failure, member_id: str, retry_after_s: float | None = None
-) -> DomainError:
-    """The error that surfaces when a failure of one member ends the call.
+class SnapshotMissingError(DomainError):
+    kind = ErrorKind.UNAVAILABLE
+    reason = "SNAPSHOT_MISSING"
+    retry = Retry.RETRYABLE
 
-    Args:
-        retry_after_s: When the member can be asked again, where the provider did not say.
-    """
-    text = f"model {member_id!r} {_TEXT.get(failure.kind, 'failed')}"
-    error = _ERROR_OF.get(failure.kind, UpstreamFailedError)(
-        f"{text}: {failure.detail}" if failure.detail else text,
-        retry_after_s=retry_after_s if failure.retry_after_s is None else failure.retry_after_s,
-        member_id=member_id,
-        failure=failure.kind.value,
-    )
-    if failure.detail:
-        error.metadata["detail"] = failure.detail
-    return error
+    @classmethod
+    def of(cls) -> SnapshotMissingError:
+        return cls("no registry snapshot has arrived yet", retry_after_s=1.0)
 
 
-def stream_interrupted(failure: Failure, member_id: str) -> StreamInterruptedError:
-    cause = _TEXT.get(failure.kind, "failed")
-    return StreamInterruptedError(
-        f"model {member_id!r} {cause} after part of its answer was sent",
-        retry_after_s=failure.retry_after_s,
-        member_id=member_id,
-        failure=failure.kind.value,
-    )
+class NoMemberLeftError(DomainError):
+    """Every member is set aside or has failed in this call."""
+
+    kind = ErrorKind.UNAVAILABLE
+    retry = Retry.RETRYABLE
+
+    @staticmethod
+    def of(decision: RouteDecision, retry_after_s: float | None) -> NoMemberLeftError:
+        """Name the cause of every member.
+
+        Args:
+            retry_after_s: Seconds until the first of them recovers; None when unknown.
+        """
+        causes = {skip.member_id: _cause_of_skip(skip) for skip in decision.skipped}
+        for attempt in decision.attempts:
+            if attempt.failure is not None:
+                causes[attempt.member_id] = attempt.failure.kind.value
+        listed = "; ".join(f"{member}: {cause}" for member, cause in causes.items())
+        error: type[NoMemberLeftError] = AllMembersUnavailableError
+        text = f"every member of {decision.target_id!r} is set aside ({listed})"
+        if decision.attempts:
+            error = MembersExhaustedError
+            text = f"every member of {decision.target_id!r} that could be called failed ({listed})"
+        return error(
+            text,
+            retry_after_s=retry_after_s,
+            target_id=decision.target_id,
+            causes=json.dumps(causes, ensure_ascii=False),
+        )
 
 
-def no_member_left(decision: RouteDecision, retry_after_s: float | None) -> DomainError:
-    """Every member is set aside or has failed in this call.
+class AllMembersUnavailableError(NoMemberLeftError):
+    reason = "ALL_MEMBERS_UNAVAILABLE"
 
-    Args:
-        retry_after_s: Seconds until the first of them recovers; None when unknown.
-    """
-    causes = {skip.member_id: _cause_of_skip(skip) for skip in decision.skipped}
-    for attempt in decision.attempts:
-        if attempt.failure is not None:
-            causes[attempt.member_id] = attempt.failure.kind.value
-    listed = "; ".join(f"{member}: {cause}" for member, cause in causes.items())
-    error: type[DomainError] = AllMembersUnavailableError
-    text = f"every member of {decision.target_id!r} is set aside ({listed})"
-    if decision.attempts:
-        error = MembersExhaustedError
-        text = f"every member of {decision.target_id!r} that could be called failed ({listed})"
-    return error(
-        text,
-        retry_after_s=retry_after_s,
-        target_id=decision.target_id,
-        causes=json.dumps(causes, ensure_ascii=False),
-    )
+
+class MembersExhaustedError(NoMemberLeftError):
+    reason = "MEMBERS_EXHAUSTED"
+
+
+class MemberFailedError(DomainError):
+    """The failure of one member ends the call."""
+
+    kind = ErrorKind.UNAVAILABLE
+    retry = Retry.RETRYABLE
+
+    @staticmethod
+    def of(
+        failure: Failure, member_id: str, retry_after_s: float | None = None
+    ) -> MemberFailedError:
+        """The subclass for the kind of failure.
+
+        Args:
+            retry_after_s: When the member may be called again, if ``failure`` does not say.
+        """
+        text = f"model {member_id!r} {_TEXT.get(failure.kind, 'failed')}"
+        error = _ERROR_OF.get(failure.kind, UpstreamFailedError)(
+            f"{text}: {failure.detail}" if failure.detail else text,
+            retry_after_s=retry_after_s if failure.retry_after_s is None else failure.retry_after_s,
+            member_id=member_id,
+            failure=failure.kind.value,
+        )
+        if failure.detail:
+            error.metadata["detail"] = failure.detail
+        return error
+
+
+class UpstreamExhaustedError(MemberFailedError):
+    kind = ErrorKind.EXHAUSTED
+    reason = "UPSTREAM_EXHAUSTED"
+
+
+class UpstreamOverloadedError(MemberFailedError):
+    reason = "UPSTREAM_OVERLOADED"
+
+
+class UpstreamFailedError(MemberFailedError):
+    reason = "UPSTREAM_FAILED"
+
+
+class UpstreamRejectedError(MemberFailedError):
+    kind = ErrorKind.PRECONDITION
+    reason = "UPSTREAM_REJECTED"
+    retry = Retry.HOST_CONFIGURATION_NEEDED
+
+
+class UpstreamInvalidError(MemberFailedError):
+    kind = ErrorKind.INVALID
+    reason = "UPSTREAM_INVALID_REQUEST"
+    retry = Retry.REPAIR_NEEDED
+
+
+class ContextOverflowError(MemberFailedError):
+    kind = ErrorKind.INVALID
+    reason = "CONTEXT_OVERFLOW"
+    retry = Retry.REPAIR_NEEDED
+
+
+class StreamInterruptedError(DomainError):
+    kind = ErrorKind.UNAVAILABLE
+    reason = "STREAM_INTERRUPTED"
+    retry = Retry.RETRYABLE
+
+    @classmethod
+    def of(cls, failure: Failure, member_id: str) -> StreamInterruptedError:
+        cause = _TEXT.get(failure.kind, "failed")
+        return cls(
+            f"model {member_id!r} {cause} after part of its answer was sent",
+            retry_after_s=failure.retry_after_s,
+            member_id=member_id,
+            failure=failure.kind.value,
+        )
+
+
+_ERROR_OF: Mapping[FailureClass, type[MemberFailedError]] = {
+    FailureClass.INVALID_REQUEST: UpstreamInvalidError,
+    FailureClass.CONTEXT_LENGTH: ContextOverflowError,
+    FailureClass.RATE_LIMIT: UpstreamExhaustedError,
+    FailureClass.QUOTA_EXHAUSTED: UpstreamExhaustedError,
+    FailureClass.OVERLOADED: UpstreamOverloadedError,
+    **dict.fromkeys(PERMANENT, UpstreamRejectedError),
+}
 
 
 def _cause_of_skip(skip: Skipped) -> str:

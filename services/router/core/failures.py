@@ -1,4 +1,4 @@
-"""What can go wrong with a model call, in the same words for every kind of provider."""
+"""Classes of failures of a model call, the same for every kind of provider."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ PERMANENT = frozenset(
         FailureClass.PAYMENT,
     }
 )
-# Asking the same again cannot go better.
+# A repeat of the same request fails again.
 FINAL = PERMANENT | {
     FailureClass.INVALID_REQUEST,
     FailureClass.CONTEXT_LENGTH,
     FailureClass.CONTENT_POLICY,
 }
-# The member's own fault and worth another try on it; the total clock leaves no time for one.
+# A retry on the same member may succeed. Not TIMEOUT_TOTAL, after which there is no time left.
 TRANSIENT = frozenset(
     {
         FailureClass.SERVER_ERROR,
@@ -62,9 +62,9 @@ class Failure:
 
     Attributes:
         http_status: Of the provider's answer; 0 when there was none.
-        retry_after_s: How long the provider asked to be left alone; None when it did not say.
-        detail: What the provider said, fit to be shown to the caller: never a credential, empty
-            unless the request itself is at fault.
+        retry_after_s: The provider's hint when to repeat; None when it gave none.
+        detail: The provider's text for the caller, without credentials; empty unless the request
+            is at fault.
     """
 
     kind: FailureClass
@@ -74,7 +74,7 @@ class Failure:
 
 
 class UpstreamError(Exception):
-    """Raised by adapters, and by nothing else; never leaves the router."""
+    """The failure of an attempt, raised by adapters and time-outs; no caller gets it."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.kind.value)

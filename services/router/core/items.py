@@ -1,4 +1,4 @@
-"""What a stream carries, from an adapter to the caller."""
+"""Items of a stream, from an adapter to the caller."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from services.router.core.failures import FailureClass
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The provider accepted the request; adapters send it first, callers never see it."""
+    """The provider accepted the request. Adapters send it first; it is not sent to callers."""
 
     response_id: str = ""
 
@@ -24,7 +24,7 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
-    """More reasoning; ``provider_id`` alone can use ``opaque_state``."""
+    """More reasoning; only the provider ``provider_id`` can read ``opaque_state``."""
 
     text: str
     provider_id: str = ""
@@ -33,7 +33,7 @@ class ReasoningDelta:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallDelta:
-    """More of the call number ``index``; ids come with its first delta only."""
+    """More of the call number ``index``; only its first delta has the ids."""
 
     index: int
     arguments_json: str = ""
@@ -49,7 +49,7 @@ class ToolCallReady:
 
 @dataclass(frozen=True, slots=True)
 class UsageReport:
-    """Tokens so far; cumulative."""
+    """Tokens of the answer so far."""
 
     usage: Usage
 
@@ -71,7 +71,7 @@ class Interrupted:
 
     Attributes:
         committed_bytes: UTF-8 length of the text that was sent.
-        resumable: Asking again may succeed.
+        resumable: A repeat may succeed.
     """
 
     reason: FailureClass
@@ -97,12 +97,12 @@ Item: TypeAlias = (
 
 
 def commits(item: UpstreamItem) -> bool:
-    """Whether the item is part of the answer itself: from then on no other member can take over."""
+    """Whether the item is content; once sent, the call cannot fail over any more."""
     return not isinstance(item, Opened | UsageReport)
 
 
 def size_bytes(item: UpstreamItem | Item) -> int:
-    """About how much room the item takes on the wire."""
+    """The approximate size of the item in a message."""
     match item:
         case TextDelta(text):
             return len(text) + 8

@@ -1,4 +1,4 @@
-"""What the router knows of the registry: providers, models and pools, ready to be routed with."""
+"""Providers, models and pools of the registry, in the form that routing needs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class MidStream(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """Where a secret is; read at the time of the call. Exactly one is set."""
+    """A reference to a secret, which is read per call. Exactly one of both is set."""
 
     env: str = ""
     file: str = ""
@@ -88,7 +88,7 @@ class Provider:
 
     Attributes:
         timeout_s: Upper bound of the first-chunk and idle clocks.
-        revision: Changes with the content; quota deadlines belong to one.
+        revision: Changes with the content; a quota deadline applies to one revision.
     """
 
     id: str
@@ -100,11 +100,11 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One offering of a provider.
+    """One model of a provider.
 
     Attributes:
-        cache_ttl_s: How long its prompt cache stays warm; a pin lasts at least as long.
-        reasoning: It thinks before it answers, so that its idle clock is doubled.
+        cache_ttl_s: How long its prompt cache is kept; a pin lasts at least as long.
+        reasoning: It reasons before it answers; doubles its idle clock.
     """
 
     id: str
@@ -123,11 +123,11 @@ class PoolMember:
 
 @dataclass(frozen=True, slots=True)
 class SwitchPolicy:
-    """Which failures move a session.
+    """Which failures fail over.
 
     Attributes:
-        quota_threshold_s: With ``on_quota``: only hints at least this long move; None moves on any.
-        max_switches: Consecutive moves of one incident; None is unbounded.
+        quota_threshold_s: With ``on_quota``, the shortest hint that fails over; None for any hint.
+        max_switches: Consecutive failovers of one incident; None is unbounded.
     """
 
     on_circuit_open: bool = True
@@ -149,7 +149,7 @@ class Clocks:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Several models that behave as one; a model called directly is a pool of itself alone."""
+    """Several models behind one id; a model called directly becomes a pool of one member."""
 
     id: str
     members: tuple[PoolMember, ...]
@@ -178,17 +178,17 @@ class Member:
 
     @property
     def quota_key(self) -> tuple[str, str, str]:
-        """What a quota belongs to: the account behind the provider, and the upstream model."""
+        """What shares one quota: the account of the provider, and the upstream model."""
         return self.provider.id, self.provider.revision, self.model.upstream_model
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a call may name: a pool, or a model as an implicit pool.
+    """What ``target_id`` of a call names: a pool, or a model as a pool of one.
 
     Attributes:
         members: In the pool's order.
-        revision: Hash of the pool's content, 16 hexadecimal digits; pins belong to one.
+        revision: Hash of the pool's content, 16 hexadecimal digits; a pin is valid for one.
         is_pool: False for a model.
     """
 
@@ -198,14 +198,14 @@ class Target:
     is_pool: bool
 
     @property
-    def lone(self) -> bool:
-        """There is nowhere to move to, whatever happens."""
+    def single_member(self) -> bool:
+        """Whether there is no other member to fail over to."""
         return len(self.members) == 1
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One registry version, immutable, as the router needs it."""
+    """One registry version, immutable."""
 
     version: int
     incarnation: str

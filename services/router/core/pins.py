@@ -1,4 +1,4 @@
-"""Sessions that are held on a member other than their first choice."""
+"""Pins: sessions that stay on a member other than their home."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from services.router.core.model import Member, ReturnHome, Target
 from services.router.core.session import SessionKey
 
 CAPACITY = 100_000
-# A use within this share of the time to live is not worth a write.
+# A use is written only after this share of the time to live has passed.
 _UNSAVED_SHARE = 1 / 16
 
 PinKey: TypeAlias = tuple[str, str, str]
@@ -21,15 +21,15 @@ PinKey: TypeAlias = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """One held session.
+    """One pinned session.
 
     Attributes:
-        revision: Of the pool the pin was made under; under another one it means nothing.
-        reason: What moved the session; None when its home was set aside before the call.
-        run_id: The run that was under way when the session moved.
+        revision: Of the pool when the pin was made; under another one the pin is invalid.
+        reason: The failure that moved the session; None when its home was set aside already.
+        run_id: The run in which the session moved.
         ttl_s: Idle seconds after which the pin is forgotten.
-        traceparent: Of the span that moved the session, until the next call has linked to it.
-        stored: Survives a restart; homes given in turn do not.
+        traceparent: Of the span that moved the session; empty once a call has linked to it.
+        stored: Kept across restarts; homes chosen by round robin are not.
     """
 
     tenant: str
@@ -56,18 +56,18 @@ class Pin:
 
 
 def pin_ttl_s(target: Target, member: Member) -> float:
-    """Idle time after which a pin to ``member`` is forgotten: never before its cache is cold."""
+    """Idle seconds after which a pin to ``member`` expires: at least the model's ``cache_ttl``."""
     return max(target.pool.pin_ttl_s, member.model.cache_ttl_s)
 
 
 def returns_home(pin: Pin, target: Target, run_id: str) -> bool:
-    """Whether a new run of the session goes back home, provided that home is healthy."""
+    """Whether the pool returns sessions home with a new run, and ``run_id`` is one."""
     by_policy = target.pool.return_home is ReturnHome.NEXT_SESSION
     return by_policy and bool(run_id) and run_id != pin.run_id
 
 
 class Pins:
-    """The pins of one process: the least recently used goes when there are too many."""
+    """The pins of one process; beyond ``capacity`` the least recently used one is removed."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
@@ -78,62 +78,62 @@ class Pins:
         return len(self._pins)
 
     def load(self, pins: Iterable[Pin]) -> None:
-        """Take over stored pins, oldest use first; what is pinned already is newer and stays."""
+        """Add stored pins, the least recently used first; pins that exist are newer and stay."""
         for pin in sorted(pins, key=lambda p: p.used_at):
             if pin.key not in self._pins:
-                self._put(pin)
-        self._shrink()
+                self._set(pin)
+        self._evict()
 
     def find(self, key: SessionKey, target: Target, now: datetime) -> Pin | None:
-        """The live pin of a session under this revision of the pool; a dead one is dropped."""
+        """The live pin of a session under this revision of the pool; an expired one is removed."""
         place = (key.tenant, target.pool.id, key.name)
         pin = self._pins.get(place)
         if pin is None:
             return None
         if pin.expires_at <= now or pin.revision != target.revision:
-            self.drop(pin)
+            self.remove(pin)
             return None
         return pin
 
-    def hold(self, pin: Pin) -> None:
-        """Pin a session, or move its pin."""
-        self._put(pin)
+    def put(self, pin: Pin) -> None:
+        """Add a pin, or replace the one of the same key."""
+        self._set(pin)
         if pin.stored:
             self._unsaved[pin.key] = pin
-        self._shrink()
+        self._evict()
 
-    def use(self, pin: Pin, now: datetime, run_id: str) -> None:
-        """Note that the session was used: its time to live starts anew, its link is spent."""
+    def touch(self, pin: Pin, now: datetime, run_id: str) -> None:
+        """Restart the time to live of a used pin and clear its ``traceparent``."""
         used = replace(pin, used_at=now, traceparent="", run_id=run_id or pin.run_id)
-        self._put(used)
+        self._set(used)
         idle_s = (now - pin.used_at).total_seconds()
-        spent = bool(pin.traceparent) or used.run_id != pin.run_id
-        if pin.stored and (spent or idle_s > pin.ttl_s * _UNSAVED_SHARE):
+        changed = bool(pin.traceparent) or used.run_id != pin.run_id
+        if pin.stored and (changed or idle_s > pin.ttl_s * _UNSAVED_SHARE):
             self._unsaved[pin.key] = used
 
-    def drop(self, pin: Pin) -> None:
-        """End a pin."""
+    def remove(self, pin: Pin) -> None:
+        """Remove a pin."""
         del self._pins[pin.key]
         if pin.stored:
             self._unsaved[pin.key] = None
 
     def take_unsaved(self) -> tuple[list[Pin], list[PinKey]]:
-        """What has changed since the last call: pins to store, and keys of those that are gone."""
+        """Take the changes since the last call: pins to store, and keys of removed pins."""
         changed, self._unsaved = self._unsaved, {}
         saved = [pin for pin in changed.values() if pin is not None]
         return saved, [key for key, pin in changed.items() if pin is None]
 
     def put_back(self, saved: Iterable[Pin], gone: Iterable[PinKey]) -> None:
-        """A write failed: try again with the next one, unless something newer replaced it."""
+        """Return changes whose write failed; a newer change of the same key wins."""
         for pin in saved:
             self._unsaved.setdefault(pin.key, pin)
         for key in gone:
             self._unsaved.setdefault(key, None)
 
-    def _put(self, pin: Pin) -> None:
+    def _set(self, pin: Pin) -> None:
         self._pins[pin.key] = pin
         self._pins.move_to_end(pin.key)
 
-    def _shrink(self) -> None:
+    def _evict(self) -> None:
         while len(self._pins) > self._capacity:
-            self.drop(next(iter(self._pins.values())))
+            self.remove(next(iter(self._pins.values())))

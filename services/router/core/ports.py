@@ -1,4 +1,4 @@
-"""What the router needs from outside, and what it offers: the seams between its rooms."""
+"""Interfaces between the core and its adapters, and the one that the API calls."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class UpstreamCall:
     """One request to one provider.
 
     Attributes:
-        cache_key: The same for all calls of a session, empty when it has none: a hint for prompt
-            caches.
+        cache_key: The same for all calls of a session, a hint for prompt caches; empty without
+            a session.
     """
 
     member: Member
@@ -34,12 +34,12 @@ class UpstreamCall:
 
 class UpstreamStream(Protocol):
     async def read(self) -> Sequence[UpstreamItem]:
-        """What has arrived since the last read, at least one item; waits for it.
+        """What has arrived since the last read; waits for at least one item.
 
         ``Opened`` comes first and ``Finished`` last; nothing is read after it.
 
         Raises:
-            UpstreamError: The answer broke off or makes no sense.
+            UpstreamError: The answer broke off or is malformed.
         """
 
 
@@ -68,29 +68,35 @@ class Snapshots(Protocol):
         """
 
 
-class PinStore(Protocol):
+class Store(Protocol):
+    """Keeps pins across restarts."""
+
     async def load(self, limit: int) -> list[Pin]:
         """The most recently used pins."""
 
-    async def save(self, pins: Sequence[Pin], gone: Sequence[PinKey]) -> None:
-        """Store and remove, in one transaction."""
+    async def save(self, pins: Sequence[Pin], gone: Sequence[PinKey]) -> frozenset[PinKey]:
+        """Store and remove, in one transaction that waits for no lock of another one.
+
+        Returns:
+            Those that somebody has locked, and that were neither stored nor removed.
+        """
 
 
 class Answer(Protocol):
-    """One call: iterate ``frames`` once, in ``aclosing``; ``decision`` tells the way it took."""
+    """One call: iterate ``frames`` once, in ``aclosing``; ``decision`` tells its attempts."""
 
     @property
     def decision(self) -> RouteDecision | None:
         """As of now; None when the call ended before it was routed."""
 
     def frames(self) -> AsyncGenerator[Sequence[Item], None]:
-        """What to send, in portions that fit a message; nothing before the commit point.
+        """What to send, in frames that fit a message; nothing before the commit point.
 
         Raises:
-            DomainError: The call failed, or broke off after an ``Interrupted`` item.
+            DomainError: The call failed, or its answer broke off, after an ``Interrupted`` item.
         """
 
 
 class Inference(Protocol):
     def answer(self, principal: Principal, command: InferCommand, time_left: TimeLeft) -> Answer:
-        """A call that is about to begin."""
+        """Prepare a call; it starts when its frames are iterated."""

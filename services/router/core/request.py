@@ -1,4 +1,4 @@
-"""What a caller asks for."""
+"""The command of a model call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ToolChoiceMode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ToolChoice:
-    """``tool_id`` belongs to mode TOOL."""
+    """``tool_id`` is empty unless the mode is TOOL."""
 
     mode: ToolChoiceMode = ToolChoiceMode.AUTO
     tool_id: str = ""
@@ -39,7 +39,7 @@ class JsonSchema:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a model gets to see and has to observe; the same for every member.
+    """What is sent to the model; the same for every member.
 
     Attributes:
         response_format: None is free text.
@@ -57,8 +57,8 @@ class InferCommand:
     """One call.
 
     Attributes:
-        min_registry_version: 0 routes with what is there.
-        mid_stream: None is what the pool says.
+        min_registry_version: 0 accepts any version.
+        mid_stream: None leaves it to the pool.
         max_attempts: None is unbounded.
     """
 

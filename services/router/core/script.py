@@ -1,4 +1,4 @@
-"""The builtin provider's scripts: what answers a request is a function of its messages alone."""
+"""The builtin provider's scripts; a reply is a function of the messages of the request."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Fault:
 
     Attributes:
         retry_after_s: The hint that comes with a rate limit or an overload.
-        after_deltas: Deltas of ``text`` that are sent before a cut, a stall or garbage.
-        text: Where those deltas come from; for the other kinds the provider's error text.
+        after_deltas: Number of deltas of ``text`` that are sent before a cut, a stall or garbage.
+        text: The text of those deltas; for the other kinds the provider's error text.
     """
 
     kind: FaultKind
@@ -55,7 +55,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One rule: every condition that is set must hold.
+    """One rule; it matches when every condition that is set holds.
 
     Attributes:
         matches: Searched in the newest message's text; None always matches.
@@ -71,7 +71,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """Steps in order; the first that matches answers, else the newest user text is echoed.
+    """The first step that matches answers; without one the newest user text is echoed.
 
     Attributes:
         delta_interval_s: Pause between two deltas.
@@ -82,7 +82,7 @@ class Script:
 
 
 def outcome_of(script: Script, messages: Sequence[Message], upstream_model: str) -> Reply | Fault:
-    """What the script does with a request."""
+    """The reply or fault of the script for a request."""
     newest = _newest_text(messages)
     results = _results_since_user(messages)
     for step in script.steps:
@@ -94,12 +94,12 @@ def outcome_of(script: Script, messages: Sequence[Message], upstream_model: str)
             return step.outcome
         found = step.matches.search(newest)
         if found is not None:
-            return _filled(step.outcome, found.groupdict(default=""))
+            return _substituted(step.outcome, found.groupdict(default=""))
     return Reply(text=_newest_user_text(messages))
 
 
 def words(text: str) -> list[str]:
-    """``text`` in pieces that end where a word begins: joined, they are ``text`` again."""
+    """Split ``text`` before the space of each word; joined, the pieces are ``text`` again."""
     return re.findall(r"\s*\S+|\s+", text)
 
 
@@ -127,14 +127,14 @@ def _results_since_user(messages: Sequence[Message]) -> int:
     return count
 
 
-def _filled(outcome: Reply | Fault, groups: Mapping[str, str]) -> Reply | Fault:
+def _substituted(outcome: Reply | Fault, groups: Mapping[str, str]) -> Reply | Fault:
     if not groups:
         return outcome
-    plain = _filler(groups, lambda value: value)
+    plain = _substitution(groups, lambda value: value)
     if isinstance(outcome, Fault):
         return replace(outcome, text=plain(outcome.text))
-    # Inside JSON text a quote or a line break of the conversation must not end the string.
-    escaped = _filler(groups, lambda value: json.dumps(value, ensure_ascii=False)[1:-1])
+    # A quote or a line break in the value must not end the JSON string.
+    escaped = _substitution(groups, lambda value: json.dumps(value, ensure_ascii=False)[1:-1])
     calls = tuple(
         ScriptedCall(plain(call.tool_id), escaped(call.arguments_json))
         for call in outcome.tool_calls
@@ -142,10 +142,10 @@ def _filled(outcome: Reply | Fault, groups: Mapping[str, str]) -> Reply | Fault:
     return Reply(plain(outcome.text), calls, plain(outcome.reasoning))
 
 
-def _filler(groups: Mapping[str, str], render: Callable[[str], str]) -> Callable[[str], str]:
-    def fill(text: str) -> str:
+def _substitution(groups: Mapping[str, str], render: Callable[[str], str]) -> Callable[[str], str]:
+    def substitute(text: str) -> str:
         return _PLACEHOLDER.sub(
             lambda name: render(groups[name[1]]) if name[1] in groups else name[0], text
         )
 
-    return fill
+    return substitute

@@ -1,4 +1,4 @@
-"""What a call belongs to: calls with the same session key stay on one member."""
+"""Sessions: calls with the same session key stay on one member."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from services.router.core.model import StickyScope
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What the caller said of itself; blank values count as absent."""
+    """The ids that a caller sends; blank values count as absent."""
 
     thread_id: str = ""
     run_id: str = ""
@@ -33,7 +33,7 @@ class SessionKey:
 
     @property
     def routing_key(self) -> str:
-        """What homes are hashed with; ids hold no control characters, so no two keys collide."""
+        """The input of the home hash; ids have no control characters, so no two keys collide."""
         return f"{self.tenant}\0{self.name}"
 
 
@@ -41,11 +41,11 @@ Named: TypeAlias = tuple[str, str]
 
 
 def session_key(tenant: str, session: Session, scope: StickyScope, call_id: str) -> SessionKey:
-    """The session that a call belongs to.
+    """The session of a call: thread or run, else session key, else agent, else the call alone.
 
     Args:
         scope: Whether a pool's sessions are threads or runs.
-        call_id: Unique, for a call that names nothing.
+        call_id: Unique; names the session of a call without ids.
     """
     scoped: Named = ("thread", session.thread_id)
     if scope is StickyScope.RUN:

@@ -1,4 +1,4 @@
-"""Which failure moves whom: what a call does after one of its attempts has failed."""
+"""Decides what a call does after one of its attempts has failed."""
 
 from __future__ import annotations
 
@@ -7,107 +7,107 @@ from typing import TypeAlias
 
 from services.router.core.failures import PERMANENT, QUOTA, TRANSIENT, Failure, FailureClass
 from services.router.core.model import SwitchPolicy
-from services.router.core.quota import is_worth_a_move
+from services.router.core.quota import justifies_failover
 
-# Beyond this a caller is better served by an error that says when to come back.
+# Beyond this the caller gets an error that says when to repeat.
 LONGEST_WAIT_S = 10.0
 _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 4.0
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
-    """Go on with the next member."""
+class FailOver:
+    """Call the next member."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stay:
-    """Ask the same member once more after ``delay_s``."""
+class RetryInPlace:
+    """Call the same member again after ``delay_s``."""
 
     delay_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class Surface:
-    """Give up on moving.
+class ReturnError:
+    """End the call with an error.
 
     Attributes:
-        wanted_to_move: Only the lack of a member to move to ends the call.
+        no_member_left: The policy would fail over, and there is no member to call.
     """
 
-    wanted_to_move: bool = False
+    no_member_left: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Filtered:
-    """The provider refuses the content: that is an answer, not an error."""
+class ReturnRefusal:
+    """End the call as an answer with finish reason CONTENT_FILTER, without an error."""
 
 
-Step: TypeAlias = Move | Stay | Surface | Filtered
+Step: TypeAlias = FailOver | RetryInPlace | ReturnError | ReturnRefusal
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class Remaining:
     """What the call may still do.
 
     Attributes:
-        retries_done: Repeats on the member that failed.
-        retries_allowed: Repeats that the pool grants a member.
-        can_move: A healthy member is left that was not called, and the call may call it.
-        can_repeat: The call may send one more request at all.
-        time_left_s: Until the call's total clock or the caller's deadline; None is unbounded.
+        retries_done: Retries on the member that failed.
+        retries_allowed: Retries per member that the pool allows.
+        can_fail_over: A healthy member was not called yet, and ``max_attempts`` allows one more.
+        can_retry: ``max_attempts`` allows one more request.
+        time_left_s: Until the total clock or the caller's deadline; None is unbounded.
     """
 
     retries_done: int
     retries_allowed: int
-    can_move: bool
-    can_repeat: bool
+    can_fail_over: bool
+    can_retry: bool
     time_left_s: float | None
 
 
-def after_failure(failure: Failure, switch: SwitchPolicy, situation: Situation) -> Step:
-    """What a call does next, before its commit point."""
+def next_step(failure: Failure, switch: SwitchPolicy, remaining: Remaining) -> Step:
+    """The next step of a call that has not reached its commit point."""
     if failure.kind is FailureClass.CONTENT_POLICY:
-        return Filtered()
+        return ReturnRefusal()
     if failure.kind in QUOTA:
-        return _after_refusal(failure, switch, situation)
+        return _after_quota_refusal(failure, switch, remaining)
     if failure.kind in PERMANENT:
-        return _move_or_surface(situation) if switch.on_permanent else Surface()
+        return _fail_over_or_return(remaining) if switch.on_permanent else ReturnError()
     if failure.kind in TRANSIENT:
-        return _after_transient(switch, situation)
-    return Surface()
+        return _after_transient(switch, remaining)
+    return ReturnError()
 
 
-def _after_refusal(failure: Failure, switch: SwitchPolicy, situation: Situation) -> Step:
-    """Move first; sleep only when there is nowhere to go, or the pool says to sit it out."""
-    moves = is_worth_a_move(failure.retry_after_s, switch)
-    if moves and situation.can_move:
-        return Move()
+def _after_quota_refusal(failure: Failure, switch: SwitchPolicy, remaining: Remaining) -> Step:
+    """Fail over if the policy does and a member is left; else wait out a short hint and retry."""
+    fails_over = justifies_failover(failure.retry_after_s, switch)
+    if fails_over and remaining.can_fail_over:
+        return FailOver()
     delay_s = failure.retry_after_s
-    if delay_s is not None and delay_s <= LONGEST_WAIT_S and _may_stay(situation, delay_s):
-        return Stay(delay_s)
-    return Surface(wanted_to_move=moves)
+    if delay_s is not None and delay_s <= LONGEST_WAIT_S and _may_retry(remaining, delay_s):
+        return RetryInPlace(delay_s)
+    return ReturnError(no_member_left=fails_over)
 
 
-def _after_transient(switch: SwitchPolicy, situation: Situation) -> Step:
-    pause_s = _pause_s(situation.retries_done)
-    if _may_stay(situation, pause_s):
-        return Stay(pause_s)
-    return _move_or_surface(situation) if switch.on_retry_exhausted else Surface()
+def _after_transient(switch: SwitchPolicy, remaining: Remaining) -> Step:
+    pause_s = _pause_s(remaining.retries_done)
+    if _may_retry(remaining, pause_s):
+        return RetryInPlace(pause_s)
+    return _fail_over_or_return(remaining) if switch.on_retry_exhausted else ReturnError()
 
 
-def _move_or_surface(situation: Situation) -> Step:
-    return Move() if situation.can_move else Surface(wanted_to_move=True)
+def _fail_over_or_return(remaining: Remaining) -> Step:
+    return FailOver() if remaining.can_fail_over else ReturnError(no_member_left=True)
 
 
-def _may_stay(situation: Situation, delay_s: float) -> bool:
-    if not situation.can_repeat or situation.retries_done >= situation.retries_allowed:
+def _may_retry(remaining: Remaining, delay_s: float) -> bool:
+    if not remaining.can_retry or remaining.retries_done >= remaining.retries_allowed:
         return False
-    return situation.time_left_s is None or delay_s < situation.time_left_s
+    return remaining.time_left_s is None or delay_s < remaining.time_left_s
 
 
 def _pause_s(retries_done: int) -> float:
-    """The first repeat goes at once: most cuts are a connection that had gone stale."""
+    """No pause before the first retry: most cuts are a stale connection."""
     if retries_done == 0:
         return 0.0
     return min(_FIRST_PAUSE_S * 2.0 ** (retries_done - 1), _LONGEST_PAUSE_S)

@@ -1,7 +1,11 @@
-"""One request to one member: opened under its clocks, held up to its commit point, then relayed."""
+"""One request to one member: opened, held up to its commit point, then read, within time-outs.
+
+One loop enforces the time-outs of all calls, instead of a timer per read.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -22,45 +26,45 @@ from services.router.core.items import (
     commits,
     size_bytes,
 )
+from services.router.core.limits import MAX_HELD_BYTES, MAX_HELD_ITEMS
 from services.router.core.model import Clocks, Member
 from services.router.core.ports import ProviderAdapter, UpstreamCall, UpstreamStream
-from services.router.engine.tracing import end_attempt, note_commit
-from services.router.engine.watchdog import Watchdog
-
-MAX_HELD_ITEMS = 64
-MAX_HELD_BYTES = 256 * 1024
+from services.router.engine.tracing import end_attempt, record_commit_point
 
 T = TypeVar("T")
 
+# How late a time-out may be noticed.
+TICK_S = 0.1
+
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """How long an attempt may take, in seconds; ``total_due_s`` by the monotonic clock."""
+class Timeouts:
+    """Time-outs of an attempt in seconds; ``total_due_s`` is an instant of the monotonic clock."""
 
     first_chunk_s: float
     idle_s: float
     total_due_s: float
 
 
-def limits_of(clocks: Clocks, member: Member, total_due_s: float) -> Limits:
-    """The pool's clocks, bounded by the provider's time-out; reasoning models may pause longer."""
+def timeouts_of(clocks: Clocks, member: Member, total_due_s: float) -> Timeouts:
+    """The pool's clocks, at most the provider's time-out; reasoning models idle twice as long."""
     cap_s = member.provider.timeout_s
     idle_s = clocks.idle_s * (2 if member.model.reasoning else 1)
-    return Limits(min(clocks.first_chunk_s, cap_s), min(idle_s, cap_s), total_due_s)
+    return Timeouts(min(clocks.first_chunk_s, cap_s), min(idle_s, cap_s), total_due_s)
 
 
 class AttemptInProgress:
-    """Open it, read it until ``finish`` is set, and close it whatever happened.
+    """Call ``open``, then ``read`` until ``done``, and ``close`` in every case.
 
     Attributes:
         held: Items that arrived up to the commit point.
-        usage: The newest count of tokens.
-        finish: Set once the answer is complete.
+        usage: The last token counts.
+        finish: Why the answer ended; None until it is complete.
         text_bytes: UTF-8 length of the text that was read.
     """
 
     def __init__(
-        self, record: Attempt, span: Span, limits: Limits, watchdog: Watchdog, clock: Clock
+        self, record: Attempt, span: Span, timeouts: Timeouts, watchdog: Watchdog, clock: Clock
     ) -> None:
         self.record = record
         self.span = span
@@ -69,7 +73,7 @@ class AttemptInProgress:
         self.usage: Usage | None = None
         self.finish: FinishReason | None = None
         self.text_bytes = 0
-        self._limits = limits
+        self._timeouts = timeouts
         self._watchdog = watchdog
         self._clock = clock
         self._began_s = clock.monotonic_s()
@@ -78,16 +82,16 @@ class AttemptInProgress:
 
     @property
     def done(self) -> bool:
-        """The answer was read to its end."""
+        """Whether the answer was read to its end."""
         return self.finish is not None
 
     async def open(self, adapter: ProviderAdapter, call: UpstreamCall) -> None:
         """Send the request and return at the commit point.
 
         Raises:
-            UpstreamError: It failed before; nothing of it reached the caller.
+            UpstreamError: It failed before the commit point; nothing of it reached the caller.
         """
-        due_s = self._began_s + self._limits.first_chunk_s
+        due_s = self._began_s + self._timeouts.first_chunk_s
         entering = self._exit.enter_async_context(adapter.open(call))
         self._stream = await self._within(due_s, entering, FailureClass.TIMEOUT_FIRST_CHUNK)
         held_bytes = 0
@@ -95,14 +99,14 @@ class AttemptInProgress:
         while not committed:
             reading = self._stream.read()
             items = await self._within(due_s, reading, FailureClass.TIMEOUT_FIRST_CHUNK)
-            self._note(items)
+            self._record(items)
             self.held.extend(items)
             held_bytes += sum(map(size_bytes, items))
             full = len(self.held) >= MAX_HELD_ITEMS or held_bytes >= MAX_HELD_BYTES
             committed = full or any(map(commits, items))
         elapsed_s = self._clock.monotonic_s() - self._began_s
         self.record = replace(self.record, outcome=AttemptOutcome.STREAMING, elapsed_s=elapsed_s)
-        note_commit(self.span, self.response_id, elapsed_s)
+        record_commit_point(self.span, self.response_id, elapsed_s)
 
     async def read(self) -> Sequence[UpstreamItem]:
         """What arrived since the last read.
@@ -111,13 +115,13 @@ class AttemptInProgress:
             UpstreamError: The answer broke off.
         """
         assert self._stream is not None, "open comes first"  # noqa: S101  # the caller's order, not input
-        due_s = self._clock.monotonic_s() + self._limits.idle_s
+        due_s = self._clock.monotonic_s() + self._timeouts.idle_s
         items = await self._within(due_s, self._stream.read(), FailureClass.TIMEOUT_IDLE)
-        self._note(items)
+        self._record(items)
         return items
 
     async def close(self, outcome: AttemptOutcome, failure: Failure | None = None) -> None:
-        """Give the connection up or back, and record how the attempt came out."""
+        """Release the connection and record the outcome."""
         elapsed_s = self._clock.monotonic_s() - self._began_s
         self.record = replace(self.record, outcome=outcome, failure=failure, elapsed_s=elapsed_s)
         try:
@@ -125,15 +129,15 @@ class AttemptInProgress:
         finally:
             end_attempt(self.span, self.record, self.usage, self.finish)
 
-    async def _within(self, due_s: float, work: Awaitable[T], slow: FailureClass) -> T:
-        if self._limits.total_due_s < due_s:
-            due_s, slow = self._limits.total_due_s, FailureClass.TIMEOUT_TOTAL
+    async def _within(self, due_s: float, work: Awaitable[T], timeout: FailureClass) -> T:
+        if self._timeouts.total_due_s < due_s:
+            due_s, timeout = self._timeouts.total_due_s, FailureClass.TIMEOUT_TOTAL
         try:
             return await self._watchdog.within(due_s, work)
         except TimeoutError:
-            raise UpstreamError(Failure(slow)) from None
+            raise UpstreamError(Failure(timeout)) from None
 
-    def _note(self, items: Sequence[UpstreamItem]) -> None:
+    def _record(self, items: Sequence[UpstreamItem]) -> None:
         for item in items:
             match item:
                 case TextDelta(text):
@@ -146,3 +150,39 @@ class AttemptInProgress:
                     self.response_id = response_id
                 case _:
                     pass
+
+
+class Watchdog:
+    """Cancels waits that exceed their due time of the injected clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._waiting: dict[asyncio.Timeout, float] = {}
+        self._not_empty = asyncio.Event()
+
+    async def run(self) -> None:
+        """Check the waits every ``TICK_S``, for ever; sleeps while there are none."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._not_empty.wait()
+            await self._clock.sleep(TICK_S)
+            now_s = self._clock.monotonic_s()
+            for timer in [t for t, due_s in self._waiting.items() if due_s <= now_s]:
+                del self._waiting[timer]
+                timer.reschedule(loop.time())
+            if not self._waiting:
+                self._not_empty.clear()
+
+    async def within(self, due_s: float, work: Awaitable[T]) -> T:
+        """Await ``work``, but not beyond ``due_s`` of the clock's ``monotonic_s``.
+
+        Raises:
+            TimeoutError: ``work`` was not done by then; it was cancelled and has ended.
+        """
+        async with asyncio.timeout(None) as timer:
+            self._waiting[timer] = due_s
+            self._not_empty.set()
+            try:
+                return await work
+            finally:
+                self._waiting.pop(timer, None)

@@ -1,4 +1,4 @@
-"""Keeps pins across restarts: written behind the calls, in batches."""
+"""Stores changed pins in batches, after the calls that changed them."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ import logging
 from services.chassis.clock import Clock
 from services.chassis.errors import StoreUnavailableError
 from services.router.core.pins import CAPACITY, Pins
-from services.router.core.ports import PinStore
+from services.router.core.ports import Store
 
-# What a crash may forget; a forgotten pin costs its session one more move.
+# A crash loses the changes of this time; a lost pin costs its session one more failover.
 INTERVAL_S = 0.2
-# After a failed write, so that a full disk is not hammered.
+# Between attempts to write after a failure.
 PAUSE_S = 5.0
 
 log = logging.getLogger(__name__)
 
 
 class PinWriter:
-    """The only one to touch the pin store."""
+    """Reads the stored pins at start and writes the changed ones; nothing else uses the store."""
 
-    def __init__(self, pins: Pins, store: PinStore, clock: Clock) -> None:
+    def __init__(self, pins: Pins, store: Store, clock: Clock) -> None:
         self._pins = pins
         self._store = store
         self._clock = clock
 
     async def load(self) -> None:
-        """Take over what an earlier process wrote; once, before the first call."""
+        """Load the stored pins; call once, before the first call is served."""
         self._pins.load(await self._store.load(CAPACITY))
 
     async def run(self) -> None:
-        """Write behind, for ever."""
+        """Flush every ``INTERVAL_S``, for ever; waits ``PAUSE_S`` after a failure."""
         while True:
             await self._clock.sleep(INTERVAL_S)
             try:
@@ -40,7 +40,7 @@ class PinWriter:
                 await self._clock.sleep(PAUSE_S)
 
     async def flush(self) -> None:
-        """Write what has changed.
+        """Write all changes.
 
         Raises:
             StoreUnavailableError: Nothing was written; the next flush tries again.
@@ -49,7 +49,10 @@ class PinWriter:
         if not saved and not gone:
             return
         try:
-            await self._store.save(saved, gone)
+            locked = await self._store.save(saved, gone)
         except BaseException:
             self._pins.put_back(saved, gone)
             raise
+        self._pins.put_back(
+            (each for each in saved if each.key in locked), (key for key in gone if key in locked)
+        )

@@ -8,6 +8,7 @@ from typing import Final
 OPERATION: Final = "gen_ai.operation.name"
 OPERATION_CHAT: Final = "chat"
 PROVIDER_NAME: Final = "gen_ai.provider.name"
+PROVIDER_BUILTIN: Final = "runyard.builtin"
 CONVERSATION_ID: Final = "gen_ai.conversation.id"
 REQUEST_MODEL: Final = "gen_ai.request.model"
 REQUEST_STREAM: Final = "gen_ai.request.stream"
@@ -22,7 +23,7 @@ REASONING_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
 SERVER_ADDRESS: Final = "server.address"
 SERVER_PORT: Final = "server.port"
 
-# Of the router, until the conventions have words for gateways.
+# Of the router, until the conventions cover gateways.
 TARGET: Final = "router.target"
 POOL_REVISION: Final = "router.pool.revision"
 REGISTRY_VERSION: Final = "router.registry.version"

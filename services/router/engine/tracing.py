@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 from opentelemetry import trace
 from opentelemetry.trace import Link, Span, SpanKind, StatusCode
 
-from services.chassis.telemetry import current_traceparent, link_to, mark_failed, tracer
-from services.chassis.telemetry_names import (
+from services.chassis.observe.names import (
     ERROR_TYPE,
     LINK_FAILOVER_FROM,
     LINK_MOVED_BY,
@@ -21,6 +20,7 @@ from services.chassis.telemetry_names import (
     RUN_ID,
     THREAD_ID,
 )
+from services.chassis.observe.telemetry import current_traceparent, link_to, mark_failed, tracer
 from services.content.model import FinishReason, Usage
 from services.router.core.decision import Attempt, AttemptKind, AttemptOutcome, RouteDecision
 from services.router.core.model import Builtin, Member, OpenAi
@@ -34,16 +34,16 @@ _LINK_OF_KIND: Mapping[AttemptKind, str] = {
 
 
 def traceparent_of(span: Span) -> str:
-    """The span in W3C form; empty when nothing is recorded."""
+    """The traceparent of a span; empty when the span is not recorded."""
     with trace.use_span(span, end_on_exit=False):
         return current_traceparent()
 
 
 def start_route(decision: RouteDecision, session: Session, moved_by: str) -> Span:
-    """The logical call, a child of the current span.
+    """Start the span of the call, a child of the current span.
 
     Args:
-        moved_by: Traceparent of what moved the session before this call; empty when nothing did.
+        moved_by: Traceparent of what moved the session before this call; empty for none.
     """
     attributes: dict[str, str | int] = {
         names.OPERATION: names.OPERATION_CHAT,
@@ -75,8 +75,8 @@ def end_route(span: Span, decision: RouteDecision, error: BaseException | None) 
     span.end()
 
 
-def note_failover(span: Span, before: Attempt, to_member_id: str) -> None:
-    """Say on the logical call why it goes on elsewhere."""
+def record_failover(span: Span, before: Attempt, to_member_id: str) -> None:
+    """Add the failover event to the span of the call."""
     facts: dict[str, str | float] = {"from": before.member_id, "to": to_member_id}
     if before.failure is not None:
         facts["reason"] = before.failure.kind.value
@@ -88,10 +88,10 @@ def note_failover(span: Span, before: Attempt, to_member_id: str) -> None:
 def start_attempt(
     route: Span, attempt: Attempt, member: Member, *, is_home: bool, before: str
 ) -> Span:
-    """One request to a provider.
+    """Start the span of an attempt, a child of the span of the call.
 
     Args:
-        before: Traceparent of the attempt that this one repeats or replaces; empty for the first.
+        before: Traceparent of the attempt that this one retries or replaces; empty for the first.
     """
     attributes: dict[str, str | int | bool] = {
         names.OPERATION: names.OPERATION_CHAT,
@@ -118,7 +118,7 @@ def start_attempt(
 def end_attempt(
     span: Span, attempt: Attempt, usage: Usage | None, finish: FinishReason | None
 ) -> None:
-    """Close the span with how the attempt came out; a cancel is no error."""
+    """End the span of an attempt with its outcome; a cancelled one is not marked as an error."""
     if attempt.failure is not None:
         span.set_attribute(ERROR_TYPE, attempt.failure.kind.value)
         if attempt.outcome is not AttemptOutcome.CANCELLED:
@@ -138,8 +138,8 @@ def end_attempt(
     span.end()
 
 
-def note_commit(span: Span, response_id: str, first_chunk_s: float) -> None:
-    """The attempt's answer begins to reach the caller."""
+def record_commit_point(span: Span, response_id: str, first_chunk_s: float) -> None:
+    """Mark the attempt whose answer is relayed."""
     span.set_attribute(names.COMMIT, True)
     span.set_attribute(names.TIME_TO_FIRST_CHUNK, first_chunk_s)
     if response_id:
@@ -147,10 +147,10 @@ def note_commit(span: Span, response_id: str, first_chunk_s: float) -> None:
 
 
 def provider_name(member: Member) -> str:
-    """What the conventions call the provider's flavour of API."""
+    """The value of ``gen_ai.provider.name`` for the adapter."""
     adapter = member.provider.adapter
     if isinstance(adapter, Builtin):
-        return "runyard.builtin"
+        return names.PROVIDER_BUILTIN
     return "openai" if isinstance(adapter, OpenAi) else adapter.name
 
 

@@ -1,4 +1,4 @@
-"""The router's tables: what it must still know after a restart. No call reads them."""
+"""The router's tables: what it keeps across restarts. No call reads them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sqlalchemy import Column, Index, MetaData, Table
 
-from services.chassis.kept_snapshot import kept_snapshot_tables
 from services.chassis.store.columns import Integer, Text, UtcMicros
+from services.chassis.store.kept_snapshot import kept_snapshot_tables
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -15,7 +15,7 @@ metadata = MetaData()
 
 kept_tables = kept_snapshot_tables(metadata)
 
-# Seconds are kept as microseconds: STRICT tables of the chassis know no floating point.
+# Times to live are stored in microseconds: the column types have no floating point.
 pin = Table(
     "pin",
     metadata,

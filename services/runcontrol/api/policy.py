@@ -1,11 +1,12 @@
-"""Who may call what, and for how long."""
+"""The roles that may call each method, and its limits on time and concurrency."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
+from services.chassis.access.policy import ANY_ROLE, MAX_REQUEST_BYTES, MethodPolicy
 from services.chassis.caller import Role
-from services.chassis.policy import ANY_ROLE, MethodPolicy
 
 RUN_CONTROL = "runyard.runcontrol.v1.RunControlService"
 WORKER = "runyard.worker.v1.ToolWorkerService"
@@ -14,14 +15,14 @@ _ACTORS = frozenset({Role.AGENT, Role.OPERATOR, Role.ADMIN, Role.SERVICE})
 _DECIDERS = frozenset({Role.OPERATOR, Role.ADMIN})
 _SIBLINGS = frozenset({Role.SERVICE})
 
-_READ = MethodPolicy(ANY_ROLE, deadline_cap_s=10.0, idempotent=True, retry_safe=True)
-_MUTATE = MethodPolicy(_ACTORS, deadline_cap_s=30.0, idempotent=True)
-_DECIDE = MethodPolicy(_DECIDERS, deadline_cap_s=30.0, idempotent=True)
-# A gateway follows a run for each of its own clients; a reader costs a cursor and a window.
-_SUBSCRIBE = MethodPolicy(
-    ANY_ROLE, deadline_cap_s=None, idempotent=True, concurrent_per_principal=5_000
-)
-_DELIVER = MethodPolicy(_SIBLINGS, deadline_cap_s=30.0, idempotent=True)
+_READ = MethodPolicy(ANY_ROLE, deadline_cap_s=10.0)
+_MUTATE = MethodPolicy(_ACTORS, deadline_cap_s=30.0)
+_DECIDE = MethodPolicy(_DECIDERS, deadline_cap_s=30.0)
+# An answer of 64 KiB, and what stands beside it.
+_ANSWER = replace(_DECIDE, max_request_bytes=128 << 10)
+# A gateway follows one run per client of its own; a subscriber costs a cursor and a send window.
+_SUBSCRIBE = MethodPolicy(ANY_ROLE, deadline_cap_s=None, concurrent_per_principal=5_000)
+_DELIVER = MethodPolicy(_SIBLINGS, deadline_cap_s=30.0, max_request_bytes=256 << 10)
 _SESSION = MethodPolicy(_ACTORS, deadline_cap_s=None, concurrent_per_principal=1_000)
 _POLL = MethodPolicy(_ACTORS, deadline_cap_s=60.0, concurrent_per_principal=1_000)
 
@@ -29,7 +30,7 @@ POLICY: Mapping[str, MethodPolicy] = {
     f"/{service}/{method}": row
     for service, rows in {
         RUN_CONTROL: {
-            "SubmitRun": _MUTATE,
+            "SubmitRun": replace(_MUTATE, max_request_bytes=MAX_REQUEST_BYTES),
             "SubscribeRun": _SUBSCRIBE,
             "SubscribeThread": _SUBSCRIBE,
             "GetRun": _READ,
@@ -41,7 +42,7 @@ POLICY: Mapping[str, MethodPolicy] = {
             "GetActiveRun": _READ,
             "CancelRun": _MUTATE,
             "InterruptThread": _MUTATE,
-            "SubmitDecision": _DECIDE,
+            "SubmitDecision": _ANSWER,
             "ListTickets": _READ,
             "GetTicket": _READ,
             "InjectInput": _MUTATE,

@@ -1,16 +1,38 @@
-"""Results to responses, and the encoders that the core stores answers with."""
+"""Results become responses."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
-from services.runcontrol.api import tables as t
-from services.runcontrol.api.cursors import encode_page_token
-from services.runcontrol.api.requests import page_size, ticket_query
-from services.runcontrol.api.resources import call_to_pb, run_to_pb, ticket_to_pb
-from services.runcontrol.core.exchange import Ticket
+from runyard.types.v1 import stream_pb2 as stream
+from services.chassis.calls.call import MutationResponse
+from services.chassis.protobuf.decoder import instant_to_pb
+from services.chassis.protobuf.pages import page_token
+from services.content.convert import EFFECT_CLASSES, message_to_pb, usage_to_pb
+from services.runcontrol.api import enums
+from services.runcontrol.api.requests import CURSORS, EPOCH
+from services.runcontrol.core.exchange import Call, Decision, Ticket, Verdict, VerdictKind
+from services.runcontrol.core.limits import page_size
+from services.runcontrol.core.model import (
+    Input,
+    PoolMembership,
+    Run,
+    StoredMessage,
+    Termination,
+    WaitingReason,
+)
 from services.runcontrol.core.ports import RunView
-from services.runcontrol.core.runcontrol import Cancelled, Encoders
+from services.runcontrol.core.runcontrol import Cancelled
 from services.runcontrol.core.submission import Submitted
+from services.runcontrol.core.subscribing import (
+    RunEvents,
+    RunHeartbeat,
+    RunItem,
+    RunReconnect,
+    RunSnapshot,
+)
 from services.runcontrol.core.tickets import Decided
 from services.runcontrol.core.waking import WakeOutcome
 
@@ -36,14 +58,14 @@ def view_to_pb(view: RunView) -> service.GetRunResponse:
 
 def cancelled_to_pb(cancelled: Cancelled) -> service.CancelRunResponse:
     return service.CancelRunResponse(
-        outcome=t.CANCEL_OUTCOME_TO_PB[cancelled.outcome],
+        outcome=enums.CANCEL_OUTCOMES.to_pb[cancelled.outcome],
         run=run_to_pb(cancelled.run) if cancelled.run else None,
     )
 
 
 def decided_to_pb(decided: Decided) -> service.SubmitDecisionResponse:
     return service.SubmitDecisionResponse(
-        outcome=t.DECISION_OUTCOME_TO_PB[decided.outcome],
+        outcome=enums.DECISION_OUTCOMES.to_pb[decided.outcome],
         ticket=ticket_to_pb(decided.ticket),
         stale_reason=decided.why,
     )
@@ -56,23 +78,184 @@ def ticket_response(ticket: Ticket) -> service.GetTicketResponse:
 def tickets_to_pb(
     request: service.ListTicketsRequest, found: list[Ticket]
 ) -> service.ListTicketsResponse:
-    """A page; ``found`` holds one ticket more when there is another page."""
+    """A page of tickets; ``found`` has one ticket more than the page when a next one follows."""
     size = page_size(request.page_size)
     answer = service.ListTicketsResponse(tickets=[ticket_to_pb(each) for each in found[:size]])
     if len(found) > size:
         last = found[size - 1]
-        token = encode_page_token(last.created_at, last.ticket_id, ticket_query(request))
-        answer.next_page_token = token
+        micros = (last.created_at - EPOCH) // timedelta(microseconds=1)
+        answer.next_page_token = page_token(request, (micros, last.ticket_id))
     return answer
 
 
 def woken_to_pb(outcome: WakeOutcome) -> service.DeliverWakeResponse:
-    return service.DeliverWakeResponse(outcome=t.WAKE_OUTCOME_TO_PB[outcome])
+    return service.DeliverWakeResponse(outcome=enums.WAKE_OUTCOMES.to_pb[outcome])
 
 
-ENCODERS = Encoders(
-    submitted=lambda each: submitted_to_pb(each).SerializeToString(),
-    cancelled=lambda each: cancelled_to_pb(each).SerializeToString(),
-    decided=lambda each: decided_to_pb(each).SerializeToString(),
-    woken=lambda each: woken_to_pb(each).SerializeToString(),
-)
+def run_to_pb(run: Run) -> pb.Run:
+    return pb.Run(
+        run_id=run.run_id,
+        thread_id=run.thread_id,
+        agent_id=run.agent_id,
+        state=enums.RUN_STATES.to_pb[run.state],
+        termination=termination_to_pb(run.termination) if run.termination else None,
+        waiting_reasons=[waiting_to_pb(reason) for reason in run.waiting],
+        dispatch_id=run.dispatch_id,
+        step=run.step,
+        rounds=run.rounds,
+        usage=usage_to_pb(run.usage),
+        output_text=run.output_text,
+        registry_version=run.registry_version,
+        spec_digest=run.spec_digest,
+        pool=pool_to_pb(run.pool),
+        deadline_time=instant_to_pb(run.deadline_at),
+        budget=pb.Budget(max_rounds=run.max_rounds, max_total_tokens=run.max_total_tokens),
+        priority=enums.PRIORITIES.to_pb[run.priority],
+        head_seq=run.event_seq,
+        create_time=instant_to_pb(run.created_at),
+        start_time=instant_to_pb(run.started_at),
+        end_time=instant_to_pb(run.ended_at),
+        traceparent=run.traceparent,
+    )
+
+
+def pool_to_pb(pool: PoolMembership | None) -> pb.PoolMembership | None:
+    return pb.PoolMembership(pool_id=pool.pool_id, topics=pool.topics) if pool else None
+
+
+def termination_to_pb(termination: Termination) -> pb.Termination:
+    return pb.Termination(
+        reason=enums.TERMINATIONS.to_pb[termination.reason],
+        message=termination.message,
+        error_reason=termination.error_reason,
+    )
+
+
+def waiting_to_pb(reason: WaitingReason) -> pb.WaitingReason:
+    return pb.WaitingReason(
+        kind=enums.WAITING_KINDS.to_pb[reason.kind],
+        ticket_id=reason.ticket_id,
+        tool_call_id=reason.call_id,
+        condition_id=reason.condition_id,
+        until_time=instant_to_pb(reason.until),
+    )
+
+
+def call_to_pb(call: Call) -> pb.ToolInvocation:
+    return pb.ToolInvocation(
+        tool_call_id=call.call_id,
+        model_call_id=call.model_call_id,
+        tool_id=call.tool_id,
+        arguments_json=call.arguments_json,
+        argument_digest=call.digest,
+        effect_class=EFFECT_CLASSES.to_pb[call.effect_class],
+        state=enums.CALL_STATES.to_pb[call.state],
+        attempt=call.attempt,
+        result=call.result,
+    )
+
+
+def ticket_to_pb(ticket: Ticket) -> pb.Ticket:
+    return pb.Ticket(
+        ticket_id=ticket.ticket_id,
+        kind=enums.TICKET_KINDS.to_pb[ticket.kind],
+        state=enums.TICKET_STATES.to_pb[ticket.state],
+        run_id=ticket.run_id,
+        thread_id=ticket.thread_id,
+        agent_id=ticket.agent_id,
+        tool_call_id=ticket.call_id,
+        tool_id=ticket.tool_id,
+        arguments_json=ticket.arguments_json,
+        argument_digest=ticket.digest,
+        question=ticket.question,
+        decision=decision_to_pb(ticket.winner) if ticket.winner else None,
+        void_reason=ticket.void_reason,
+        create_time=instant_to_pb(ticket.created_at),
+    )
+
+
+def decision_to_pb(decision: Decision) -> pb.Decision:
+    return pb.Decision(
+        decision_id=decision.decision_id,
+        verdict=verdict_to_pb(decision.verdict),
+        decided_by=decision.decided_by,
+        comment=decision.comment,
+        decide_time=instant_to_pb(decision.decided_at),
+    )
+
+
+def verdict_to_pb(verdict: Verdict) -> pb.Verdict:
+    match verdict.kind:
+        case VerdictKind.APPROVE:
+            return pb.Verdict(approve=pb.Approve())
+        case VerdictKind.DENY:
+            return pb.Verdict(deny=pb.Deny(reason=verdict.text))
+        case VerdictKind.ANSWER:
+            return pb.Verdict(answer=pb.Answer(content=verdict.text))
+        case VerdictKind.CANCEL_CALL:
+            return pb.Verdict(cancel_call=pb.CancelCall())
+        case VerdictKind.CANCEL_RUN:
+            return pb.Verdict(cancel_run=pb.CancelWholeRun())
+
+
+def input_to_pb(each: Input) -> pb.Input:
+    return pb.Input(
+        input_id=each.input_id,
+        thread_id=each.thread_id,
+        run_id=each.run_id,
+        messages=[message_to_pb(message) for message in each.messages],
+        state=enums.INPUT_STATES.to_pb[each.state],
+        revision=each.revision,
+        create_time=instant_to_pb(each.created_at),
+    )
+
+
+def stored_message_to_pb(stored: StoredMessage) -> pb.ThreadMessage:
+    return pb.ThreadMessage(
+        sequence=stored.seq,
+        run_id=stored.run_id,
+        origin=enums.ORIGINS.to_pb[stored.origin],
+        message=message_to_pb(stored.message),
+        create_time=instant_to_pb(stored.created_at),
+    )
+
+
+def run_item_to_pb(run_id: str, item: RunItem) -> service.SubscribeRunResponse:
+    match item:
+        case RunSnapshot(view):
+            items = [_snapshot_to_pb(view)]
+        case RunEvents(events):
+            items = [_event_to_pb(run_id, seq, body) for seq, body in events]
+        case RunHeartbeat(seq, at):
+            cursor = CURSORS.encode(run_id, seq)
+            beat = stream.Heartbeat(cursor=cursor, server_time=instant_to_pb(at))
+            items = [service.SubscriptionItem(cursor=cursor, heartbeat=beat)]
+        case RunReconnect(seq):
+            cursor = CURSORS.encode(run_id, seq)
+            ending = stream.Reconnect(cursor=cursor)
+            items = [service.SubscriptionItem(cursor=cursor, reconnect=ending)]
+    return service.SubscribeRunResponse(items=items)
+
+
+def _snapshot_to_pb(view: RunView) -> service.SubscriptionItem:
+    seq = view.run.event_seq
+    return service.SubscriptionItem(
+        cursor=CURSORS.encode(view.run.run_id, seq),
+        snapshot=pb.RunSnapshot(
+            run=run_to_pb(view.run),
+            open_tickets=[ticket_to_pb(ticket) for ticket in view.open_tickets],
+            pending_inputs=[input_to_pb(each) for each in view.pending_inputs],
+            head_seq=seq,
+        ),
+    )
+
+
+def _event_to_pb(run_id: str, seq: int, body: bytes) -> service.SubscriptionItem:
+    event = pb.Event.FromString(body)
+    return service.SubscriptionItem(cursor=CURSORS.encode(run_id, seq), event=event)
+
+
+SUBMITTED = MutationResponse(service.SubmitRunResponse, submitted_to_pb)
+CANCELLED = MutationResponse(service.CancelRunResponse, cancelled_to_pb)
+DECIDED = MutationResponse(service.SubmitDecisionResponse, decided_to_pb)
+WOKEN = MutationResponse(service.DeliverWakeResponse, woken_to_pb)

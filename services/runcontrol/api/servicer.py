@@ -1,4 +1,4 @@
-"""The wire face of run control: decode, delegate, encode."""
+"""The gRPC methods of run control: decode, call the use case, encode."""
 
 from __future__ import annotations
 
@@ -12,166 +12,165 @@ from runyard.runcontrol.v1 import runcontrol_service_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2_grpc as rpc
 from runyard.worker.v1 import worker_service_pb2 as worker
 from runyard.worker.v1 import worker_service_pb2_grpc as worker_rpc
-from services.chassis.calls import current_call, reply, request_key
-from services.chassis.errors import UnimplementedError
-from services.chassis.telemetry import current_traceparent
+from services.chassis.calls.call import current_caller, decoded
+from services.chassis.calls.unserved import not_served
+from services.chassis.protobuf.sizes import sized
 from services.runcontrol.api import requests, responses
-from services.runcontrol.api.subscriptions import RunSubscriptions
+from services.runcontrol.api.sizes import SIZES
 from services.runcontrol.core.runcontrol import RunControl
+from services.runcontrol.core.subscribing import RunStreams
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 
-def _later(method: str) -> UnimplementedError:
-    return UnimplementedError(f"{method} is not served by this version", method=method)
-
-
+@sized(SIZES, but=("SubmitRun",))
 class RunControlServicer(rpc.RunControlServiceServicer):
-    """Every method acts as the calling principal, within its tenant."""
+    """Implements ``RunControlService``; every method acts as the calling principal."""
 
-    def __init__(self, runs: RunControl, subscriptions: RunSubscriptions) -> None:
+    def __init__(self, runs: RunControl, streams: RunStreams) -> None:
         self._runs = runs
-        self._subscriptions = subscriptions
+        self._streams = streams
 
     async def SubmitRun(
         self, request: pb.SubmitRunRequest, context: Context
     ) -> pb.SubmitRunResponse:
-        command = requests.submit_from_pb(request, current_traceparent())
-        answer = await self._runs.submit(current_call().principal, command, request_key(request))
-        return reply(pb.SubmitRunResponse, answer, responses.submitted_to_pb)
+        command = await decoded(request, requests.submit_from_pb)
+        return await responses.SUBMITTED.answer(
+            request, lambda caller: self._runs.submit(caller, command)
+        )
 
     async def SubscribeRun(
         self, request: pb.SubscribeRunRequest, context: Context
     ) -> AsyncIterator[pb.SubscribeRunResponse]:
-        batches = self._subscriptions.follow(current_call().principal, request)
-        async with aclosing(batches):
-            async for items in batches:
-                yield pb.SubscribeRunResponse(items=items)
+        command = requests.subscribe_from_pb(request)
+        async with aclosing(self._streams.follow(current_caller(), command)) as items:
+            async for item in items:
+                yield responses.run_item_to_pb(command.run_id, item)
 
     async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
         run_id = requests.required_id(request.run_id, "run_id")
-        return responses.view_to_pb(await self._runs.view(current_call().principal, run_id))
+        return responses.view_to_pb(await self._runs.view(current_caller(), run_id))
 
     async def CancelRun(
         self, request: pb.CancelRunRequest, context: Context
     ) -> pb.CancelRunResponse:
         command = requests.cancel_from_pb(request)
-        answer = await self._runs.cancel(current_call().principal, command, request_key(request))
-        return reply(pb.CancelRunResponse, answer, responses.cancelled_to_pb)
+        return await responses.CANCELLED.answer(
+            request, lambda caller: self._runs.cancel(caller, command)
+        )
 
     async def SubmitDecision(
         self, request: pb.SubmitDecisionRequest, context: Context
     ) -> pb.SubmitDecisionResponse:
-        command = requests.decision_from_pb(request, current_traceparent())
-        answer = await self._runs.decide(current_call().principal, command, request_key(request))
-        return reply(pb.SubmitDecisionResponse, answer, responses.decided_to_pb)
+        command = requests.decision_from_pb(request)
+        return await responses.DECIDED.answer(
+            request, lambda caller: self._runs.decide(caller, command)
+        )
 
     async def ListTickets(
         self, request: pb.ListTicketsRequest, context: Context
     ) -> pb.ListTicketsResponse:
         wanted = requests.ticket_filter_from_pb(request)
-        found = await self._runs.list_tickets(current_call().principal, wanted)
+        found = await self._runs.list_tickets(current_caller(), wanted)
         return responses.tickets_to_pb(request, found)
 
     async def GetTicket(
         self, request: pb.GetTicketRequest, context: Context
     ) -> pb.GetTicketResponse:
         ticket_id = requests.required_id(request.ticket_id, "ticket_id")
-        return responses.ticket_response(
-            await self._runs.ticket(current_call().principal, ticket_id)
-        )
+        return responses.ticket_response(await self._runs.ticket(current_caller(), ticket_id))
 
     async def DeliverWake(
         self, request: pb.DeliverWakeRequest, context: Context
     ) -> pb.DeliverWakeResponse:
         arrived = requests.wake_from_pb(request)
-        principal = current_call().principal
-        answer = await self._runs.deliver_wake(principal, arrived, request_key(request))
-        return reply(pb.DeliverWakeResponse, answer, responses.woken_to_pb)
+        return await responses.WOKEN.answer(
+            request, lambda caller: self._runs.deliver_wake(caller, arrived)
+        )
 
     def SubscribeThread(
         self, request: pb.SubscribeThreadRequest, context: Context
     ) -> AsyncIterator[pb.SubscribeThreadResponse]:
-        raise _later("SubscribeThread")
+        raise not_served("SubscribeThread")
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
-        raise _later("ListRuns")
+        raise not_served("ListRuns")
 
     async def GetThread(
         self, request: pb.GetThreadRequest, context: Context
     ) -> pb.GetThreadResponse:
-        raise _later("GetThread")
+        raise not_served("GetThread")
 
     async def ListThreads(
         self, request: pb.ListThreadsRequest, context: Context
     ) -> pb.ListThreadsResponse:
-        raise _later("ListThreads")
+        raise not_served("ListThreads")
 
     async def DeleteThread(
         self, request: pb.DeleteThreadRequest, context: Context
     ) -> pb.DeleteThreadResponse:
-        raise _later("DeleteThread")
+        raise not_served("DeleteThread")
 
     async def ListMessages(
         self, request: pb.ListMessagesRequest, context: Context
     ) -> pb.ListMessagesResponse:
-        raise _later("ListMessages")
+        raise not_served("ListMessages")
 
     async def GetActiveRun(
         self, request: pb.GetActiveRunRequest, context: Context
     ) -> pb.GetActiveRunResponse:
-        raise _later("GetActiveRun")
+        raise not_served("GetActiveRun")
 
     async def InterruptThread(
         self, request: pb.InterruptThreadRequest, context: Context
     ) -> pb.InterruptThreadResponse:
-        raise _later("InterruptThread")
+        raise not_served("InterruptThread")
 
     async def InjectInput(
         self, request: pb.InjectInputRequest, context: Context
     ) -> pb.InjectInputResponse:
-        raise _later("InjectInput")
+        raise not_served("InjectInput")
 
     async def EditInput(
         self, request: pb.EditInputRequest, context: Context
     ) -> pb.EditInputResponse:
-        raise _later("EditInput")
+        raise not_served("EditInput")
 
     async def RetractInput(
         self, request: pb.RetractInputRequest, context: Context
     ) -> pb.RetractInputResponse:
-        raise _later("RetractInput")
+        raise not_served("RetractInput")
 
     async def ListPendingInputs(
         self, request: pb.ListPendingInputsRequest, context: Context
     ) -> pb.ListPendingInputsResponse:
-        raise _later("ListPendingInputs")
+        raise not_served("ListPendingInputs")
 
     async def ListDeadDispatches(
         self, request: pb.ListDeadDispatchesRequest, context: Context
     ) -> pb.ListDeadDispatchesResponse:
-        raise _later("ListDeadDispatches")
+        raise not_served("ListDeadDispatches")
 
     async def RedriveDispatch(
         self, request: pb.RedriveDispatchRequest, context: Context
     ) -> pb.RedriveDispatchResponse:
-        raise _later("RedriveDispatch")
+        raise not_served("RedriveDispatch")
 
 
 class ToolWorkerServicer(worker_rpc.ToolWorkerServiceServicer):
-    """The contract for tool workers is there; this version runs no worker's tools."""
+    """Refuses every call: this version does not execute the tools of workers."""
 
     def Session(
         self, request_iterator: AsyncIterator[worker.SessionRequest], context: Context
     ) -> AsyncIterator[worker.SessionResponse]:
-        raise _later("Session")
+        raise not_served("Session")
 
     async def ReportResult(
         self, request: worker.ReportResultRequest, context: Context
     ) -> worker.ReportResultResponse:
-        raise _later("ReportResult")
+        raise not_served("ReportResult")
 
     async def PollCall(
         self, request: worker.PollCallRequest, context: Context
     ) -> worker.PollCallResponse:
-        raise _later("PollCall")
+        raise not_served("PollCall")

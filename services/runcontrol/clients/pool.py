@@ -1,4 +1,4 @@
-"""The pool as run control's outbox and its woken runs see it."""
+"""The client of the pool: delivers the outbox's commands and fetches messages for runs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from runyard.pool.v1 import pool_pb2 as pb
 from runyard.pool.v1 import pool_service_pb2 as service
 from runyard.pool.v1.pool_service_pb2_grpc import PoolServiceStub
 from services.chassis.access.on_behalf import OnBehalfOf, acting_for
+from services.chassis.calls.rpc_status import ErrorFacts, reason_of
 from services.chassis.errors import DomainError, ErrorKind, Retry
-from services.chassis.outbox import OutboxRow, RefusedError
-from services.chassis.rpc_status import ErrorFacts, reason_of
+from services.chassis.outbox.rows import OutboxRow
+from services.chassis.outbox.sender import RefusedError
+from services.chassis.protobuf.enums import value_name
 from services.runcontrol.core.commands import (
     AckCommand,
-    Answered,
+    CommandResult,
     FetchedMessage,
     JoinCommand,
     PoolCommand,
@@ -47,11 +49,19 @@ _PERMANENT = frozenset(
 
 
 class PoolUnavailableError(DomainError):
-    """The pool did not answer; a repeat has a chance."""
+    """The pool did not answer, or refused for a reason that may pass."""
 
     kind = ErrorKind.UNAVAILABLE
     reason = "POOL_UNAVAILABLE"
     retry = Retry.RETRYABLE
+
+    @classmethod
+    def of(cls, facts: ErrorFacts) -> PoolUnavailableError:
+        return cls(
+            f"the pool did not answer: {facts.message}",
+            retry_after_s=facts.retry_after_s,
+            code=facts.code.name,
+        )
 
 
 class PoolClient:
@@ -61,7 +71,7 @@ class PoolClient:
         self._stub = PoolServiceStub(channel)
 
     def deliveries(self) -> Mapping[str, Callable[[OutboxRow], Awaitable[bytes]]]:
-        """For the outbox sender, by kind of row."""
+        """The functions of the outbox sender, by kind of row."""
         return {
             JoinCommand.kind: self._delivering(self._join),
             SendCommand.kind: self._delivering(self._send),
@@ -71,7 +81,7 @@ class PoolClient:
         }
 
     def _delivering(
-        self, call: Callable[[Any], Awaitable[Answered]]
+        self, call: Callable[[Any], Awaitable[CommandResult]]
     ) -> Callable[[OutboxRow], Awaitable[bytes]]:
         async def deliver(row: OutboxRow) -> bytes:
             command = decode_command(row.kind, row.payload)
@@ -84,9 +94,9 @@ class PoolClient:
 
         return deliver
 
-    async def _join(self, command: JoinCommand) -> Answered:
+    async def _join(self, command: JoinCommand) -> CommandResult:
         request = service.JoinPoolRequest(
-            request_id=command.call_id,  # a repeat must answer the first cursor, not a later one
+            request_id=command.call_id,  # a repeat returns the cursor of the first, not a later one
             pool_id=command.pool_id,
             run_id=command.run_id,
             agent_id=command.agent_id,
@@ -94,9 +104,9 @@ class PoolClient:
         )
         answer = await self._stub.JoinPool(request, timeout=CALL_LIMIT_S)
         facts = {"pool_id": command.pool_id, "joined": True}
-        return Answered(json.dumps(facts), answer.cursor.hex())
+        return CommandResult(json.dumps(facts), answer.cursor.hex())
 
-    async def _send(self, command: SendCommand) -> Answered:
+    async def _send(self, command: SendCommand) -> CommandResult:
         message = pb.Message(
             from_run_id=command.run_id,
             to=_address(command),
@@ -105,9 +115,9 @@ class PoolClient:
         )
         request = service.SendMessageRequest(pool_id=command.pool_id, message=message)
         answer = await self._stub.SendMessage(request, timeout=CALL_LIMIT_S)
-        return Answered(receipt_json(answer.receipt))
+        return CommandResult(receipt_json(answer.receipt))
 
-    async def _respond(self, command: RespondCommand) -> Answered:
+    async def _respond(self, command: RespondCommand) -> CommandResult:
         request = service.RespondRequest(
             pool_id=command.pool_id,
             request_message_id=command.message_id,
@@ -116,16 +126,16 @@ class PoolClient:
             idempotency_key=command.call_id,
         )
         answer = await self._stub.Respond(request, timeout=CALL_LIMIT_S)
-        return Answered(receipt_json(answer.receipt))
+        return CommandResult(receipt_json(answer.receipt))
 
-    async def _suspend(self, command: SuspendCommand) -> Answered:
+    async def _suspend(self, command: SuspendCommand) -> CommandResult:
         request = service.SuspendUntilRequest(
             pool_id=command.pool_id, condition=_condition(command)
         )
         await self._stub.SuspendUntil(request, timeout=CALL_LIMIT_S)
-        return Answered("")
+        return CommandResult("")
 
-    async def _acknowledge(self, command: AckCommand) -> Answered:
+    async def _acknowledge(self, command: AckCommand) -> CommandResult:
         request = service.AckDeliveryRequest(
             pool_id=command.pool_id,
             run_id=command.run_id,
@@ -133,12 +143,12 @@ class PoolClient:
             lease_token=command.receipt,
         )
         await self._stub.AckDelivery(request, timeout=CALL_LIMIT_S)
-        return Answered("")
+        return CommandResult("")
 
     async def fetch(
         self, principal: str, run_id: str, pool_id: str, message_ids: tuple[str, ...]
     ) -> tuple[FetchedMessage, ...]:
-        """The named deliveries, as far as they can be had; leased until acknowledged.
+        """Lease those of the named deliveries that have not ended; return them.
 
         Raises:
             PoolUnavailableError: The pool did not answer.
@@ -155,24 +165,16 @@ class PoolClient:
         except grpc.aio.AioRpcError as error:
             facts = reason_of(error)
             if facts.code in _PERMANENT:
-                return ()  # the pool is closed or the run has left: nothing can be had any more
-            raise _unavailable(facts) from error
+                return ()  # the pool is closed, or the run has left it
+            raise PoolUnavailableError.of(facts) from error
         return tuple(fetched_of(delivery) for delivery in answer.deliveries)
 
 
 def _refusal(facts: ErrorFacts, command: PoolCommand) -> Exception:
-    """A refusal for good, or an error that means again later."""
+    """The error of a command: refused, or to be tried again later."""
     if facts.code in _PERMANENT:
         return RefusedError(facts.reason or facts.code.name, facts.message)
-    return _unavailable(facts)
-
-
-def _unavailable(facts: ErrorFacts) -> PoolUnavailableError:
-    return PoolUnavailableError(
-        f"the pool did not answer: {facts.message}",
-        retry_after_s=facts.retry_after_s,
-        code=facts.code.name,
-    )
+    return PoolUnavailableError.of(facts)
 
 
 def _address(command: SendCommand) -> pb.Address:
@@ -213,11 +215,11 @@ def _condition(command: SuspendCommand) -> pb.WakeCondition:
 
 
 def receipt_json(receipt: pb.Receipt) -> str:
-    """What a sender is told, as the model reads it."""
+    """The JSON object of a receipt that the model of the sender reads."""
     facts: dict[str, object] = {
         "pool_id": receipt.pool_id,
         "message_id": receipt.message_id,
-        "state": pb.MessageState.Name(receipt.state).removeprefix("MESSAGE_STATE_").lower(),
+        "state": value_name(pb.MessageState, "MESSAGE_STATE", receipt.state),
         "delivered_to": [
             {"run_id": each.run_id, "agent_id": each.agent_id} for each in receipt.delivered_to
         ],
@@ -233,11 +235,11 @@ def receipt_json(receipt: pb.Receipt) -> str:
 
 
 def _reason(value: pb.UndeliveredReason) -> str:
-    return pb.UndeliveredReason.Name(value).removeprefix("UNDELIVERED_REASON_").lower()
+    return value_name(pb.UndeliveredReason, "UNDELIVERED_REASON", value)
 
 
 def fetched_of(delivery: pb.Delivery) -> FetchedMessage:
-    """A delivery as the JSON object the model reads."""
+    """A delivery with the JSON object that the model reads."""
     message = delivery.message
     facts: dict[str, object] = {
         "pool_id": delivery.pool_id,
@@ -255,9 +257,9 @@ def fetched_of(delivery: pb.Delivery) -> FetchedMessage:
 
 
 def _readable(body: pb.InlineBody) -> object:
-    """JSON as JSON, other bodies as text; bytes that are no text are replaced, not dropped.
+    """The value of a JSON body, the text of any other; bytes that are not UTF-8 are replaced.
 
-    JSON that could not be written down again is text too: half a surrogate pair, endless brackets.
+    JSON that cannot be encoded again is text too: lone surrogates, nesting beyond the limit.
     """
     text = body.data.decode("utf-8", "replace")
     if body.media_type.partition(";")[0].strip() == "application/json":
@@ -270,10 +272,10 @@ def _readable(body: pb.InlineBody) -> object:
     return text
 
 
-def encode_answer(answer: Answered) -> bytes:
+def encode_answer(answer: CommandResult) -> bytes:
     return json.dumps({"result": answer.result, "cursor": answer.cursor}).encode()
 
 
-def decode_answer(body: bytes) -> Answered:
+def decode_answer(body: bytes) -> CommandResult:
     facts = json.loads(body)
-    return Answered(facts["result"], facts["cursor"])
+    return CommandResult(facts["result"], facts["cursor"])

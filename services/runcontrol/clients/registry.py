@@ -1,16 +1,16 @@
-"""The registry's agents and tools in run control's own terms."""
+"""The registry's agents and tools as specifications of the core."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from runyard.provider.v1 import provider_pb2 as provider
 from runyard.registry.v1 import registry_pb2 as pb
 from runyard.types.v1 import content_pb2 as content
-from services.content.convert import APPROVAL_FROM_PB, EFFECT_CLASS_FROM_PB
-from services.content.model import Approval, EffectClass
+from services.chassis.protobuf.enums import EnumTable
+from services.content.convert import APPROVALS, EFFECT_CLASSES
+from services.content.model import Approval, EffectClass, ReasoningEffort
 from services.runcontrol.core.builtin_tools import DEFINITIONS
 from services.runcontrol.core.ports import Catalogs
 from services.runcontrol.core.specs import AgentSpec, Builtin, Catalog, Rule, Specs, ToolSpec
@@ -18,29 +18,18 @@ from services.wire.snapshot import SnapshotConsumer
 
 DEFAULT_MAX_ROUNDS = 16
 
-_BUILTINS: Mapping[int, Builtin] = {
-    pb.BUILTIN_TOOL_POOL_JOIN: Builtin.POOL_JOIN,
-    pb.BUILTIN_TOOL_POOL_SEND: Builtin.POOL_SEND,
-    pb.BUILTIN_TOOL_POOL_CHECK: Builtin.POOL_CHECK,
-    pb.BUILTIN_TOOL_POOL_RESPOND: Builtin.POOL_RESPOND,
-    pb.BUILTIN_TOOL_POOL_WAIT: Builtin.POOL_WAIT,
-    pb.BUILTIN_TOOL_ASK_HUMAN: Builtin.ASK_HUMAN,
-}
-
-_EFFORTS: Mapping[int, provider.ReasoningEffort] = {
-    pb.REASONING_EFFORT_LOW: provider.REASONING_EFFORT_LOW,
-    pb.REASONING_EFFORT_MEDIUM: provider.REASONING_EFFORT_MEDIUM,
-    pb.REASONING_EFFORT_HIGH: provider.REASONING_EFFORT_HIGH,
-}
+_BUILTINS = EnumTable(pb.BuiltinTool, "BUILTIN_TOOL", Builtin)
+_EFFORTS = EnumTable(pb.ReasoningEffort, "REASONING_EFFORT", ReasoningEffort)
+_ROUTER_EFFORTS = EnumTable(provider.ReasoningEffort, "REASONING_EFFORT", ReasoningEffort)
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryCatalog:
-    """One registry snapshot: agents with their tools, put together when they are asked for."""
+    """A registry snapshot; the specifications of an agent are built at their first use."""
 
     version: int
     agents: Mapping[str, pb.Agent]
-    tools: Mapping[str, pb.Tool]
+    tools: Mapping[str, pb.Resource]
     _made: dict[str, Specs | None] = field(default_factory=dict)
 
     def specs(self, agent_id: str) -> Specs | None:
@@ -59,9 +48,9 @@ class RegistryCatalog:
 def build_catalog(
     resources: Mapping[tuple[int, str], pb.Resource], version: int, incarnation: str
 ) -> RegistryCatalog:
-    """For ``SnapshotConsumer``."""
+    """The catalog of a snapshot, as ``SnapshotConsumer`` calls it."""
     agents = {r.agent.id: r.agent for r in resources.values() if r.HasField("agent")}
-    tools = {r.tool.id: r.tool for r in resources.values() if r.HasField("tool")}
+    tools = {r.tool.id: r for r in resources.values() if r.HasField("tool")}
     return RegistryCatalog(version, agents, tools)
 
 
@@ -81,11 +70,10 @@ def agent_spec(agent: pb.Agent) -> AgentSpec:
 
 def sampling_of(sampling: pb.Sampling) -> provider.Sampling:
     """The same options in the router's contract."""
+    effort = _EFFORTS.from_pb.get(sampling.reasoning_effort)
     options = provider.Sampling(
         stop=sampling.stop,
-        reasoning_effort=_EFFORTS.get(
-            sampling.reasoning_effort, provider.REASONING_EFFORT_UNSPECIFIED
-        ),
+        reasoning_effort=_ROUTER_EFFORTS.to_pb[effort] if effort else None,
     )
     for name in ("temperature", "top_p", "max_output_tokens", "seed"):
         if sampling.HasField(name):
@@ -93,12 +81,12 @@ def sampling_of(sampling: pb.Sampling) -> provider.Sampling:
     return options
 
 
-def tool_spec(tool: pb.Tool) -> ToolSpec:
+def tool_spec(resource: pb.Resource) -> ToolSpec:
     """A tool; built-in ones bring their own description, schema and effect class."""
-    builtin = _BUILTINS.get(tool.builtin) if tool.HasField("builtin") else None
+    tool = resource.tool
+    builtin = _BUILTINS.from_pb.get(tool.builtin) if tool.HasField("builtin") else None
     definition = DEFINITIONS.get(builtin) if builtin else None
-    effect = EFFECT_CLASS_FROM_PB.get(tool.effect_class, EffectClass.AT_MOST_ONCE)
-    version = hashlib.sha256(tool.SerializeToString(deterministic=True)).hexdigest()[:16]
+    effect = EFFECT_CLASSES.from_pb.get(tool.effect_class, EffectClass.AT_MOST_ONCE)
     return ToolSpec(
         tool_id=tool.id,
         description=definition.description if definition else tool.description,
@@ -106,26 +94,26 @@ def tool_spec(tool: pb.Tool) -> ToolSpec:
         effect_class=EffectClass.IDEMPOTENT if builtin else effect,
         approval=_approval(tool.approval),
         builtin=builtin,
-        version=version,
+        version=resource.meta.content_hash,
     )
 
 
 def _approval(value: content.Approval) -> Approval:
-    """An unset approval allows; one this version does not know denies: fail closed."""
+    """An unset approval is ALLOW; one that this version does not know is DENY."""
     if value == content.APPROVAL_UNSPECIFIED:
         return Approval.ALLOW
-    return APPROVAL_FROM_PB.get(value, Approval.DENY)
+    return APPROVALS.from_pb.get(value, Approval.DENY)
 
 
 class RegistryCatalogs(Catalogs):
-    """``Catalogs`` from the watch of the registry."""
+    """Implements ``Catalogs`` with the snapshots of a ``SnapshotConsumer``."""
 
     def __init__(self, consumer: SnapshotConsumer[RegistryCatalog]) -> None:
         self._consumer = consumer
 
     @property
     def version(self) -> int:
-        """The newest that has been seen; 0 for none."""
+        """The version of the newest snapshot; 0 before the first."""
         return self._consumer.version
 
     async def at_least(self, version: int) -> Catalog:

@@ -1,4 +1,4 @@
-"""The router as the agent loop sees it."""
+"""The client of the router: model calls as streams of items."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from runyard.provider.v1 import provider_pb2 as provider
 from runyard.router.v1 import router_pb2 as pb
 from runyard.router.v1.router_service_pb2 import InferRequest, InferResponse
 from runyard.router.v1.router_service_pb2_grpc import RouterServiceStub
-from services.chassis.channel import streaming
-from services.chassis.rpc_status import reason_of
+from services.chassis.calls.rpc_status import reason_of
+from services.chassis.calls.streaming import streaming
+from services.chassis.protobuf.enums import value_name
+from services.chassis.slices import in_slices
 from services.content.convert import (
-    FINISH_REASON_FROM_PB,
+    FINISH_REASONS,
     message_to_pb,
     tool_definition_to_pb,
     usage_from_pb,
@@ -32,30 +34,24 @@ from services.runcontrol.core.inference import (
     Finished,
     InferenceError,
     Item,
-    Question,
+    ModelCall,
     ReasoningPiece,
     Restarted,
     classify,
 )
 from services.runcontrol.core.retrying import Failure, RetryClass
 
-# A model that says nothing for so long is the router's to give up; this is the last resort.
+# The router has time-outs of its own; this one ends calls of a router that hangs.
 INFER_LIMIT_S = 3600.0
-
-_STICKY: Mapping[int, str] = {
-    pb.STICKY_OUTCOME_HOME: "home",
-    pb.STICKY_OUTCOME_PINNED: "pinned",
-    pb.STICKY_OUTCOME_MOVED: "moved",
-    pb.STICKY_OUTCOME_RETURNED: "returned",
-    pb.STICKY_OUTCOME_ANONYMOUS: "anonymous",
-}
+# Encoded at once, in a few milliseconds.
+MAX_PARTS_AT_ONCE = 500
 
 
 class RouterModels:
-    """``Models`` over a channel to the router.
+    """Implements ``Models`` over a channel to the router.
 
     Args:
-        registry_version: The newest that run control has seen itself.
+        registry_version: Returns the newest registry version that run control has received.
     """
 
     def __init__(self, channel: grpc.aio.Channel, registry_version: Callable[[], int]) -> None:
@@ -64,9 +60,9 @@ class RouterModels:
 
     @asynccontextmanager
     async def infer(
-        self, question: Question
+        self, model_call: ModelCall
     ) -> AsyncIterator[AsyncGenerator[Sequence[Item], None]]:
-        request = request_of(question, self._registry_version())
+        request = await encoded(model_call, self._registry_version())
         call = self._stub.Infer(request, timeout=INFER_LIMIT_S)
         async with streaming(call):
             yield _items(call)
@@ -84,42 +80,50 @@ async def _items(call: AsyncIterable[InferResponse]) -> AsyncGenerator[Sequence[
 
 
 def failure_of(error: grpc.aio.AioRpcError, *, answered: bool) -> Failure:
-    """What a status of the router means for the attempt.
+    """The failure of the attempt for a status of the router.
 
     Args:
-        answered: Something of the answer had come.
+        answered: Whether a part of the answer had been received.
     """
     facts = reason_of(error)
     code = facts.code.name
     if code == "UNAVAILABLE" and not facts.reason and not answered:
-        # Nobody was there to refuse: a router that is restarted must not use up five attempts.
+        # No router was reached: its restart must not use up the run's five attempts.
         return Failure(RetryClass.THROTTLED, "ROUTER_UNAVAILABLE", facts.message)
     kind = classify(code, facts.reason)
     reason = facts.reason or ("INFERENCE_REFUSED" if kind is RetryClass.FATAL else code)
     return Failure(kind, reason, facts.message, facts.retry_after_s)
 
 
-def request_of(question: Question, registry_version: int) -> InferRequest:
-    """What the router is asked.
+async def encoded(model_call: ModelCall, registry_version: int) -> InferRequest:
+    """As ``request_of``; that of a long conversation in slices."""
+    parts = sum(len(message.parts) for message in model_call.messages)
+    if parts <= MAX_PARTS_AT_ONCE:
+        return request_of(model_call, registry_version)
+    return await in_slices(lambda: request_of(model_call, registry_version))
 
-    It need not have seen more than ``registry_version``: a registry that was wiped or put back
-    counts from a lower number again, and no router will have the one of the run's start.
+
+def request_of(model_call: ModelCall, registry_version: int) -> InferRequest:
+    """The request for a model call.
+
+    The router is required to have ``registry_version`` at most: a registry that was wiped or
+    restored counts from a lower number again, and may never reach the version of the run's start.
     """
-    sampling = bytes.fromhex(question.sampling)
+    sampling = bytes.fromhex(model_call.sampling)
     return InferRequest(
-        target_id=question.target_id,
-        messages=[message_to_pb(message) for message in question.messages],
-        tools=[tool_definition_to_pb(tool) for tool in question.tools],
+        target_id=model_call.target_id,
+        messages=[message_to_pb(message) for message in model_call.messages],
+        tools=[tool_definition_to_pb(tool) for tool in model_call.tools],
         sampling=provider.Sampling.FromString(sampling) if sampling else None,
         session=pb.Session(
-            thread_id=question.thread_id, run_id=question.run_id, agent_id=question.agent_id
+            thread_id=model_call.thread_id, run_id=model_call.run_id, agent_id=model_call.agent_id
         ),
-        min_registry_version=min(question.min_registry_version, registry_version),
+        min_registry_version=min(model_call.min_registry_version, registry_version),
     )
 
 
 def item_of(item: pb.InferItem) -> Item | None:
-    """An item in the loop's terms; None for those it has no use for."""
+    """The item as a value of the core; None for a kind that run control does not use."""
     arm = item.WhichOneof("item")
     make = _ITEMS.get(arm) if arm else None
     return make(item) if make else None
@@ -136,19 +140,23 @@ def _call(item: pb.InferItem) -> Item:
 
 
 def _finished(item: pb.InferItem) -> Item:
-    return Finished(FINISH_REASON_FROM_PB.get(item.finished.reason, FinishReason.STOP))
+    return Finished(FINISH_REASONS.from_pb.get(item.finished.reason, FinishReason.STOP))
 
 
 def routed_of(decision: pb.RouteDecision) -> Routed:
-    """Where the call went; why it was moved is the cause of the attempt that failed last."""
+    """The route of a call.
+
+    The reason is the failure of the last failed attempt, else why the home was skipped, else the
+    outcome for the session.
+    """
     moved = decision.home_member_id not in ("", decision.member_id)
     failed = [a for a in decision.attempts if a.outcome == pb.ATTEMPT_OUTCOME_FAILED]
     skipped = [s for s in decision.skipped if s.member_id == decision.home_member_id]
-    reason = _STICKY.get(decision.sticky, "")
+    reason = value_name(pb.StickyOutcome, "STICKY_OUTCOME", decision.sticky)
     if failed:
-        reason = _short(provider.FailureClass.Name(failed[-1].failure), "FAILURE_CLASS_")
+        reason = value_name(provider.FailureClass, "FAILURE_CLASS", failed[-1].failure)
     elif moved and skipped:
-        reason = _short(pb.SkipReason.Name(skipped[0].reason), "SKIP_REASON_")
+        reason = value_name(pb.SkipReason, "SKIP_REASON", skipped[0].reason)
     return Routed(
         target_id=decision.target_id,
         model_id=decision.member_id,
@@ -157,10 +165,6 @@ def routed_of(decision: pb.RouteDecision) -> Routed:
         reason=reason,
         attempts=len(decision.attempts),
     )
-
-
-def _short(name: str, prefix: str) -> str:
-    return name.removeprefix(prefix).lower()
 
 
 _ITEMS: Mapping[str, Callable[[pb.InferItem], Item]] = {

@@ -1,4 +1,4 @@
-"""What the pool's answer to a command means for the call that sent it."""
+"""Applying the pool's answer to a command to the call that sent the command."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import json
 from services.chassis.ids import IdSource
 from services.runcontrol.core.commands import (
     AckCommand,
-    Answer,
-    Answered,
+    CommandOutcome,
+    CommandResult,
     JoinCommand,
     PoolCommand,
     SuspendCommand,
@@ -21,36 +21,37 @@ from services.runcontrol.core.parking import resolve
 from services.runcontrol.core.work import Work
 
 
-def answer_call(work: Work, command: PoolCommand, answer: Answer, ids: IdSource) -> Work:
-    """Settle the call with the pool's answer and let a waiting run continue.
+def answer_call(work: Work, command: PoolCommand, outcome: CommandOutcome, ids: IdSource) -> Work:
+    """Settle the call with the pool's answer; queue the continuation of a run that waits for it.
 
-    A registered wait stays open: its end arrives as a wake. An acknowledgement concerns no call.
-    A call that has its result keeps it: answers may come twice, or after a cancel.
+    The answer to a wait's registration settles nothing, since the wait ends with a wake; neither
+    does the answer to an acknowledgement. A settled call keeps its result: an answer may arrive
+    twice, or after a cancel.
     """
     call = work.find_call(command.call_id)
     if call is None or call.settled or isinstance(command, AckCommand):
         return work
-    if isinstance(command, SuspendCommand) and _still_waits(call, command, answer):
+    if isinstance(command, SuspendCommand) and _still_waits(call, command, outcome):
         return work
-    if isinstance(answer, Answered):
-        work = _remember_join(work, command, answer)
-        work = settle_call(work, call, CallState.SUCCEEDED, answer.result)
+    if isinstance(outcome, CommandResult):
+        work = _remember_join(work, command, outcome)
+        work = settle_call(work, call, CallState.SUCCEEDED, outcome.result)
     else:
-        facts = {"error": answer.reason, "message": answer.message}
+        facts = {"error": outcome.reason, "message": outcome.message}
         work = settle_call(work, call, CallState.FAILED, json.dumps(facts))
     if work.run.state is RunState.WAITING:
         work = work.emit(RunWoken("tool_result", call.call_id, None, call.traceparent))
     return resolve(work, call.call_id, Cause("tool_result", "", call.traceparent), ids)
 
 
-def _still_waits(call: Call, command: SuspendCommand, answer: Answer) -> bool:
-    registered = isinstance(answer, Answered)
+def _still_waits(call: Call, command: SuspendCommand, outcome: CommandOutcome) -> bool:
+    registered = isinstance(outcome, CommandResult)
     return registered or call.condition_id != command.condition_id
 
 
-def _remember_join(work: Work, command: PoolCommand, answer: Answered) -> Work:
+def _remember_join(work: Work, command: PoolCommand, outcome: CommandResult) -> Work:
     if not isinstance(command, JoinCommand) or work.membership(command.pool_id) is not None:
         return work
     run = work.run
-    joined = Membership(run.tenant, run.run_id, command.pool_id, answer.cursor)
+    joined = Membership(run.tenant, run.run_id, command.pool_id, outcome.cursor)
     return work.with_membership(joined)

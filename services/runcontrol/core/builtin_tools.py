@@ -1,4 +1,4 @@
-"""The tools that run control brings: what models are told about them and what calls mean."""
+"""The built-in tools: their descriptions and schemas, and the commands that their calls become."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ from services.runcontrol.core.commands import (
     SuspendCommand,
 )
 from services.runcontrol.core.exchange import Call
+from services.runcontrol.core.limits import MAX_BODY_BYTES, MAX_TOPICS, MAX_WAIT_S
 from services.runcontrol.core.specs import Builtin
 from services.runcontrol.core.work import Work
-
-MAX_BODY_BYTES = 64 * 1024
-MAX_WAIT_S = 30 * 86_400.0
 
 _POOL = {
     "type": "string",
@@ -30,7 +28,7 @@ _BODY = {"description": "What to say: text, or any JSON value."}
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """What a model is told; ``properties`` are those of the argument object."""
+    """The description of a tool for models; ``properties`` are those of its JSON schema."""
 
     description: str
     properties: Mapping[str, object]
@@ -53,7 +51,7 @@ DEFINITIONS: Mapping[Builtin, Definition] = {
         "Join a pool, so that other agents in it can reach you.",
         {
             "pool_id": {"type": "string", "description": "The pool to join."},
-            "topics": {"type": "array", "items": {"type": "string"}, "maxItems": 64},
+            "topics": {"type": "array", "items": {"type": "string"}, "maxItems": MAX_TOPICS},
         },
         ("pool_id",),
     ),
@@ -109,19 +107,20 @@ DEFINITIONS: Mapping[Builtin, Definition] = {
 
 
 class BadArgumentsError(Exception):
-    """The call cannot be carried out; the text is for the model."""
+    """The arguments of a call are not usable; the text becomes the call's result."""
 
 
 def pool_command(builtin: Builtin, call: Call, work: Work) -> PoolCommand:
-    """What a call of a pool tool asks of the pool.
+    """The command that a call of a pool tool sends to the pool.
 
     Raises:
-        BadArgumentsError: The arguments do not fit the tool or the run.
+        BadArgumentsError: The arguments do not match the schema, or their pool is not one of the
+            run's.
     """
     arguments: dict[str, Any] = json.loads(call.arguments_json or "{}")
-    strangers = sorted(arguments.keys() - DEFINITIONS[builtin].properties.keys())
-    if strangers:
-        raise BadArgumentsError(f"unknown argument {strangers[0]}")
+    unknown = sorted(arguments.keys() - DEFINITIONS[builtin].properties.keys())
+    if unknown:
+        raise BadArgumentsError(f"unknown argument {unknown[0]}")
     base = {
         "tenant": call.tenant,
         "principal": work.run.principal,
@@ -185,15 +184,15 @@ _COMMANDS: Mapping[Builtin, _Maker] = {
 
 
 def condition_id(call: Call) -> str:
-    """The name under which a call's wait is registered; each registration has its own."""
+    """The id under which a call registers its wait; it differs for each registration."""
     return call.call_id if call.generation == 0 else f"{call.call_id}.{call.generation}"
 
 
 def question(call: Call) -> str:
-    """What ``ask_human`` asks.
+    """The question of a call of ``ask_human``.
 
     Raises:
-        BadArgumentsError: There is no question.
+        BadArgumentsError: The arguments have no question.
     """
     return _text(json.loads(call.arguments_json or "{}"), "question", required=True)
 
@@ -219,7 +218,7 @@ def _text(arguments: Mapping[str, Any], name: str, *, required: bool = False) ->
 
 
 def _body(arguments: Mapping[str, Any]) -> tuple[str, str]:
-    """The body as text, and what that text is."""
+    """The body as text, and its media type."""
     if "body" not in arguments:
         raise BadArgumentsError("body is required")
     value = arguments["body"]

@@ -1,4 +1,4 @@
-"""Ending a run from outside, in whatever state it is."""
+"""Cancelling a run in any state, and ending one whose deadline has passed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class CancelOutcome(Enum):
 
 
 def cancel(work: Work, reason: str) -> tuple[Work, CancelOutcome]:
-    """End the run now, or tell its owner to: the wish is durable either way."""
+    """End the run, or record the request for its owner if it executes."""
     match work.run.state:
         case RunState.DONE:
             return work, CancelOutcome.ALREADY_DONE
@@ -38,16 +38,15 @@ def cancel(work: Work, reason: str) -> tuple[Work, CancelOutcome]:
 
 def _ask_owner(work: Work, reason: str) -> Work:
     lease = replace(work.lease, cancel_requested=True) if work.lease else None
-    asked = replace(work, lease=lease)
-    asked = asked.on_run(state=RunState.CANCELLING, cancel_reason=reason)
-    return asked.emit(RunCancelling(reason))
+    work = replace(work, lease=lease).on_run(state=RunState.CANCELLING, cancel_reason=reason)
+    return work.emit(RunCancelling(reason))
 
 
 def expire(work: Work) -> Work:
-    """End a run that nobody executes because its deadline has passed; others stay as they are.
+    """End a queued or waiting run whose deadline has passed; return any other run unchanged.
 
-    A run that is being executed notices by itself, one that waits only for people has its clock
-    stopped.
+    The owner of an executing run ends it. The deadline of a run that waits only for people is
+    paused.
     """
     idle = work.run.state in (RunState.QUEUED, RunState.WAITING)
     if not idle or work.run.paused_at is not None or work.now < work.run.deadline_at:

@@ -1,4 +1,4 @@
-"""What a run asks of the pool: the bodies of its outbox rows, with a stable form as JSON."""
+"""Commands of a run to the pool, which are the bodies of its outbox rows, and their JSON form."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import ClassVar
 
 @dataclass(frozen=True, slots=True)
 class PoolCommand:
-    """Base of the commands; ``call_id`` is the idempotency key and names who gets the answer."""
+    """A command; ``call_id`` is its idempotency key, and the call that gets its answer."""
 
     kind: ClassVar[str]
 
@@ -31,7 +31,7 @@ class JoinCommand(PoolCommand):
 
 @dataclass(frozen=True, slots=True)
 class SendCommand(PoolCommand):
-    """A message; exactly one of the ``to_`` fields is set, none addresses the whole pool."""
+    """A message; at most one of the ``to_`` fields is set, and none addresses the whole pool."""
 
     kind: ClassVar[str] = "pool.send"
 
@@ -56,9 +56,9 @@ class SuspendCommand(PoolCommand):
     """A wait for a message to the run.
 
     Attributes:
-        reply_to: Only for answers to this message; "" = any message.
-        timeout_s: 0 = without end.
-        after: The pool's cursor from which messages count; "" = from the pool's beginning.
+        reply_to: Wait for an answer to this message; "" = for any message.
+        timeout_s: Seconds; 0 = no time-out.
+        after: The pool's cursor after which messages count; "" = from the start of the log.
     """
 
     kind: ClassVar[str] = "pool.suspend"
@@ -71,7 +71,10 @@ class SuspendCommand(PoolCommand):
 
 @dataclass(frozen=True, slots=True)
 class AckCommand(PoolCommand):
-    """The run has ``message_id`` for good; ``call_id`` is the wait that brought it once more."""
+    """The acknowledgement of a message that is part of the run's conversation.
+
+    ``call_id`` is the wait that fetched it again; "" for the first time.
+    """
 
     kind: ClassVar[str] = "pool.ack"
 
@@ -87,7 +90,7 @@ COMMANDS: Mapping[str, type[PoolCommand]] = {
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """A command to hand over after the commit, in order within the thread."""
+    """A command that is delivered after the commit, in order within the thread."""
 
     command: PoolCommand
     traceparent: str = ""
@@ -105,12 +108,12 @@ def decode_command(kind: str, payload: bytes) -> PoolCommand:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """What the pool said.
+class CommandResult:
+    """The pool carried the command out.
 
     Attributes:
-        result: JSON object, as the model reads it.
-        cursor: The pool's cursor at a join; "" for the others.
+        result: The JSON object that becomes the result of the call.
+        cursor: The pool's cursor at a join; "" for other commands.
     """
 
     result: str
@@ -118,19 +121,19 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class RefusedForGood:
-    """The pool will never do it; ``reason`` is its stable code."""
+class CommandRefusal:
+    """The pool refused the command, and would refuse a repeat; ``reason`` is its stable code."""
 
     reason: str
     message: str
 
 
-Answer = Answered | RefusedForGood
+CommandOutcome = CommandResult | CommandRefusal
 
 
 @dataclass(frozen=True, slots=True)
 class FetchedMessage:
-    """A delivery as the pool hands it out."""
+    """A delivery that the pool leased; ``receipt`` is needed to acknowledge it."""
 
     message_id: str
     receipt: str

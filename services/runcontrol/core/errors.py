@@ -1,51 +1,93 @@
-"""Why run control refuses; each class names one value of the contract's ``ErrorReason``."""
+"""Why run control refuses a call; one class per reason of ``runyard.runcontrol.v1.ErrorReason``."""
 
 from __future__ import annotations
 
 from services.chassis.errors import DomainError, ErrorKind, Retry
+from services.runcontrol.core.exchange import TicketKind, VerdictKind
 
 
 class ThreadBusyError(DomainError):
-    """The caller wanted an idle thread."""
+    """The request requires an idle thread, and the thread has work."""
 
     kind = ErrorKind.PRECONDITION
     reason = "THREAD_BUSY"
+
+    @classmethod
+    def of(cls, thread_id: str, run_id: str) -> ThreadBusyError:
+        """Name the run that keeps the thread busy."""
+        return cls(f"thread {thread_id} has work", thread_id=thread_id, run_id=run_id)
 
 
 class ThreadNotFoundError(DomainError):
     kind = ErrorKind.NOT_FOUND
     reason = "THREAD_NOT_FOUND"
 
+    @classmethod
+    def of(cls, thread_id: str) -> ThreadNotFoundError:
+        return cls(f"no thread {thread_id}", thread_id=thread_id)
+
 
 class RunNotFoundError(DomainError):
     kind = ErrorKind.NOT_FOUND
     reason = "RUN_NOT_FOUND"
+
+    @classmethod
+    def of(cls, run_id: str) -> RunNotFoundError:
+        return cls(f"no run {run_id}", run_id=run_id)
 
 
 class DispatchNotFoundError(DomainError):
     kind = ErrorKind.NOT_FOUND
     reason = "DISPATCH_NOT_FOUND"
 
+    @classmethod
+    def of(cls, dispatch_id: str) -> DispatchNotFoundError:
+        return cls(f"no dispatch {dispatch_id}", dispatch_id=dispatch_id)
+
 
 class TicketNotFoundError(DomainError):
     kind = ErrorKind.NOT_FOUND
     reason = "TICKET_NOT_FOUND"
 
+    @classmethod
+    def of(cls, ticket_id: str) -> TicketNotFoundError:
+        return cls(f"no ticket {ticket_id}", ticket_id=ticket_id)
+
+    @classmethod
+    def of_call(cls, call_id: str) -> TicketNotFoundError:
+        return cls(f"no ticket waits for call {call_id}", tool_call_id=call_id)
+
 
 class TicketAmbiguousError(DomainError):
-    """More than one open ticket fits the name of a call."""
+    """The id of a call matches more than one open or decided ticket."""
 
     kind = ErrorKind.PRECONDITION
     reason = "TICKET_AMBIGUOUS"
     retry = Retry.USER_ACTION_NEEDED
 
+    @classmethod
+    def of(cls, call_id: str, count: int) -> TicketAmbiguousError:
+        return cls(
+            f"{count} tickets wait for calls named {call_id}",
+            tool_call_id=call_id,
+            count=str(count),
+        )
+
 
 class VerdictNotApplicableError(DomainError):
-    """The verdict does not answer what the ticket asks."""
+    """A ticket of this kind does not accept the verdict."""
 
     kind = ErrorKind.PRECONDITION
     reason = "VERDICT_NOT_APPLICABLE"
     retry = Retry.USER_ACTION_NEEDED
+
+    @classmethod
+    def of(cls, verdict: VerdictKind, kind: TicketKind) -> VerdictNotApplicableError:
+        return cls(
+            f"verdict {verdict.value} does not answer a {kind.value} ticket",
+            verdict=verdict.value,
+            kind=kind.value,
+        )
 
 
 class AgentNotFoundError(DomainError):
@@ -55,24 +97,52 @@ class AgentNotFoundError(DomainError):
     reason = "AGENT_NOT_FOUND"
     retry = Retry.REPAIR_NEEDED
 
+    @classmethod
+    def of(cls, agent_id: str, version: int) -> AgentNotFoundError:
+        """Args:
+        version: That of the registry snapshot in use.
+        """
+        return cls(
+            f"no agent {agent_id} in registry version {version}",
+            agent_id=agent_id,
+            version=str(version),
+        )
+
 
 class ToolNotSupportedError(DomainError):
-    """The agent uses a tool this version cannot run."""
+    """The agent has a tool that this version cannot execute."""
 
     kind = ErrorKind.PRECONDITION
     reason = "TOOL_NOT_SUPPORTED"
     retry = Retry.REPAIR_NEEDED
 
+    @classmethod
+    def of(cls, tool_id: str, agent_id: str) -> ToolNotSupportedError:
+        return cls(
+            f"agent {agent_id} has tool {tool_id}, which this version cannot run",
+            tool_id=tool_id,
+            agent_id=agent_id,
+        )
+
 
 class CursorOutOfRangeError(DomainError):
-    """The cursor is beyond the head of what was committed."""
+    """The cursor is beyond the newest committed event."""
 
     kind = ErrorKind.OUT_OF_RANGE
     reason = "CURSOR_OUT_OF_RANGE"
 
+    @classmethod
+    def of(cls, after: int, head: int) -> CursorOutOfRangeError:
+        return cls(
+            f"the cursor names event {after}, the newest is {head}",
+            oldest="1",
+            head=str(head),
+            after=str(after),
+        )
+
 
 class FencedError(Exception):
-    """The writer no longer owns the run; its write changed nothing and it must stop at once.
+    """The writer does not own the run any more. Its write changed nothing, and it must stop.
 
-    Never reaches a caller: owners are loops of this service.
+    Only loops of this service write as owners, so no caller receives this error.
     """

@@ -1,4 +1,4 @@
-"""The facts a run leaves in its streams; each is committed with the change it tells of."""
+"""The events of a run; each is committed with the change that it records."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RunCancelling:
 
 @dataclass(frozen=True, slots=True)
 class RunFinished:
-    """Always a run's last event."""
+    """The last event of every run."""
 
     termination: Termination
     usage: Usage
@@ -54,7 +54,7 @@ class StepEnded:
 
 @dataclass(frozen=True, slots=True)
 class StepReset:
-    """Deltas from ``from_run_seq`` up to this event do not count: the step runs again."""
+    """The step runs again: its deltas from ``from_run_seq`` up to this event do not count."""
 
     from_run_seq: int
 
@@ -71,7 +71,7 @@ class ReasoningDelta:
 
 @dataclass(frozen=True, slots=True)
 class MessageCommitted:
-    """A message joined the thread; it repeats the deltas of the covered range, if any."""
+    """A message was appended to the thread; it repeats the deltas of the covered range, if any."""
 
     message: StoredMessage
     covers_from_run_seq: int = 0
@@ -141,7 +141,7 @@ class AttemptFailed:
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """The router's choice for one model call; ``switched_from`` is "" when it was not moved."""
+    """The router's choice for a model call; ``switched_from`` is "" unless it was not the home."""
 
     target_id: str
     model_id: str
@@ -158,7 +158,7 @@ class RunParked:
 
 @dataclass(frozen=True, slots=True)
 class RunWoken:
-    """Something a wait was for has arrived; ``wake_status`` only for a wait on a pool."""
+    """A wait has ended; ``wake_status`` is set for a wait on a pool only."""
 
     cause: str
     call_id: str
@@ -202,7 +202,7 @@ Kind = (
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One fact with its place in the run's and in the thread's order, both from 1 without gap."""
+    """An event with its sequence in the run and in the thread; both begin at 1, without gaps."""
 
     run_seq: int
     thread_seq: int

@@ -1,4 +1,4 @@
-"""What a run exchanges with tools, people and pools: calls, tickets and decisions, wakes."""
+"""Tool calls, tickets and their decisions, wakes, deliveries and pool memberships, as values."""
 
 from __future__ import annotations
 
@@ -62,12 +62,13 @@ class Call:
     """A tool call as run control executes it.
 
     Attributes:
-        call_id: ``run.step.index``: unique for ever, the idempotency key of the effect.
-        model_call_id: The model's name for it; "" for the join asked for at submit.
-        condition_id: The wait it registered with a pool; "" unless it waits for one.
+        call_id: ``run.step.index``, never used again: the idempotency key of the effect.
+        model_call_id: The id that the model gave it; "" for the join that a submission requests.
+        fence: The fence of the claim under which it was started; 0 before.
         generation: Rises when a wait is registered again; part of ``condition_id``.
-        pool_id: The pool it acts in; "" for other tools.
-        traceparent: Context in which it was started.
+        condition_id: Id of the wait that it registered with a pool; "" unless it waits there.
+        pool_id: The pool that it acts in; "" for other tools.
+        traceparent: Trace context in which it was started.
     """
 
     tenant: str
@@ -96,7 +97,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was decided; ``text`` is the reason of a denial or the content of an answer."""
+    """The verdict of a decision; ``text`` is the reason of a denial or the content of an answer."""
 
     kind: VerdictKind
     text: str = ""
@@ -104,11 +105,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A verdict as somebody handed it in.
+    """A submitted verdict.
 
     Attributes:
-        digest: Over verdict and comment; tells a repeat from a conflict.
-        won: It decided the ticket.
+        digest: Over verdict and comment: equal for a repeat, unequal for a conflict.
+        won: Whether it decided the ticket.
     """
 
     decision_id: str
@@ -123,7 +124,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A question to a person that a run waits on; an approval holds for ``digest`` only."""
+    """A question to a person that a run waits for; an approval is bound to ``digest``."""
 
     tenant: str
     ticket_id: str
@@ -146,11 +147,12 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """The end of a wait on a pool, kept until its call has taken it.
+    """The end of a wait on a pool.
 
     Attributes:
-        after: The pool's cursor behind everything that matched; "" when nothing did.
-        message_ids: Deliveries to fetch and show.
+        message_ids: Messages that matched, to be fetched and shown.
+        after: The pool's cursor after the newest match; "" when nothing matched.
+        taken: Whether the waiting call has taken it.
     """
 
     tenant: str
@@ -169,13 +171,13 @@ class Wake:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A pool message a run has fetched.
+    """A pool message that a run has fetched.
 
     Attributes:
-        receipt: What acknowledging it takes, besides its id; "" when nothing does.
-        body: The JSON object the model reads.
-        shown: It is part of the thread; another delivery of it is acknowledged and forgotten.
-        position: Among those that are not shown yet: the order in which they were fetched.
+        receipt: The token that is needed to acknowledge it; "" when none is.
+        body: The JSON object that the model reads.
+        shown: Whether it is part of the conversation; a later delivery is acknowledged only.
+        position: The order in which the messages that are not shown yet were fetched.
     """
 
     tenant: str
@@ -190,7 +192,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """A pool the run has joined, and how far it has read its log."""
+    """A pool that the run has joined; ``cursor`` is how far the run has read its log."""
 
     tenant: str
     run_id: str

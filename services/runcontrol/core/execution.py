@@ -1,7 +1,7 @@
-"""What an executing server does with runs: claim, advance, commit, hand back. One transaction each.
+"""The use cases of a server that executes runs. Each is one transaction unless it says otherwise.
 
-Every method but ``claim`` and the sweeps acts as an owner: it names the fence of its claim, and a
-``FencedError`` means that somebody else owns the run now.
+A method that takes a ``Claim`` writes as the owner of its run, under the fence of the claim. It
+raises ``FencedError`` if the run has another owner by now, or none; nothing was written then.
 """
 
 from __future__ import annotations
@@ -12,22 +12,28 @@ from datetime import timedelta
 from functools import partial
 
 from services.chassis.clock import Clock
+from services.chassis.each_row import each_row
 from services.chassis.ids import IdSource
 from services.content.model import Message
 from services.runcontrol.core.answering import answer_call
 from services.runcontrol.core.cancelling import expire
 from services.runcontrol.core.claiming import LEASE_S, claim
-from services.runcontrol.core.commands import Answer, FetchedMessage, PoolCommand
-from services.runcontrol.core.committing import commit, load_owned, pinned_specs
+from services.runcontrol.core.commands import CommandOutcome, FetchedMessage, PoolCommand
 from services.runcontrol.core.events import Kind
 from services.runcontrol.core.model import Cause, Lease, Run, RunState
-from services.runcontrol.core.ports import LeaseKey, RunControlStore, RunControlTx, ThreadTx
+from services.runcontrol.core.ports import DueRun, LeaseKey, Store, ThreadTx, Tx
 from services.runcontrol.core.retrying import Failure, RetryClass, fail_attempt, hand_off
 from services.runcontrol.core.specs import Specs
-from services.runcontrol.core.stepping import Answer as ModelAnswer
-from services.runcontrol.core.stepping import Ended, Next, advance, commit_answer, record
-from services.runcontrol.core.waking import FetchRequest, Take, take
-from services.runcontrol.core.work import Work
+from services.runcontrol.core.stepping import (
+    Ended,
+    ModelAnswer,
+    Next,
+    advance,
+    commit_answer,
+    record,
+)
+from services.runcontrol.core.waking import Fetched, FetchRequest, take_wake
+from services.runcontrol.core.work import Work, commit, load_owned, pinned_specs
 
 SWEEP_LIMIT = 200
 
@@ -37,9 +43,10 @@ class Claim:
     """The right to execute a run.
 
     Attributes:
-        specs: What the run is pinned to; None when that is lost.
-        causes: Why it continues; empty on its first start.
-        dispatch_traceparent: Context of what queued it.
+        specs: The specifications the run was submitted with; None when they are lost.
+        attempt: How often the dispatch was claimed, hand-offs not counted.
+        causes: Why the run continues; empty on its first start.
+        dispatch_traceparent: Trace context of what queued the dispatch.
     """
 
     run: Run
@@ -51,11 +58,16 @@ class Claim:
 
 
 class Execution:
-    """The use cases of an executing server; ``instance_id`` names it in its leases."""
+    """The use cases of an executing server.
+
+    Args:
+        instance_id: Names the server in its leases.
+        draw: Returns a random number from 0 to 1; spreads the pauses before attempts.
+    """
 
     def __init__(
         self,
-        store: RunControlStore,
+        store: Store,
         clock: Clock,
         ids: IdSource,
         instance_id: str,
@@ -68,19 +80,24 @@ class Execution:
         self._draw = draw
 
     async def claim(self, limit: int) -> list[Claim]:
-        """Take up to ``limit`` threads that have work."""
+        """Claim the first dispatch of up to ``limit`` threads that have one to claim.
 
-        def fn(tx: RunControlTx) -> list[Claim]:
-            ready = tx.ready_threads(self._clock.now(), limit)
-            found = (self._claim(tx, tenant, thread_id) for tenant, thread_id in ready)
-            return [claimed for claimed in found if claimed is not None]
+        Each claim raises the fence of its thread and leases the thread for 15 s.
+        """
+        ready = await self._store.write(lambda tx: tx.ready_threads(self._clock.now(), limit))
 
-        return await self._store.write(fn)
+        async def claim_one(key: tuple[str, str]) -> Claim | None:
+            return await self._store.write(partial(self._claim, *key))
 
-    def _claim(self, tx: RunControlTx, tenant: str, thread_id: str) -> Claim | None:
+        return await each_row(ready, claim_one, _thread_named)
+
+    def _claim(self, tenant: str, thread_id: str, tx: Tx) -> Claim | None:
         now = self._clock.now()
-        thread = tx.thread(tenant, thread_id)
-        head = tx.head(thread) if thread else None
+        thread = tx.thread(tenant, thread_id) if tx.try_lock(tenant, thread_id) else None
+        # Another server may have claimed it since it was found.
+        if thread is None or thread.ready_at is None or thread.ready_at > now:
+            return None
+        head = tx.head(thread)
         before = tx.load(tenant, head.run_id, now) if head else None
         if head is None or before is None:
             return None
@@ -95,14 +112,17 @@ class Execution:
         )
 
     async def advance(self, claimed: Claim, trace: str) -> Next:
-        """Move the run to the next point where something outside is needed."""
+        """Move the run on as far as it goes without input from outside; return what it needs next.
+
+        A run whose pinned specifications are lost ends with the error PIN_LOST.
+        """
         specs = claimed.specs
         if specs is None:
             lost = Failure(RetryClass.FATAL, "PIN_LOST", "the pinned specification is gone")
             await self.fail(claimed, lost)
             return Ended()
 
-        def fn(tx: RunControlTx) -> Next:
+        def fn(tx: Tx) -> Next:
             before = self._owned(tx, claimed)
             after, following = advance(before, claimed.fence, specs, trace)
             commit(tx, before, after)
@@ -111,18 +131,20 @@ class Execution:
         return await self._store.write(fn)
 
     async def record(self, claimed: Claim, kinds: tuple[Kind, ...]) -> int:
-        """Append what the model streams; answer the run's newest sequence."""
+        """Append events of a model call in progress; return the run's newest event sequence."""
 
-        def fn(tx: RunControlTx) -> int:
+        def fn(tx: Tx) -> int:
             before = self._owned(tx, claimed)
             return commit(tx, before, record(before, claimed.fence, kinds)).run.event_seq
 
         return await self._store.write(fn)
 
-    async def answered(self, claimed: Claim, specs: Specs, answer: ModelAnswer, trace: str) -> Next:
-        """Commit the model's answer and move on, in one transaction."""
+    async def commit_answer(
+        self, claimed: Claim, specs: Specs, answer: ModelAnswer, trace: str
+    ) -> Next:
+        """Commit the model's answer, then move the run on as ``advance`` does."""
 
-        def fn(tx: RunControlTx) -> Next:
+        def fn(tx: Tx) -> Next:
             before = self._owned(tx, claimed)
             committed = commit_answer(before, claimed.fence, answer, specs, trace)
             after, following = advance(committed, claimed.fence, specs, trace)
@@ -131,16 +153,19 @@ class Execution:
 
         return await self._store.write(fn)
 
-    async def fetched(
+    async def take_wake(
         self,
         claimed: Claim,
         request: FetchRequest,
         messages: tuple[FetchedMessage, ...],
         trace: str,
     ) -> None:
-        """Give a call what its wait came to."""
+        """Give the waiting call its wake and the messages that were fetched for it.
 
-        def fn(tx: RunControlTx) -> None:
+        Does nothing when the wake was taken already.
+        """
+
+        def fn(tx: Tx) -> None:
             before = self._owned(tx, claimed)
             before.require_owner(claimed.fence)
             call = before.find_call(request.call_id)
@@ -148,15 +173,15 @@ class Execution:
             if call is None or arrived is None:
                 return
             seen = tx.shown(call.tenant, call.run_id, request.pool_id, request.message_ids)
-            commit(tx, before, take(before, call, arrived, Take(messages, seen), trace))
+            commit(tx, before, take_wake(before, call, arrived, Fetched(messages, seen), trace))
 
         await self._store.write(fn)
 
     async def fail(self, claimed: Claim, failure: Failure) -> None:
-        """End the attempt: the run is tried again later, or is over."""
+        """End the attempt: queue the run for another one, or end it when none is left."""
         draw = self._draw()
 
-        def fn(tx: RunControlTx) -> None:
+        def fn(tx: Tx) -> None:
             before = self._owned(tx, claimed)
             before.require_owner(claimed.fence)
             commit(tx, before, fail_attempt(before, failure, draw))
@@ -164,9 +189,9 @@ class Execution:
         await self._store.write(fn)
 
     async def hand_back(self, claimed: Claim) -> None:
-        """Give the run back unfinished; the attempt does not count."""
+        """Queue the run for another server; this attempt does not count."""
 
-        def fn(tx: RunControlTx) -> None:
+        def fn(tx: Tx) -> None:
             before = self._owned(tx, claimed)
             before.require_owner(claimed.fence)
             commit(tx, before, hand_off(before))
@@ -174,39 +199,46 @@ class Execution:
         await self._store.write(fn)
 
     async def conversation(self, claimed: Claim) -> list[Message]:
-        """What the model is asked with, the agent's instructions excluded."""
+        """Every message of the run's thread, oldest first, without the agent's instructions."""
         run = claimed.run
-        return await self._store.read(lambda view: view.conversation(run.tenant, run.thread_id))
+        return await self._store.read(lambda reads: reads.conversation(run.tenant, run.thread_id))
 
     async def renew(self, held: frozenset[LeaseKey]) -> list[Lease]:
-        """Extend the leases of what this server executes; answer them, with the cancels asked for.
+        """Extend those of the leases ``held`` that this server still has, by 15 s from now.
 
-        A lease under which nothing executes any more is left to lapse: only then is its run freed.
+        Returns:
+            The leases that were extended; each says whether a cancel was requested. Other leases
+            of this server lapse, which frees the runs that it does not execute any more.
         """
         until = self._clock.now() + timedelta(seconds=LEASE_S)
         return await self._store.write(lambda tx: tx.renew(self._instance_id, held, until))
 
     async def reclaim_all(self) -> int:
-        """Free what a dead owner held; only for the sole owner of a store, before it claims."""
+        """End the attempts under all leases; return how many.
+
+        Only for the sole server of a database, before it claims.
+        """
         return await self._store.write(lambda tx: self._reclaim(tx, tx.leases()))
 
     async def reclaim_lapsed(self) -> int:
-        """Free what was not renewed in time; answer how many.
-
-        Each in a transaction of its own: other servers sweep as well, and none may hold up another.
-        """
+        """End the attempts whose lease has lapsed; return how many."""
         lapsed = await self._store.write(lambda tx: tx.lapsed(self._clock.now(), SWEEP_LIMIT))
-        freed = [await self._store.write(partial(self._reclaim_lapsed, lease)) for lease in lapsed]
-        return sum(freed)
 
-    def _reclaim_lapsed(self, lapsed: Lease, tx: RunControlTx) -> int:
+        async def reclaim(lease: Lease) -> int:
+            return await self._store.write(partial(self._reclaim_lapsed, lease))
+
+        return sum(await each_row(lapsed, reclaim, _lease_named))
+
+    def _reclaim_lapsed(self, lapsed: Lease, tx: Tx) -> int:
+        if not tx.try_lock(lapsed.tenant, lapsed.thread_id):
+            return 0
         before = load_owned(tx, lapsed.tenant, lapsed.run_id, self._clock.now())
-        # Meanwhile another server may have freed it, the next owner hold it, or its own renew it.
+        # Another server may have ended the attempt or claimed the run, or its owner renewed, since.
         if before.lease is None or before.lease.until > before.now:
             return 0
         return self._reclaim(tx, [before.lease])
 
-    def _reclaim(self, tx: RunControlTx, leases: list[Lease]) -> int:
+    def _reclaim(self, tx: Tx, leases: list[Lease]) -> int:
         lost = Failure(RetryClass.CRASH, "LEASE_LOST", "the executing server was lost")
         for lease in leases:
             before = load_owned(tx, lease.tenant, lease.run_id, self._clock.now())
@@ -214,24 +246,46 @@ class Execution:
         return len(leases)
 
     async def expire_due(self) -> int:
-        """End idle runs whose deadline has passed; answer how many were due."""
+        """End queued and waiting runs whose deadline has passed; return how many."""
+        due = await self._store.write(lambda tx: tx.due_runs(self._clock.now(), SWEEP_LIMIT))
 
-        def fn(tx: RunControlTx) -> int:
-            now = self._clock.now()
-            due = tx.due_runs(now, SWEEP_LIMIT)
-            for tenant, run_id in due:
-                before = load_owned(tx, tenant, run_id, now)
-                commit(tx, before, expire(before))
-            return len(due)
+        async def end(key: DueRun) -> int:
+            return await self._store.write(partial(self._expire, key))
 
-        return await self._store.write(fn)
+        return sum(await each_row(due, end, _run_named))
 
-    def settle(self, tx: ThreadTx, command: PoolCommand, answer: Answer) -> None:
-        """Apply the pool's answer to a command, in the transaction that closes its row."""
+    def _expire(self, due: DueRun, tx: Tx) -> int:
+        tenant, thread_id, run_id = due
+        if not tx.try_lock(tenant, thread_id):
+            return 0
+        before = load_owned(tx, tenant, run_id, self._clock.now())
+        after = expire(before)
+        if after is before:
+            return 0  # continued or ended since it was found
+        commit(tx, before, after)
+        return 1
+
+    def apply_outcome(self, tx: ThreadTx, command: PoolCommand, outcome: CommandOutcome) -> None:
+        """Apply the pool's answer to a command, within the transaction that closes its outbox row.
+
+        Does nothing when the run is done or does not exist any more.
+        """
         before = tx.load(command.tenant, command.run_id, self._clock.now())
         if before is None or before.run.state is RunState.DONE:
             return
-        commit(tx, before, answer_call(before, command, answer, self._ids))
+        commit(tx, before, answer_call(before, command, outcome, self._ids))
 
     def _owned(self, tx: ThreadTx, claimed: Claim) -> Work:
         return load_owned(tx, claimed.run.tenant, claimed.run.run_id, self._clock.now())
+
+
+def _thread_named(key: tuple[str, str]) -> dict[str, object]:
+    return {"thread_id": key[1], "work": "claim"}
+
+
+def _lease_named(lease: Lease) -> dict[str, object]:
+    return {"run_id": lease.run_id, "work": "lapsed lease"}
+
+
+def _run_named(key: DueRun) -> dict[str, object]:
+    return {"run_id": key[2], "work": "deadline"}

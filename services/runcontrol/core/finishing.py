@@ -1,4 +1,4 @@
-"""The end of a run: nothing it left open stays open, and its last event says how it ended."""
+"""Ending a run: settle its calls, void its tickets, end its dispatch, free its thread."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from services.runcontrol.core.model import (
 )
 from services.runcontrol.core.work import Work
 
-# In these states a call may have had an effect that nobody has reported.
-_OUT = frozenset({CallState.DISPATCHED, CallState.ACCEPTED})
+# In these states a call may have had an effect of which no result has arrived.
+_EFFECT_UNKNOWN = frozenset({CallState.DISPATCHED, CallState.ACCEPTED})
 
 _DISPATCH_END = {
     TerminationReason.CANCELLED: DispatchState.CANCELLED,
@@ -30,7 +30,7 @@ _DISPATCH_END = {
 
 
 def finish(work: Work, termination: Termination) -> Work:
-    """End the run in one change: calls settled, tickets void, dispatch over, thread free."""
+    """End the run in one change; pending inputs are dropped, and the last event is emitted."""
     work = _void_tickets(_give_up_calls(work), termination)
     work = _free_thread(_end_dispatch(work, termination))
     inputs = tuple(replace(i, state=InputState.DROPPED) for i in work.inputs)
@@ -48,27 +48,28 @@ def finish(work: Work, termination: Termination) -> Work:
 
 
 def settle_call(work: Work, call: Call, state: CallState, result: str) -> Work:
-    """Give a call its result, once and for all."""
+    """Set the final state and the result of a call."""
     settled = replace(call, state=state, result=result)
     return work.with_call(settled).emit(ToolCallSettled(call.call_id, state, result))
 
 
 def append_results(work: Work) -> Work:
-    """Answer every call of the step's assistant message with one message of results."""
+    """Append one message with the results of the calls that the assistant message asked for."""
     results = tuple(
         ToolResult(c.model_call_id, c.result, is_error=c.state is not CallState.SUCCEEDED)
         for c in work.calls
         if c.model_call_id
     )
-    return work.say(MessageOrigin.TOOL, Message(Role.TOOL, results)) if results else work
+    return work.append(MessageOrigin.TOOL, Message(Role.TOOL, results)) if results else work
 
 
 def _give_up_calls(work: Work) -> Work:
     open_calls = [call for call in work.calls if not call.settled]
     for call in open_calls:
-        state = CallState.UNKNOWN if call.state in _OUT else CallState.CANCELLED
+        state = CallState.UNKNOWN if call.state in _EFFECT_UNKNOWN else CallState.CANCELLED
         work = settle_call(work, call, state, "the run ended before this call had a result")
-    # Without results the thread's next run could not be prompted: every call must be answered.
+    # Providers refuse a conversation with a call that has no result, so the thread's next run
+    # could not call its model.
     return append_results(work) if work.run.phase is Phase.CALLS else work
 
 
@@ -96,7 +97,7 @@ def _end_dispatch(work: Work, termination: Termination) -> Work:
 
 
 def _free_thread(work: Work) -> Work:
-    """Drop the thread's pointers to the run; those to other runs stay."""
+    """Clear the thread's references to the run; those to other runs stay."""
     run_id, thread = work.run.run_id, work.thread
     return work.on_thread(
         active_run_id="" if thread.active_run_id == run_id else thread.active_run_id,

@@ -1,4 +1,4 @@
-"""Whether a tool call needs consent, and what exactly a consent covers."""
+"""Whether a tool call needs approval, and the digest that an approval is bound to."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from services.runcontrol.core.specs import AgentSpec, ToolSpec
 
 
 def gate(agent: AgentSpec, tool: ToolSpec) -> Approval:
-    """The stricter of the tool's own demand and the agent's first rule that fits."""
+    """The stricter of the tool's own approval and that of the agent's first matching rule."""
     rule = next((r.approval for r in agent.rules if r.tool_id in (tool.tool_id, "*")), None)
     return max((tool.approval, rule or Approval.ALLOW), key=lambda a: a.strictness)
 
 
 def canonical(arguments_json: str) -> str | None:
-    """One text for equal argument objects; None when it is not a JSON object.
+    """The same text for equal argument objects; None when they are not a JSON object.
 
-    An empty text is an empty object: models leave out arguments that a tool does not need. Half a
-    surrogate pair and brackets without end are legal JSON that nothing behind this can carry.
+    An empty text is an empty object: models leave out arguments that a tool does not need. None
+    also for JSON that cannot be passed on: lone surrogates, and nesting beyond the recursion limit.
     """
     try:
         value = json.loads(arguments_json or "{}")
@@ -31,7 +31,7 @@ def canonical(arguments_json: str) -> str | None:
 
 
 def argument_digest(tool_id: str, version: str, arguments_json: str) -> bytes:
-    """SHA-256 over tool, version and canonical arguments; what an approval is bound to."""
+    """SHA-256 over tool, version and canonical arguments."""
     arguments = canonical(arguments_json)
     parts = [tool_id, version, arguments if arguments is not None else arguments_json]
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).digest()

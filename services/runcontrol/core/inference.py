@@ -1,4 +1,4 @@
-"""One model call: what is asked, what streams back, and the answer it adds up to."""
+"""One model call: its request, the items of its stream, and the answer assembled from them."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from services.runcontrol.core.specs import Specs
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What the router is asked."""
+class ModelCall:
+    """A model call as run control requests it; ``sampling`` is encoded options."""
 
     target_id: str
     messages: tuple[Message, ...]
@@ -40,7 +40,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Restarted:
-    """Another member starts the answer over: forget what came so far."""
+    """Another model starts the answer over: what was streamed so far does not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ Item = Routed | Restarted | TextDelta | ReasoningPiece | ToolCall | Usage | Fini
 
 
 class InferenceError(Exception):
-    """The call failed; what that means for the run is in ``failure``."""
+    """The model call failed; ``failure`` says how the attempt ends."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(f"{failure.reason}: {failure.message}")
@@ -67,19 +67,20 @@ class InferenceError(Exception):
 
 
 class Models(Protocol):
-    """The router."""
+    """The models of the router."""
 
     def infer(
-        self, question: Question
+        self, model_call: ModelCall
     ) -> AbstractAsyncContextManager[AsyncGenerator[Sequence[Item], None]]:
-        """Ask; leaving the block cancels what is under way.
+        """Start a model call and yield its items in batches; leaving the block cancels the call.
 
         Raises:
-            InferenceError: While iterating; the stream ends with it or with ``Finished``.
+            InferenceError: The call failed; raised while iterating. A stream without an error
+                ends with ``Finished``.
         """
 
 
-# Codes of gRPC by name, so that the rule is the contract's table word for word.
+# gRPC codes by name, as the table in the contract lists them.
 _THROTTLED_REASONS = frozenset(
     {"ALL_MEMBERS_UNAVAILABLE", "MEMBERS_EXHAUSTED", "SNAPSHOT_BEHIND", "SNAPSHOT_MISSING"}
 )
@@ -89,17 +90,17 @@ _ERROR_CODES = frozenset(
 
 
 def classify(code: str, reason: str) -> RetryClass:
-    """What a status of ``Infer`` means for the attempt."""
+    """The retry class for a gRPC code and an error reason of ``Infer``."""
     if code == "RESOURCE_EXHAUSTED" or reason in _THROTTLED_REASONS:
         return RetryClass.THROTTLED
     return RetryClass.ERROR if code in _ERROR_CODES else RetryClass.FATAL
 
 
-def question_for(run: Run, specs: Specs, conversation: Sequence[Message]) -> Question:
-    """The agent's instructions, then everything that was said on the thread."""
+def model_call_for(run: Run, specs: Specs, conversation: Sequence[Message]) -> ModelCall:
+    """The request with the agent's instructions, followed by the messages of the thread."""
     agent = specs.agent
     system = (Message(Role.SYSTEM, (Text(agent.system_prompt),)),) if agent.system_prompt else ()
-    return Question(
+    return ModelCall(
         target_id=agent.target_id,
         messages=(*system, *conversation),
         tools=tuple(ToolDefinition(t.tool_id, t.description, t.json_schema) for t in specs.tools),
@@ -113,7 +114,7 @@ def question_for(run: Run, specs: Specs, conversation: Sequence[Message]) -> Que
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The answer as far as it has come; ``finish_reason`` is set once it is complete."""
+    """The answer received so far; ``finish_reason`` is set once it is complete."""
 
     text: str = ""
     reasoning: tuple[Reasoning, ...] = ()
@@ -143,13 +144,13 @@ class Draft:
         return changed
 
     def message(self) -> Message:
-        """The assistant's message; an answer without anything is an empty text."""
-        said: tuple[Part, ...] = (Text(self.text),) if self.text or not self.calls else ()
-        return Message(Role.ASSISTANT, (*self.reasoning, *said, *self.calls))
+        """The assistant's message; a single empty text when the answer has no content."""
+        text: tuple[Part, ...] = (Text(self.text),) if self.text or not self.calls else ()
+        return Message(Role.ASSISTANT, (*self.reasoning, *text, *self.calls))
 
 
 def _joined(reasoning: tuple[Reasoning, ...], piece: ReasoningPiece) -> tuple[Reasoning, ...]:
-    """Pieces of one provider add up; a sealed one is complete."""
+    """Append a piece: to the last reasoning if that is the same provider's and not sealed."""
     last = reasoning[-1] if reasoning else None
     if last is None or last.opaque_state or last.provider_id != piece.provider_id:
         return (*reasoning, Reasoning(piece.text, piece.provider_id, piece.opaque_state))
@@ -158,7 +159,7 @@ def _joined(reasoning: tuple[Reasoning, ...], piece: ReasoningPiece) -> tuple[Re
 
 
 def event_of(item: Item) -> Kind | None:
-    """What subscribers are told about an item while it streams."""
+    """The event that subscribers get for an item; None when they get none."""
     match item:
         case Routed() | TextDelta():
             return item
@@ -169,7 +170,7 @@ def event_of(item: Item) -> Kind | None:
 
 
 def coalesce(kinds: Sequence[Kind]) -> tuple[Kind, ...]:
-    """Join adjacent deltas of one sort: fewer rows, the same stream."""
+    """Join adjacent deltas of the same kind, which saves rows and keeps the text."""
     joined: list[Kind] = []
     for kind in kinds:
         last = joined[-1] if joined else None

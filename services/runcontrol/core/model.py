@@ -1,4 +1,4 @@
-"""What run control keeps: threads, runs and everything a run leaves behind, as frozen values.
+"""Threads, runs, dispatches, leases, inputs, messages and checkpoints, as frozen values.
 
 Every entity belongs to a tenant; ids are unique within it.
 """
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, IntEnum
 
+from services.chassis.caller import in_tenant
 from services.content.model import Message, Usage
 
 
@@ -21,9 +22,9 @@ class RunState(Enum):
 
 
 class Phase(Enum):
-    """What the current step needs next; a re-claimed run continues from here.
+    """The part of the current step from which a claimed run continues.
 
-    INFER: the model's answer is not committed. CALLS: it is; its tool calls are being settled.
+    INFER: the model's answer is not committed. CALLS: it is, and its tool calls are executed.
     """
 
     INFER = "infer"
@@ -50,7 +51,7 @@ class WaitingKind(Enum):
     BACKOFF = "backoff"
 
 
-# Waits for a person do not count against the run's deadline.
+# A run that waits for people only has its deadline paused.
 HUMAN_WAITS = frozenset({WaitingKind.APPROVAL, WaitingKind.USER_INPUT, WaitingKind.RECONCILE})
 
 
@@ -83,7 +84,7 @@ class MessageOrigin(Enum):
 
 
 class Priority(IntEnum):
-    """Smaller goes first."""
+    """The smaller value is claimed first."""
 
     HIGH = 0
     NORMAL = 1
@@ -92,17 +93,17 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A conversation, the aggregate every transaction locks.
+    """A conversation. A transaction that writes to a run locks the run's thread.
 
     Attributes:
-        epoch: Rises with every interrupt; queued work of an older epoch never runs.
+        epoch: Rises with every interrupt; queued dispatches of an older epoch are never claimed.
         fence: Rises with every claim; an owner's write under an older one is refused.
-        event_seq: Newest event in the thread's order; 0 before the first.
-        input_seq: Newest dispatch or input in the thread's order of arrival.
-        message_seq: Newest message; 0 before the first.
+        event_seq: Sequence of the newest event of the thread; 0 before the first.
+        input_seq: Sequence of the newest dispatch or input, which share one order of arrival.
+        message_seq: Sequence of the newest message; 0 before the first.
         active_run_id: The run that executes under a lease; "" when none does.
         open_run_id: The started run that is not done; "" when there is none.
-        ready_at: When its head can be claimed; None when nothing can.
+        ready_at: When the first dispatch can be claimed; None when none can.
     """
 
     tenant: str
@@ -127,7 +128,7 @@ class Thread:
 
 @dataclass(frozen=True, slots=True)
 class WaitingReason:
-    """One thing a parked run waits for; which ids are set depends on the kind."""
+    """One reason why a run waits; the kind decides which of the ids are set."""
 
     kind: WaitingKind
     call_id: str = ""
@@ -138,7 +139,7 @@ class WaitingReason:
 
 @dataclass(frozen=True, slots=True)
 class Termination:
-    """How a run ended; ``error_reason`` is a stable code for ERROR and DEAD_LETTER."""
+    """How a run ended; ``error_reason`` is a stable code, set for ERROR and DEAD_LETTER only."""
 
     reason: TerminationReason
     message: str = ""
@@ -157,12 +158,13 @@ class Run:
 
     Attributes:
         step: Number of the current step; 0 before the first.
-        step_seq: The run's event sequence at the current step's start; deltas follow it.
-        rounds: Committed model calls.
+        step_seq: The run's event sequence at the start of the current step.
+        rounds: Number of committed model calls.
         dispatch_id: The queued or claimed dispatch; "" while parked and when done.
-        principal: Who submitted it; calls to siblings are made on that one's behalf.
-        deadline_at: When it ends by itself, unless paused.
-        paused_at: Since when it waits for a person only; the wait is added to the deadline.
+        principal: The subject that submitted the run; other services are called on its behalf.
+        deadline_at: When the run ends if it is not done, unless the deadline is paused.
+        paused_at: Since when the run waits for people only; the next claim adds the pause to the
+            deadline.
         max_total_tokens: 0 = no limit.
     """
 
@@ -203,8 +205,8 @@ class Cause:
 
     Attributes:
         kind: ``decision``, ``tool_result``, ``wake``, ``backoff`` or ``recovery``.
-        traceparent: Context of what caused it; "" when unknown.
-        suspended_traceparent: Context in which the wait began; "" when unknown.
+        traceparent: Trace context of the cause; "" when unknown.
+        suspended_traceparent: Trace context in which the wait began; "" when unknown.
     """
 
     kind: str
@@ -214,14 +216,15 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """One turn of a run in its thread's queue.
+    """The entry of a run in its thread's queue, for one start or continuation.
 
     Attributes:
-        attempt: Claims, hand-offs not counted.
+        attempt: Number of claims, hand-offs not counted.
         crashes: Attempts lost with their server since the last committed step.
         errors: Attempts failed since the last committed step.
-        throttles: Attempts refused for load since the last committed step.
-        traceparent: Context of what queued it first.
+        throttles: Attempts refused because of load since the last committed step.
+        handoffs: Attempts that a stopping server gave back.
+        traceparent: Trace context of the first cause.
     """
 
     tenant: str
@@ -261,7 +264,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """Messages said to a thread, until a run reads them."""
+    """Messages submitted with a run, which become part of the conversation when it reads them."""
 
     tenant: str
     input_id: str
@@ -276,7 +279,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """A message with its place in the thread."""
+    """A message with its sequence in the thread."""
 
     seq: int
     run_id: str
@@ -287,7 +290,7 @@ class StoredMessage:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A committed step: the model's answer and what it cost."""
+    """The record of a committed model call: the sequence of its message, and its usage."""
 
     tenant: str
     run_id: str
@@ -299,3 +302,8 @@ class Checkpoint:
     model_id: str
     committed_at: datetime
     traceparent: str
+
+
+def run_channel(tenant: str, run_id: str) -> str:
+    """The notifier channel of a run's events."""
+    return f"run/{in_tenant(tenant, run_id)}"

@@ -1,8 +1,8 @@
-"""Waiting without holding anything, and what ends a wait.
+"""Parking: a run that waits has no lease and no dispatch, and a cause queues its continuation.
 
-A run parks in the transaction that found nothing it could go on with: a cause that is there
-already is applied before, so that none is lost between looking and parking. A cause that comes
-later finds the run waiting and queues its continuation in the transaction that stores it.
+A run parks in the transaction that found nothing to continue with: causes that are stored already
+are applied before, so that none is missed. A cause that arrives later finds the run waiting, and
+queues its continuation in the transaction that stores the cause.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAX_CAUSES = 16
 
 
 def park(work: Work) -> Work:
-    """Put the run to rest on its unsettled calls: dispatch acknowledged, lease gone."""
+    """Let the run wait for its unsettled calls; end its dispatch and its lease."""
     reasons = tuple(_reason(work, call) for call in work.calls if not call.settled)
     human = all(reason.kind in HUMAN_WAITS for reason in reasons)
     work = work.with_dispatch(replace(work.claimed(), state=DispatchState.ACKED))
@@ -54,9 +54,9 @@ def _reason(work: Work, call: Call) -> WaitingReason:
 
 
 def resolve(work: Work, call_id: str, cause: Cause, ids: IdSource) -> Work:
-    """Take the waits on ``call_id`` off a waiting run and see that it continues.
+    """Remove the waits for ``call_id`` from a waiting run and queue its continuation.
 
-    A run that executes finds what changed at its next commit; nothing has to be queued.
+    A run that does not wait is returned unchanged: its next ``advance`` finds what changed.
     """
     if work.run.state is not RunState.WAITING:
         return work
@@ -65,7 +65,7 @@ def resolve(work: Work, call_id: str, cause: Cause, ids: IdSource) -> Work:
 
 
 def ensure_continuation(work: Work, cause: Cause, ids: IdSource) -> Work:
-    """Queue the run's continuation, at most one; further causes join the one that is queued."""
+    """Queue the run's continuation; if one is queued already, add the cause to it."""
     queued = work.dispatch
     if queued is not None:
         causes = (*queued.causes, cause)[:MAX_CAUSES]

@@ -1,4 +1,4 @@
-"""What the use cases need from outside: a store, the registry snapshot and the encoders."""
+"""The ports of the core: the store, the registry snapshot, the pool and the codec."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from services.content.model import Message
 from services.runcontrol.core.commands import FetchedMessage
 from services.runcontrol.core.events import Event
 from services.runcontrol.core.exchange import Call, Decision, Ticket, TicketState, Wake
+from services.runcontrol.core.limits import DEFAULT_PAGE
 from services.runcontrol.core.model import Dispatch, Input, Lease, Run, Thread
 from services.runcontrol.core.specs import Catalog, Specs
 from services.runcontrol.core.work import Work
@@ -20,7 +21,7 @@ T = TypeVar("T")
 
 
 class Codec(Protocol):
-    """How content and events are written down; given by main, in the terms of the wire."""
+    """Encodes events and messages for the store; ``main`` supplies that of the contract."""
 
     def encode_event(self, event: Event) -> bytes: ...
 
@@ -29,21 +30,21 @@ class Codec(Protocol):
     def decode_messages(self, body: bytes) -> tuple[Message, ...]: ...
 
 
+# Notifier channels: a thread has work to claim; a cancel of an executing run was requested; leases
+# lapsed because their holder died.
 READY = "ready"
 CANCELS = "cancels"
+LAPSED = "lapsed"
 
-# Tenant, thread and fence.
+# Tenant, thread id and fence.
 LeaseKey: TypeAlias = tuple[str, str, int]
-
-
-def run_channel(tenant: str, run_id: str) -> str:
-    """The notifier channel of a run's events."""
-    return f"run/{tenant}/{run_id}"
+# Tenant, thread id and run id.
+DueRun: TypeAlias = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run with what hangs on it, for readers."""
+    """A run with the calls of its step, its open tickets and its pending inputs."""
 
     run: Run
     calls: tuple[Call, ...]
@@ -53,11 +54,11 @@ class RunView:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """Encoded events of a run after a cursor, with their sequences.
+    """Sequences and encoded bytes of a run's events after a cursor, in order.
 
     Attributes:
         head: The run's newest sequence.
-        finished: The run is over and these are its last ones.
+        finished: The run is done, and no event follows these.
     """
 
     events: tuple[tuple[int, bytes], ...]
@@ -67,10 +68,10 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class TicketFilter:
-    """Which tickets to list; empty fields do not narrow it down.
+    """Which tickets to list; an empty id matches every ticket.
 
     Attributes:
-        after: Position of the last ticket of the page before: instant and id.
+        after: Creation time and id of the last ticket of the page before.
     """
 
     BEGINNING: ClassVar[tuple[datetime, str]] = (datetime(1970, 1, 1, tzinfo=UTC), "")
@@ -78,89 +79,96 @@ class TicketFilter:
     run_id: str = ""
     thread_id: str = ""
     states: frozenset[TicketState] = frozenset({TicketState.OPEN})
-    limit: int = 50
+    limit: int = DEFAULT_PAGE
     after: tuple[datetime, str] = BEGINNING
 
 
 class ThreadTx(Protocol):
-    """The part of a transaction that keeps threads, runs and their queue."""
+    """The part of a transaction for threads, runs and the queue of a thread."""
 
     def thread(self, tenant: str, thread_id: str) -> Thread | None:
         """The thread, locked for the rest of the transaction."""
 
+    def try_lock(self, tenant: str, thread_id: str) -> bool:
+        """Lock an existing thread, unless another transaction has: then False, at once."""
+
     def load(self, tenant: str, run_id: str, now: datetime) -> Work | None:
-        """The run with its thread, locked; None when there is no such run."""
+        """The run with its thread, which is locked; None when there is no such run."""
 
     def save(self, before: Work | None, after: Work) -> None:
-        """Persist what differs; events, messages and effects of ``after`` are appended.
+        """Write what differs, and append the events, messages and effects of ``after``.
 
-        ``before`` is what was loaded; None for a new run.
+        Args:
+            before: What was loaded; None for a new run.
         """
 
     def head(self, thread: Thread) -> Dispatch | None:
-        """First of the thread's queue: the open run's, then by priority, then by arrival."""
+        """The first queued dispatch: that of the open run, then by priority, then by arrival."""
 
     def set_ready(self, thread: Thread, ready_at: datetime | None) -> None:
-        """Publish when the thread's head can be claimed; rings the channel of claimers."""
+        """Store when the thread's first dispatch can be claimed; notifies ``READY``."""
 
     def run_of_dispatch(self, tenant: str, dispatch_id: str) -> str | None:
-        """Id of the run that a dispatch executes."""
+        """Id of the run of a dispatch; None when there is no such dispatch."""
 
     def pin(self, tenant: str, digest: bytes, specs: Specs) -> None:
-        """Keep specifications under their digest."""
+        """Store specifications under their digest."""
 
     def pinned(self, tenant: str, digest: bytes) -> Specs | None:
-        """What was kept under a digest; None when it is not there or cannot be read."""
+        """The specifications stored under a digest; None when absent or not decodable."""
 
 
 class TicketTx(Protocol):
-    """The part of a transaction that keeps tickets, decisions and wakes."""
+    """The part of a transaction for tickets, decisions and wakes."""
 
     def ticket(self, tenant: str, ticket_id: str) -> Ticket | None: ...
 
     def live_tickets(self, tenant: str, run_id: str, call: str) -> list[Ticket]:
-        """Open and decided tickets of a run whose call has this id, ours or the model's."""
+        """Open and decided tickets of a run whose call has this id, the run's or the model's."""
 
     def decision(self, tenant: str, ticket_id: str, decision_id: str) -> Decision | None: ...
 
     def add_decision(self, tenant: str, ticket_id: str, decision: Decision) -> None:
-        """Keep a decision; one that was handed in before and did not win is replaced."""
+        """Store a decision; replaces one with the same id that did not win."""
 
     def waiting_call(self, tenant: str, run_id: str, condition_id: str) -> Call | None:
-        """The call of any step that registered this wait."""
+        """The call, of any step, that registered the wait with this condition id."""
 
     def find_wake(self, tenant: str, pool_id: str, condition_id: str) -> Wake | None:
-        """A wake, taken or not."""
+        """The wake with this condition id, whether or not its call has taken it."""
 
     def shown(self, tenant: str, run_id: str, pool_id: str, ids: Iterable[str]) -> frozenset[str]:
-        """Which of these messages the run has read."""
+        """Those of the message ids whose messages are part of the run's conversation."""
 
 
 class LeaseTx(Protocol):
-    """The part of a transaction that keeps leases and finds work."""
+    """The part of a transaction for leases, and the searches of the loops."""
 
     def ready_threads(self, now: datetime, limit: int) -> list[tuple[str, str]]:
-        """Tenant and id of threads whose head can be claimed, longest ready first."""
+        """Tenant and id of threads whose first dispatch can be claimed, longest ready first."""
 
     def renew(self, instance_id: str, held: frozenset[LeaseKey], until: datetime) -> list[Lease]:
-        """Extend those of the named leases that are still the instance's; answer them."""
+        """Extend those of the named leases that are still the instance's; return them.
+
+        One whose row is locked by another transaction is returned, but not extended.
+        """
 
     def lapsed(self, now: datetime, limit: int) -> list[Lease]:
-        """Leases that ran out."""
+        """Leases that ran out; those of locked threads are left out, here and in ``due_runs``."""
 
     def leases(self) -> list[Lease]:
-        """Every lease there is."""
+        """Every lease."""
 
-    def due_runs(self, now: datetime, limit: int) -> list[tuple[str, str]]:
-        """Tenant and id of idle runs whose deadline has passed."""
-
-
-class RunControlTx(ThreadTx, TicketTx, LeaseTx, RequestLog, Protocol):
-    """A transaction in progress."""
+    def due_runs(self, now: datetime, limit: int) -> list[DueRun]:
+        """Queued and waiting runs whose deadline has passed and is not paused."""
 
 
-class RunControlView(Protocol):
-    """A consistent snapshot for readers."""
+class Tx(ThreadTx, TicketTx, LeaseTx, RequestLog, Protocol):
+    """A transaction that reads and writes."""
+
+
+class Reads(Protocol):
+    """A transaction that only reads, on one snapshot."""
 
     def view(self, tenant: str, run_id: str) -> RunView | None: ...
 
@@ -173,36 +181,36 @@ class RunControlView(Protocol):
         """Every message of a thread, oldest first."""
 
 
-class RunControlStore(Protocol):
-    async def write(self, fn: Callable[[RunControlTx], T]) -> T:
-        """Run ``fn`` in a transaction; returns once that is durable."""
+class Store(Protocol):
+    async def write(self, fn: Callable[[Tx], T]) -> T:
+        """Run ``fn`` in a transaction; return its result once the transaction is durable."""
 
-    async def read(self, fn: Callable[[RunControlView], T]) -> T:
-        """Run ``fn`` on a snapshot."""
+    async def read(self, fn: Callable[[Reads], T]) -> T:
+        """Run ``fn`` on one snapshot; return its result."""
 
     async def list_tickets(self, tenant: str, wanted: TicketFilter) -> list[Ticket]:
         """A page of tickets, oldest first."""
 
 
 class Catalogs(Protocol):
-    """The registry snapshot as it comes in."""
+    """The registry snapshots that arrive."""
 
     async def at_least(self, version: int) -> Catalog:
-        """A snapshot of this version or a newer one; waits up to 2 s for it.
+        """The newest snapshot; waits up to 2 s for one of this version or a newer one.
 
         Raises:
-            DomainError: SNAPSHOT_BEHIND, it did not come.
+            DomainError: SNAPSHOT_BEHIND, no such snapshot arrived.
         """
 
 
 class Inbox(Protocol):
-    """The pool, as far as a run has to ask it something before it goes on."""
+    """The inboxes of the pool."""
 
     async def fetch(
         self, principal: str, run_id: str, pool_id: str, message_ids: tuple[str, ...]
     ) -> tuple[FetchedMessage, ...]:
-        """The named deliveries, as far as they can be had; leased until acknowledged.
+        """Lease those of the named deliveries that have not ended; return them.
 
         Raises:
-            DomainError: The pool cannot be reached now.
+            DomainError: The pool did not answer.
         """

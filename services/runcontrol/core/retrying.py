@@ -1,7 +1,8 @@
-"""What a failed attempt leads to: another one after a pause, or the end of the run.
+"""After a failed attempt: another one after a pause, or the end of the run.
 
-Classes: ``crash`` (the server was lost) and ``error`` get five attempts per step; ``throttled``
-goes on until the run's deadline and honours what the refusing side asked for; ``fatal`` gets none.
+Classes: ``crash`` (the server was lost) and ``error`` get five attempts per step. ``throttled`` is
+retried until the run's deadline, not before the time that the refusing service asked for.
+``fatal`` is not retried.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ class Failure:
     """Why an attempt failed.
 
     Attributes:
-        reason: Stable code, ours or that of the service that refused.
-        retry_after_s: The pause the refusing side asked for; None when it did not say.
+        reason: Stable code of run control, or of the service that refused.
+        retry_after_s: The pause that the refusing service asked for; None when it named none.
     """
 
     retry_class: RetryClass
@@ -54,7 +55,7 @@ class Failure:
 
 
 def backoff_s(failures: int, draw: float) -> float:
-    """Full jitter: ``draw`` (0..1) of 250 ms doubled per earlier failure, at most 60 s."""
+    """Full jitter: ``draw`` (0 to 1) of 250 ms doubled per earlier failure, at most 60 s."""
     ceiling = min(MAX_BACKOFF_S, BASE_BACKOFF_S * 2.0 ** min(failures - 1, 16))
     return draw * ceiling
 
@@ -69,7 +70,7 @@ def fail_attempt(work: Work, failure: Failure, draw: float) -> Work:
     exhausted = limited and failures >= MAX_ATTEMPTS
     if failure.retry_class is RetryClass.FATAL or exhausted or work.now >= work.run.deadline_at:
         return _give_up(work, failure)
-    # The first loss of a server is not the run's fault: it continues at once.
+    # The loss of one server is rarely caused by the run, so the second attempt starts at once.
     lost_once = failure.retry_class is RetryClass.CRASH and failures == 1
     pause_s = 0.0 if lost_once else backoff_s(failures, draw)
     left_s = (work.run.deadline_at - work.now).total_seconds()
@@ -77,7 +78,7 @@ def fail_attempt(work: Work, failure: Failure, draw: float) -> Work:
 
 
 def _requeue(work: Work, failure: Failure, pause_s: float) -> Work:
-    """Hand the dispatch back to the queue for another attempt of the same step."""
+    """Put the dispatch back into the queue for another attempt of the same step."""
     dispatch = work.claimed()
     due = work.now + timedelta(seconds=pause_s)
     cause = Cause("backoff" if pause_s > 0 else "recovery")
@@ -89,12 +90,15 @@ def _requeue(work: Work, failure: Failure, pause_s: float) -> Work:
         last_error=failure.reason,
     )
     kind = failure.retry_class.value
-    told = AttemptFailed(kind, failure.reason, failure.message, True, due, dispatch.attempt)
-    return _waiting(work.with_dispatch(queued), due if pause_s > 0 else None).emit(told)
+    event = AttemptFailed(kind, failure.reason, failure.message, True, due, dispatch.attempt)
+    return _waiting(work.with_dispatch(queued), due if pause_s > 0 else None).emit(event)
 
 
 def hand_off(work: Work) -> Work:
-    """Give a claimed run back because this server stops; the attempt does not count."""
+    """Put a claimed run back into the queue because its server stops.
+
+    The attempt does not count, unless the dispatch was handed off 20 times before.
+    """
     if work.run.state is RunState.CANCELLING:
         return _cancelled(work)
     dispatch = work.claimed()
@@ -111,14 +115,14 @@ def hand_off(work: Work) -> Work:
 
 
 def _waiting(work: Work, until: datetime | None) -> Work:
-    """Executing no more, queued to continue; ``until`` is when the back-off ends."""
+    """Set the run to WAITING without a lease; ``until`` is when its back-off ends."""
     reasons = (WaitingReason(WaitingKind.BACKOFF, until=until),) if until else ()
     free = replace(work, lease=None).on_thread(active_run_id="")
     return free.on_run(state=RunState.WAITING, waiting=reasons)
 
 
 def _counted(dispatch: Dispatch, retry_class: RetryClass) -> tuple[Dispatch, int]:
-    """The dispatch with one more failure of the class, and how many of it that makes."""
+    """The dispatch with one more failure of the class, and the number of such failures."""
     match retry_class:
         case RetryClass.CRASH:
             return replace(dispatch, crashes=dispatch.crashes + 1), dispatch.crashes + 1
@@ -132,7 +136,7 @@ def _counted(dispatch: Dispatch, retry_class: RetryClass) -> tuple[Dispatch, int
 
 def _give_up(work: Work, failure: Failure) -> Work:
     attempt = work.claimed().attempt
-    told = AttemptFailed(
+    event = AttemptFailed(
         failure.retry_class.value, failure.reason, failure.message, False, None, attempt
     )
     if work.now >= work.run.deadline_at:
@@ -141,7 +145,7 @@ def _give_up(work: Work, failure: Failure) -> Work:
         ended = Termination(TerminationReason.ERROR, failure.message, failure.reason)
     else:
         ended = Termination(TerminationReason.DEAD_LETTER, failure.message, failure.reason)
-    return finish(work.emit(told), ended)
+    return finish(work.emit(event), ended)
 
 
 def _cancelled(work: Work) -> Work:

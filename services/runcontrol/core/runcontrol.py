@@ -1,18 +1,16 @@
-"""What callers can do with runs: submit, read, cancel, decide, wake. One transaction each."""
+"""The use cases of callers: submit, read, cancel, decide, wake. Each is one transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from services.chassis.caller import Principal, Replay, RequestKey, once
+from services.chassis.caller import Caller, Replay, once, replay
 from services.chassis.clock import Clock
+from services.chassis.errors import DomainError
 from services.chassis.ids import IdSource
 from services.runcontrol.core.cancelling import CancelOutcome, cancel
-from services.runcontrol.core.committing import commit, load
 from services.runcontrol.core.errors import (
-    AgentNotFoundError,
     DispatchNotFoundError,
     RunNotFoundError,
     ThreadNotFoundError,
@@ -21,21 +19,14 @@ from services.runcontrol.core.errors import (
 )
 from services.runcontrol.core.exchange import Decision, Ticket, Verdict, Wake
 from services.runcontrol.core.model import Run, RunState, Thread
-from services.runcontrol.core.ports import (
-    Catalogs,
-    Feed,
-    RunControlStore,
-    RunControlTx,
-    RunView,
-    TicketFilter,
-)
+from services.runcontrol.core.ports import Catalogs, Feed, RunView, Store, TicketFilter, Tx
+from services.runcontrol.core.specs import Catalog
 from services.runcontrol.core.submission import (
-    Pinned,
     SubmitCommand,
     Submitted,
     check_busy,
-    check_tools,
     choose_agent,
+    pinned_agent,
     submit,
 )
 from services.runcontrol.core.tickets import (
@@ -46,11 +37,12 @@ from services.runcontrol.core.tickets import (
     judge,
 )
 from services.runcontrol.core.waking import WakeOutcome, wake
+from services.runcontrol.core.work import commit, load
 
 
 @dataclass(frozen=True, slots=True)
 class CancelCommand:
-    """Exactly one of the ids is set."""
+    """Which run to cancel; exactly one of the ids is set."""
 
     run_id: str = ""
     dispatch_id: str = ""
@@ -60,17 +52,19 @@ class CancelCommand:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
+    """The outcome of a cancel; ``run`` is None for a thread that executes nothing."""
+
     outcome: CancelOutcome
     run: Run | None
 
 
 @dataclass(frozen=True, slots=True)
 class DecideCommand:
-    """A decision and which ticket it is for.
+    """A decision and the ticket it is for.
 
     Attributes:
-        ticket_id: The ticket, or "" when ``call_id`` names it together with a run or thread.
-        expected_digest: What the decider looked at; empty = unchecked.
+        ticket_id: The ticket; "" when ``call_id`` and a run or thread identify it.
+        expected_digest: Digest of the arguments that the decider saw; empty = not checked.
     """
 
     decision_id: str
@@ -81,193 +75,171 @@ class DecideCommand:
     thread_id: str = ""
     expected_digest: bytes = b""
     comment: str = ""
-    traceparent: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Encoders:
-    """How stored answers are written down; given by main, in the terms of the wire."""
-
-    submitted: Callable[[Submitted], bytes]
-    cancelled: Callable[[Cancelled], bytes]
-    decided: Callable[[Decided], bytes]
-    woken: Callable[[WakeOutcome], bytes]
 
 
 class RunControl:
-    """The use cases of callers."""
+    """The use cases of callers.
+
+    Each acts within the caller's tenant. A mutating one returns a ``Replay`` when the request was
+    answered before, and raises ``IdempotencyConflictError`` when its request id was used with
+    other content.
+    """
 
     def __init__(
         self,
-        store: RunControlStore,
+        store: Store,
         catalogs: Catalogs,
         clock: Clock,
         ids: IdSource,
-        encode: Encoders,
     ) -> None:
         self._store = store
         self._catalogs = catalogs
         self._clock = clock
         self._ids = ids
-        self._encode = encode
 
-    async def submit(
-        self, principal: Principal, command: SubmitCommand, request: RequestKey | None
-    ) -> Submitted | Replay:
-        """Accept input and queue a run of it.
+    async def submit(self, caller: Caller, command: SubmitCommand) -> Submitted | Replay:
+        """Queue a run of an agent with the request's messages as input.
 
         Raises:
-            AgentNotFoundError, ToolNotSupportedError, ThreadBusyError, InvalidRequestError.
+            InvalidRequestError: The request names no agent, and the thread has had none.
+            AgentNotFoundError: The registry snapshot in use has no such agent.
+            ToolNotSupportedError: This version cannot execute one of the agent's tools.
+            ThreadBusyError: The thread has work, and the request requires an idle one.
+            UnimplementedError: The request asks to interrupt the thread.
+            DomainError: SNAPSHOT_BEHIND, the requested registry version has not arrived.
         """
-        catalog = await self._catalogs.at_least(command.min_registry_version)
-        version, specs_of = catalog.version, catalog.specs
-
-        def effect(tx: RunControlTx) -> Submitted:
-            thread = tx.thread(principal.tenant, command.thread_id) if command.thread_id else None
-            agent_id = choose_agent(command, thread)
-            specs = specs_of(agent_id)
-            if specs is None:
-                raise AgentNotFoundError(
-                    f"no agent {agent_id} in registry version {version}",
-                    agent_id=agent_id,
-                    version=str(version),
-                )
-            check_tools(specs)
-            pinned = Pinned(specs, specs.digest(), version)
-            return self._queue(tx, principal, command, pinned, thread)
-
-        def fn(tx: RunControlTx) -> Submitted | Replay:
-            return once(tx, request, lambda: effect(tx), self._encode.submitted)
-
-        return await self._store.write(fn)
-
-    def _queue(
-        self,
-        tx: RunControlTx,
-        principal: Principal,
-        command: SubmitCommand,
-        pinned: Pinned,
-        found: Thread | None,
-    ) -> Submitted:
-        now = self._clock.now()
-        thread_id = command.thread_id or self._ids.new_id()
-        thread = found or Thread(principal.tenant, thread_id, now, now)
-        check_busy(thread, command.busy_policy)
-        tx.pin(principal.tenant, pinned.digest, pinned.specs)
-        work = submit(thread, command, pinned, principal.subject, self._ids, now)
-        commit(tx, None, work)
-        run, said = work.run, work.inputs[0]
-        return Submitted(
-            run.run_id, thread_id, run.dispatch_id, said.input_id, running=not thread.busy
+        try:
+            catalog = await self._catalogs.at_least(command.min_registry_version)
+        except DomainError:
+            # A repeated request gets its stored answer even if the registry is unavailable.
+            answered = await self._store.write(lambda tx: replay(tx, caller))
+            if answered is None:
+                raise
+            return answered
+        return await self._store.write(
+            lambda tx: once(tx, caller, lambda: self._submit(tx, caller, command, catalog))
         )
 
-    async def view(self, principal: Principal, run_id: str) -> RunView:
+    def _submit(
+        self, tx: Tx, caller: Caller, command: SubmitCommand, catalog: Catalog
+    ) -> Submitted:
+        found = tx.thread(caller.tenant, command.thread_id) if command.thread_id else None
+        pinned = pinned_agent(catalog, choose_agent(command, found))
+        now = self._clock.now()
+        thread_id = command.thread_id or self._ids.new_id()
+        thread = found or Thread(caller.tenant, thread_id, now, now)
+        check_busy(thread, command.busy_policy)
+        tx.pin(caller.tenant, pinned.digest, pinned.specs)
+        work = submit(thread, command, pinned, caller, self._ids, now)
+        commit(tx, None, work)
+        run, input_id = work.run, work.inputs[0].input_id
+        return Submitted(run.run_id, thread_id, run.dispatch_id, input_id, running=not thread.busy)
+
+    async def view(self, caller: Caller, run_id: str) -> RunView:
         """The run as of its newest commit.
 
         Raises:
-            RunNotFoundError: There is none.
+            RunNotFoundError: There is no such run.
         """
-        found = await self._store.read(lambda view: view.view(principal.tenant, run_id))
+        found = await self._store.read(lambda reads: reads.view(caller.tenant, run_id))
         if found is None:
-            raise RunNotFoundError(f"no run {run_id}", run_id=run_id)
+            raise RunNotFoundError.of(run_id)
         return found
 
-    async def events(self, principal: Principal, run_id: str, after: int, limit: int) -> Feed:
-        """Encoded events of a run after a sequence.
+    async def events(self, caller: Caller, run_id: str, after: int, limit: int) -> Feed:
+        """Up to ``limit`` encoded events of a run, those after the sequence ``after``.
 
         Raises:
-            RunNotFoundError: There is none.
+            RunNotFoundError: There is no such run.
         """
         feed = await self._store.read(
-            lambda view: view.events(principal.tenant, run_id, after, limit)
+            lambda reads: reads.events(caller.tenant, run_id, after, limit)
         )
         if feed is None:
-            raise RunNotFoundError(f"no run {run_id}", run_id=run_id)
+            raise RunNotFoundError.of(run_id)
         return feed
 
-    async def ticket(self, principal: Principal, ticket_id: str) -> Ticket:
-        """A ticket.
+    async def ticket(self, caller: Caller, ticket_id: str) -> Ticket:
+        """The ticket with this id, in any state.
 
         Raises:
-            TicketNotFoundError: There is none.
+            TicketNotFoundError: There is no such ticket.
         """
-        found = await self._store.read(lambda view: view.ticket(principal.tenant, ticket_id))
+        found = await self._store.read(lambda reads: reads.ticket(caller.tenant, ticket_id))
         if found is None:
-            raise TicketNotFoundError(f"no ticket {ticket_id}", ticket_id=ticket_id)
+            raise TicketNotFoundError.of(ticket_id)
         return found
 
-    async def list_tickets(self, principal: Principal, wanted: TicketFilter) -> list[Ticket]:
-        """A page of tickets, oldest first."""
-        return await self._store.list_tickets(principal.tenant, wanted)
+    async def list_tickets(self, caller: Caller, wanted: TicketFilter) -> list[Ticket]:
+        """A page of the tickets that match ``wanted``, oldest first."""
+        return await self._store.list_tickets(caller.tenant, wanted)
 
-    async def cancel(
-        self, principal: Principal, command: CancelCommand, request: RequestKey | None
-    ) -> Cancelled | Replay:
-        """End a run, a dispatch's run, or what a thread does now.
+    async def cancel(self, caller: Caller, command: CancelCommand) -> Cancelled | Replay:
+        """Cancel a run, the run of a dispatch, or the current run of a thread.
+
+        A run that executes ends when its owner has seen the request; any other ends at once.
 
         Raises:
-            RunNotFoundError, DispatchNotFoundError, ThreadNotFoundError.
+            RunNotFoundError: There is no such run.
+            DispatchNotFoundError: There is no such dispatch.
+            ThreadNotFoundError: There is no such thread.
         """
 
-        def effect(tx: RunControlTx) -> Cancelled:
-            run_id = _target(tx, principal.tenant, command)
+        def effect(tx: Tx) -> Cancelled:
+            run_id = _target(tx, caller.tenant, command)
             if not run_id:
                 return Cancelled(CancelOutcome.NOTHING_ACTIVE, None)
-            before = load(tx, principal.tenant, run_id, self._clock.now())
+            before = load(tx, caller.tenant, run_id, self._clock.now())
             after, outcome = cancel(before, command.reason)
             return Cancelled(outcome, commit(tx, before, after).run)
 
-        return await self._store.write(
-            lambda tx: once(tx, request, lambda: effect(tx), self._encode.cancelled)
-        )
+        return await self._store.write(lambda tx: once(tx, caller, lambda: effect(tx)))
 
-    async def decide(
-        self, principal: Principal, command: DecideCommand, request: RequestKey | None
-    ) -> Decided | Replay:
-        """Hand in a decision; the outcome tells whether it won.
+    async def decide(self, caller: Caller, command: DecideCommand) -> Decided | Replay:
+        """Decide a ticket. The first applicable decision wins, and its run continues with it.
 
         Raises:
-            TicketNotFoundError, TicketAmbiguousError, VerdictNotApplicableError,
-            IdempotencyConflictError, ThreadNotFoundError.
+            TicketNotFoundError: There is no such ticket, or none waits for the call.
+            TicketAmbiguousError: Several tickets wait for calls with this id.
+            ThreadNotFoundError: The call's thread does not exist.
+            VerdictNotApplicableError: A ticket of this kind does not accept the verdict.
+            IdempotencyConflictError: The decision id was used with other content.
         """
         return await self._store.write(
-            lambda tx: once(
-                tx, request, lambda: self._decide(tx, principal, command), self._encode.decided
-            )
+            lambda tx: once(tx, caller, lambda: self._decide(tx, caller, command))
         )
 
-    def _decide(self, tx: RunControlTx, principal: Principal, command: DecideCommand) -> Decided:
-        ticket = _locked(tx, principal.tenant, _ticket(tx, principal.tenant, command))
+    def _decide(self, tx: Tx, caller: Caller, command: DecideCommand) -> Decided:
+        ticket = _locked(tx, caller.tenant, _ticket(tx, caller.tenant, command))
         now = self._clock.now()
-        decision = _decision(command, principal, now)
-        earlier = tx.decision(principal.tenant, ticket.ticket_id, command.decision_id)
+        decision = _decision(command, caller, now)
+        earlier = tx.decision(caller.tenant, ticket.ticket_id, command.decision_id)
         decided = judge(ticket, decision, earlier, command.expected_digest)
         won = decided.outcome is DecisionOutcome.ACCEPTED
         decision = replace(decision, won=won)
         if earlier is None or won:
-            tx.add_decision(principal.tenant, ticket.ticket_id, decision)
+            tx.add_decision(caller.tenant, ticket.ticket_id, decision)
         if won:
-            before = load(tx, principal.tenant, ticket.run_id, now)
+            before = load(tx, caller.tenant, ticket.run_id, now)
             commit(tx, before, accept(before, decided.ticket, decision, self._ids))
         return decided
 
-    async def deliver_wake(
-        self, principal: Principal, arrived: Wake, request: RequestKey | None
-    ) -> WakeOutcome | Replay:
-        """Take the end of a wait from the pool, in any state of the run.
+    async def deliver_wake(self, caller: Caller, arrived: Wake) -> WakeOutcome | Replay:
+        """Store the end of a wait that the pool reports, whatever the state of the run.
+
+        A run that waits for it is queued to continue. A wake that came before, or that no call
+        waits for any more, changes nothing; the outcome says so.
 
         Raises:
             RunNotFoundError: There is no such run.
         """
 
-        def effect(tx: RunControlTx) -> WakeOutcome:
-            return self._wake(tx, principal.tenant, arrived)
+        def effect(tx: Tx) -> WakeOutcome:
+            return self._wake(tx, caller.tenant, arrived)
 
-        return await self._store.write(
-            lambda tx: once(tx, request, lambda: effect(tx), self._encode.woken)
-        )
+        return await self._store.write(lambda tx: once(tx, caller, lambda: effect(tx)))
 
-    def _wake(self, tx: RunControlTx, tenant: str, arrived: Wake) -> WakeOutcome:
+    def _wake(self, tx: Tx, tenant: str, arrived: Wake) -> WakeOutcome:
         now = self._clock.now()
         before = load(tx, tenant, arrived.run_id, now)
         if tx.find_wake(tenant, arrived.pool_id, arrived.condition_id) is not None:
@@ -282,27 +254,26 @@ class RunControl:
         return WakeOutcome.ACCEPTED
 
 
-def _target(tx: RunControlTx, tenant: str, command: CancelCommand) -> str:
-    """Id of the run that is meant; "" when a thread does nothing."""
+def _target(tx: Tx, tenant: str, command: CancelCommand) -> str:
+    """Id of the run to cancel; "" when the thread executes nothing."""
     if command.run_id:
         return command.run_id
     if command.dispatch_id:
         run_id = tx.run_of_dispatch(tenant, command.dispatch_id)
         if run_id is None:
-            text = f"no dispatch {command.dispatch_id}"
-            raise DispatchNotFoundError(text, dispatch_id=command.dispatch_id)
+            raise DispatchNotFoundError.of(command.dispatch_id)
         return run_id
     return _current_run(tx, tenant, command.thread_id)
 
 
-def _current_run(tx: RunControlTx, tenant: str, thread_id: str) -> str:
+def _current_run(tx: Tx, tenant: str, thread_id: str) -> str:
     thread = tx.thread(tenant, thread_id)
     if thread is None:
-        raise ThreadNotFoundError(f"no thread {thread_id}", thread_id=thread_id)
+        raise ThreadNotFoundError.of(thread_id)
     return thread.active_run_id or thread.open_run_id
 
 
-def _ticket(tx: RunControlTx, tenant: str, command: DecideCommand) -> Ticket:
+def _ticket(tx: Tx, tenant: str, command: DecideCommand) -> Ticket:
     if not command.ticket_id:
         return _ticket_of_call(tx, tenant, command)
     ticket = tx.ticket(tenant, command.ticket_id)
@@ -311,37 +282,34 @@ def _ticket(tx: RunControlTx, tenant: str, command: DecideCommand) -> Ticket:
         name and name != of
         for name, of in zip(wanted, (ticket.run_id, ticket.thread_id), strict=True)
     ):
-        text = f"no ticket {command.ticket_id}"
-        raise TicketNotFoundError(text, ticket_id=command.ticket_id)
+        raise TicketNotFoundError.of(command.ticket_id)
     return ticket
 
 
-def _ticket_of_call(tx: RunControlTx, tenant: str, command: DecideCommand) -> Ticket:
+def _ticket_of_call(tx: Tx, tenant: str, command: DecideCommand) -> Ticket:
     run_id = command.run_id or _current_run(tx, tenant, command.thread_id)
     found = tx.live_tickets(tenant, run_id, command.call_id)
     if not found:
-        text = f"no ticket waits for call {command.call_id}"
-        raise TicketNotFoundError(text, tool_call_id=command.call_id)
+        raise TicketNotFoundError.of_call(command.call_id)
     if len(found) > 1:
-        text = f"{len(found)} tickets wait for calls named {command.call_id}"
-        raise TicketAmbiguousError(text, tool_call_id=command.call_id, count=str(len(found)))
+        raise TicketAmbiguousError.of(command.call_id, len(found))
     return found[0]
 
 
-def _locked(tx: RunControlTx, tenant: str, ticket: Ticket) -> Ticket:
-    """The ticket as it is now that nobody else can decide it: it was found before its lock."""
+def _locked(tx: Tx, tenant: str, ticket: Ticket) -> Ticket:
+    """Lock the ticket's thread and read the ticket again: it was found without the lock."""
     tx.thread(tenant, ticket.thread_id)
     return tx.ticket(tenant, ticket.ticket_id) or ticket
 
 
-def _decision(command: DecideCommand, principal: Principal, now: datetime) -> Decision:
+def _decision(command: DecideCommand, caller: Caller, now: datetime) -> Decision:
     return Decision(
         decision_id=command.decision_id,
         verdict=command.verdict,
         digest=decision_digest(command.verdict, command.comment),
-        decided_by=principal.subject,
+        decided_by=caller.principal.subject,
         comment=command.comment,
         decided_at=now,
         won=False,
-        traceparent=command.traceparent,
+        traceparent=caller.traceparent,
     )

@@ -1,11 +1,10 @@
-"""The agent and its tools as a run uses them: copied at submit, by hash, and used to its end."""
+"""The specifications of an agent and its tools, which a run is pinned to when it is submitted."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Protocol
 
@@ -13,7 +12,7 @@ from services.content.model import Approval, EffectClass
 
 
 class Builtin(Enum):
-    """The tools that run control brings."""
+    """The tools that run control executes itself."""
 
     POOL_JOIN = "pool_join"
     POOL_SEND = "pool_send"
@@ -28,8 +27,8 @@ class ToolSpec:
     """A tool.
 
     Attributes:
-        builtin: What run control does itself; None for a tool of a worker.
-        version: Changes with the tool's registered content; part of what an approval covers.
+        builtin: The built-in tool; None for a tool of a worker.
+        version: The registry's content hash of the tool; an approval is bound to it.
     """
 
     tool_id: str
@@ -43,7 +42,7 @@ class ToolSpec:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """An agent's rule about approvals; ``tool_id`` may be ``*``."""
+    """The approval that an agent requires of a tool; the tool id ``*`` matches every tool."""
 
     tool_id: str
     approval: Approval
@@ -54,8 +53,8 @@ class AgentSpec:
     """An agent.
 
     Attributes:
-        target_id: A model or a model pool, resolved by the router at every call.
-        sampling: Encoded sampling options, passed to the router unread.
+        target_id: A model or a model pool; the router resolves it at every call.
+        sampling: Encoded sampling options, passed to the router unchanged.
         max_total_tokens: 0 = no limit.
     """
 
@@ -71,7 +70,7 @@ class AgentSpec:
 
 @dataclass(frozen=True, slots=True)
 class Specs:
-    """Everything a run is pinned to."""
+    """An agent and its tools."""
 
     agent: AgentSpec
     tools: tuple[ToolSpec, ...]
@@ -80,10 +79,10 @@ class Specs:
         return next((tool for tool in self.tools if tool.tool_id == tool_id), None)
 
     def require(self, tool_id: str) -> ToolSpec:
-        """The tool of a call that was judged to have one.
+        """The tool of a call that was gated, and therefore names one of these tools.
 
         Raises:
-            LookupError: The specification does not name it.
+            LookupError: The agent has no such tool.
         """
         tool = self.tool(tool_id)
         if tool is None:
@@ -91,7 +90,7 @@ class Specs:
         return tool
 
     def digest(self) -> bytes:
-        """The same for the same content, whatever the process."""
+        """SHA-256 of the content."""
         plain = json.dumps(
             asdict(self), sort_keys=True, default=lambda e: e.value, separators=(",", ":")
         )
@@ -106,14 +105,3 @@ class Catalog(Protocol):
 
     def specs(self, agent_id: str) -> Specs | None:
         """The agent with its tools; None when there is no such agent."""
-
-
-@dataclass(frozen=True, slots=True)
-class StaticCatalog:
-    """A catalog of given specifications."""
-
-    version: int = 0
-    agents: Mapping[str, Specs] = field(default_factory=dict)
-
-    def specs(self, agent_id: str) -> Specs | None:
-        return self.agents.get(agent_id)

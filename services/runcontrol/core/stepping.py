@@ -1,10 +1,10 @@
-"""The agent loop as transitions: what a run does next, decided inside one transaction.
+"""The agent loop as transitions; each is decided within one transaction.
 
-    INFER: the model is asked; its answer is committed with the calls it asks for.
-    CALLS: every call is moved as far as it goes. All settled: their results become a message and
-    the next step begins. Some not: the run parks. None at all: the run has ended naturally.
+    INFER: the model is called; its answer is committed with the tool calls it asks for.
+    CALLS: every call is moved on as far as it goes. If all are settled, their results become a
+    message and the next step begins. If some are not, the run parks. Without calls the run ends.
 
-Step 0 is before the first question to the model; it carries the join asked for at submit.
+Step 0 comes before the first model call; it has the join that a submission requests.
 """
 
 from __future__ import annotations
@@ -39,31 +39,31 @@ from services.runcontrol.core.work import Work
 
 @dataclass(frozen=True, slots=True)
 class Infer:
-    """Ask the model; ``step`` is what the answer will be committed as."""
+    """The next action is a model call, whose answer is committed as that of ``step``."""
 
     step: int
 
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """Nothing to do until a cause arrives."""
+    """The run waits until a cause arrives."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The run is over."""
+    """The run is done."""
 
 
 Next = Infer | FetchRequest | Parked | Ended
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the model said.
+class ModelAnswer:
+    """The complete answer of a model call.
 
     Attributes:
         covers: Run sequences of the first and last delta it repeats; (0, 0) = none.
-        model_id: The model that answered, as far as the router said.
+        model_id: The model that the router chose; "" when it named none.
     """
 
     message: Message
@@ -74,7 +74,7 @@ class Answer:
 
 
 def advance(work: Work, fence: int, specs: Specs, trace: str) -> tuple[Work, Next]:
-    """Move the run to the next point where something outside is needed."""
+    """Move the run on as far as it goes without input from outside; return what it needs next."""
     work.require_owner(fence)
     if work.run.state is RunState.CANCELLING:
         cancelled = Termination(TerminationReason.CANCELLED, work.run.cancel_reason)
@@ -124,10 +124,10 @@ def _end_step(work: Work, trace: str) -> tuple[Work, Next]:
 
 
 def _show(work: Work, trace: str) -> Work:
-    """Put fetched pool messages behind the results, where the model reads them next."""
-    work, fresh = show_deliveries(work, trace)
-    for delivery in fresh:
-        work = work.say(MessageOrigin.POOL, Message(Role.USER, (Text(delivery.body),)))
+    """Append fetched pool messages to the conversation, after the results of the calls."""
+    work, shown = show_deliveries(work, trace)
+    for delivery in shown:
+        work = work.append(MessageOrigin.POOL, Message(Role.USER, (Text(delivery.body),)))
     return work
 
 
@@ -146,29 +146,29 @@ def _start_step(work: Work) -> tuple[Work, Next]:
 
 
 def _read_inputs(work: Work) -> Work:
-    """Make pending input part of the conversation, exactly once."""
+    """Append the messages of pending inputs to the conversation and mark them as consumed."""
     consumed = []
     for pending in work.inputs:
         consumed.append(replace(pending, state=InputState.CONSUMED))
         work = work.emit(InputConsumed(pending.input_id))
         for message in pending.messages:
-            work = work.say(MessageOrigin.INPUT, message)
+            work = work.append(MessageOrigin.INPUT, message)
     return replace(work, inputs=tuple(consumed))
 
 
 def record(work: Work, fence: int, kinds: tuple[Kind, ...]) -> Work:
-    """Append what happens while the model answers: deltas and the route."""
+    """Append events of a model call in progress: deltas, resets and the route."""
     work.require_owner(fence)
     for kind in kinds:
         work = work.emit(kind)
     return work
 
 
-def commit_answer(work: Work, fence: int, answer: Answer, specs: Specs, trace: str) -> Work:
-    """Make the model's answer and the calls it asks for part of the run."""
+def commit_answer(work: Work, fence: int, answer: ModelAnswer, specs: Specs, trace: str) -> Work:
+    """Append the model's answer to the conversation and plan the calls that it asks for."""
     work.require_owner(fence)
     run = work.run
-    work = work.say(MessageOrigin.MODEL, answer.message, answer.covers)
+    work = work.append(MessageOrigin.MODEL, answer.message, answer.covers)
     checkpoint = Checkpoint(
         tenant=run.tenant,
         run_id=run.run_id,

@@ -1,16 +1,23 @@
-"""Accepting input for an agent: a run, its first dispatch and its input, or a refusal."""
+"""Submission: the checks of a request, and the run, dispatch and input that it creates."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
+from services.chassis.caller import Caller
 from services.chassis.errors import InvalidRequestError, UnimplementedError, Violation
 from services.chassis.ids import IdSource
-from services.content.model import Message
-from services.runcontrol.core.errors import ThreadBusyError, ToolNotSupportedError
+from services.content.model import Message, Role
+from services.runcontrol.core.errors import (
+    AgentNotFoundError,
+    ThreadBusyError,
+    ToolNotSupportedError,
+)
 from services.runcontrol.core.events import InputQueued, RunQueued
+from services.runcontrol.core.limits import MAX_DEADLINE_S, MAX_ROUNDS
 from services.runcontrol.core.model import (
     Dispatch,
     DispatchKind,
@@ -20,11 +27,9 @@ from services.runcontrol.core.model import (
     Run,
     Thread,
 )
-from services.runcontrol.core.specs import Specs
+from services.runcontrol.core.specs import Catalog, Specs
 from services.runcontrol.core.tool_calls import unsupported
 from services.runcontrol.core.work import Work
-
-MAX_DEADLINE_S = 24 * 3600.0
 
 
 class BusyPolicy(Enum):
@@ -39,12 +44,11 @@ class SubmitCommand:
 
     Attributes:
         thread_id: "" = a new thread.
-        agent_id: "" = the thread's newest run's agent.
-        deadline_s: At most 24 h.
+        agent_id: "" = the agent of the thread's newest run.
+        deadline_s: Seconds from the submission; longer ones are shortened to 24 h.
         max_rounds: 0 = the agent's own limit.
         max_total_tokens: 0 = the agent's own limit.
-        min_registry_version: 0 = whatever is known.
-        traceparent: Context of the submit; "" when there is none.
+        min_registry_version: 0 = the newest version that has arrived.
     """
 
     messages: tuple[Message, ...]
@@ -57,12 +61,11 @@ class SubmitCommand:
     max_rounds: int = 0
     max_total_tokens: int = 0
     min_registry_version: int = 0
-    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """Where a new run stands; ``running`` = nothing is before it."""
+    """The ids of what was created; ``running`` = the thread had no other work."""
 
     run_id: str
     thread_id: str
@@ -71,11 +74,26 @@ class Submitted:
     running: bool
 
 
+def submit_violations(command: SubmitCommand) -> Iterator[Violation]:
+    """What is wrong with the values of a submission whose fields could be decoded."""
+    for index, message in enumerate(command.messages):
+        if message.role not in (Role.SYSTEM, Role.USER):
+            yield Violation(f"messages[{index}].role", "must be SYSTEM or USER")
+    if command.deadline_s <= 0:
+        yield Violation("deadline", "must be more than 0 s")
+    if command.max_rounds > MAX_ROUNDS:
+        yield Violation("budget.max_rounds", f"must be at most {MAX_ROUNDS}")
+    if command.max_total_tokens < 0:
+        yield Violation("budget.max_total_tokens", "must be at least 0")
+    if command.min_registry_version < 0:
+        yield Violation("min_registry_version", "must be at least 0")
+
+
 def choose_agent(command: SubmitCommand, thread: Thread | None) -> str:
-    """The agent of the request, else the thread's last one.
+    """The agent of the request, else that of the thread's newest run.
 
     Raises:
-        InvalidRequestError: Neither is known.
+        InvalidRequestError: Neither is set.
     """
     agent_id = command.agent_id or (thread.agent_id if thread else "")
     if not agent_id:
@@ -84,40 +102,39 @@ def choose_agent(command: SubmitCommand, thread: Thread | None) -> str:
     return agent_id
 
 
-def check_tools(specs: Specs) -> None:
-    """Refuse an agent whose tools this version cannot run, before anything is accepted.
+def pinned_agent(catalog: Catalog, agent_id: str) -> Pinned:
+    """The agent's specifications from the snapshot in use.
 
     Raises:
-        ToolNotSupportedError: Names the first such tool.
+        AgentNotFoundError: The snapshot has no such agent.
+        ToolNotSupportedError: This version cannot execute one of its tools; names the first.
     """
+    specs = catalog.specs(agent_id)
+    if specs is None:
+        raise AgentNotFoundError.of(agent_id, catalog.version)
     for tool in specs.tools:
         if unsupported(tool):
-            raise ToolNotSupportedError(
-                f"tool {tool.tool_id} is not supported by this version",
-                tool_id=tool.tool_id,
-                agent_id=specs.agent.agent_id,
-            )
+            raise ToolNotSupportedError.of(tool.tool_id, agent_id)
+    return Pinned(specs, specs.digest(), catalog.version)
 
 
 def check_busy(thread: Thread, policy: BusyPolicy) -> None:
-    """Apply the caller's wish about a thread that has work.
+    """Refuse a thread that has work if the policy requires an idle one.
 
     Raises:
-        ThreadBusyError: It has, and the caller wanted an idle one.
-        UnimplementedError: The caller wants it interrupted.
+        ThreadBusyError: The thread has work, and the policy is REJECT.
+        UnimplementedError: The policy is INTERRUPT.
     """
     if policy is BusyPolicy.INTERRUPT:
         raise UnimplementedError("busy_policy INTERRUPT is not served by this version")
     if policy is BusyPolicy.REJECT and thread.busy:
         run_id = thread.active_run_id or thread.open_run_id or thread.latest_run_id
-        raise ThreadBusyError(
-            f"thread {thread.thread_id} has work", thread_id=thread.thread_id, run_id=run_id
-        )
+        raise ThreadBusyError.of(thread.thread_id, run_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """The specifications a run is submitted with, and where they are from."""
+    """The specifications a run is submitted with, and the registry version they are from."""
 
     specs: Specs
     digest: bytes
@@ -128,12 +145,12 @@ def submit(
     thread: Thread,
     command: SubmitCommand,
     pinned: Pinned,
-    principal: str,
+    caller: Caller,
     ids: IdSource,
     now: datetime,
 ) -> Work:
-    """Queue a run of the pinned agent on ``thread``."""
-    run = _run(thread, command, pinned, principal, ids.new_id(), now)
+    """Create a run of the pinned agent with its dispatch and input; queue it on ``thread``."""
+    run = _run(thread, command, pinned, caller, ids.new_id(), now)
     dispatch = Dispatch(
         tenant=thread.tenant,
         dispatch_id=ids.new_id(),
@@ -145,9 +162,9 @@ def submit(
         seq=thread.input_seq + 1,
         available_at=now,
         created_at=now,
-        traceparent=command.traceparent,
+        traceparent=caller.traceparent,
     )
-    said = Input(
+    first_input = Input(
         tenant=thread.tenant,
         input_id=ids.new_id(),
         thread_id=thread.thread_id,
@@ -160,20 +177,20 @@ def submit(
         thread,
         agent_id=run.agent_id,
         latest_run_id=run.run_id,
-        input_seq=said.seq,
+        input_seq=first_input.seq,
         updated_at=now,
     )
     run = replace(run, dispatch_id=dispatch.dispatch_id)
-    work = Work(now, queued, run, dispatches=(dispatch,), inputs=(said,))
+    work = Work(now, queued, run, dispatches=(dispatch,), inputs=(first_input,))
     work = work.emit(RunQueued(dispatch.dispatch_id, run.agent_id))
-    return work.emit(InputQueued(said.input_id))
+    return work.emit(InputQueued(first_input.input_id))
 
 
 def _run(
     thread: Thread,
     command: SubmitCommand,
     pinned: Pinned,
-    principal: str,
+    caller: Caller,
     run_id: str,
     now: datetime,
 ) -> Run:
@@ -192,6 +209,6 @@ def _run(
         max_total_tokens=min(tokens, default=0),
         pool=command.pool,
         priority=command.priority,
-        principal=principal,
-        traceparent=command.traceparent,
+        principal=caller.principal.subject,
+        traceparent=caller.traceparent,
     )

@@ -1,4 +1,4 @@
-"""Tickets: opening one for a call, deciding it exactly once, and using the decision exactly once.
+"""Tickets: opening one for a call, deciding it once, and applying the decision once.
 
 OPEN -- decide --> DECIDED -- the effect starts --> CONSUMED
 OPEN, DECIDED -- the run ends --> VOID
@@ -60,7 +60,7 @@ class DecisionOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What became of a decision; ``why`` only for STALE."""
+    """The outcome of a decision; ``why`` is set for STALE only."""
 
     outcome: DecisionOutcome
     ticket: Ticket
@@ -73,13 +73,13 @@ def decision_digest(verdict: Verdict, comment: str) -> bytes:
 
 
 def ticket_id(call: Call, kind: TicketKind) -> str:
-    """Derived, so that judging a call again cannot ask twice."""
+    """Derived from the call: a call that is gated again gets the same ticket, not a second one."""
     name = f"{call.call_id}\x00{call.generation}\x00{kind.value}"
     return f"t-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
 
 
 def open_ticket(work: Work, call: Call, kind: TicketKind, question: str, trace: str) -> Work:
-    """Ask a person about ``call``, in the transaction that stops it."""
+    """Open a ticket for ``call`` and stop the call until it is decided."""
     ticket = Ticket(
         tenant=call.tenant,
         ticket_id=ticket_id(call, kind),
@@ -97,24 +97,24 @@ def open_ticket(work: Work, call: Call, kind: TicketKind, question: str, trace: 
         traceparent=trace,
     )
     state = CallState.GATED if kind is TicketKind.APPROVAL else CallState.SUSPENDED
-    asked = work.with_call(replace(call, state=state, traceparent=trace)).with_ticket(ticket)
+    work = work.with_call(replace(call, state=state, traceparent=trace)).with_ticket(ticket)
     if kind is TicketKind.APPROVAL:
-        asked = asked.emit(ToolCallGated(call.call_id, ticket.ticket_id))
-    return asked.emit(TicketOpened(ticket))
+        work = work.emit(ToolCallGated(call.call_id, ticket.ticket_id))
+    return work.emit(TicketOpened(ticket))
 
 
 def judge(
     ticket: Ticket, decision: Decision, earlier: Decision | None, expected_digest: bytes
 ) -> Decided:
-    """What ``decision`` comes to; changes nothing.
+    """The outcome of ``decision`` and the ticket as it stands afterwards.
 
     Args:
-        earlier: What was handed in for this ticket under the same decision id.
-        expected_digest: What the decider looked at; empty = not checked.
+        earlier: The decision that is stored for this ticket under the same decision id.
+        expected_digest: Digest of the arguments that the decider saw; empty = not checked.
 
     Raises:
         IdempotencyConflictError: The decision id was used with other content.
-        VerdictNotApplicableError: The verdict does not answer the ticket's question.
+        VerdictNotApplicableError: A ticket of this kind does not accept the verdict.
     """
     if earlier is not None and earlier.digest != decision.digest:
         raise IdempotencyConflictError(
@@ -131,17 +131,13 @@ def judge(
     if expected_digest and expected_digest != ticket.digest:
         return Decided(DecisionOutcome.STALE, ticket, "digest_differs")
     if decision.verdict.kind not in APPLICABLE[ticket.kind]:
-        raise VerdictNotApplicableError(
-            f"verdict {decision.verdict.kind.value} does not answer a {ticket.kind.value} ticket",
-            verdict=decision.verdict.kind.value,
-            kind=ticket.kind.value,
-        )
+        raise VerdictNotApplicableError.of(decision.verdict.kind, ticket.kind)
     won = replace(ticket, state=TicketState.DECIDED, winner=replace(decision, won=True))
     return Decided(DecisionOutcome.ACCEPTED, won)
 
 
 def accept(work: Work, ticket: Ticket, winner: Decision, ids: IdSource) -> Work:
-    """Store the winning decision and let a waiting run continue with it."""
+    """Store the winning decision; queue the continuation of a run that waits for it."""
     waiting = work.run.state is RunState.WAITING
     work = work.with_ticket(ticket).emit(TicketDecided(ticket.ticket_id, winner))
     if waiting:
@@ -151,12 +147,13 @@ def accept(work: Work, ticket: Ticket, winner: Decision, ids: IdSource) -> Work:
 
 
 def apply_decision(work: Work, call: Call, ticket: Ticket, version: str) -> Work:
-    """Use a decided ticket, in the transaction in which its effect starts.
+    """Consume a decided ticket, in the transaction in which its effect starts.
 
-    An approval of something else than the call as it stands approves nothing: fail closed.
+    If the call's arguments differ from those that were approved, the ticket becomes void and the
+    call fails.
 
     Args:
-        version: Of the tool's pinned specification.
+        version: The version of the tool in the pinned specification.
     """
     decision = ticket.winner
     if decision is None:
@@ -177,7 +174,7 @@ def apply_decision(work: Work, call: Call, ticket: Ticket, version: str) -> Work
 
 
 def _settlement(verdict: Verdict) -> tuple[CallState, str]:
-    """What a verdict that starts nothing makes of its call."""
+    """The final state and the result of a call whose verdict starts no effect."""
     if verdict.kind is VerdictKind.ANSWER:
         return CallState.SUCCEEDED, verdict.text
     if verdict.kind is VerdictKind.DENY:

@@ -1,4 +1,4 @@
-"""One tool call, moved as far as it can go without waiting.
+"""The transitions of a tool call.
 
 PLANNED -> (GATED) -> READY -> DISPATCHED -> SUCCEEDED | FAILED | CANCELLED | UNKNOWN
                            \\-> SUSPENDED -/
@@ -11,6 +11,7 @@ from typing import assert_never
 
 from services.content.model import Approval, EffectClass, ToolCall
 from services.runcontrol.core.builtin_tools import (
+    DEFINITIONS,
     BadArgumentsError,
     pool_command,
     question,
@@ -22,20 +23,20 @@ from services.runcontrol.core.finishing import settle_call
 from services.runcontrol.core.gating import argument_digest, canonical, gate
 from services.runcontrol.core.specs import Builtin, Specs, ToolSpec
 from services.runcontrol.core.tickets import apply_decision, open_ticket
-from services.runcontrol.core.waking import Take, take, to_fetch
+from services.runcontrol.core.waking import Fetched, take_wake, to_fetch
 from services.runcontrol.core.work import Work
 
 JOIN_CALL_INDEX = 0
 
 
 def call_id(run_id: str, step: int, index: int) -> str:
-    """Unique for ever: the key under which the call's effect happens once."""
+    """The id of a call, never used again: the idempotency key of its effect."""
     return f"{run_id}.{step}.{index}"
 
 
-def plan_calls(work: Work, asked: tuple[ToolCall, ...], specs: Specs) -> Work:
-    """Write down what the model asks for, before anything of it is judged or run."""
-    for index, wanted in enumerate(asked):
+def plan_calls(work: Work, requested: tuple[ToolCall, ...], specs: Specs) -> Work:
+    """Add the calls that the model asks for to the run, before any of them is gated or started."""
+    for index, wanted in enumerate(requested):
         tool = specs.tool(wanted.tool_id)
         version = tool.version if tool else ""
         call = Call(
@@ -55,24 +56,24 @@ def plan_calls(work: Work, asked: tuple[ToolCall, ...], specs: Specs) -> Work:
 
 
 def advance_call(work: Work, call: Call, specs: Specs, trace: str) -> Work:
-    """Take every transition that is possible now; the run may end by one of them."""
+    """Take every transition that needs no further event; one of them may end the run."""
     if call.state is CallState.PLANNED:
-        work = _judge(work, call, specs, trace)
+        work = _gate(work, call, specs, trace)
     call = work.call(call.call_id)
     ticket = work.ticket_of(call.call_id)
     if call.state in (CallState.GATED, CallState.SUSPENDED) and ticket is not None:
         work = apply_decision(work, call, ticket, specs.require(call.tool_id).version)
     elif call.state is CallState.SUSPENDED:
-        work = _take_bare_wake(work, call, trace)
+        work = _take_wake_without_messages(work, call, trace)
     call = work.call(call.call_id)
     if call.state is not CallState.READY:
         return work
     work = _start(work, call, specs, trace)
-    # Its wake may have come first: it must not be slept through.
-    return _take_bare_wake(work, work.call(call.call_id), trace)
+    # The wake may have arrived before the wait: no other one will come for it.
+    return _take_wake_without_messages(work, work.call(call.call_id), trace)
 
 
-def _judge(work: Work, call: Call, specs: Specs, trace: str) -> Work:
+def _gate(work: Work, call: Call, specs: Specs, trace: str) -> Work:
     tool = specs.tool(call.tool_id)
     if tool is None:
         return settle_call(work, call, CallState.FAILED, f"there is no tool {call.tool_id}")
@@ -91,16 +92,16 @@ def _judge(work: Work, call: Call, specs: Specs, trace: str) -> Work:
 
 
 def _start(work: Work, call: Call, specs: Specs, trace: str) -> Work:
-    """Start the effect; it leaves through the outbox once this is committed."""
+    """Start the effect of a call; the outbox delivers it after the commit."""
     builtin = specs.require(call.tool_id).builtin
     if builtin is None:
+        # A run that an earlier release accepted.
         text = f"no worker serves tool {call.tool_id}"
         return settle_call(work, call, CallState.FAILED, text)
     started = replace(call, attempt=call.attempt + 1, fence=work.thread.fence, traceparent=trace)
     try:
         if builtin is Builtin.ASK_HUMAN:
-            asks = question(started)
-            return open_ticket(work, started, TicketKind.QUESTION, asks, trace)
+            return open_ticket(work, started, TicketKind.QUESTION, question(started), trace)
         return _send(work, started, builtin, trace)
     except BadArgumentsError as error:
         return settle_call(work, call, CallState.FAILED, f"bad arguments: {error}")
@@ -115,16 +116,16 @@ def _send(work: Work, call: Call, builtin: Builtin, trace: str) -> Work:
     return work.emit(ToolCallDispatched(call.call_id, sent.attempt))
 
 
-def _take_bare_wake(work: Work, call: Call, trace: str) -> Work:
-    """A wake without messages needs no fetching: the call takes it here."""
+def _take_wake_without_messages(work: Work, call: Call, trace: str) -> Work:
+    """Let the call take its wake, if one is there that needs nothing to be fetched."""
     arrived = work.wake_of(call.condition_id) if call.condition_id else None
     if arrived is None or to_fetch(call, arrived) is not None:
         return work
-    return take(work, call, arrived, Take(), trace)
+    return take_wake(work, call, arrived, Fetched(), trace)
 
 
 def join_call(work: Work, pool_id: str, topics: tuple[str, ...], trace: str) -> Work:
-    """The join asked for at submit: the only call of step 0, which no model asked for."""
+    """Start the join that the submission requests: the only call of step 0, and not a model's."""
     run = work.run
     identity = call_id(run.run_id, 0, JOIN_CALL_INDEX)
     command = JoinCommand(
@@ -151,5 +152,8 @@ def join_call(work: Work, pool_id: str, topics: tuple[str, ...], trace: str) -> 
 
 
 def unsupported(tool: ToolSpec) -> bool:
-    """Whether a run with this tool must be refused: it would fail in ways nobody asked for."""
-    return tool.builtin is Builtin.POOL_CHECK
+    """Whether every call of the tool would fail, so that a run with it has to be refused.
+
+    This version executes the built-in tools that it defines; it serves no workers.
+    """
+    return tool.builtin not in DEFINITIONS

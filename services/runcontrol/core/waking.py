@@ -1,8 +1,9 @@
-"""The end of a wait on a pool: accepted in every state of the run, used exactly once.
+"""Wakes: the end of a wait on a pool, stored in every state of the run and taken by its call once.
 
-A wake is a row keyed by its condition. Delivered to a waiting run it queues the continuation;
-delivered to one that executes it is found at the next look at the call. The call takes it once
-the messages it names were fetched; messages the run has seen are acknowledged again, not shown.
+A wake is a row with the id of its condition as key. If its run waits, the continuation is queued;
+if its run executes, the next ``advance`` finds it. The call takes the wake after the messages it
+names were fetched. A message that is in the conversation already is acknowledged again and not
+shown a second time.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class WakeOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class FetchRequest:
-    """Messages that a wake names and the run has to fetch before it goes on."""
+    """Messages that a wake names, which have to be fetched before the call can take it."""
 
     call_id: str
     pool_id: str
@@ -45,7 +46,7 @@ class FetchRequest:
 
 
 def wake(work: Work, arrived: Wake, ids: IdSource) -> Work:
-    """Store a wake that is new and wanted, and let a waiting run continue with it."""
+    """Store a new wake; queue the continuation of a run that waits for it."""
     work = work.with_wake(arrived)
     call = _waiting_call(work, arrived)
     call_id = call.call_id if call else ""
@@ -64,48 +65,50 @@ def _waiting_call(work: Work, arrived: Wake) -> Call | None:
 
 
 def to_fetch(call: Call, arrived: Wake) -> FetchRequest | None:
-    """What has to be fetched before ``call`` can take ``arrived``."""
+    """The messages to fetch before ``call`` can take ``arrived``; None when it names none."""
     if not arrived.message_ids:
         return None
     return FetchRequest(call.call_id, arrived.pool_id, arrived.message_ids)
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
-    """What a call needs to take the end of its wait.
+class Fetched:
+    """The deliveries that a wake names.
 
     Attributes:
-        fetched: The deliveries the wake names, as far as the pool still hands them out.
-        seen: Ids of those the wake names that the run has read before.
+        messages: Those that the pool leased to the run.
+        seen: Ids of those whose messages are in the run's conversation already.
     """
 
-    fetched: tuple[FetchedMessage, ...] = ()
+    messages: tuple[FetchedMessage, ...] = ()
     seen: frozenset[str] = frozenset()
 
 
-def take(work: Work, call: Call, arrived: Wake, taken: Take, trace: str) -> Work:
-    """Give ``call`` what its wait came to, or wait on when there is nothing new in it."""
+def take_wake(work: Work, call: Call, arrived: Wake, fetched: Fetched, trace: str) -> Work:
+    """Settle ``call`` with its wake, or register its wait again if every message is known."""
     work = work.with_wake(replace(arrived, taken=True))
     work = _move_cursor(work, call, arrived)
-    fetched = taken.fetched
-    new = [message for message in fetched if message.message_id not in taken.seen]
-    for message in fetched:
-        if message.message_id in taken.seen:
+    new = [message for message in fetched.messages if message.message_id not in fetched.seen]
+    for message in fetched.messages:
+        if message.message_id in fetched.seen:
             work = _acknowledge(work, call, arrived.pool_id, message, trace)
     for message in new:
-        work = _keep(work, call, arrived.pool_id, message)
-    # A redelivery alone is nothing to wake for: the run has read it. The wait goes on from where
-    # the pool has got to; without a cursor that cannot be said, and the run decides.
-    known = bool(arrived.message_ids) and taken.seen.issuperset(arrived.message_ids)
+        work = _add_delivery(work, call, arrived.pool_id, message)
+    # Only known messages: the wait goes on after the wake's cursor. Without a cursor there is no
+    # place to go on from, and the call ends without messages.
+    known = bool(arrived.message_ids) and fetched.seen.issuperset(arrived.message_ids)
     if known and arrived.status is WakeStatus.TRIGGERED and arrived.after:
-        return _wait_on(work, call, arrived, trace)
-    kept = arrived.status in (WakeStatus.TRIGGERED, WakeStatus.TIMED_OUT)
-    state = CallState.SUCCEEDED if kept else CallState.FAILED
+        return _wait_again(work, call, arrived, trace)
+    succeeded = arrived.status in (WakeStatus.TRIGGERED, WakeStatus.TIMED_OUT)
+    state = CallState.SUCCEEDED if succeeded else CallState.FAILED
     return settle_call(work, call, state, _result(arrived, new))
 
 
 def _move_cursor(work: Work, call: Call, arrived: Wake) -> Work:
-    """Wait for what comes later next time; a wait for one answer passed over other messages."""
+    """Let the next wait begin after the wake's cursor.
+
+    Not after a wait for the answer to one message: other messages before the cursor are unread.
+    """
     known = work.membership(arrived.pool_id)
     if known is None or not arrived.after or _arguments(call).get("reply_to"):
         return work
@@ -123,10 +126,10 @@ def _ack(work: Work, call_id: str, pool_id: str, message_id: str, receipt: str) 
     return AckCommand(run.tenant, run.principal, run.run_id, call_id, pool_id, message_id, receipt)
 
 
-def _keep(work: Work, call: Call, pool_id: str, message: FetchedMessage) -> Work:
+def _add_delivery(work: Work, call: Call, pool_id: str, message: FetchedMessage) -> Work:
     key = (pool_id, message.message_id)
     rest = tuple(d for d in work.deliveries if (d.pool_id, d.message_id) != key)
-    kept = Delivery(
+    added = Delivery(
         tenant=call.tenant,
         run_id=call.run_id,
         pool_id=pool_id,
@@ -135,10 +138,10 @@ def _keep(work: Work, call: Call, pool_id: str, message: FetchedMessage) -> Work
         body=message.body,
         position=1 + max((d.position for d in rest), default=0),
     )
-    return replace(work, deliveries=(*rest, kept))
+    return replace(work, deliveries=(*rest, added))
 
 
-def _wait_on(work: Work, call: Call, arrived: Wake, trace: str) -> Work:
+def _wait_again(work: Work, call: Call, arrived: Wake, trace: str) -> Work:
     again = replace(call, generation=call.generation + 1, traceparent=trace)
     again = replace(again, condition_id=condition_id(again))
     arguments = _arguments(call)
@@ -157,7 +160,7 @@ def _wait_on(work: Work, call: Call, arrived: Wake, trace: str) -> Work:
 
 
 def _arguments(call: Call) -> dict[str, Any]:
-    """Of a call that was sent, so they are what they should be."""
+    """The arguments of a call that was sent, and therefore checked."""
     arguments: dict[str, Any] = json.loads(call.arguments_json or "{}")
     return arguments
 
@@ -174,7 +177,7 @@ def _result(arrived: Wake, new: list[FetchedMessage]) -> str:
 
 
 def show_deliveries(work: Work, trace: str) -> tuple[Work, tuple[Delivery, ...]]:
-    """Mark fetched messages as shown, acknowledge them, and answer them in order."""
+    """Mark fetched messages as shown, acknowledge them, and return them in order."""
     fresh = work.deliveries
     for delivery in fresh:
         command = _ack(work, "", delivery.pool_id, delivery.message_id, delivery.receipt)

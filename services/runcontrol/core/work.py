@@ -1,18 +1,19 @@
-"""A run with its thread, as one transaction sees it: what every decision takes and returns.
+"""A run with its thread as one transaction loads it: the argument and result of every decision.
 
-Immutable: each helper answers a changed copy, and the store saves what differs from what it
-loaded. ``events``, ``messages`` and ``effects`` are what a decision adds.
+Immutable: each method returns a changed copy, and the store saves what differs from what it
+loaded. A decision adds to ``events``, ``messages`` and ``effects``. To save a run is also to say
+when its thread has work to claim.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from services.content.model import Message
 from services.runcontrol.core.commands import Effect
-from services.runcontrol.core.errors import FencedError
+from services.runcontrol.core.errors import FencedError, RunNotFoundError
 from services.runcontrol.core.events import Event, Kind, MessageCommitted
 from services.runcontrol.core.exchange import LIVE_TICKETS, Call, Delivery, Membership, Ticket, Wake
 from services.runcontrol.core.model import (
@@ -26,21 +27,26 @@ from services.runcontrol.core.model import (
     StoredMessage,
     Thread,
 )
+from services.runcontrol.core.specs import Specs
+
+if TYPE_CHECKING:
+    # Its methods take and return ``Work``: at run time the import would be circular.
+    from services.runcontrol.core.ports import ThreadTx
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The aggregate.
+    """A run, its thread, and what belongs to the run.
 
     Attributes:
-        now: The transaction's instant.
-        dispatches: The run's queued or claimed one, and those a decision adds.
-        calls: Calls of the current step, in order.
-        past_calls: Calls of steps that ended in this transaction.
-        tickets: Open and decided ones of the run.
-        inputs: Pending ones meant for the run, in order.
-        wakes: Ended waits whose calls have not taken them.
-        deliveries: Pool messages fetched for the current step and not shown yet.
+        now: The time of the transaction.
+        dispatches: The run's queued or claimed dispatch, and those that a decision adds.
+        calls: The calls of the current step, in order.
+        tickets: The run's open and decided tickets.
+        inputs: The run's pending inputs, in order.
+        wakes: Wakes that no call has taken yet.
+        deliveries: Pool messages that were fetched and are not part of the conversation yet.
+        past_calls: The calls of steps that ended in this transaction.
     """
 
     now: datetime
@@ -66,7 +72,7 @@ class Work:
         return next((d for d in self.dispatches if d.dispatch_id == self.run.dispatch_id), None)
 
     def claimed(self) -> Dispatch:
-        """The dispatch that is being executed.
+        """The queued or claimed dispatch of the run.
 
         Raises:
             FencedError: The run has none.
@@ -77,14 +83,14 @@ class Work:
         return dispatch
 
     def call(self, call_id: str) -> Call:
-        """A call of the current step."""
+        """The call of the current step with this id, which must exist."""
         return next(c for c in self.calls if c.call_id == call_id)
 
     def find_call(self, call_id: str) -> Call | None:
         return next((c for c in self.calls if c.call_id == call_id), None)
 
     def ticket_of(self, call_id: str) -> Ticket | None:
-        """The ticket that ``call_id`` waits for now."""
+        """The open or decided ticket of a call."""
         live = (t for t in self.tickets if t.state in LIVE_TICKETS)
         return next((t for t in live if t.call_id == call_id), None)
 
@@ -121,7 +127,7 @@ class Work:
         return replace(self, memberships=(*rest, membership))
 
     def emit(self, kind: Kind) -> Work:
-        """Append an event at the next place of both orders."""
+        """Append an event with the next sequence of the run and of the thread."""
         run_seq, thread_seq = self.run.event_seq + 1, self.thread.event_seq + 1
         event = Event(
             run_seq,
@@ -136,23 +142,27 @@ class Work:
         numbered = numbered.on_thread(event_seq=thread_seq, updated_at=self.now)
         return replace(numbered, events=(*self.events, event))
 
-    def say(
+    def append(
         self, origin: MessageOrigin, message: Message, covers: tuple[int, int] = (0, 0)
     ) -> Work:
-        """Append a message to the thread and tell the streams."""
+        """Append a message to the thread, with its event.
+
+        Args:
+            covers: Run sequences of the first and last delta it repeats; (0, 0) = none.
+        """
         seq = self.thread.message_seq + 1
         stored = StoredMessage(seq, self.run.run_id, origin, message, self.now)
-        said = replace(self.on_thread(message_seq=seq), messages=(*self.messages, stored))
-        return said.emit(MessageCommitted(stored, *covers))
+        appended = replace(self.on_thread(message_seq=seq), messages=(*self.messages, stored))
+        return appended.emit(MessageCommitted(stored, *covers))
 
     def effect(self, effect: Effect) -> Work:
         return replace(self, effects=(*self.effects, effect))
 
     def require_owner(self, fence: int) -> Lease:
-        """The lease under which the writer executes the run.
+        """The lease under which the run executes.
 
         Raises:
-            FencedError: Another owner, or none: ``fence`` is not the lease's.
+            FencedError: The run does not execute, or ``fence`` is not that of its lease.
         """
         executing = self.run.state in (RunState.RUNNING, RunState.CANCELLING)
         lease = self.lease
@@ -163,3 +173,61 @@ class Work:
         ):
             raise FencedError(f"fence {fence} does not own run {self.run.run_id}")
         return lease
+
+
+def commit(tx: ThreadTx, before: Work | None, after: Work) -> Work:
+    """Persist ``after``, publish when its thread has work to claim, and return ``after``."""
+    tx.save(before, after)
+    if before is None or _queue_changed(before, after):
+        ready = ready_at(after.thread, tx.head(after.thread))
+        if ready != after.thread.ready_at:
+            tx.set_ready(after.thread, ready)
+    return after
+
+
+def _queue_changed(before: Work, after: Work) -> bool:
+    fields = ("active_run_id", "open_run_id", "epoch")
+    changed = any(getattr(before.thread, f) != getattr(after.thread, f) for f in fields)
+    return changed or before.dispatches != after.dispatches
+
+
+def ready_at(thread: Thread, head: Dispatch | None) -> datetime | None:
+    """When the thread's first dispatch can be claimed; None when none can.
+
+    Args:
+        head: The first queued dispatch: the open run's, then by priority, then by arrival.
+    """
+    if thread.active_run_id or head is None:
+        return None
+    if thread.open_run_id and head.run_id != thread.open_run_id:
+        return None
+    return head.available_at
+
+
+def load(tx: ThreadTx, tenant: str, run_id: str, now: datetime) -> Work:
+    """Load a run for a caller.
+
+    Raises:
+        RunNotFoundError: There is no such run.
+    """
+    work = tx.load(tenant, run_id, now)
+    if work is None:
+        raise RunNotFoundError.of(run_id)
+    return work
+
+
+def load_owned(tx: ThreadTx, tenant: str, run_id: str, now: datetime) -> Work:
+    """Load a run for its owner.
+
+    Raises:
+        FencedError: The run does not exist any more.
+    """
+    work = tx.load(tenant, run_id, now)
+    if work is None:
+        raise FencedError(f"run {run_id} is gone")
+    return work
+
+
+def pinned_specs(tx: ThreadTx, work: Work) -> Specs | None:
+    """The specifications that the run was submitted with; None when they are lost."""
+    return tx.pinned(work.run.tenant, work.run.spec_digest)

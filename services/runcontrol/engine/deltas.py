@@ -1,4 +1,4 @@
-"""Making a model's stream durable while it streams, at a bounded rate of commits."""
+"""Committing the events of a model's stream while it streams, at a bounded rate of commits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from services.runcontrol.core.inference import coalesce
 
 T = TypeVar("T")
 
-# The first piece is committed at once; what follows it within this time shares a commit.
+# The first event is committed at once; those that follow within this time share a commit.
 WINDOW_S = 0.02
 
 
@@ -20,7 +20,7 @@ class DeltaWriter:
     """Buffers events and commits them in order.
 
     Attributes:
-        covers: Run sequences of the first and the last delta that still counts; (0, 0) = none.
+        covers: Run sequences of the first and the last delta since the last reset; (0, 0) = none.
     """
 
     def __init__(self, write: Callable[[tuple[Kind, ...]], Awaitable[int]], clock: Clock) -> None:
@@ -39,11 +39,11 @@ class DeltaWriter:
 
     @property
     def due_in_s(self) -> float:
-        """Until the next commit may be made; not positive when it may be made now."""
+        """Seconds until the next commit may begin; 0 or less when it may begin now."""
         return self._due_s - self._clock.monotonic_s()
 
     async def flush(self) -> None:
-        """Commit what is there."""
+        """Commit the buffered events, adjacent deltas joined."""
         kinds, self._pending = coalesce(self._pending), []
         if not kinds:
             return
@@ -59,10 +59,10 @@ class DeltaWriter:
 async def paced(
     batches: AsyncGenerator[Sequence[T], None], writer: DeltaWriter, clock: Clock
 ) -> AsyncGenerator[Sequence[T], None]:
-    """Pass ``batches`` on and have ``writer`` commit in between, also while nothing comes.
+    """Yield ``batches``, and let ``writer`` commit between them and while no batch arrives.
 
-    The next batch is read while one is being committed, and no more than that one: a slow
-    database slows the model down instead of filling memory.
+    At most one batch is read ahead while events are committed: a slow database slows the reading
+    of the model's stream down instead of filling memory.
     """
     coming = asyncio.ensure_future(anext(batches, None))
     try:
@@ -83,7 +83,7 @@ async def paced(
 
 
 async def done_within(future: asyncio.Future[T], clock: Clock, delay_s: float) -> bool:
-    """Whether ``future`` is done once ``delay_s`` have passed; leaves it running."""
+    """Wait up to ``delay_s`` for ``future``; return whether it is done. Does not cancel it."""
     if future.done() or delay_s <= 0:
         return future.done()
     timer = asyncio.ensure_future(clock.sleep(delay_s))

@@ -1,8 +1,8 @@
-"""Claiming runs and executing them: one task per run, never more than there are slots.
+"""The loops of a server that executes runs: one task per run, at most one run per slot.
 
-executor   claims when work is ready and a slot is free
-keeper     renews the leases, passes cancels on, lets go of what is lost
-sweeper    frees what dead servers held, ends what has passed its deadline
+claim_forever   claims runs while slots are free
+keep_leases     renews the leases, passes cancels on, stops runs whose lease is lost
+sweep           ends attempts whose lease has lapsed, and runs whose deadline has passed
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from contextvars import Context
 from services.chassis.clock import Clock
 from services.chassis.drain import Drain
 from services.chassis.errors import DomainError
-from services.chassis.notifier import Bell, Notifier
+from services.chassis.follow.notifier import Notifier, Signal
 from services.runcontrol.core.claiming import RENEW_EVERY_S, SELF_FENCE_S
 from services.runcontrol.core.execution import Claim, Execution
 from services.runcontrol.core.model import Lease
-from services.runcontrol.core.ports import CANCELS, READY, LeaseKey
+from services.runcontrol.core.ports import CANCELS, LAPSED, READY, LeaseKey
 from services.runcontrol.engine.deltas import done_within
-from services.runcontrol.engine.run_loop import Control, RunLoop, Wish
+from services.runcontrol.engine.run_loop import Control, RunLoop, StopRequest
 
-# Back-offs end between two rings; they are rarely shorter than this.
+# No notification says that a back-off has ended, so claims are tried at this interval too.
 POLL_S = 0.25
 SWEEP_EVERY_S = 1.0
-# A renewal that takes longer is too late to keep an owner from fencing itself.
+# A renewal that takes longer ends after the time at which an owner fences itself.
 RENEW_LIMIT_S = SELF_FENCE_S - RENEW_EVERY_S
 
 log = logging.getLogger(__name__)
 
 
 class Executor:
-    """The runs this server executes."""
+    """The runs that this server executes."""
 
     def __init__(
         self,
@@ -58,16 +58,16 @@ class Executor:
         return len(self._running)
 
     async def claim_forever(self) -> None:
-        """Claim whenever there may be work; returns when the server drains."""
-        with self._notifier.bell(READY) as bell:
+        """Claim when a thread has become ready, and every 250 ms; return when the server drains."""
+        with self._notifier.signal(READY) as signal:
             while not self._drain.started:
                 await self._claim()
-                await self._rung(bell, POLL_S)
+                await self._wait(signal, POLL_S)
 
     async def _claim(self) -> None:
         async with self._claiming:
             free = self._slots - len(self._running)
-            if free <= 0 or self._drain.started or self._lost_touch():
+            if free <= 0 or self._drain.started or self._leases_may_be_lost():
                 return
             try:
                 claims = await self._execution.claim(free)
@@ -86,29 +86,29 @@ class Executor:
         self._running[key] = (control, task)
         task.add_done_callback(lambda done: self._ended(key, done))
         if self._drain.started:
-            control.ask(Wish.HAND_BACK)
+            control.stop(StopRequest.HAND_BACK)
 
     def _ended(self, key: LeaseKey, task: asyncio.Task[None]) -> None:
         del self._running[key]
-        self._notifier.ring(READY)
+        self._notifier.notify(READY)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("run task crashed", exc_info=error)
 
     async def keep_leases(self) -> None:
-        """Renew in time, and look at once when a cancel was asked for."""
-        with self._notifier.bell(CANCELS) as bell:
+        """Renew the leases every 5 s, and at once when a cancel was requested; never return."""
+        with self._notifier.signal(CANCELS) as signal:
             while True:
                 await self._renew()
-                if self._lost_touch():
+                if self._leases_may_be_lost():
                     self._abandon(frozenset(self._running))
-                await bell.wait(RENEW_EVERY_S)
+                await signal.wait(RENEW_EVERY_S)
 
     async def _renew(self) -> None:
-        ours, began_s = frozenset(self._running), self._clock.monotonic_s()
-        renewing = asyncio.ensure_future(self._execution.renew(ours))
+        held, began_s = frozenset(self._running), self._clock.monotonic_s()
+        renewing = asyncio.ensure_future(self._execution.renew(held))
         try:
             if await done_within(renewing, self._clock, RENEW_LIMIT_S):
-                self._observe(ours, renewing.result())
+                self._apply_renewal(held, renewing.result())
                 self._renewed_s = began_s
             else:
                 log.warning("leases not renewed in time")
@@ -118,50 +118,55 @@ class Executor:
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)
 
-    def _observe(self, ours: frozenset[LeaseKey], leases: list[Lease]) -> None:
-        """Pass cancels on; what has no lease any more is done, or somebody else's."""
-        held = {(lease.tenant, lease.thread_id, lease.fence): lease for lease in leases}
-        self._abandon(ours.difference(held))
-        for key, lease in held.items():
+    def _apply_renewal(self, held: frozenset[LeaseKey], leases: list[Lease]) -> None:
+        """Pass cancels on, and stop the runs whose lease was not extended."""
+        extended = {(lease.tenant, lease.thread_id, lease.fence): lease for lease in leases}
+        self._abandon(held.difference(extended))
+        for key, lease in extended.items():
             if lease.cancel_requested and key in self._running:
-                self._running[key][0].ask(Wish.CANCEL)
+                self._running[key][0].stop(StopRequest.CANCEL)
 
-    def _lost_touch(self) -> bool:
-        """Whether our leases may have run out: then nothing more may be started."""
+    def _leases_may_be_lost(self) -> bool:
+        """Whether no renewal has succeeded for 10 s; then no run may be started or go on."""
         return self._clock.monotonic_s() - self._renewed_s >= SELF_FENCE_S
 
     def _abandon(self, keys: frozenset[LeaseKey]) -> None:
         for key in keys & self._running.keys():
-            self._running[key][0].ask(Wish.ABANDON)
+            self._running[key][0].stop(StopRequest.ABANDON)
 
     async def sweep(self) -> None:
-        """Free lapsed leases and end overdue runs, for ever."""
-        while True:
-            try:
-                await self._execution.reclaim_lapsed()
-                await self._execution.expire_due()
-            except DomainError as error:
-                log.warning("sweep failed", exc_info=error)
-            await self._clock.sleep(SWEEP_EVERY_S)
+        """End lapsed attempts and overdue runs every second; never return.
+
+        Attempts of a server that was found dead are ended at once.
+        """
+        with self._notifier.signal(LAPSED) as signal:
+            while True:
+                try:
+                    await self._execution.reclaim_lapsed()
+                    await self._execution.expire_due()
+                except DomainError as error:
+                    log.warning("sweep failed", exc_info=error)
+                await signal.wait(SWEEP_EVERY_S)
 
     async def hand_back(self) -> None:
-        """Give every run back after its current commit; returns when none executes."""
+        """Put every run back into its queue after its current commit; return when none executes."""
         async with self._claiming:
             tasks = [task for _, task in self._running.values()]
             for control, _ in self._running.values():
-                control.ask(Wish.HAND_BACK)
+                control.stop(StopRequest.HAND_BACK)
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def close(self) -> None:
-        """End what still executes; its leases are reclaimed by the next start."""
+        """Cancel the tasks of runs that still execute; their leases lapse."""
         tasks = [task for _, task in self._running.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _rung(self, bell: Bell, timeout_s: float) -> None:
+    async def _wait(self, signal: Signal, timeout_s: float) -> None:
+        """Return when notified, when the server drains, or after ``timeout_s``."""
         waits = (
-            asyncio.ensure_future(bell.wait(timeout_s)),
+            asyncio.ensure_future(signal.wait(timeout_s)),
             asyncio.ensure_future(self._drain.wait()),
         )
         try:

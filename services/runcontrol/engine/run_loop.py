@@ -1,4 +1,4 @@
-"""One claimed run, from its claim to the point where nobody has to hold it any more."""
+"""The execution of one claimed run, from its claim until it parks, ends, fails or is stopped."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from opentelemetry.trace import Link
 from services.chassis.access.on_behalf import OnBehalfOf, acting_for
 from services.chassis.clock import Clock
 from services.chassis.errors import DomainError
-from services.chassis.telemetry import current_traceparent, link_to, span
-from services.chassis.telemetry_names import (
+from services.chassis.observe.names import (
     AGENT_ID,
     LINK_SUSPENDED_BY,
     LINK_TYPE,
@@ -24,6 +23,7 @@ from services.chassis.telemetry_names import (
     RUN_ID,
     THREAD_ID,
 )
+from services.chassis.observe.telemetry import current_traceparent, link_to, span
 from services.runcontrol.core.errors import FencedError
 from services.runcontrol.core.events import StepReset
 from services.runcontrol.core.execution import Claim, Execution
@@ -31,26 +31,30 @@ from services.runcontrol.core.inference import (
     Draft,
     InferenceError,
     Item,
+    ModelCall,
     Models,
-    Question,
     Restarted,
     event_of,
-    question_for,
+    model_call_for,
 )
 from services.runcontrol.core.model import Cause
 from services.runcontrol.core.ports import Inbox
 from services.runcontrol.core.retrying import Failure, RetryClass
 from services.runcontrol.core.specs import Specs
-from services.runcontrol.core.stepping import Answer, Ended, Infer, Next, Parked
+from services.runcontrol.core.stepping import Ended, Infer, ModelAnswer, Next, Parked
 from services.runcontrol.core.waking import FetchRequest
-from services.runcontrol.engine import names
+from services.runcontrol.engine import telemetry_names
 from services.runcontrol.engine.deltas import DeltaWriter, paced
 
 log = logging.getLogger(__name__)
 
 
-class Wish(Enum):
-    """What somebody outside wants of a run that executes."""
+class StopRequest(Enum):
+    """How a run that executes is asked to stop.
+
+    CANCEL: end it as cancelled. HAND_BACK: queue it for another server. ABANDON: write nothing
+    more, the lease is lost.
+    """
 
     CANCEL = "cancel"
     HAND_BACK = "hand_back"
@@ -59,22 +63,22 @@ class Wish(Enum):
 
 @dataclass(eq=False)
 class Control:
-    """The handle by which a run that executes is told to stop; the last wish counts."""
+    """Passes stop requests to a run that executes; the newest request applies."""
 
-    _wished: asyncio.Event = field(default_factory=asyncio.Event)
-    wish: Wish | None = None
+    _requested: asyncio.Event = field(default_factory=asyncio.Event)
+    request: StopRequest | None = None
 
-    def ask(self, wish: Wish) -> None:
-        self.wish = wish
-        self._wished.set()
+    def stop(self, request: StopRequest) -> None:
+        self.request = request
+        self._requested.set()
 
-    async def asked(self) -> None:
-        """Return once somebody has a wish."""
-        await self._wished.wait()
+    async def stopped(self) -> None:
+        """Return once a stop was requested."""
+        await self._requested.wait()
 
 
 class RunLoop:
-    """Drives claimed runs; holds no state between them."""
+    """Executes claimed runs; has no state of its own."""
 
     def __init__(self, execution: Execution, models: Models, inbox: Inbox, clock: Clock) -> None:
         self._execution = execution
@@ -83,31 +87,34 @@ class RunLoop:
         self._clock = clock
 
     async def drive(self, claimed: Claim, control: Control) -> None:
-        """Execute until the run parks, ends, fails, is handed back or is somebody else's."""
+        """Execute a run until it parks, ends, fails, is stopped, or has another owner.
+
+        The outcome is an attribute of the span. Failures are recorded, never raised.
+        """
         run = claimed.run
         attributes = {
-            names.OPERATION: "invoke_agent",
-            names.AGENT: run.agent_id,
-            names.CONVERSATION: run.thread_id,
-            names.ATTEMPT: claimed.attempt,
-            names.CAUSES: [cause.kind for cause in claimed.causes],
+            telemetry_names.OPERATION: "invoke_agent",
+            telemetry_names.AGENT: run.agent_id,
+            telemetry_names.CONVERSATION: run.thread_id,
+            telemetry_names.ATTEMPT: claimed.attempt,
+            telemetry_names.CAUSES: [cause.kind for cause in claimed.causes],
             RUN_ID: run.run_id,
             THREAD_ID: run.thread_id,
             AGENT_ID: run.agent_id,
         }
         with span(
-            names.run_span(run.agent_id),
+            telemetry_names.run_span(run.agent_id),
             parent=run.traceparent,
             links=_links(claimed.causes),
             attributes=attributes,
         ) as current:
             with acting_for(OnBehalfOf(run.tenant, run.principal, run.run_id)):
                 outcome = await self._drive(claimed, control)
-            current.set_attribute(names.OUTCOME, outcome)
+            current.set_attribute(telemetry_names.OUTCOME, outcome)
 
     async def _drive(self, claimed: Claim, control: Control) -> str:
         try:
-            return await self._until_it_rests(claimed, control)
+            return await self._execute(claimed, control)
         except FencedError:
             return "fenced"
         except InferenceError as error:
@@ -128,17 +135,17 @@ class RunLoop:
         except FencedError:
             return "fenced"
         except DomainError as error:
-            # The store is away: the lease runs out and the run is claimed again then.
+            # The store is unavailable: the lease lapses, and the run is claimed again.
             log.warning("failure not recorded", extra=_facts(claimed), exc_info=error)
         return f"failed {failure.reason}"
 
-    async def _until_it_rests(self, claimed: Claim, control: Control) -> str:
+    async def _execute(self, claimed: Claim, control: Control) -> str:
         following = await self._execution.advance(claimed, current_traceparent())
         while True:
-            if control.wish in (Wish.HAND_BACK, Wish.ABANDON) and isinstance(
+            if control.request in (StopRequest.HAND_BACK, StopRequest.ABANDON) and isinstance(
                 following, Infer | FetchRequest
             ):
-                return await self._let_go(claimed, control.wish)
+                return await self._stop(claimed, control.request)
             match following:
                 case Infer(step):
                     following = await self._step(claimed, step, control)
@@ -149,65 +156,65 @@ class RunLoop:
                 case Ended():
                     return "ended"
 
-    async def _let_go(self, claimed: Claim, wish: Wish) -> str:
-        if wish is Wish.HAND_BACK:
+    async def _stop(self, claimed: Claim, request: StopRequest) -> str:
+        if request is StopRequest.HAND_BACK:
             await self._execution.hand_back(claimed)
-        return wish.value
+        return request.value
 
     async def _step(self, claimed: Claim, step: int, control: Control) -> Next:
-        with span("step", attributes={names.STEP: step, RUN_ID: claimed.run.run_id}):
+        with span("step", attributes={telemetry_names.STEP: step, RUN_ID: claimed.run.run_id}):
             trace = current_traceparent()
             specs = claimed.specs
-            answer = await self._ask(claimed, control) if specs else None
+            answer = await self._infer(claimed, specs, control) if specs else None
             if specs is None or answer is None:
-                # Interrupted: what it means is in the wish, or in the store.
-                if control.wish in (Wish.HAND_BACK, Wish.ABANDON):
+                # A cancel or a passed deadline is in the store: ``advance`` ends the run.
+                if control.request in (StopRequest.HAND_BACK, StopRequest.ABANDON):
                     return Infer(step)
                 return await self._execution.advance(claimed, trace)
-            return await self._execution.answered(claimed, specs, answer, trace)
+            return await self._execution.commit_answer(claimed, specs, answer, trace)
 
-    async def _ask(self, claimed: Claim, control: Control) -> Answer | None:
-        """The model's answer; None when the run has to stop first."""
-        asking = asyncio.ensure_future(self._answer(claimed, _specs(claimed)))
-        wished = asyncio.ensure_future(control.asked())
-        late = asyncio.ensure_future(self._passed(claimed.run.deadline_at))
-        waits: tuple[asyncio.Future[Any], ...] = (asking, wished, late)
+    async def _infer(self, claimed: Claim, specs: Specs, control: Control) -> ModelAnswer | None:
+        """The model's answer; None when a stop request or the deadline came first."""
+        answering = asyncio.ensure_future(self._answer(claimed, specs))
+        requested = asyncio.ensure_future(control.stopped())
+        deadline = asyncio.ensure_future(self._sleep_until(claimed.run.deadline_at))
+        waits: tuple[asyncio.Future[Any], ...] = (answering, requested, deadline)
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            return asking.result() if asking.done() else None
+            return answering.result() if answering.done() else None
         finally:
             for each in waits:
                 each.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
 
-    async def _passed(self, instant: datetime) -> None:
-        """Return once ``instant`` has passed, also when the clock was set meanwhile."""
+    async def _sleep_until(self, instant: datetime) -> None:
+        """Return once ``instant`` has passed, even if the clock is set meanwhile."""
         while (left_s := (instant - self._clock.now()).total_seconds()) > 0:
             await self._clock.sleep(left_s)
 
-    async def _answer(self, claimed: Claim, specs: Specs) -> Answer:
+    async def _answer(self, claimed: Claim, specs: Specs) -> ModelAnswer:
         conversation = await self._execution.conversation(claimed)
-        question = question_for(claimed.run, specs, conversation)
+        model_call = model_call_for(claimed.run, specs, conversation)
         writer = DeltaWriter(lambda kinds: self._execution.record(claimed, kinds), self._clock)
-        draft = await self._collect(question, writer)
+        draft = await self._collect(model_call, writer)
         await writer.flush()
         if draft.finish_reason is None:
             text = "the stream ended without its last item"
             raise InferenceError(Failure(RetryClass.ERROR, "STREAM_INTERRUPTED", text))
-        return Answer(
+        return ModelAnswer(
             draft.message(), draft.finish_reason, draft.usage, writer.covers, draft.model_id
         )
 
-    async def _collect(self, question: Question, writer: DeltaWriter) -> Draft:
+    async def _collect(self, model_call: ModelCall, writer: DeltaWriter) -> Draft:
         draft = Draft()
         async with (
-            self._models.infer(question) as batches,
+            self._models.infer(model_call) as batches,
             aclosing(paced(batches, writer, self._clock)) as pieces,
         ):
             async for batch in pieces:
                 for item in batch:
                     draft = draft.add(item)
-                    await _tell(item, writer)
+                    await _record_item(item, writer)
         return draft
 
     async def _fetch(self, claimed: Claim, request: FetchRequest) -> Next:
@@ -216,12 +223,12 @@ class RunLoop:
         messages = await self._inbox.fetch(
             run.principal, run.run_id, request.pool_id, request.message_ids
         )
-        await self._execution.fetched(claimed, request, messages, trace)
+        await self._execution.take_wake(claimed, request, messages, trace)
         return await self._execution.advance(claimed, trace)
 
 
-async def _tell(item: Item, writer: DeltaWriter) -> None:
-    """Pass on what subscribers see; of an answer that is started over they learn first."""
+async def _record_item(item: Item, writer: DeltaWriter) -> None:
+    """Add the item's event, if it has one; a restart resets the deltas that were committed."""
     if isinstance(item, Restarted):
         await writer.flush()
         if writer.covers[0]:
@@ -230,17 +237,11 @@ async def _tell(item: Item, writer: DeltaWriter) -> None:
         writer.add(kind)
 
 
-def _specs(claimed: Claim) -> Specs:
-    if claimed.specs is None:
-        raise LookupError("the pinned specification is gone")
-    return claimed.specs
-
-
 def _links(causes: tuple[Cause, ...]) -> list[Link | None]:
-    """What woke the run, and where it went to sleep."""
+    """Links to the contexts that caused the continuation, and to those in which the waits began."""
     links: list[Link | None] = []
     for cause in causes:
-        kind = LINK_WAKE_CAUSE if cause.kind == "wake" else names.LINK_DECISION
+        kind = LINK_WAKE_CAUSE if cause.kind == "wake" else telemetry_names.LINK_DECISION
         if cause.kind in ("wake", "decision"):
             links.append(link_to(cause.traceparent, **{LINK_TYPE: kind}))
         links.append(link_to(cause.suspended_traceparent, **{LINK_TYPE: LINK_SUSPENDED_BY}))

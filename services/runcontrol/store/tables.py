@@ -1,19 +1,50 @@
 """The tables of run control; the tenant is the first column of every key.
 
-Columns are named after the fields of the entity they keep; a Text column holds JSON where the
-field is a structure. ``thread`` is the row every transaction locks first.
+Columns are named after the fields of the entity they keep, and their types convert the values.
+A transaction that writes locks the row of ``thread`` first.
 """
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 
 from sqlalchemy import Column, Index, MetaData, Table, TextClause, text
 
-from services.chassis.idempotency import requests_table
-from services.chassis.kept_snapshot import kept_snapshot_tables
-from services.chassis.outbox import outbox_table
-from services.chassis.store.columns import Bool, Integer, LargeBinary, Text, UtcMicros
+from services.chassis.outbox.rows import outbox_table
+from services.chassis.store.columns import (
+    Bool,
+    EnumValue,
+    Integer,
+    Json,
+    LargeBinary,
+    Text,
+    UtcMicros,
+)
+from services.chassis.store.idempotency import requests_table
+from services.chassis.store.kept_snapshot import kept_snapshot_tables
+from services.content.model import EffectClass, Usage
+from services.runcontrol.core.exchange import (
+    CallState,
+    Decision,
+    TicketKind,
+    TicketState,
+    Verdict,
+    WakeStatus,
+)
+from services.runcontrol.core.model import (
+    Cause,
+    DispatchKind,
+    DispatchState,
+    InputState,
+    MessageOrigin,
+    Phase,
+    PoolMembership,
+    Priority,
+    RunState,
+    Termination,
+    WaitingReason,
+)
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -30,6 +61,14 @@ def _text(name: str) -> Column[object]:
 
 def _int(name: str) -> Column[object]:
     return Column(name, Integer, nullable=False)
+
+
+def _enum(name: str, of: type[Enum]) -> Column[object]:
+    return Column(name, EnumValue(of), nullable=False)
+
+
+def _json(name: str, of: object) -> Column[object]:
+    return Column(name, Json(of), nullable=False)
 
 
 def _instant(name: str, *, nullable: bool = False) -> Column[object]:
@@ -58,13 +97,16 @@ UNTAKEN = text("NOT taken")
 WON = text("won")
 
 
+def _table(name: str, *columns: Column[object]) -> Table:
+    return Table(name, metadata, *columns, sqlite_strict=True)
+
+
 def _partial(name: str, *columns: Column[object], where: TextClause, unique: bool = False) -> None:
     Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
-thread = Table(
+thread = _table(
     "thread",
-    metadata,
     _key("tenant"),
     _key("thread_id"),
     _int("epoch"),
@@ -79,13 +121,11 @@ thread = Table(
     _instant("ready_at", nullable=True),
     _instant("created_at"),
     _instant("updated_at"),
-    sqlite_strict=True,
 )
 _partial("thread_ready", thread.c.ready_at, where=READY)
 
-run = Table(
+run = _table(
     "run",
-    metadata,
     _key("tenant"),
     _key("run_id"),
     _text("thread_id"),
@@ -96,18 +136,18 @@ run = Table(
     _instant("created_at"),
     _int("max_rounds"),
     _int("max_total_tokens"),
-    _text("state"),
-    _text("phase"),
+    _enum("state", RunState),
+    _enum("phase", Phase),
     _int("step"),
     _int("step_seq"),
     _int("rounds"),
-    _text("usage"),
+    _json("usage", Usage),
     _text("output_text"),
-    _text("termination"),
-    _text("waiting"),
+    _json("termination", Termination | None),
+    _json("waiting", tuple[WaitingReason, ...]),
     _text("dispatch_id"),
-    _text("pool"),
-    _int("priority"),
+    _json("pool", PoolMembership | None),
+    _enum("priority", Priority),
     _text("principal"),
     _int("event_seq"),
     _text("cancel_reason"),
@@ -115,52 +155,37 @@ run = Table(
     _instant("started_at", nullable=True),
     _instant("ended_at", nullable=True),
     _text("traceparent"),
-    sqlite_strict=True,
 )
 Index("run_thread", run.c.tenant, run.c.thread_id, run.c.created_at)
-_partial(
-    "run_deadline",
-    run.c.deadline_at,
-    where=IDLE,
-)
+_partial("run_deadline", run.c.deadline_at, where=IDLE)
 
-dispatch = Table(
+dispatch = _table(
     "dispatch",
-    metadata,
     _key("tenant"),
     _key("dispatch_id"),
     _text("thread_id"),
     _text("run_id"),
-    _text("kind"),
+    _enum("kind", DispatchKind),
     _int("epoch"),
-    _int("priority"),
+    _enum("priority", Priority),
     _int("seq"),
     _instant("available_at"),
     _instant("created_at"),
-    _text("state"),
+    _enum("state", DispatchState),
     _int("attempt"),
     _int("crashes"),
     _int("errors"),
     _int("throttles"),
     _int("handoffs"),
-    _text("causes"),
+    _json("causes", tuple[Cause, ...]),
     _text("last_error"),
     _text("traceparent"),
-    sqlite_strict=True,
 )
 _partial(
-    "dispatch_one_claimed",
-    dispatch.c.tenant,
-    dispatch.c.thread_id,
-    where=CLAIMED,
-    unique=True,
+    "dispatch_one_claimed", dispatch.c.tenant, dispatch.c.thread_id, where=CLAIMED, unique=True
 )
 _partial(
-    "dispatch_one_queued_per_run",
-    dispatch.c.tenant,
-    dispatch.c.run_id,
-    where=QUEUED,
-    unique=True,
+    "dispatch_one_queued_per_run", dispatch.c.tenant, dispatch.c.run_id, where=QUEUED, unique=True
 )
 _partial(
     "dispatch_queue",
@@ -172,10 +197,9 @@ _partial(
 )
 _partial("dispatch_dead", dispatch.c.tenant, dispatch.c.created_at, where=DEAD)
 
-# Written every few seconds for every running run: narrow, and apart from everything else.
-lease = Table(
+# A separate, narrow table: its rows are written every few seconds for every running run.
+lease = _table(
     "lease",
-    metadata,
     _key("tenant"),
     _key("thread_id"),
     _text("run_id"),
@@ -184,41 +208,35 @@ lease = Table(
     _text("instance_id"),
     _instant("until"),
     _flag("cancel_requested"),
-    sqlite_strict=True,
 )
 
-checkpoint = Table(
+checkpoint = _table(
     "checkpoint",
-    metadata,
     _key("tenant"),
     _key("run_id"),
     _key("step", Integer),
     _int("message_seq"),
     _text("finish_reason"),
-    _text("usage"),
+    _json("usage", Usage),
     _text("target_id"),
     _text("model_id"),
     _instant("committed_at"),
     _text("traceparent"),
-    sqlite_strict=True,
 )
 
-message = Table(
+message = _table(
     "message",
-    metadata,
     _key("tenant"),
     _key("thread_id"),
     _key("seq", Integer),
     _text("run_id"),
-    _text("origin"),
+    _enum("origin", MessageOrigin),
     _bytes("body"),
     _instant("created_at"),
-    sqlite_strict=True,
 )
 
-tool_call = Table(
+tool_call = _table(
     "tool_call",
-    metadata,
     _key("tenant"),
     _key("call_id"),
     _text("run_id"),
@@ -228,8 +246,8 @@ tool_call = Table(
     _text("tool_id"),
     _text("arguments_json"),
     _bytes("digest"),
-    _text("effect_class"),
-    _text("state"),
+    _enum("effect_class", EffectClass),
+    _enum("state", CallState),
     _int("attempt"),
     _int("fence"),
     _int("generation"),
@@ -237,16 +255,14 @@ tool_call = Table(
     _text("pool_id"),
     _text("result"),
     _text("traceparent"),
-    sqlite_strict=True,
 )
 Index("tool_call_run", tool_call.c.tenant, tool_call.c.run_id, tool_call.c.step, tool_call.c.index)
 
-ticket = Table(
+ticket = _table(
     "ticket",
-    metadata,
     _key("tenant"),
     _key("ticket_id"),
-    _text("kind"),
+    _enum("kind", TicketKind),
     _text("run_id"),
     _text("thread_id"),
     _text("agent_id"),
@@ -257,43 +273,33 @@ ticket = Table(
     _bytes("digest"),
     _instant("created_at"),
     _text("question"),
-    _text("state"),
-    _text("winner"),
+    _enum("state", TicketState),
+    _json("winner", Decision | None),
     _text("void_reason"),
     _text("traceparent"),
-    sqlite_strict=True,
 )
 Index("ticket_run", ticket.c.tenant, ticket.c.run_id)
 _partial("ticket_live", ticket.c.tenant, ticket.c.run_id, where=LIVE)
 Index("ticket_state", ticket.c.tenant, ticket.c.state, ticket.c.created_at, ticket.c.ticket_id)
 
-decision = Table(
+decision = _table(
     "decision",
-    metadata,
     _key("tenant"),
     _key("ticket_id"),
     _key("decision_id"),
-    _text("verdict"),
+    _json("verdict", Verdict),
     _bytes("digest"),
     _text("decided_by"),
     _text("comment"),
     _instant("decided_at"),
     _flag("won"),
     _text("traceparent"),
-    sqlite_strict=True,
 )
-_partial(
-    "decision_one_winner",
-    decision.c.tenant,
-    decision.c.ticket_id,
-    where=WON,
-    unique=True,
-)
+_partial("decision_one_winner", decision.c.tenant, decision.c.ticket_id, where=WON, unique=True)
 
-# "input" is a word of SQL dialects.
-thread_input = Table(
+# Not "input", which is a keyword of SQL dialects.
+thread_input = _table(
     "thread_input",
-    metadata,
     _key("tenant"),
     _key("input_id"),
     _text("thread_id"),
@@ -301,9 +307,8 @@ thread_input = Table(
     _int("seq"),
     _bytes("messages"),
     _instant("created_at"),
-    _text("state"),
+    _enum("state", InputState),
     _int("revision"),
-    sqlite_strict=True,
 )
 _partial(
     "thread_input_pending",
@@ -313,9 +318,8 @@ _partial(
     where=PENDING,
 )
 
-event = Table(
+event = _table(
     "event",
-    metadata,
     _key("tenant"),
     _key("thread_id"),
     _key("thread_seq", Integer),
@@ -324,32 +328,28 @@ event = Table(
     _text("kind"),
     _instant("at"),
     _bytes("body"),
-    sqlite_strict=True,
 )
 Index("event_run", event.c.tenant, event.c.run_id, event.c.run_seq, unique=True)
 
-wake = Table(
+wake = _table(
     "wake",
-    metadata,
     _key("tenant"),
     _key("pool_id"),
     _key("condition_id"),
     _text("run_id"),
-    _text("status"),
-    _text("message_ids"),
+    _enum("status", WakeStatus),
+    _json("message_ids", tuple[str, ...]),
     _text("after"),
     _text("summary"),
     _text("cause_traceparent"),
     _text("suspension_traceparent"),
     _instant("received_at"),
     _flag("taken"),
-    sqlite_strict=True,
 )
 _partial("wake_untaken", wake.c.tenant, wake.c.run_id, where=UNTAKEN)
 
-delivery = Table(
+delivery = _table(
     "delivery",
-    metadata,
     _key("tenant"),
     _key("run_id"),
     _key("pool_id"),
@@ -358,27 +358,22 @@ delivery = Table(
     _text("body"),
     _flag("shown"),
     Column("position", Integer, nullable=False, server_default="0"),
-    sqlite_strict=True,
 )
 _partial("delivery_unshown", delivery.c.tenant, delivery.c.run_id, where=UNSHOWN)
 
-membership = Table(
+membership = _table(
     "membership",
-    metadata,
     _key("tenant"),
     _key("run_id"),
     _key("pool_id"),
     _text("cursor"),
-    sqlite_strict=True,
 )
 
-pinned_spec = Table(
+pinned_spec = _table(
     "pinned_spec",
-    metadata,
     _key("tenant"),
     _key("digest", LargeBinary),
     _bytes("body"),
-    sqlite_strict=True,
 )
 
 outbox = outbox_table(metadata)

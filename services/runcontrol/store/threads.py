@@ -1,17 +1,15 @@
-"""Threads, runs and their queue in a transaction: loaded as one aggregate, saved by difference."""
+"""Threads, runs and their queue in a transaction: a run is loaded whole, and its changes saved."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, case, select, update
 
-from services.chassis.outbox import put
-from services.chassis.store.port import Row, Tx
-from services.chassis.store.statement import statement, upsert
+from services.chassis.outbox.rows import put
+from services.chassis.store.port import Tx
 from services.runcontrol.core.commands import (
     AckCommand,
     Effect,
@@ -20,103 +18,51 @@ from services.runcontrol.core.commands import (
     encode_command,
 )
 from services.runcontrol.core.events import Event
-from services.runcontrol.core.model import Dispatch, Input, Run, StoredMessage, Thread
-from services.runcontrol.core.ports import CANCELS, READY, Codec, run_channel
+from services.runcontrol.core.exchange import Call, Delivery, Membership, Ticket, Wake
+from services.runcontrol.core.model import (
+    Dispatch,
+    Input,
+    Lease,
+    Run,
+    StoredMessage,
+    Thread,
+    run_channel,
+)
+from services.runcontrol.core.ports import CANCELS, READY, Codec
 from services.runcontrol.core.specs import Specs
 from services.runcontrol.core.work import Work
+from services.runcontrol.store import moments
+from services.runcontrol.store import statements as sql
 from services.runcontrol.store import tables as t
-from services.runcontrol.store.mappers import (
-    CALL,
-    CHECKPOINT,
-    DELIVERY,
-    DISPATCH,
-    FIND_RUN,
-    LEASE,
-    MEMBERSHIP,
-    RUN,
-    THREAD,
-    TICKET,
-    WAKE,
-    where,
-)
-from services.runcontrol.store.mapping import Mapper, same, to_json
+from services.runcontrol.store.rows import every, input_of, input_params, lane_of, one, params_of
 
-_THREAD_BY_ID = statement(
-    t.thread.select().where(*where(t.thread, "tenant", "thread_id")).with_for_update()
-)
-_THREAD_OF_RUN = statement(select(t.run.c.thread_id).where(*where(t.run, "tenant", "run_id")))
-_DISPATCHES = DISPATCH.find(*where(t.dispatch, "tenant", "dispatch_id"))
-_LEASE = LEASE.find(*where(t.lease, "tenant", "thread_id"), t.lease.c.run_id == bindparam("run_id"))
-_CALLS = CALL.find(*where(t.tool_call, "tenant", "run_id", "step"), order_by=(t.tool_call.c.index,))
-_LIVE_TICKETS = TICKET.find(
-    *where(t.ticket, "tenant", "run_id"),
-    t.LIVE,
-    order_by=(t.ticket.c.created_at, t.ticket.c.ticket_id),
-)
-_INPUTS = statement(
-    t.thread_input.select()
-    .where(*where(t.thread_input, "tenant", "run_id"), t.PENDING)
-    .order_by(t.thread_input.c.seq)
-)
-_WAKES = WAKE.find(
-    *where(t.wake, "tenant", "run_id"),
-    t.UNTAKEN,
-    order_by=(t.wake.c.received_at, t.wake.c.pool_id, t.wake.c.condition_id),
-)
-_DELIVERIES = DELIVERY.find(
-    *where(t.delivery, "tenant", "run_id"),
-    t.UNSHOWN,
-    order_by=(t.delivery.c.position, t.delivery.c.pool_id, t.delivery.c.message_id),
-)
-_MEMBERSHIPS = MEMBERSHIP.find(
-    *where(t.membership, "tenant", "run_id"), order_by=(t.membership.c.pool_id,)
-)
-_HEAD = DISPATCH.find(
-    *where(t.dispatch, "tenant", "thread_id", "epoch"),
-    t.QUEUED,
-    order_by=(
-        case((t.dispatch.c.run_id == bindparam("open_run_id"), 0), else_=1),
-        t.dispatch.c.priority,
-        t.dispatch.c.seq,
-    ),
-    limit=1,
-)
-_SET_READY = statement(
-    update(t.thread)
-    .where(*where(t.thread, "tenant", "thread_id"))
-    .values(ready_at=bindparam("to_ready_at", type_=t.thread.c.ready_at.type))
-)
-_RUN_OF_DISPATCH = statement(
-    select(t.dispatch.c.run_id).where(*where(t.dispatch, "tenant", "dispatch_id"))
-)
-_ADD_EVENT = statement(t.event.insert())
-_ADD_MESSAGE = statement(t.message.insert())
-_INPUT = Mapper(Input, t.thread_input, overrides={"messages": (same, same)})
-_DROP_LEASE = statement(t.lease.delete().where(*where(t.lease, "tenant", "thread_id")))
-_PIN = statement(upsert(t.pinned_spec).on_conflict_do_nothing())
 _SPECS = msgspec.json.Decoder(Specs)
-_PINNED = statement(select(t.pinned_spec.c.body).where(*where(t.pinned_spec, "tenant", "digest")))
 
 
 class SqlThreads:
-    """``ThreadTx`` on one transaction."""
+    """Implements ``ThreadTx`` on one transaction."""
 
     def __init__(self, tx: Tx, codec: Codec) -> None:
         self._tx = tx
         self._codec = codec
 
     def thread(self, tenant: str, thread_id: str) -> Thread | None:
-        found = THREAD.one(self._tx, _THREAD_BY_ID, tenant=tenant, thread_id=thread_id)
+        found = one(self._tx, Thread, sql.FIND_THREAD, tenant=tenant, thread_id=thread_id)
         if found is not None:
             return found
-        # No row to lock, so its name: of two that begin the thread, the second finds it begun.
-        self._tx.lock(f"thread/{tenant}/{thread_id}")
-        return THREAD.one(self._tx, _THREAD_BY_ID, tenant=tenant, thread_id=thread_id)
+        # There is no row to lock, so the name is: of two transactions that create the thread, the
+        # second finds the row of the first.
+        self._tx.lock(f"thread/{lane_of(tenant, thread_id)}")
+        return one(self._tx, Thread, sql.FIND_THREAD, tenant=tenant, thread_id=thread_id)
+
+    def try_lock(self, tenant: str, thread_id: str) -> bool:
+        found = self._tx.one(sql.TRY_THREAD, tenant=tenant, thread_id=thread_id)
+        return found is not None
 
     def load(self, tenant: str, run_id: str, now: datetime) -> Work | None:
-        found = self._tx.one(_THREAD_OF_RUN, tenant=tenant, run_id=run_id)
+        found = self._tx.one(sql.THREAD_OF_RUN, tenant=tenant, run_id=run_id)
         thread = self.thread(tenant, found.thread_id) if found else None
-        run = RUN.one(self._tx, FIND_RUN, tenant=tenant, run_id=run_id)
+        run = one(self._tx, Run, sql.FIND_RUN, tenant=tenant, run_id=run_id)
         if thread is None or run is None:
             return None
         tx, key = self._tx, {"tenant": tenant, "run_id": run_id}
@@ -125,90 +71,91 @@ class SqlThreads:
             thread=thread,
             run=run,
             dispatches=self._dispatch(run),
-            lease=LEASE.one(tx, _LEASE, thread_id=run.thread_id, **key),
-            calls=CALL.all(tx, _CALLS, step=run.step, **key),
-            tickets=TICKET.all(tx, _LIVE_TICKETS, **key),
-            inputs=tuple(self._input(row) for row in tx.all(_INPUTS, **key)),
-            wakes=WAKE.all(tx, _WAKES, **key),
-            deliveries=DELIVERY.all(tx, _DELIVERIES, **key),
-            memberships=MEMBERSHIP.all(tx, _MEMBERSHIPS, **key),
+            lease=one(tx, Lease, sql.FIND_LEASE, thread_id=run.thread_id, **key),
+            calls=every(tx, Call, sql.CALLS_OF_STEP, step=run.step, **key),
+            tickets=every(tx, Ticket, sql.LIVE_TICKETS, **key),
+            inputs=tuple(input_of(row, self._codec) for row in tx.all(sql.INPUTS, **key)),
+            wakes=every(tx, Wake, sql.WAKES, **key),
+            deliveries=every(tx, Delivery, sql.DELIVERIES, **key),
+            memberships=every(tx, Membership, sql.MEMBERSHIPS, **key),
         )
 
     def _dispatch(self, run: Run) -> tuple[Dispatch, ...]:
         if not run.dispatch_id:
             return ()
-        return DISPATCH.all(self._tx, _DISPATCHES, tenant=run.tenant, dispatch_id=run.dispatch_id)
-
-    def _input(self, row: Row) -> Input:
-        return input_of(row, self._codec)
+        return every(
+            self._tx, Dispatch, sql.DISPATCHES, tenant=run.tenant, dispatch_id=run.dispatch_id
+        )
 
     def save(self, before: Work | None, after: Work) -> None:
         old = before or Work(after.now, after.thread, after.run)
         if before is None or old.thread != after.thread:
-            THREAD.save(self._tx, after.thread)
+            self._tx.run(sql.PUT[Thread], **params_of(after.thread))
         if before is None or old.run != after.run:
-            RUN.save(self._tx, after.run)
-        for mapper, was, now in (
-            (DISPATCH, old.dispatches, after.dispatches),
-            (CALL, old.calls, (*after.past_calls, *after.calls)),
-            (TICKET, old.tickets, after.tickets),
-            (WAKE, old.wakes, after.wakes),
-            (DELIVERY, old.deliveries, after.deliveries),
-            (MEMBERSHIP, old.memberships, after.memberships),
-            (CHECKPOINT, old.checkpoints, after.checkpoints),
+            self._tx.run(sql.PUT[Run], **params_of(after.run))
+        for was, now in (
+            (old.dispatches, after.dispatches),
+            (old.calls, (*after.past_calls, *after.calls)),
+            (old.tickets, after.tickets),
+            (old.wakes, after.wakes),
+            (old.deliveries, after.deliveries),
+            (old.memberships, after.memberships),
+            (old.checkpoints, after.checkpoints),
         ):
-            self._save_changed(mapper, was, now)
+            self._save_changed(was, now)
         self._save_inputs(old, after)
         self._save_lease(old, after)
         self._append(after)
+        # Every delta of a stream is saved too.
+        if any(moment.armed is not None for moment in moments.ALL):
+            moments.reach(old, after)
 
-    def _save_changed(self, mapper: Mapper, was: Iterable, now: Iterable) -> None:  # type: ignore[type-arg]  # pairs of any one entity
+    def _save_changed(self, was: Iterable[Any], now: Iterable[Any]) -> None:
         known = set(was)
         for entity in now:
             if entity not in known:
-                mapper.save(self._tx, entity)
+                self._tx.run(sql.PUT[type(entity)], **params_of(entity))
 
     def _save_inputs(self, old: Work, after: Work) -> None:
-        for said in after.inputs:
-            if said not in old.inputs:
-                encoded = self._codec.encode_messages(said.messages)
-                self._tx.run(_INPUT.put, **(_INPUT.row(said) | {"messages": encoded}))
+        for each in after.inputs:
+            if each not in old.inputs:
+                self._tx.run(sql.PUT[Input], **input_params(each, self._codec))
 
     def _save_lease(self, old: Work, after: Work) -> None:
         lease, was = after.lease, old.lease
         if lease is None and was is not None:
-            self._tx.run(_DROP_LEASE, tenant=was.tenant, thread_id=was.thread_id)
+            self._tx.run(sql.DROP_LEASE, tenant=was.tenant, thread_id=was.thread_id)
         if lease is not None and lease != was:
-            LEASE.save(self._tx, lease)
+            self._tx.run(sql.PUT[Lease], **params_of(lease))
             if lease.cancel_requested:
-                self._tx.ring(CANCELS)
+                self._tx.notify(CANCELS)
 
     def _append(self, after: Work) -> None:
-        """Add what a decision said, told and asked for."""
-        for said in after.messages:
-            self._add_message(after.thread, said)
+        """Insert the messages, events and effects that a decision added."""
+        for message in after.messages:
+            self._add_message(after.thread, message)
         for event in after.events:
             self._add_event(after.thread, event)
         for effect in after.effects:
             self._add_effect(after, effect)
         if after.events:
-            self._tx.ring(run_channel(after.run.tenant, after.run.run_id))
+            self._tx.notify(run_channel(after.run.tenant, after.run.run_id))
 
-    def _add_message(self, thread: Thread, said: StoredMessage) -> None:
+    def _add_message(self, thread: Thread, stored: StoredMessage) -> None:
         self._tx.run(
-            _ADD_MESSAGE,
+            sql.ADD_MESSAGE,
             tenant=thread.tenant,
             thread_id=thread.thread_id,
-            seq=said.seq,
-            run_id=said.run_id,
-            origin=said.origin.value,
-            body=self._codec.encode_messages((said.message,)),
-            created_at=said.created_at,
+            seq=stored.seq,
+            run_id=stored.run_id,
+            origin=stored.origin,
+            body=self._codec.encode_messages((stored.message,)),
+            created_at=stored.created_at,
         )
 
     def _add_event(self, thread: Thread, event: Event) -> None:
         self._tx.run(
-            _ADD_EVENT,
+            sql.ADD_EVENT,
             tenant=thread.tenant,
             thread_id=thread.thread_id,
             thread_seq=event.thread_seq,
@@ -225,7 +172,7 @@ class SqlThreads:
             self._tx,
             t.outbox,
             id=_effect_id(command),
-            lane=f"{command.tenant}/{after.run.thread_id}",
+            lane=lane_of(command.tenant, after.run.thread_id),
             kind=command.kind,
             payload=encode_command(command),
             traceparent=effect.traceparent,
@@ -233,9 +180,10 @@ class SqlThreads:
         )
 
     def head(self, thread: Thread) -> Dispatch | None:
-        return DISPATCH.one(
+        return one(
             self._tx,
-            _HEAD,
+            Dispatch,
+            sql.QUEUE_HEAD,
             tenant=thread.tenant,
             thread_id=thread.thread_id,
             epoch=thread.epoch,
@@ -244,33 +192,28 @@ class SqlThreads:
 
     def set_ready(self, thread: Thread, ready_at: datetime | None) -> None:
         self._tx.run(
-            _SET_READY, tenant=thread.tenant, thread_id=thread.thread_id, to_ready_at=ready_at
+            sql.SET_READY, tenant=thread.tenant, thread_id=thread.thread_id, to_ready_at=ready_at
         )
         if ready_at is not None:
-            self._tx.ring(READY)
+            self._tx.notify(READY)
 
     def run_of_dispatch(self, tenant: str, dispatch_id: str) -> str | None:
-        row = self._tx.one(_RUN_OF_DISPATCH, tenant=tenant, dispatch_id=dispatch_id)
+        row = self._tx.one(sql.RUN_OF_DISPATCH, tenant=tenant, dispatch_id=dispatch_id)
         return None if row is None else str(row.run_id)
 
     def pin(self, tenant: str, digest: bytes, specs: Specs) -> None:
-        self._tx.run(_PIN, tenant=tenant, digest=digest, body=to_json(specs).encode())
+        self._tx.run(sql.PIN, tenant=tenant, digest=digest, body=msgspec.json.encode(specs))
 
     def pinned(self, tenant: str, digest: bytes) -> Specs | None:
-        row = self._tx.one(_PINNED, tenant=tenant, digest=digest)
+        row = self._tx.one(sql.PINNED, tenant=tenant, digest=digest)
         try:
             return None if row is None else _SPECS.decode(bytes(row.body))
         except msgspec.MsgspecError:
-            return None  # of a form this version does not know: it must not hold up other runs
-
-
-def input_of(row: Row, codec: Codec) -> Input:
-    """An input with its messages read back."""
-    return replace(_INPUT.load(row), messages=codec.decode_messages(bytes(row.messages)))
+            return None  # from another version; its run ends, and does not stop the other claims
 
 
 def _effect_id(command: PoolCommand) -> str:
-    """The key of one effect: a lane takes it once."""
+    """The id of an effect, of which a lane has one row."""
     if isinstance(command, AckCommand):
         return f"{command.kind}/{command.pool_id}/{command.message_id}/{command.receipt}"
     if isinstance(command, SuspendCommand):

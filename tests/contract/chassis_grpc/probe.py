@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import grpc
+import pytest
 from google.protobuf.wrappers_pb2 import StringValue
+from grpc_health.v1 import health_pb2_grpc
 from pydantic_settings import SettingsConfigDict
 
-from services.chassis.policy import ANY_ROLE, MethodPolicy
-from services.chassis.server import Chassis, ServerFacts, Service, Servicer
-from services.chassis.settings import ServiceSettings
+from services.chassis.access.policy import ANY_ROLE, MethodPolicy
+from services.chassis.clock import Clock
+from services.chassis.config.settings import ServiceSettings
+from services.chassis.server.server import running
+from services.chassis.server.service import Chassis, ServerFacts, Service, Servicer
+from services.chassis.startup import StartupRefusedError
 from services.chassis.store.port import StoreInfo
 from tests.support.serving import Served, serving
+from tests.support.waiting import within_limit
 
 NAME = "test.probe.v1.ProbeService"
 DOMAIN = "probe.runyard.dev"
@@ -25,11 +31,6 @@ WATCH = f"/{NAME}/Watch"
 COLLECT = f"/{NAME}/Collect"
 CHAT = f"/{NAME}/Chat"
 METHODS = (UNARY, WATCH, COLLECT, CHAT)
-
-# What a broken test may take before it fails; nothing waits for it to pass.
-PATIENCE_S = 10.0
-
-Context = Any
 
 UNLIMITED = MethodPolicy(ANY_ROLE, deadline_cap_s=None)
 
@@ -41,26 +42,37 @@ class ProbeSettings(ServiceSettings):
     database_url: str = "sqlite:///unused"
 
 
-def text(value: str) -> StringValue:
-    return StringValue(value=value)
+def encoded(message: str) -> bytes:
+    return StringValue(value=message).SerializeToString()
 
 
-async def echo(request: StringValue, context: Context) -> StringValue:
+def decoded(message: bytes) -> str:
+    return StringValue.FromString(message).value
+
+
+async def echo(request: str, context: Any) -> str:
     return request
 
 
-async def twice(request: StringValue, context: Context) -> AsyncIterator[StringValue]:
+async def twice(request: str, context: Any) -> AsyncIterator[str]:
     yield request
     yield request
 
 
-async def joined(requests: AsyncIterator[StringValue], context: Context) -> StringValue:
-    return text("".join([request.value async for request in requests]))
+async def joined(requests: AsyncIterator[str], context: Any) -> str:
+    return "".join([request async for request in requests])
 
 
-async def echo_all(
-    requests: AsyncIterator[StringValue], context: Context
-) -> AsyncIterator[StringValue]:
+def raising(error: Exception) -> Any:
+    """A handler of any arity that refuses with ``error``."""
+
+    async def handler(request: object, context: object) -> Any:
+        raise error
+
+    return handler
+
+
+async def echo_all(requests: AsyncIterator[str], context: Any) -> AsyncIterator[str]:
     async for request in requests:
         yield request
 
@@ -81,12 +93,11 @@ class Probe:
 
     def add(self, server: grpc.aio.Server) -> None:
         """What generated code does."""
-        coders = StringValue.FromString, StringValue.SerializeToString
         handlers = {
-            "Unary": grpc.unary_unary_rpc_method_handler(self.unary, *coders),
-            "Watch": grpc.unary_stream_rpc_method_handler(self.watch, *coders),
-            "Collect": grpc.stream_unary_rpc_method_handler(self.collect, *coders),
-            "Chat": grpc.stream_stream_rpc_method_handler(self.chat, *coders),
+            "Unary": grpc.unary_unary_rpc_method_handler(self.unary, decoded, encoded),
+            "Watch": grpc.unary_stream_rpc_method_handler(self.watch, decoded, encoded),
+            "Collect": grpc.stream_unary_rpc_method_handler(self.collect, decoded, encoded),
+            "Chat": grpc.stream_stream_rpc_method_handler(self.chat, decoded, encoded),
         }
         generic: Any = grpc.method_handlers_generic_handler(NAME, handlers)
         server.add_generic_rpc_handlers((generic,))
@@ -108,75 +119,92 @@ class Probe:
 
 class ProbeStub:
     def __init__(self, channel: grpc.aio.Channel) -> None:
-        coders: Any = StringValue.SerializeToString, StringValue.FromString
-        self.unary: Any = channel.unary_unary(UNARY, *coders)
-        self.watch: Any = channel.unary_stream(WATCH, *coders)
-        self.collect: Any = channel.stream_unary(COLLECT, *coders)
-        self.chat: Any = channel.stream_stream(CHAT, *coders)
+        self.unary: Any = channel.unary_unary(UNARY, encoded, decoded)
+        self.watch: Any = channel.unary_stream(WATCH, encoded, decoded)
+        self.collect: Any = channel.stream_unary(COLLECT, encoded, decoded)
+        self.chat: Any = channel.stream_stream(CHAT, encoded, decoded)
+        self.health: Any = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)
-class ServedProbe:
-    served: Served
+class ServedProbe(Served):
     stub: ProbeStub
-
-    @property
-    def channel(self) -> grpc.aio.Channel:
-        return self.served.channel
+    chassis: Chassis
 
 
 @asynccontextmanager
 async def probing(
-    probe: Probe | None = None, *, authenticator: Any = None, **settings: Any
+    probe: Probe | None = None,
+    *,
+    authenticator: Any = None,
+    clock: Clock | None = None,
+    **settings: Any,
 ) -> AsyncIterator[ServedProbe]:
     """Serve a probe; ``settings`` are those of ``ProbeSettings``."""
     values = ProbeSettings(**{"drain_grace_s": 2.0, **settings})
-    build = (probe or Probe()).build
-    async with serving(build, values, authenticator=authenticator) as served:
-        yield ServedProbe(served, ProbeStub(served.channel))
+    given: list[Chassis] = []
+
+    async def build(settings: ProbeSettings, chassis: Chassis) -> Service:
+        given.append(chassis)
+        return await (probe or Probe()).build(settings, chassis)
+
+    async with serving(build, values, authenticator=authenticator, clock=clock) as served:
+        stub = ProbeStub(served.channel)
+        yield ServedProbe(served.running, served.channel, stub, *given)
 
 
-@dataclass
-class Signal:
+async def refusal(build: Any = None, **settings: Any) -> str:
+    """Why a server with these settings does not start."""
+    with pytest.raises(StartupRefusedError) as caught:
+        async with running(ProbeSettings(**settings), build or Probe().build):
+            pass
+    return str(caught.value)
+
+
+class Signal(asyncio.Event):
     """An event that a test waits for, and fails when it never comes."""
 
-    event: asyncio.Event = field(default_factory=asyncio.Event)
+    async def wait(self) -> Literal[True]:
+        async with within_limit():
+            return await super().wait()
 
-    def set(self) -> None:
-        self.event.set()
 
-    @property
-    def happened(self) -> bool:
-        return self.event.is_set()
+class Waiting:
+    """Handlers that say when they begin and end, and wait until a test lets them go on."""
 
-    async def wait(self) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            await self.event.wait()
+    def __init__(self) -> None:
+        self.started, self.go_on, self.ended = Signal(), asyncio.Event(), Signal()
+
+    async def unary(self, request: str, context: Any) -> str:
+        self.started.set()
+        try:
+            await self.go_on.wait()
+        finally:
+            self.ended.set()
+        return request
+
+    async def watch(self, request: str, context: Any) -> AsyncIterator[str]:
+        """Send the request back before it waits."""
+        try:
+            yield request
+            await self.go_on.wait()
+        finally:
+            self.ended.set()
 
 
 async def failure(call: Any) -> grpc.aio.AioRpcError:
-    """The error that a unary call ends with."""
+    """The error that a call ends with."""
     try:
-        await call
+        if isinstance(call, AsyncIterable):
+            async for _ in call:
+                pass
+        else:
+            await call
     except grpc.aio.AioRpcError as error:
         return error
     raise AssertionError("the call succeeded")
 
 
-async def stream_failure(call: Any) -> grpc.aio.AioRpcError:
-    """The error that a stream ends with."""
-    try:
-        async for _ in call:
-            pass
-    except grpc.aio.AioRpcError as error:
-        return error
-    raise AssertionError("the stream ended well")
-
-
-async def requests(*values: str) -> AsyncIterator[StringValue]:
+async def requests(*values: str) -> AsyncIterator[str]:
     for value in values:
-        yield text(value)
-
-
-def with_row(probe: Probe, **changes: Any) -> Probe:
-    return replace(probe, row=replace(probe.row, **changes))
+        yield value

@@ -9,83 +9,72 @@ import asyncio
 import logging
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from typing import Any
 
-from google.protobuf.wrappers_pb2 import StringValue
 from pydantic import Field, SecretStr
-from pydantic_settings import SettingsConfigDict
 
-from services.chassis import process
+from services.chassis.access.policy import MethodPolicy
+from services.chassis.caller import Role
 from services.chassis.errors import StoreUnavailableError
-from services.chassis.server import Chassis, Service
-from services.chassis.settings import ServiceSettings
-from tests.contract.chassis_grpc.probe import Context, Probe, ProbeSettings, text
+from services.chassis.server import process
+from services.chassis.server.service import Chassis, Service
+from tests.contract.chassis_grpc.probe import UNARY, Probe, ProbeSettings, echo
 
 
-class ProcessSettings(ServiceSettings):
-    model_config = SettingsConfigDict(env_prefix="RUNYARD_PROBE_", frozen=True)
-
-    listen: str = "127.0.0.1:0"
-    database_url: str = "sqlite:///unused"
+class ProcessSettings(ProbeSettings):
     fault: str = ""
     token: SecretStr = Field(default=SecretStr("hunter2"))
 
 
-@dataclass
-class Journaling:
-    fault: str
+def note(line: str) -> None:
+    logging.getLogger("services.journal").info(line)
 
-    def note(self, line: str) -> None:
-        logging.getLogger("services.journal").info(line)
 
-    async def prepare(self, chassis: Chassis) -> None:
-        if self.fault == "store":
-            raise StoreUnavailableError("the database is\nowned by process 7: stop it")
-        if self.fault == "defect":
-            raise RuntimeError("a defect")
-        chassis.stack.callback(self.note, "store closed")
-        if self.fault == "slow":
-            self.note("building")
-            await asyncio.Event().wait()
+async def wait_for_ever(at_the_end: str) -> None:
+    try:
+        await asyncio.Event().wait()
+    finally:
+        note(at_the_end)
 
-        async def loop() -> None:
-            try:
-                await asyncio.Event().wait()
-            finally:
-                self.note("loop ended")
 
-        chassis.tasks.start("loop", loop)
+async def hand_back() -> None:
+    note("handed back")
 
-        async def watch(request: StringValue, context: Context) -> AsyncIterator[StringValue]:
-            try:
-                yield text("live")
-                await chassis.drain.wait()
-                yield text("resume")
-            finally:
-                self.note("watch ended")
 
-        async def echo(request: StringValue, context: Context) -> StringValue:
-            return request
-
-        async def stuck(request: StringValue, context: Context) -> StringValue:
-            self.note("stuck")
-            try:
-                await asyncio.Event().wait()
-            finally:
-                self.note("stuck ended")
-            return request
-
-        unary = echo if self.fault == "answers" else stuck
-        self.handlers = Probe(watch=watch, unary=unary, hand_back=self.hand_back)
-
-    async def hand_back(self) -> None:
-        self.note("handed back")
+async def stuck(request: str, context: Any) -> str:
+    note("stuck")
+    await wait_for_ever("stuck ended")
+    return request
 
 
 async def build(settings: ProcessSettings, chassis: Chassis) -> Service:
-    journal = Journaling(settings.fault)
-    await journal.prepare(chassis)
-    return await journal.handlers.build(ProbeSettings(), chassis)
+    if settings.fault == "store":
+        raise StoreUnavailableError("the database is\nowned by process 7: stop it")
+    if settings.fault == "defect":
+        raise RuntimeError("a defect")
+    chassis.stack.callback(note, "store closed")
+    if settings.fault == "slow":
+        note("building")
+        await asyncio.Event().wait()
+    chassis.tasks.start("loop", lambda: wait_for_ever("loop ended"))
+
+    async def watch(request: str, context: Any) -> AsyncIterator[str]:
+        try:
+            yield "live"
+            await chassis.drain.wait()
+            yield "resume"
+        finally:
+            note("watch ended")
+
+    unary = echo if settings.fault == "answers" else stuck
+    rows = {UNARY: MethodPolicy(frozenset({Role.OPERATOR}), None)}
+    probe = Probe(
+        watch=watch,
+        unary=unary,
+        hand_back=hand_back,
+        policy=rows if settings.fault == "operators" else {},
+    )
+    return await probe.build(settings, chassis)
 
 
 if __name__ == "__main__":

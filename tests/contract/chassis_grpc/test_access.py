@@ -11,38 +11,36 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf.wrappers_pb2 import StringValue
 
 from services.chassis.access.entry import peers_of
 from services.chassis.access.on_behalf import OnBehalfOf, acting_for
+from services.chassis.access.policy import ANY_ROLE, MethodPolicy
 from services.chassis.access.tokens import new_token
 from services.chassis.caller import Role
-from services.chassis.calls import current_call
-from services.chassis.channel import open_channel
+from services.chassis.calls.call import current_call
+from services.chassis.calls.channel import open_channel
+from services.chassis.calls.rpc_status import reason_of
 from services.chassis.clock import SystemClock
-from services.chassis.policy import ANY_ROLE, MethodPolicy
-from services.chassis.rpc_status import reason_of
-from services.chassis.server import running
 from services.chassis.startup import StartupRefusedError
 from tests.contract.chassis_grpc.probe import (
     UNARY,
-    Context,
     Probe,
     ProbeSettings,
     ProbeStub,
+    Waiting,
     failure,
     probing,
-    text,
+    refusal,
 )
 from tests.support.certificates import Authority
 from tests.support.clock import ManualClock
-from tests.support.serving import serving
 
 
-async def _who(request: StringValue, context: Context) -> StringValue:
-    caller = current_call().principal
+async def _who(request: str, context: Any) -> str:
+    call = current_call()
+    caller = call.principal
     roles = ",".join(sorted(caller.roles)) if len(caller.roles) < 5 else "all"
-    return text(f"{caller.tenant} {caller.name}:{roles} {caller.on_behalf_of} {caller.run_id}")
+    return f"{caller.tenant} {caller.name}:{roles} {caller.on_behalf_of} {call.acting_run or None}"
 
 
 PROBE = Probe(unary=_who)
@@ -89,8 +87,22 @@ async def calling(port: int, host: str = "127.0.0.1", **settings: Any) -> AsyncI
         yield ProbeStub(channel)
 
 
-async def answer_of(stub: ProbeStub) -> str:
-    return str((await stub.unary(text("x"), timeout=10)).value)
+@asynccontextmanager
+async def called_as(
+    name: str, role: Role, tokens: TokenFolder, probe: Probe = PROBE
+) -> AsyncIterator[ProbeStub]:
+    """A stub whose calls carry a new token, of a server that takes it."""
+    file = tokens.add(name, role)
+    async with (
+        probing(probe, token_file=tokens.file) as served,
+        calling(served.port, peer_token_file=file) as stub,
+    ):
+        yield stub
+
+
+async def answer_of(stub: ProbeStub, asked: str = "x") -> str:
+    answer: str = await stub.unary(asked, timeout=10)
+    return answer
 
 
 def tls_of(authority: Authority, **more: Any) -> dict[str, Any]:
@@ -102,7 +114,7 @@ async def test_a_server_with_a_certificate_speaks_tls_to_those_who_trust_its_aut
     authority: Authority,
 ) -> None:
     async with probing(PROBE, **tls_of(authority)) as probe:
-        port = probe.served.port
+        port = probe.port
         async with calling(port, peer_ca_file=authority.ca_file) as stub:
             by_address = await answer_of(stub)
         async with calling(port, "localhost", peer_ca_file=authority.ca_file) as stub:
@@ -111,49 +123,48 @@ async def test_a_server_with_a_certificate_speaks_tls_to_those_who_trust_its_aut
     assert by_address == by_name == "default local:all None None"
 
 
-async def test_whoever_trusts_another_authority_or_none_does_not_get_through(
-    authority: Authority, tmp_path: Path
+@pytest.mark.parametrize(
+    ("trusted", "identities", "told"),
+    [
+        ("theirs", (), "CERTIFICATE_VERIFY_FAILED"),
+        ("", (), ""),
+        ("ours", ("elsewhere.example",), ""),
+    ],
+    ids=["another authority", "none", "certificate for another name"],
+)
+async def test_a_client_does_not_connect_to_a_server_whose_certificate_it_cannot_verify(
+    trusted: str, identities: tuple[str, ...], told: str, authority: Authority, tmp_path: Path
 ) -> None:
-    # given
-    other = Authority(tmp_path / "theirs")
-    async with probing(PROBE, **tls_of(authority)) as probe:
-        port = probe.served.port
+    # given a server with a certificate, and what the client trusts
+    cert, key = authority.issue("server", *identities)
+    others = Authority(tmp_path / "theirs")
+    ca_file = {"ours": authority.ca_file, "theirs": others.ca_file, "": ""}[trusted]
 
-        # when
-        async with calling(port, peer_ca_file=other.ca_file) as stub:
-            wrong = await failure(stub.unary(text("x"), timeout=10))
-        async with calling(port) as stub:
-            plain = await failure(stub.unary(text("x"), timeout=10))
-
-    # then
-    assert wrong.code() is grpc.StatusCode.UNAVAILABLE
-    assert "CERTIFICATE_VERIFY_FAILED" in (wrong.details() or "")
-    assert plain.code() is grpc.StatusCode.UNAVAILABLE
-
-
-async def test_a_certificate_for_another_name_is_not_taken(authority: Authority) -> None:
-    cert, key = authority.issue("server", "elsewhere.example")
+    # when
     async with (
         probing(PROBE, tls_cert_file=cert, tls_key_file=key) as probe,
-        calling(probe.served.port, peer_ca_file=authority.ca_file) as stub,
+        calling(probe.port, peer_ca_file=ca_file) as stub,
     ):
-        failed = await failure(stub.unary(text("x"), timeout=10))
+        failed = await failure(stub.unary("x", timeout=10))
+
+    # then
     assert failed.code() is grpc.StatusCode.UNAVAILABLE
+    assert told in (failed.details() or "")
 
 
 async def test_mutual_tls_takes_callers_whom_its_authority_has_signed_and_no_others(
     authority: Authority, tmp_path: Path
 ) -> None:
     # given a server that asks for certificates of an authority
-    callers, strangers = Authority(tmp_path / "callers"), Authority(tmp_path / "strangers")
+    callers, others = Authority(tmp_path / "callers"), Authority(tmp_path / "others")
     settings = tls_of(authority, tls_client_ca_file=callers.ca_file)
     async with probing(PROBE, **settings) as probe:
-        # when callers come with the right one, one of strangers, and none
+        # when callers come with the right one, one that others signed, and none
         answers = []
-        for signer in (callers, strangers, None):
+        for signer in (callers, others, None):
             pair = signer.issue("caller") if signer else ("", "")
             shown = {"peer_cert_file": pair[0], "peer_key_file": pair[1]}
-            port = probe.served.port
+            port = probe.port
             async with calling(port, peer_ca_file=authority.ca_file, **shown) as stub:
                 try:
                     answers.append(await answer_of(stub))
@@ -170,10 +181,9 @@ async def test_a_new_certificate_counts_for_new_connections_without_a_restart(
     # given a server, and an open connection to it
     clock = ManualClock()
     cert, key = authority.issue("server")
-    settings = ProbeSettings(tls_cert_file=cert, tls_key_file=key)
     async with (
-        serving(PROBE.build, settings, clock=clock) as served,
-        calling(served.port, peer_ca_file=authority.ca_file) as old,
+        probing(PROBE, clock=clock, tls_cert_file=cert, tls_key_file=key) as probe,
+        calling(probe.port, peer_ca_file=authority.ca_file) as old,
     ):
         await answer_of(old)
 
@@ -184,7 +194,7 @@ async def test_a_new_certificate_counts_for_new_connections_without_a_restart(
         clock.advance(1.0)
 
         # then whoever comes now sees the new one, and the old connection goes on
-        async with calling(served.port, peer_ca_file=other.ca_file) as new:
+        async with calling(probe.port, peer_ca_file=other.ca_file) as new:
             assert await answer_of(new) == "default local:all None None"
         assert await answer_of(old) == "default local:all None None"
 
@@ -193,18 +203,17 @@ async def test_a_half_written_certificate_keeps_the_old_one(authority: Authority
     # given
     clock = ManualClock()
     cert, key = authority.issue("server")
-    settings = ProbeSettings(tls_cert_file=cert, tls_key_file=key)
-    async with serving(PROBE.build, settings, clock=clock) as served:
+    async with probing(PROBE, clock=clock, tls_cert_file=cert, tls_key_file=key) as probe:
         # when the certificate is replaced and the key not yet
         os.replace(authority.issue("next")[0], cert)
         clock.advance(1.0)
 
         # then callers still get through, and the new pair counts once it is whole
-        async with calling(served.port, peer_ca_file=authority.ca_file) as stub:
+        async with calling(probe.port, peer_ca_file=authority.ca_file) as stub:
             between = await answer_of(stub)
         authority.issue("server")
         clock.advance(1.0)
-        async with calling(served.port, "localhost", peer_ca_file=authority.ca_file) as stub:
+        async with calling(probe.port, "localhost", peer_ca_file=authority.ca_file) as stub:
             after = await answer_of(stub)
     assert between == after == "default local:all None None"
 
@@ -214,21 +223,18 @@ async def test_tokens_say_who_calls_and_what_for(tokens: TokenFolder) -> None:
     rows = {UNARY: MethodPolicy(frozenset({Role.OPERATOR, Role.ADMIN}), deadline_cap_s=None)}
     vera, otto = tokens.add("vera", Role.VIEWER), tokens.add("otto", Role.OPERATOR)
     async with probing(Probe(unary=_who, policy=rows), token_file=tokens.file) as probe:
-        port = probe.served.port
+        port = probe.port
 
         # when an operator, a viewer and somebody without a token call it
         async with calling(port, peer_token_file=otto) as stub:
             operator = await answer_of(stub)
         async with calling(port, peer_token_file=vera) as stub:
-            viewer = reason_of(await failure(stub.unary(text("x"))))
-        nobody = reason_of(await failure(probe.stub.unary(text("x"))))
+            viewer = reason_of(await failure(stub.unary("x")))
+        nobody = reason_of(await failure(probe.stub.unary("x")))
 
     # then
     assert operator == "acme otto:operator None None"
-    assert (viewer.code, viewer.reason) == (
-        grpc.StatusCode.PERMISSION_DENIED,
-        "PERMISSION_DENIED",
-    )
+    assert (viewer.code, viewer.reason) == (grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED")
     assert nobody.code is grpc.StatusCode.UNAUTHENTICATED
     assert nobody.reason == "UNAUTHENTICATED"
 
@@ -240,9 +246,9 @@ async def test_the_log_never_holds_a_token(
     file = tokens.add("vera", Role.VIEWER)
     token = tokens.text_of(file)
     async with probing(PROBE, token_file=tokens.file) as probe:
-        async with calling(probe.served.port, peer_token_file=file) as stub:
+        async with calling(probe.port, peer_token_file=file) as stub:
             await answer_of(stub)
-        await failure(probe.stub.unary(text("x"), metadata=[("authorization", f"Bearer {token}x")]))
+        await failure(probe.stub.unary("x", metadata=[("authorization", f"Bearer {token}x")]))
     assert len(caplog.records) > 2
     assert token not in "".join(str(vars(record)) for record in caplog.records)
 
@@ -254,7 +260,7 @@ async def test_with_tls_and_tokens_other_machines_may_come_in(
     settings = tls_of(authority, token_file=tokens.file, listen="0.0.0.0:0")
     async with (
         probing(PROBE, **settings) as probe,
-        calling(probe.served.port, peer_ca_file=authority.ca_file, peer_token_file=file) as stub,
+        calling(probe.port, peer_ca_file=authority.ca_file, peer_token_file=file) as stub,
     ):
         assert await answer_of(stub) == "acme vera:viewer None None"
 
@@ -268,29 +274,16 @@ async def test_with_tls_and_tokens_other_machines_may_come_in(
             "no authentication",
             "RUNYARD_PROBE_TOKEN_FILE",
         ),
-        (
-            ("token_file",),
-            "no TLS",
-            "RUNYARD_PROBE_TLS_CERT_FILE and RUNYARD_PROBE_TLS_KEY_FILE",
-        ),
+        (("token_file",), "no TLS", "RUNYARD_PROBE_TLS_CERT_FILE and RUNYARD_PROBE_TLS_KEY_FILE"),
     ],
 )
 async def test_one_of_the_two_is_not_enough(
-    given: tuple[str, ...],
-    lacks: str,
-    missing: str,
-    authority: Authority,
-    tokens: TokenFolder,
+    given: tuple[str, ...], lacks: str, missing: str, authority: Authority, tokens: TokenFolder
 ) -> None:
     """A certificate of the caller says nothing of its tenant and its roles."""
     every = tls_of(authority, tls_client_ca_file=authority.ca_file, token_file=tokens.file)
-    settings = ProbeSettings(listen="0.0.0.0:0", **{name: every[name] for name in given})
-    with pytest.raises(StartupRefusedError) as refused:
-        async with running(settings, PROBE.build):
-            pass
-    assert f"this server has {lacks}: set {missing}, or set RUNYARD_PROBE_LISTEN" in str(
-        refused.value
-    )
+    refused = await refusal(listen="0.0.0.0:0", **{name: every[name] for name in given})
+    assert f"this server has {lacks}: set {missing}, or set RUNYARD_PROBE_LISTEN" in refused
 
 
 @pytest.mark.parametrize(
@@ -320,16 +313,11 @@ async def test_files_that_cannot_be_used_refuse_to_start(
     cert, key = authority.issue("server")
     files = {"CERT": cert, "KEY": key, "OTHER": authority.issue("next")[1], "EMPTY": tokens.file}
     wanted = {name: files.get(value, value) for name, value in changes.items()}
-    settings = ProbeSettings(**{"tls_cert_file": cert, "tls_key_file": key, **wanted})
-    with pytest.raises(StartupRefusedError) as refused:
-        async with running(settings, PROBE.build):
-            pass
-    assert complaint in str(refused.value)
+    refused = await refusal(**{"tls_cert_file": cert, "tls_key_file": key, **wanted})
+    assert complaint in refused
 
 
-async def test_a_token_does_not_travel_unencrypted_to_another_machine(
-    tokens: TokenFolder,
-) -> None:
+async def test_a_token_does_not_travel_unencrypted_to_another_machine(tokens: TokenFolder) -> None:
     file = tokens.add("vera", Role.VIEWER)
     peers = peers_of(ProbeSettings(peer_token_file=file), SystemClock())
     with pytest.raises(StartupRefusedError) as refused:
@@ -344,11 +332,7 @@ async def test_a_token_does_not_travel_unencrypted_to_another_machine(
 
 async def test_a_service_says_for_whom_it_calls(tokens: TokenFolder) -> None:
     # given a service with the role of one
-    file = tokens.add("runcontrol", Role.SERVICE)
-    async with (
-        probing(PROBE, token_file=tokens.file) as probe,
-        calling(probe.served.port, peer_token_file=file) as stub,
-    ):
+    async with called_as("runcontrol", Role.SERVICE, tokens) as stub:
         # when a loop of it works for a run
         with acting_for(OnBehalfOf("globex", "alice é", "run-1")):
             for_run = await answer_of(stub)
@@ -359,14 +343,10 @@ async def test_a_service_says_for_whom_it_calls(tokens: TokenFolder) -> None:
     assert itself == "acme runcontrol:service None None"
 
 
-async def test_nobody_else_may_call_for_others(tokens: TokenFolder) -> None:
-    file = tokens.add("mallory", Role.ADMIN)
-    async with (
-        probing(PROBE, token_file=tokens.file) as probe,
-        calling(probe.served.port, peer_token_file=file) as stub,
-    ):
+async def test_no_other_role_may_call_on_behalf_of_others(tokens: TokenFolder) -> None:
+    async with called_as("mallory", Role.ADMIN, tokens) as stub:
         with acting_for(OnBehalfOf("globex", "alice")):
-            facts = reason_of(await failure(stub.unary(text("x"))))
+            facts = reason_of(await failure(stub.unary("x")))
     assert facts.code is grpc.StatusCode.PERMISSION_DENIED
     assert facts.metadata["roles"] == "service"
     assert facts.message == "acting on behalf of others needs the role service"
@@ -376,13 +356,9 @@ async def test_the_log_says_who_tried_to_call_for_others(
     tokens: TokenFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    file = tokens.add("mallory", Role.ADMIN)
-    async with (
-        probing(PROBE, token_file=tokens.file) as probe,
-        calling(probe.served.port, peer_token_file=file) as stub,
-    ):
+    async with called_as("mallory", Role.ADMIN, tokens) as stub:
         with acting_for(OnBehalfOf("globex", "alice")):
-            await failure(stub.unary(text("x")))
+            await failure(stub.unary("x"))
     (line,) = [vars(record) for record in caplog.records if record.message == "call"]
     assert (line["rpc_code"], line["principal"], line["tenant"]) == (
         "PERMISSION_DENIED",
@@ -394,17 +370,13 @@ async def test_the_log_says_who_tried_to_call_for_others(
 @pytest.mark.parametrize("key", ["authorization", "on-behalf-of"])
 async def test_saying_twice_who_one_is_is_refused(key: str, tokens: TokenFolder) -> None:
     """Of two, a proxy before the server may have checked the other."""
-    vera, front = tokens.add("vera", Role.VIEWER), tokens.add("front", Role.SERVICE)
     said = {
-        "authorization": [f"Bearer {tokens.text_of(vera)}"],
+        "authorization": [f"Bearer {tokens.text_of(tokens.add('vera', Role.VIEWER))}"],
         "on-behalf-of": ["tenant=acme", "tenant=globex"],
     }[key]
-    async with (
-        probing(PROBE, token_file=tokens.file) as probe,
-        calling(probe.served.port, peer_token_file=front) as stub,
-    ):
-        failed = await failure(stub.unary(text("x"), metadata=[(key, each) for each in said]))
-    facts = reason_of(failed)
+    async with called_as("front", Role.SERVICE, tokens) as stub:
+        call = stub.unary("x", metadata=[(key, each) for each in said])
+        facts = reason_of(await failure(call))
     assert (facts.code, facts.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
     assert [(v.field, v.description) for v in facts.violations] == [(key, "must be sent once")]
 
@@ -413,20 +385,12 @@ async def test_a_call_made_while_another_is_handled_is_on_behalf_of_its_caller(
     tokens: TokenFolder,
 ) -> None:
     # given a front that calls a back for its callers, with a token of its own
-    front_token, vera = tokens.add("front", Role.SERVICE), tokens.add("vera", Role.VIEWER)
-    async with (
-        probing(PROBE, token_file=tokens.file) as back,
-        calling(back.served.port, peer_token_file=front_token) as stub,
-    ):
+    async with called_as("front", Role.SERVICE, tokens) as stub:
 
-        async def relay(request: StringValue, context: Context) -> StringValue:
-            answer: StringValue = await stub.unary(request)
-            return answer
+        async def relay(request: str, context: Any) -> str:
+            return await answer_of(stub)
 
-        async with (
-            probing(Probe(unary=relay), token_file=tokens.file) as front,
-            calling(front.served.port, peer_token_file=vera) as caller,
-        ):
+        async with called_as("vera", Role.VIEWER, tokens, Probe(unary=relay)) as caller:
             # when
             answer = await answer_of(caller)
 
@@ -438,13 +402,13 @@ async def test_a_channel_to_somebody_elses_server_tells_nothing(tokens: TokenFol
     """A provider of models is none of ours: neither token nor tenant is its business."""
     seen = []
 
-    async def unary(request: StringValue, context: Context) -> StringValue:
+    async def unary(request: str, context: Any) -> str:
         seen.extend(key for key, _ in context.invocation_metadata())
         return request
 
     async with probing(Probe(unary=unary)) as probe:
         with acting_for(OnBehalfOf("acme", "alice")):
-            await probe.stub.unary(text("x"))
+            await probe.stub.unary("x")
     assert not {"authorization", "on-behalf-of"} & set(seen)
 
 
@@ -453,32 +417,22 @@ async def test_each_principal_that_a_service_acts_for_has_places_of_its_own(
 ) -> None:
     # given a method that each caller may have open once
     row = MethodPolicy(ANY_ROLE, deadline_cap_s=None, concurrent_per_principal=1)
-    file = tokens.add("gateway", Role.SERVICE)
-    entered, leave = asyncio.Event(), asyncio.Event()
+    waiting = Waiting()
 
-    async def waits(request: StringValue, context: Context) -> StringValue:
-        if request.value == "wait":
-            entered.set()
-            await leave.wait()
-        return request
+    async def unary(request: str, context: Any) -> str:
+        return await waiting.unary(request, context) if request == "wait" else request
 
-    async with (
-        probing(Probe(unary=waits, policy={UNARY: row}), token_file=tokens.file) as probe,
-        calling(probe.served.port, peer_token_file=file) as stub,
-    ):
+    probe = Probe(unary, policy={UNARY: row})
+    async with called_as("gateway", Role.SERVICE, tokens, probe) as stub:
         with acting_for(OnBehalfOf("acme", "alice")):
-            alices = asyncio.ensure_future(_value(stub, "wait"))
-            await asyncio.wait_for(entered.wait(), 10)
-            again = reason_of(await failure(stub.unary(text("x"))))
+            alices = asyncio.ensure_future(answer_of(stub, "wait"))
+            await waiting.started.wait()
+            again = reason_of(await failure(stub.unary("x")))
         with acting_for(OnBehalfOf("acme", "bob")):
-            bobs = await _value(stub, "x")
-        leave.set()
+            bobs = await answer_of(stub)
+        waiting.go_on.set()
         await alices
 
     # then alice's second call was refused, and bob's was not
     assert again.reason == "TOO_MANY_CALLS"
     assert bobs == "x"
-
-
-async def _value(stub: ProbeStub, value: str) -> str:
-    return str((await stub.unary(text(value))).value)

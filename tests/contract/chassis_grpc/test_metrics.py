@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
-from google.protobuf.wrappers_pb2 import StringValue
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
 from services.chassis.errors import InvalidRequestError, Violation
-from tests.contract.chassis_grpc.probe import (
-    NAME,
-    Context,
-    Probe,
-    failure,
-    probing,
-    text,
-)
+from tests.contract.chassis_grpc.probe import NAME, Probe, Waiting, failure, probing
 from tests.support.metrics import Measured, measuring
 
 SERVER = "rpc.server.call.duration"
 CLIENT = "rpc.client.call.duration"
+VIOLATIONS = "runyard.rpc.server.violations"
 ACTIVE = "runyard.rpc.server.active_calls"
 
 # The buckets of the conventions.
@@ -40,10 +32,10 @@ def outcomes(measured: Measured, name: str) -> dict[tuple[str, str, str], float]
     }
 
 
-async def _picky(request: StringValue, context: Context) -> StringValue:
-    if request.value == "defect":
+async def _picky(request: str, context: Any) -> str:
+    if request == "defect":
         raise LookupError("secret")
-    if request.value == "wrong":
+    if request == "wrong":
         raise InvalidRequestError.of([Violation("value", "must not be wrong")])
     return request
 
@@ -52,11 +44,11 @@ async def test_calls_are_timed_by_method_and_outcome_at_both_ends() -> None:
     with measuring() as measured:
         # given and when
         async with probing(Probe(unary=_picky)) as probe:
-            await probe.stub.unary(text("x"))
-            await probe.stub.unary(text("y"))
-            await failure(probe.stub.unary(text("wrong")))
-            await failure(probe.stub.unary(text("defect")))
-            async for _ in probe.stub.watch(text("x")):
+            await probe.stub.unary("x")
+            await probe.stub.unary("y")
+            await failure(probe.stub.unary("wrong"))
+            await failure(probe.stub.unary("defect"))
+            async for _ in probe.stub.watch("x"):
                 pass
 
         # then a refusal is the caller's fault, and a defect the server's
@@ -66,6 +58,13 @@ async def test_calls_are_timed_by_method_and_outcome_at_both_ends() -> None:
             ("Unary", "INTERNAL", "INTERNAL"): 1,
             ("Watch", "OK", ""): 1,
         }
+        assert {dict(key)["runyard.outcome"] for key in measured.values(SERVER)} == {
+            "done",
+            "INVALID_REQUEST",
+            "INTERNAL",
+        }
+        ((key, count),) = measured.values(VIOLATIONS).items()
+        assert (dict(key)["runyard.violation"], count) == ("field", 1)
         assert outcomes(measured, CLIENT) == {
             ("Unary", "OK", ""): 2,
             ("Unary", "INVALID_ARGUMENT", "INVALID_ARGUMENT"): 1,
@@ -84,39 +83,29 @@ async def test_calls_are_timed_by_method_and_outcome_at_both_ends() -> None:
 async def test_where_a_call_went_is_known_to_its_client() -> None:
     with measuring() as measured:
         async with probing() as probe:
-            await probe.stub.unary(text("x"))
-            port = probe.served.port
+            await probe.stub.unary("x")
+            port = probe.port
         (key,) = measured.points(CLIENT)
     assert (dict(key)["server.address"], dict(key)["server.port"]) == ("127.0.0.1", port)
 
 
 async def test_calls_are_active_until_they_end() -> None:
-    entered, leave = asyncio.Event(), asyncio.Event()
-
-    async def waits(request: StringValue, context: Context) -> StringValue:
-        entered.set()
-        await leave.wait()
-        return request
-
+    waiting = Waiting()
     with measuring() as measured:
-        async with probing(Probe(unary=waits)) as probe:
-            call = asyncio.ensure_future(_awaited(probe.stub.unary(text("x"))))
-            await asyncio.wait_for(entered.wait(), 10)
+        async with probing(Probe(unary=waiting.unary)) as probe:
+            call = asyncio.ensure_future(probe.stub.unary("x"))
+            await waiting.started.wait()
             during = measured.total(ACTIVE)
-            leave.set()
+            waiting.go_on.set()
             await call
         after = measured.total(ACTIVE)
     assert (during, after) == (1, 0)
 
 
 async def test_a_stream_that_its_reader_leaves_is_cancelled_and_no_fault() -> None:
-    async def watch(request: StringValue, context: Context) -> AsyncIterator[StringValue]:
-        yield request
-        await asyncio.Event().wait()
-
     with measuring() as measured:
-        async with probing(Probe(watch=watch)) as probe:
-            call = probe.stub.watch(text("x"))
+        async with probing(Probe(watch=Waiting().watch)) as probe:
+            call = probe.stub.watch("x")
             await call.read()
             call.cancel()
             await call.code()
@@ -135,10 +124,5 @@ async def test_a_method_that_a_caller_made_up_makes_no_series_of_its_own() -> No
 async def test_probes_make_no_series() -> None:
     with measuring() as measured:
         async with probing() as probe:
-            health: Any = health_pb2_grpc.HealthStub(probe.channel)  # type: ignore[no-untyped-call]
-            await health.Check(health_pb2.HealthCheckRequest())
+            await probe.stub.health.Check(health_pb2.HealthCheckRequest())
         assert measured.values(SERVER) == measured.values(ACTIVE) == {}
-
-
-async def _awaited(call: Any) -> Any:
-    return await call

@@ -9,26 +9,15 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf.wrappers_pb2 import StringValue
 
+from services.chassis.access.policy import ANY_ROLE, MethodPolicy
 from services.chassis.caller import Principal, Role
-from services.chassis.channel import open_channel, streaming
-from services.chassis.interceptors.open_calls import OpenCalls, TooManyCallsError
-from services.chassis.policy import ANY_ROLE, MethodPolicy
-from services.chassis.rpc_status import reason_of
-from tests.contract.chassis_grpc.probe import (
-    CHAT,
-    UNARY,
-    WATCH,
-    Context,
-    Probe,
-    ProbeStub,
-    ServedProbe,
-    Signal,
-    probing,
-    stream_failure,
-    text,
-)
+from services.chassis.calls.channel import open_channel
+from services.chassis.calls.rpc_status import reason_of
+from services.chassis.calls.streaming import streaming
+from services.chassis.server.handlers.limits import OpenCalls, TooManyCallsError
+from tests.contract.chassis_grpc.probe import CHAT, UNARY, WATCH, Probe, ProbeStub, failure, probing
+from tests.support.waiting import within_limit
 
 TWO = MethodPolicy(ANY_ROLE, deadline_cap_s=None, concurrent_per_principal=2)
 ROWS = {WATCH: TWO, CHAT: TWO, UNARY: TWO}
@@ -37,32 +26,32 @@ ROWS = {WATCH: TWO, CHAT: TWO, UNARY: TWO}
 class NamedCallers:
     """Takes the name that a caller gives itself."""
 
-    async def authenticate(self, metadata: Mapping[str, str | bytes], peer: str) -> Principal:
+    def authenticate(self, metadata: Mapping[str, str | bytes]) -> Principal:
         name = str(metadata.get("name", "nobody"))
         return Principal(tenant="default", roles=frozenset({Role.VIEWER}), name=name)
 
 
-class Desk:
+class Stream:
     """A stream that says one thing, and then what its request asks for."""
 
     def __init__(self) -> None:
         self.ended: asyncio.Queue[str] = asyncio.Queue()
 
-    async def watch(self, request: StringValue, context: Context) -> AsyncIterator[StringValue]:
+    async def watch(self, request: str, context: Any) -> AsyncIterator[str]:
         try:
             yield request
-            if request.value == "fails":
+            if request == "fails":
                 raise LookupError("a defect")
-            if request.value == "stays":
+            if request == "stays":
                 await asyncio.Event().wait()
         finally:
-            self.ended.put_nowait(request.value)
+            self.ended.put_nowait(request)
 
     def probe(self) -> Probe:
         return Probe(watch=self.watch, policy=ROWS)
 
 
-class Wire:
+class Connection:
     """A connection between a client and a server that can be cut."""
 
     def __init__(self, port: int) -> None:
@@ -87,149 +76,141 @@ class Wire:
 
 async def _open(stub: ProbeStub, value: str = "stays", **options: Any) -> Any:
     """A stream whose handler has begun."""
-    call = stub.watch(text(value), **options)
-    assert (await call.read()).value == value
+    call = stub.watch(value, **options)
+    assert await call.read() == value
     return call
 
 
-async def _leave(call: Any, desk: Desk) -> None:
+async def _leave(call: Any, stream: Stream) -> None:
     call.cancel()
-    await asyncio.wait_for(desk.ended.get(), 10)
+    async with within_limit():
+        await stream.ended.get()
 
 
 async def _refused(stub: ProbeStub) -> bool:
     """Whether one more stream is refused; it ends by itself if not."""
     try:
-        async for _ in stub.watch(text("ends")):
+        async for _ in stub.watch("ends"):
             pass
     except grpc.aio.AioRpcError as error:
         return reason_of(error).reason == "TOO_MANY_CALLS"
     return False
 
 
-async def _until_admitted(probe: ServedProbe) -> None:
+async def _until_admitted(stub: ProbeStub) -> None:
     """gRPC tells a peer that its call has ended before the handler has returned."""
-    async with asyncio.timeout(10):
-        while await _refused(probe.stub):
+    async with within_limit():
+        while await _refused(stub):
             pass
 
 
 async def test_one_call_more_than_allowed_is_refused_with_the_limit_and_a_pause() -> None:
-    desk = Desk()
-    async with probing(desk.probe()) as probe:
+    stream = Stream()
+    async with probing(stream.probe()) as probe:
         # given two open streams
         calls = [await _open(probe.stub), await _open(probe.stub)]
 
         # when a third is opened
-        facts = reason_of(await stream_failure(probe.stub.watch(text("stays"))))
+        facts = reason_of(await failure(probe.stub.watch("stays")))
         for call in calls:
-            await _leave(call, desk)
+            await _leave(call, stream)
 
     # then it is told the limit, and when to try again
     assert facts.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert facts.reason == "TOO_MANY_CALLS"
     assert facts.metadata == {"method": WATCH, "limit": "2", "retry": "retryable"}
     assert facts.retry_after_s == 5.0
-    assert desk.ended.empty()
+    assert stream.ended.empty()
 
 
 def test_two_tenants_may_have_a_caller_of_the_same_name() -> None:
     # given a caller of one tenant that has used up its place
-    calls, row = OpenCalls(), MethodPolicy(ANY_ROLE, None, concurrent_per_principal=1)
+    calls = OpenCalls()
     acme, globex = (Principal(tenant, ANY_ROLE, "alice") for tenant in ("acme", "globex"))
-    with (
-        calls.place(acme, WATCH, row),
-        # then the other's is let in, and its own next one refused
-        calls.place(globex, WATCH, row),
-        pytest.raises(TooManyCallsError),
-        calls.place(acme, WATCH, row),
-    ):
-        raise AssertionError("it was let in")
+    place = calls.take(acme, WATCH, 1)
+
+    # then the other's is let in, and its own next one refused until it gives the place back
+    calls.take(globex, WATCH, 1)
+    with pytest.raises(TooManyCallsError):
+        calls.take(acme, WATCH, 1)
+    calls.leave(place)
+    assert calls.take(acme, WATCH, 1) == place
 
 
 async def test_each_caller_and_each_method_has_places_of_its_own() -> None:
-    desk = Desk()
-    async with probing(desk.probe(), authenticator=NamedCallers()) as probe:
+    stream = Stream()
+    async with probing(stream.probe(), authenticator=NamedCallers()) as probe:
         # given a caller who has used up its places
         vera, otto = [("name", "vera")], [("name", "otto")]
         calls = [await _open(probe.stub, metadata=vera) for _ in range(2)]
-        failed = await stream_failure(probe.stub.watch(text("stays"), metadata=vera))
+        failed = await failure(probe.stub.watch("stays", metadata=vera))
 
         # when another calls the same, and the caller calls something else
         calls.append(await _open(probe.stub, metadata=otto))
-        answer = await probe.stub.unary(text("x"), metadata=vera)
+        answer = await probe.stub.unary("x", metadata=vera)
         for call in calls:
-            await _leave(call, desk)
+            await _leave(call, stream)
 
     # then only the first was refused
     assert reason_of(failed).reason == "TOO_MANY_CALLS"
-    assert answer.value == "x"
+    assert answer == "x"
 
 
 @pytest.mark.parametrize("way", ["ends", "fails", "cancel", "deadline", "peer gone"])
 async def test_a_place_comes_back_however_the_call_ends(way: str) -> None:
-    desk = Desk()
-    async with probing(desk.probe()) as probe:
+    stream = Stream()
+    async with probing(stream.probe()) as probe:
         # given two open streams, one of which ends
         stays = await _open(probe.stub)
-        wire = Wire(probe.served.port)
+        connection = Connection(probe.port)
         async with (
-            await asyncio.start_server(wire.carry, "127.0.0.1", 0) as relay,
+            await asyncio.start_server(connection.carry, "127.0.0.1", 0) as relay,
             open_channel(f"127.0.0.1:{relay.sockets[0].getsockname()[1]}") as channel,
         ):
             stub = ProbeStub(channel)
             match way:
                 case "ends" | "fails":
-                    call = await _open(stub, way)
-                    await asyncio.wait_for(desk.ended.get(), 10)
+                    await _open(stub, way)
+                    async with within_limit():
+                        await stream.ended.get()
                 case "cancel":
-                    await _leave(await _open(stub), desk)
+                    await _leave(await _open(stub), stream)
                 case "deadline":
-                    call = await _open(stub, timeout=0.2)
+                    call = await _open(stub, timeout=2.0)
                     assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
                 case _:
                     await _open(stub)
-                    wire.cut()
+                    connection.cut()
 
             # then there is a place again
-            await _until_admitted(probe)
-        await _leave(stays, desk)
+            await _until_admitted(probe.stub)
+        await _leave(stays, stream)
 
 
 async def test_a_refused_call_takes_no_place() -> None:
-    desk = Desk()
-    async with probing(desk.probe()) as probe:
+    stream = Stream()
+    async with probing(stream.probe()) as probe:
         # given two open streams, and many who were refused
         calls = [await _open(probe.stub), await _open(probe.stub)]
         refusals = [await _refused(probe.stub) for _ in range(5)]
 
         # when one of the two ends
-        await _leave(calls.pop(), desk)
+        await _leave(calls.pop(), stream)
 
         # then there is a place
-        await _until_admitted(probe)
-        await _leave(calls.pop(), desk)
+        await _until_admitted(probe.stub)
+        await _leave(calls.pop(), stream)
     assert refusals == [True] * 5
 
 
 async def test_a_call_that_waits_for_its_peer_holds_its_place_in_both_directions() -> None:
-    begun = Signal()
-
-    async def chat(
-        requests: AsyncIterator[StringValue], context: Context
-    ) -> AsyncIterator[StringValue]:
-        async for request in requests:
-            begun.set()
-            yield request
-
     async with (
-        probing(Probe(chat=chat, policy=ROWS)) as probe,
+        probing(Probe(policy=ROWS)) as probe,
         streaming(probe.stub.chat()) as one,
         streaming(probe.stub.chat()) as other,
     ):
         for call in (one, other):
-            await call.write(text("x"))
-            await call.read()
-        failed = await stream_failure(probe.stub.chat())
-    assert begun.happened
+            await call.write("x")
+            assert await call.read() == "x"
+        failed = await failure(probe.stub.chat())
     assert reason_of(failed).metadata["method"] == CHAT

@@ -8,25 +8,16 @@ from typing import Any
 
 import pytest
 
-from services.chassis.policy import ANY_ROLE, MethodPolicy
-from services.chassis.server import Chassis, Service, Servicer, running
-from services.chassis.startup import StartupRefusedError
-from tests.contract.chassis_grpc.probe import NAME, UNARY, Probe, ProbeSettings, probing
-
-
-async def _refusal(build: Any = None, **settings: Any) -> str:
-    with pytest.raises(StartupRefusedError) as caught:
-        async with running(ProbeSettings(**settings), build or Probe().build):
-            pass
-    return str(caught.value)
+from services.chassis.server.service import Chassis, Service, Servicer
+from tests.contract.chassis_grpc.probe import NAME, UNARY, UNLIMITED, Probe, probing, refusal
 
 
 async def test_a_second_server_on_the_port_is_refused() -> None:
     """By default gRPC shares the port in silence, and each server gets half of the calls."""
     async with probing() as probe:
-        refusal = await _refusal(listen=f"127.0.0.1:{probe.served.port}")
-    assert refusal == (
-        f"port {probe.served.port} is in use by another process: stop it, or set "
+        refused = await refusal(listen=f"127.0.0.1:{probe.port}")
+    assert refused == (
+        f"port {probe.port} is in use by another process: stop it, or set "
         "RUNYARD_PROBE_LISTEN to a free port"
     )
 
@@ -37,31 +28,31 @@ async def test_a_port_that_another_process_shares_is_refused_too() -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        refusal = await _refusal(listen=f"127.0.0.1:{port}")
-    assert f"port {port} is in use" in refusal
+        refused = await refusal(listen=f"127.0.0.1:{port}")
+    assert f"port {port} is in use" in refused
 
 
-async def test_a_server_shares_its_port_with_nobody_who_comes_later() -> None:
+async def test_a_second_server_cannot_share_the_port() -> None:
     async with probing() as probe:
         with socket.socket() as other:
             other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             with pytest.raises(OSError, match="in use"):
-                other.bind(("127.0.0.1", probe.served.port))
+                other.bind(("127.0.0.1", probe.port))
 
 
 async def test_a_port_is_free_again_at_once_after_a_stop() -> None:
     async with probing() as probe:
-        port = probe.served.port
+        port = probe.port
         await probe.channel.channel_ready()
     async with probing(listen=f"127.0.0.1:{port}") as again:
-        assert again.served.port == port
+        assert again.port == port
         await again.channel.channel_ready()
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:0", "[::]:0"])
 async def test_an_address_that_other_machines_reach_is_refused(listen: str) -> None:
-    refusal = await _refusal(listen=listen)
-    assert refusal == (
+    refused = await refusal(listen=listen)
+    assert refused == (
         f"other machines can reach {listen}, and this server has neither TLS nor authentication: "
         "set RUNYARD_PROBE_TLS_CERT_FILE and RUNYARD_PROBE_TLS_KEY_FILE and "
         "RUNYARD_PROBE_TOKEN_FILE, or set RUNYARD_PROBE_LISTEN to a loopback address such as "
@@ -69,39 +60,38 @@ async def test_an_address_that_other_machines_reach_is_refused(listen: str) -> N
     )
 
 
-async def test_whoever_accepts_the_risk_may_listen_everywhere() -> None:
+async def test_insecure_allows_to_listen_on_every_address() -> None:
     async with probing(listen="0.0.0.0:0", insecure=True) as probe:
-        assert probe.served.target == f"127.0.0.1:{probe.served.port}"
+        assert probe.target == f"127.0.0.1:{probe.port}"
         await probe.channel.channel_ready()
 
 
 async def test_an_address_of_another_machine_is_refused() -> None:
-    refusal = await _refusal(listen="192.0.2.1:7999", insecure=True)
-    assert refusal.startswith("cannot listen on 192.0.2.1:7999 (")
-    assert refusal.endswith("set RUNYARD_PROBE_LISTEN to another address")
+    refused = await refusal(listen="192.0.2.1:7999", insecure=True)
+    assert refused.startswith("cannot listen on 192.0.2.1:7999 (")
+    assert refused.endswith("set RUNYARD_PROBE_LISTEN to another address")
 
 
 async def test_a_method_without_a_policy_row_is_refused() -> None:
-    async def build(settings: ProbeSettings, chassis: Chassis) -> Service:
+    async def build(settings: Any, chassis: Chassis) -> Service:
         service = await Probe().build(settings, chassis)
         return replace(service, policy={k: v for k, v in service.policy.items() if k != UNARY})
 
-    assert await _refusal(build) == f"no policy row for {UNARY}: add one to POLICY"
+    assert await refusal(build) == f"no policy row for {UNARY}: add one to POLICY"
 
 
 async def test_a_policy_row_without_a_method_is_refused() -> None:
-    row = {"/test.probe.v1.ProbeService/Unari": MethodPolicy(ANY_ROLE, deadline_cap_s=None)}
-    refusal = await _refusal(Probe(policy=row).build)
-    assert refusal.startswith("policy row for /test.probe.v1.ProbeService/Unari, which is not")
+    refused = await refusal(Probe(policy={f"/{NAME}/Unari": UNLIMITED}).build)
+    assert refused.startswith(f"policy row for /{NAME}/Unari, which is not")
 
 
 async def test_a_servicer_under_a_wrong_name_is_refused() -> None:
     """Health and reflection would speak of a service that is not there."""
 
-    async def build(settings: ProbeSettings, chassis: Chassis) -> Service:
+    async def build(settings: Any, chassis: Chassis) -> Service:
         service = await Probe().build(settings, chassis)
         return replace(service, servicers=[Servicer("test.v1.Typo", Probe().add)])
 
-    refusal = await _refusal(build)
-    assert refusal == "the servicer named test.v1.Typo registered no method under that name"
-    assert NAME not in refusal
+    refused = await refusal(build)
+    assert refused == "the servicer named test.v1.Typo registered no method under that name"
+    assert NAME not in refused

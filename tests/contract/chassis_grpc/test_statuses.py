@@ -9,8 +9,8 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf.wrappers_pb2 import StringValue
 
+from services.chassis.calls.rpc_status import ErrorFacts, reason_of
 from services.chassis.errors import (
     DomainError,
     ErrorKind,
@@ -19,18 +19,18 @@ from services.chassis.errors import (
     StoreUnavailableError,
     Violation,
 )
-from services.chassis.rpc_status import ErrorFacts, reason_of
 from tests.contract.chassis_grpc.probe import (
     DOMAIN,
     NAME,
     Probe,
     ProbeStub,
+    echo_all,
     failure,
     probing,
+    raising,
     requests,
-    stream_failure,
-    text,
 )
+from tests.support.waiting import within_limit
 
 
 class ThreadBusyError(DomainError):
@@ -39,24 +39,25 @@ class ThreadBusyError(DomainError):
     retry = Retry.RETRYABLE
 
 
-async def _refuse(request: object, context: object) -> StringValue:
-    raise ThreadBusyError("thread t-1 has a run", thread_id="t-1")
+def failing(error: Exception) -> Probe:
+    """A probe whose methods all raise ``error``, streams after their first message."""
+
+    async def stream(request: object, context: object) -> AsyncIterator[str]:
+        yield "first"
+        raise error
+
+    return Probe(raising(error), stream, raising(error), stream)
 
 
-async def _refuse_stream(request: object, context: object) -> AsyncIterator[StringValue]:
-    yield text("first")
-    raise ThreadBusyError("thread t-1 has a run", thread_id="t-1")
-
-
-REFUSING = Probe(unary=_refuse, watch=_refuse_stream, collect=_refuse, chat=_refuse_stream)
+REFUSING = failing(ThreadBusyError("thread t-1 has a run", thread_id="t-1"))
 
 
 async def _failures(stub: ProbeStub) -> list[grpc.aio.AioRpcError]:
     return [
-        await failure(stub.unary(text("x"))),
-        await stream_failure(stub.watch(text("x"))),
+        await failure(stub.unary("x")),
+        await failure(stub.watch("x")),
         await failure(stub.collect(requests("x"))),
-        await stream_failure(stub.chat(requests("x"))),
+        await failure(stub.chat(requests("x"))),
     ]
 
 
@@ -83,15 +84,11 @@ async def test_every_violation_and_the_time_of_a_repeat_reach_the_caller() -> No
     # given a handler that finds two things wrong, and one that is overloaded
     violations = [Violation("b.name", "must not be empty"), Violation("a[1]", "unknown", "no_a")]
 
-    async def invalid(request: object, context: object) -> StringValue:
-        raise InvalidRequestError.of(violations)
-
-    async def overloaded(requests: object, context: object) -> StringValue:
-        raise StoreUnavailableError("the store is busy", retry_after_s=1.5)
-
+    invalid = raising(InvalidRequestError.of(violations))
+    overloaded = raising(StoreUnavailableError("the store is busy", retry_after_s=1.5))
     async with probing(Probe(unary=invalid, collect=overloaded)) as probe:
         # when they are called
-        malformed = reason_of(await failure(probe.stub.unary(text("x"))))
+        malformed = reason_of(await failure(probe.stub.unary("x")))
         busy = reason_of(await failure(probe.stub.collect(requests())))
 
     # then all violations are there, and the time
@@ -113,17 +110,14 @@ async def test_every_domain_error_forbids_the_channel_to_repeat_the_call() -> No
 @pytest.mark.parametrize("attempt", range(5))
 async def test_the_largest_error_still_arrives(attempt: int) -> None:
     """Clients refuse trailers above their limit, at random between the soft and the hard one."""
-
     # given a thousand violations, and facts and a message that are long and not ASCII
-    async def invalid(request: object, context: object) -> StringValue:
-        violations = [Violation(f"items[{n}]", "must not be empty " * 100) for n in range(1_000)]
-        raise InvalidRequestError(
-            "é%" * 2_000, violations=violations, id="🦊" * 128, big="x" * 9_000
-        )
-
-    async with probing(Probe(unary=invalid)) as probe:
+    violations = [Violation(f"items[{n}]", "must not be empty " * 100) for n in range(1_000)]
+    invalid = InvalidRequestError(
+        "é%" * 2_000, violations=violations, id="🦊" * 128, big="x" * 9_000
+    )
+    async with probing(Probe(unary=raising(invalid))) as probe:
         # when the caller gets them
-        error = await failure(probe.stub.unary(text("x")))
+        error = await failure(probe.stub.unary("x"))
         facts = reason_of(error)
 
     # then it has as many as fit, and the number of the rest
@@ -152,17 +146,7 @@ async def test_an_unexpected_exception_leaks_nothing_but_an_id_to_look_it_up_by(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     # given handlers of all arities that fail with a secret in the text
-    async def broken(request: object, context: object) -> StringValue:
-        raise RuntimeError("password=hunter2")
-
-    async def broken_stream(request: object, context: object) -> AsyncIterator[StringValue]:
-        for message in [text("first"), None]:
-            if message is None:
-                raise RuntimeError("password=hunter2")
-            yield message
-
-    handlers = Probe(unary=broken, watch=broken_stream, collect=broken, chat=broken_stream)
-    async with probing(handlers) as probe:
+    async with probing(failing(RuntimeError("password=hunter2"))) as probe:
         # when they are called
         errors = await _failures(probe.stub)
 
@@ -186,13 +170,12 @@ async def test_a_failed_outbound_call_is_our_fault_and_not_the_callers() -> None
     # given a handler that lets the error of a call it made pass
     async with probing(REFUSING) as backend:
 
-        async def relay(request: StringValue, context: object) -> StringValue:
-            answer: StringValue = await backend.stub.unary(request)
-            return answer
+        async def relay(request: str, context: object) -> Any:
+            return await backend.stub.unary(request)
 
         async with probing(Probe(unary=relay)) as frontend:
             # when it is called
-            facts = reason_of(await failure(frontend.stub.unary(text("x"))))
+            facts = reason_of(await failure(frontend.stub.unary("x")))
 
     # then the caller learns of an internal error, not of a thread it never named
     assert facts.code is grpc.StatusCode.INTERNAL
@@ -200,13 +183,13 @@ async def test_a_failed_outbound_call_is_our_fault_and_not_the_callers() -> None
 
 
 async def test_a_domain_error_out_of_a_task_group_stays_a_domain_error() -> None:
-    async def grouped(request: StringValue, context: object) -> StringValue:
+    async def grouped(request: str, context: object) -> str:
         async with asyncio.TaskGroup() as group:
-            group.create_task(_refuse(request, context))
+            group.create_task(REFUSING.unary(request, context))
         return request
 
     async with probing(Probe(unary=grouped)) as probe:
-        facts = reason_of(await failure(probe.stub.unary(text("x"))))
+        facts = reason_of(await failure(probe.stub.unary("x")))
 
     assert facts.reason == "THREAD_BUSY"
 
@@ -217,15 +200,14 @@ async def test_a_cancelled_future_inside_a_handler_ends_the_call(
     """Left alone, gRPC takes it for the caller's cancel and never answers."""
 
     # given a handler that awaits something which somebody else cancels
-    async def stray(request: object, context: object) -> StringValue:
-        future: asyncio.Future[StringValue] = asyncio.get_running_loop().create_future()
+    async def cancelled(request: object, context: object) -> str:
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         future.cancel()
         return await future
 
-    async with probing(Probe(unary=stray)) as probe:
-        # when it is called without a deadline
-        async with asyncio.timeout(5):
-            error = await failure(probe.stub.unary(text("x")))
+    # when it is called without a deadline
+    async with probing(Probe(unary=cancelled)) as probe, within_limit():
+        error = await failure(probe.stub.unary("x"))
 
     # then the caller gets an answer
     assert error.code() is grpc.StatusCode.INTERNAL
@@ -239,7 +221,7 @@ async def test_a_handler_may_end_its_call_by_itself() -> None:
         await context.abort(grpc.StatusCode.NOT_FOUND, "nothing here")
 
     async with probing(Probe(unary=abort)) as probe:
-        error = await failure(probe.stub.unary(text("x")))
+        error = await failure(probe.stub.unary("x"))
 
     assert (error.code(), error.details()) == (grpc.StatusCode.NOT_FOUND, "nothing here")
 
@@ -248,10 +230,7 @@ async def test_an_unknown_method_is_refused_with_facts_whatever_its_arity() -> N
     async with probing() as probe:
         unary: Any = probe.channel.unary_unary(f"/{NAME}/Nothing")
         stream: Any = probe.channel.stream_stream("/no.such.Service/Method")
-        found = [
-            reason_of(await failure(unary(b"x"))),
-            reason_of(await stream_failure(stream())),
-        ]
+        found = [reason_of(await failure(unary(b"x"))), reason_of(await failure(stream()))]
 
     for facts in found:
         assert facts.code is grpc.StatusCode.UNIMPLEMENTED
@@ -262,25 +241,14 @@ async def test_an_unknown_method_is_refused_with_facts_whatever_its_arity() -> N
 async def test_a_status_without_details_is_readable_too() -> None:
     # given an address where nobody listens
     async with probing() as probe:
-        port = probe.served.port
+        port = probe.port
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         # when it is called
-        facts = reason_of(await failure(ProbeStub(channel).unary(text("x"))))
+        facts = reason_of(await failure(ProbeStub(channel).unary("x")))
 
     # then there is a code and no reason
     assert facts.code is grpc.StatusCode.UNAVAILABLE
     assert (facts.reason, facts.domain, facts.metadata) == ("", "", {})
-
-
-async def _drain(requests: AsyncIterator[StringValue], context: Any) -> StringValue:
-    return text(str([request async for request in requests]))
-
-
-async def _drain_and_stream(
-    requests: AsyncIterator[StringValue], context: Any
-) -> AsyncIterator[StringValue]:
-    async for request in requests:
-        yield request
 
 
 async def _read_one(requests: object, context: Any) -> None:
@@ -290,10 +258,10 @@ async def _read_one(requests: object, context: Any) -> None:
 @pytest.mark.parametrize(
     ("method", "chat"),
     [
-        ("unary_unary:Unary", None),
-        ("unary_stream:Watch", None),
-        ("stream_unary:Collect", None),
-        ("stream_stream:Chat", _drain_and_stream),
+        ("unary_unary:Unary", echo_all),
+        ("unary_stream:Watch", echo_all),
+        ("stream_unary:Collect", echo_all),
+        ("stream_stream:Chat", echo_all),
         ("stream_stream:Chat", _read_one),
     ],
 )
@@ -303,12 +271,10 @@ async def test_bytes_that_are_no_request_are_the_callers_mistake(
     # given text that is not UTF-8, as clients in some languages let it pass
     broken = b"\n\x02\xff\xfe"
     arity, name = method.split(":")
-    probe_of = Probe(collect=_drain, chat=chat or _drain_and_stream)
-    async with probing(probe_of) as probe:
+    async with probing(Probe(chat=chat)) as probe:
         # when it is sent
         start: Any = getattr(probe.channel, arity)(f"/{NAME}/{name}", bytes, bytes)
-        call = start(iter([broken]) if arity.startswith("stream") else broken)
-        failed = await (stream_failure(call) if arity.endswith("stream") else failure(call))
+        failed = await failure(start(iter([broken]) if arity.startswith("stream") else broken))
 
     # then the answer says so, and the log holds no defect
     facts = reason_of(failed)

@@ -1,35 +1,30 @@
-"""Spans of calls: names, parents, colours, and one log line for each."""
+"""Spans of calls: names, parents, errors, and one log line for each."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 import pytest
-from google.protobuf.wrappers_pb2 import StringValue
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 
-from services.chassis.channel import streaming
+from services.chassis.calls.streaming import streaming
 from services.chassis.errors import DomainError, ErrorKind
-from services.chassis.telemetry import span
+from services.chassis.observe.telemetry import span
 from tests.contract.chassis_grpc.probe import (
-    CHAT,
     COLLECT,
     METHODS,
     NAME,
     UNARY,
-    WATCH,
-    Context,
     Probe,
-    Signal,
+    Waiting,
     failure,
     probing,
+    raising,
     requests,
-    text,
 )
 from tests.support.spans import Recorded, recording
 
@@ -39,15 +34,15 @@ class NothingThereError(DomainError):
     reason = "NOTHING_THERE"
 
 
-async def _span_id(request: StringValue, context: Context) -> StringValue:
-    return text(trace.format_span_id(trace.get_current_span().get_span_context().span_id))
+async def _span_id(request: str, context: Any) -> str:
+    return trace.format_span_id(trace.get_current_span().get_span_context().span_id)
 
 
-async def _span_id_stream(request: Any, context: Context) -> AsyncIterator[StringValue]:
+async def _span_id_stream(request: Any, context: Any) -> AsyncIterator[str]:
     first = await _span_id(request, context)
     yield first
     # The span is current after a message too, when another task has run meanwhile.
-    assert (await _span_id(request, context)).value == first.value
+    assert await _span_id(request, context) == first
 
 
 TELLING = Probe(_span_id, _span_id_stream, _span_id, _span_id_stream)
@@ -63,10 +58,10 @@ async def test_each_call_has_a_client_and_a_server_span_in_the_trace_of_its_call
             # when every arity is called inside a span
             with span("work") as work:
                 told = [
-                    (await probe.stub.unary(text("x"))).value,
-                    *[m.value async for m in probe.stub.watch(text("x"))],
-                    (await probe.stub.collect(requests())).value,
-                    *[m.value async for m in probe.stub.chat(requests())],
+                    await probe.stub.unary("x"),
+                    *[message async for message in probe.stub.watch("x")],
+                    await probe.stub.collect(requests()),
+                    *[message async for message in probe.stub.chat(requests())],
                 ]
 
     # then client spans are its children, server spans theirs, and current in the handlers
@@ -93,17 +88,35 @@ async def test_each_call_has_a_client_and_a_server_span_in_the_trace_of_its_call
             "rpc.method": name,
             "rpc.response.status_code": "OK",
             "server.address": "127.0.0.1",
-            "server.port": probe.served.port,
+            "server.port": probe.port,
         }
         assert server.status.status_code is trace.StatusCode.UNSET
 
 
-async def _outcome(unary: Any, call: Any = None) -> dict[trace.SpanKind, tuple[bool, Any, Any]]:
-    """Of the client and the server span: is it an error, its status code, its error type."""
+@pytest.mark.parametrize(
+    ("error", "server", "client"),
+    [
+        (
+            NothingThereError("nothing there"),
+            (False, "NOT_FOUND", None),
+            (True, "NOT_FOUND", "NOT_FOUND"),
+        ),
+        (
+            RuntimeError("password=hunter2"),
+            (True, "INTERNAL", "INTERNAL"),
+            (True, "INTERNAL", "INTERNAL"),
+        ),
+    ],
+    ids=["mistake of the caller", "fault of the server"],
+)
+async def test_a_mistake_marks_the_span_of_its_caller_and_a_fault_both_without_its_text(
+    error: Exception, server: tuple[bool, str, str | None], client: tuple[bool, str, str]
+) -> None:
     with recording() as recorded:
-        async with probing(Probe(unary=unary)) as probe:
-            await (call or failure)(probe.stub.unary(text("x")))
-    return {
+        async with probing(Probe(unary=raising(error))) as probe:
+            await failure(probe.stub.unary("x"))
+
+    outcomes = {
         found.kind: (
             found.status.status_code is trace.StatusCode.ERROR,
             (found.attributes or {}).get("rpc.response.status_code"),
@@ -111,56 +124,22 @@ async def _outcome(unary: Any, call: Any = None) -> dict[trace.SpanKind, tuple[b
         )
         for found in recorded.spans
     }
-
-
-async def test_a_callers_mistake_colours_its_own_span_alone() -> None:
-    async def missing(request: StringValue, context: Context) -> StringValue:
-        raise NothingThereError("nothing there")
-
-    assert await _outcome(missing) == {
-        trace.SpanKind.SERVER: (False, "NOT_FOUND", None),
-        trace.SpanKind.CLIENT: (True, "NOT_FOUND", "NOT_FOUND"),
-    }
-
-
-async def test_a_fault_of_the_server_colours_both_and_leaks_no_text() -> None:
-    async def broken(request: StringValue, context: Context) -> StringValue:
-        raise RuntimeError("password=hunter2")
-
-    with recording() as recorded:
-        async with probing(Probe(unary=broken)) as probe:
-            await failure(probe.stub.unary(text("x")))
-
-    server = _of_kind(recorded, trace.SpanKind.SERVER)[UNARY[1:]]
-    client = _of_kind(recorded, trace.SpanKind.CLIENT)[UNARY[1:]]
-    assert server.status.status_code is client.status.status_code is trace.StatusCode.ERROR
-    assert (server.attributes or {})["error.type"] == "INTERNAL"
-    assert "hunter2" not in f"{server.to_json()}{client.to_json()}"
+    assert outcomes == {trace.SpanKind.SERVER: server, trace.SpanKind.CLIENT: client}
+    assert "hunter2" not in "".join(found.to_json() for found in recorded.spans)
 
 
 async def test_leaving_a_stream_is_no_error_of_either_side() -> None:
-    ended = Signal()
-
-    async def endless(request: StringValue, context: Context) -> AsyncIterator[StringValue]:
-        try:
-            yield request
-            await asyncio.Event().wait()
-        finally:
-            ended.set()
-
+    waiting = Waiting()
     with recording() as recorded:
-        async with probing(Probe(watch=endless)) as probe:
-            async with streaming(probe.stub.watch(text("x"))) as call:
+        async with probing(Probe(watch=waiting.watch)) as probe:
+            async with streaming(probe.stub.watch("x")) as call:
                 await call.read()
-            await ended.wait()
+            await waiting.ended.wait()
 
     assert {
         (found.kind, (found.attributes or {})["rpc.response.status_code"], found.status.is_unset)
         for found in recorded.spans
-    } == {
-        (trace.SpanKind.SERVER, "CANCELLED", True),
-        (trace.SpanKind.CLIENT, "CANCELLED", True),
-    }
+    } == {(trace.SpanKind.SERVER, "CANCELLED", True), (trace.SpanKind.CLIENT, "CANCELLED", True)}
 
 
 async def test_the_name_of_an_unknown_method_is_no_name_for_a_span() -> None:
@@ -178,17 +157,14 @@ def _lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
 
 
 async def test_each_call_is_one_log_line_with_fields(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-
-    async def missing(requests: object, context: Context) -> StringValue:
-        raise NothingThereError("nothing there")
-
+    caplog.set_level(logging.DEBUG)
+    missing = raising(NothingThereError("nothing there"))
     async with probing(Probe(collect=missing)) as probe:
-        await probe.stub.unary(text("x"))
+        await probe.stub.unary("x")
         await failure(probe.stub.collect(requests()))
 
     well, badly = _lines(caplog)
-    assert (well["message"], well["levelno"]) == ("call", logging.INFO)
+    assert (well["message"], well["levelno"]) == ("call", logging.DEBUG)
     assert (well["rpc_method"], well["rpc_code"]) == (UNARY, "OK")
     assert (well["principal"], well["tenant"]) == ("local", "default")
     assert well["peer"].startswith("ipv4:127.0.0.1:")
@@ -206,7 +182,7 @@ async def test_each_call_is_one_log_line_with_fields(caplog: pytest.LogCaptureFi
         (grpc.StatusCode.UNAVAILABLE, logging.WARNING),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, logging.WARNING),
         (grpc.StatusCode.INVALID_ARGUMENT, logging.INFO),
-        (grpc.StatusCode.CANCELLED, logging.DEBUG),
+        (grpc.StatusCode.CANCELLED, logging.INFO),
     ],
 )
 async def test_the_level_of_the_line_says_whether_somebody_has_to_look(
@@ -214,12 +190,12 @@ async def test_the_level_of_the_line_says_whether_somebody_has_to_look(
 ) -> None:
     caplog.set_level(logging.DEBUG)
 
-    async def ends(request: StringValue, context: Context) -> StringValue:
+    async def ends(request: str, context: Any) -> str:
         await context.abort(code, "so be it")
         return request
 
     async with probing(Probe(unary=ends)) as probe:
-        await failure(probe.stub.unary(text("x")))
+        await failure(probe.stub.unary("x"))
 
-    assert [(line["rpc_code"], line["levelno"]) for line in _lines(caplog)] == [(code.name, level)]
-    assert {WATCH, CHAT}.isdisjoint(line["rpc_method"] for line in _lines(caplog))
+    lines = [(line["rpc_method"], line["rpc_code"], line["levelno"]) for line in _lines(caplog)]
+    assert lines == [(UNARY, code.name, level)]

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.contract.chassis_store.engines import Engine
-
 _ROOT = Path(__file__).parents[3]
 
 
 @contextmanager
-def child(database: Engine, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Another process with a store on ``database``; killed at the end whatever happened."""
-    command = [sys.executable, "-m", "tests.contract.chassis_store.storm", database.url, *arguments]
+def child(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that runs ``module`` of this folder; killed at the end whatever happened."""
+    command = [sys.executable, "-m", f"tests.contract.chassis_store.{module}", *arguments]
     with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process
@@ -27,3 +26,10 @@ def child(database: Engine, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 def line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline().rstrip("\n")
+
+
+def lines_until_killed(process: subprocess.Popen[str]) -> list[str]:
+    """What it still said; each line is one write to the pipe, so only the last can be cut."""
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    return said[: said.rfind("\n") + 1].splitlines()

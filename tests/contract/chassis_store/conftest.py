@@ -8,20 +8,27 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from services.chassis.follow.notifier import LocalNotifier
 from services.chassis.store.port import Store
-from tests.contract.chassis_store.engines import ONE_BATCH, Engine, engine_of
+from tests.contract.chassis_store.engines import ONE_BATCH, Engine
 from tests.contract.chassis_store.releases import ONE, TWO, Release
 
 
 @pytest.fixture
 def engine(database_url: str) -> Engine:
     """An empty database, on one engine after the other."""
-    return engine_of(database_url)
+    return Engine(database_url)
+
+
+@pytest.fixture
+def notifier() -> LocalNotifier:
+    return LocalNotifier()
 
 
 @pytest_asyncio.fixture
-async def store(engine: Engine) -> AsyncIterator[Store]:
-    async with engine.open(tuning=ONE_BATCH) as opened:
+async def store(engine: Engine, notifier: LocalNotifier) -> AsyncIterator[Store]:
+    """Its batches on SQLite take everything that is queued."""
+    async with engine.open(tuning=ONE_BATCH, notifier=notifier) as opened:
         yield opened
 
 

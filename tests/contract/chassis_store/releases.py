@@ -8,8 +8,9 @@ from pathlib import Path
 
 from sqlalchemy import Column, Integer, MetaData, Table, Text
 
-from services.chassis.store.opening import SchemaState, migrate, verify
-from services.chassis.store.sqlite_files import database_path
+from services.chassis.store.migrating import SchemaState
+from services.chassis.store.opening import migrate, verify
+from services.chassis.store.sqlite.files import database_path
 from tests.support.postgres import execute
 
 _VERSION = """

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Column, ForeignKey, Index, MetaData, Table, bindparam, func, select
+from sqlalchemy import Column, ForeignKey, Index, MetaData, Table, bindparam, func, select, text
 
-from services.chassis.idempotency import requests_table
-from services.chassis.outbox import outbox_table
+from services.chassis.outbox.rows import outbox_table
 from services.chassis.store.columns import Bool, Integer, LargeBinary, Text, UtcMicros
-from services.chassis.store.statement import statement
+from services.chassis.store.idempotency import requests_table
+from services.chassis.store.statement import Statement, statement
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 METADATA = MetaData()
+OPENING = {"metadata": METADATA, "migrations": MIGRATIONS}
 
 account = Table(
     "account",
@@ -53,10 +54,19 @@ DEPOSIT = statement(
     .values(balance=account.c.balance + bindparam("amount", type_=Integer))
 )
 IDS = statement(select(account.c.id).order_by(account.c.id))
+PHOTO = statement(select(account.c.photo))
 BEYOND = statement(
     select(account.c.id).where(account.c.id > bindparam("after")).order_by(account.c.id)
 )
 TOTAL = statement(
     select(func.sum(account.c.balance).label("total"), func.count().label("accounts"))
 )
-COUNT = statement(select(func.count().label("n")).select_from(account))
+ENDLESS = statement(
+    text("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i FROM n) SELECT max(i) AS i FROM n")
+)
+PID = statement(text("SELECT pg_backend_pid() AS pid").columns(pid=Integer))
+
+
+def raising(state: str) -> Statement:
+    """What fails on PostgreSQL with that SQLSTATE."""
+    return statement(text(f"DO $$ BEGIN RAISE 'scripted' USING ERRCODE = '{state}'; END $$"))

@@ -4,38 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.chassis.caller import Replay, RequestKey, once
+from services.chassis.caller import Caller, Principal, Replay, once
 from services.chassis.errors import IdempotencyConflictError
-from services.chassis.idempotency import TxRequestLog
+from services.chassis.store.idempotency import TxRequestLog
 from services.chassis.store.port import Store, Tx
 from services.chassis.store.statement import statement
-from tests.contract.chassis_store.engines import Gate, ids
-from tests.contract.chassis_store.schema import ADD, requests
+from tests.contract.chassis_store.engines import Gate, add, ids
+from tests.contract.chassis_store.schema import requests
+from tests.support.callers import keyed
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-KEY = RequestKey(tenant="default", method="/a.B/C", key="k1", digest=b"\x01one")
+CALLER = Caller(Principal("default", frozenset(), "alice"), "/a.B/C", "run-1")
 _KEYS = statement(requests.select().order_by(requests.c.key))
 
 
-async def create(
-    store: Store, id_: str, key: RequestKey | None, now: datetime = NOW
-) -> str | Replay:
-    def effect(tx: Tx) -> str:
-        tx.run(ADD, id=id_, balance=0)
-        return id_
+def keyed_as(caller: Caller, key: str = "k1", content: bytes = b"one") -> Caller:
+    return keyed(caller, key, content, str.encode)
 
-    return await store.write(
-        lambda tx: once(TxRequestLog(tx, requests, now), key, lambda: effect(tx), str.encode)
-    )
+
+KEYED = keyed_as(CALLER)
+
+
+def answered_once(
+    caller: Caller, effect: Callable[[Tx], str], now: datetime = NOW
+) -> Callable[[Tx], str | Replay]:
+    return lambda tx: once(TxRequestLog(tx, requests, now), caller, lambda: effect(tx))
+
+
+async def create(store: Store, id_: str, caller: Caller, now: datetime = NOW) -> str | Replay:
+    return await store.write(answered_once(caller, add(id_), now))
 
 
 async def test_a_repeat_gets_the_first_answer_and_no_second_effect(store: Store) -> None:
-    first = await create(store, "a", KEY)
-    again = await create(store, "b", KEY)
+    first = await create(store, "a", KEYED)
+    again = await create(store, "b", KEYED)
 
     assert first == "a"
     assert again == Replay(b"a")
@@ -49,19 +57,13 @@ async def test_a_repeat_that_overtakes_its_first_waits_for_its_answer(store: Sto
 
     def first(tx: Tx) -> str:
         gate(tx)
-        tx.run(ADD, id="a", balance=0)
-        return "a"
+        return add("a")(tx)
 
     def second(tx: Tx) -> str | Replay:
         repeating.set()
-        return once(TxRequestLog(tx, requests, NOW), KEY, lambda: "acted twice", str.encode)
+        return answered_once(KEYED, lambda _tx: "acted twice")(tx)
 
-    held = asyncio.ensure_future(
-        store.write(
-            lambda tx: once(TxRequestLog(tx, requests, NOW), KEY, lambda: first(tx), str.encode)
-        )
-    )
-    await asyncio.to_thread(gate.entered.wait)
+    held = await gate.held_by(store, answered_once(KEYED, first))
 
     # when it is repeated meanwhile; one writer does not even begin with that
     repeat = asyncio.ensure_future(store.write(second))
@@ -76,8 +78,8 @@ async def test_a_repeat_that_overtakes_its_first_waits_for_its_answer(store: Sto
 
 async def test_the_same_key_with_other_content_is_a_conflict(store: Store) -> None:
     # given
-    await create(store, "a", KEY)
-    other = RequestKey(KEY.tenant, KEY.method, KEY.key, digest=b"\x01two")
+    await create(store, "a", KEYED)
+    other = keyed_as(CALLER, content=b"two")
 
     # when
     with pytest.raises(IdempotencyConflictError) as conflict:
@@ -91,15 +93,40 @@ async def test_the_same_key_with_other_content_is_a_conflict(store: Store) -> No
 @pytest.mark.parametrize(
     "other",
     [
-        RequestKey("another", KEY.method, KEY.key, KEY.digest),
-        RequestKey(KEY.tenant, "/a.B/D", KEY.key, KEY.digest),
-        RequestKey(KEY.tenant, KEY.method, "k2", KEY.digest),
-        None,
+        keyed_as(replace(CALLER, principal=replace(CALLER.principal, tenant="another"))),
+        keyed_as(replace(CALLER, principal=replace(CALLER.principal, name="bob"))),
+        keyed_as(replace(CALLER, principal=replace(CALLER.principal, on_behalf_of="bob"))),
+        keyed_as(replace(CALLER, acting_run="run-2")),
+        keyed_as(replace(CALLER, acting_run="")),
+        keyed_as(replace(CALLER, method="/a.B/D")),
+        keyed_as(CALLER, "k2"),
+        CALLER,
     ],
 )
-async def test_keys_are_scoped_to_tenant_and_method(store: Store, other: RequestKey | None) -> None:
-    await create(store, "a", KEY)
-    assert await create(store, "b", other) == "b"
+async def test_another_caller_method_or_key_never_gets_the_stored_answer(
+    store: Store, other: Caller
+) -> None:
+    # given
+    await create(store, "a", KEYED)
+
+    # when the same content comes from another one, or without a key
+    answer = await create(store, "b", other)
+
+    # then
+    assert answer == "b"
+
+
+async def test_whom_a_service_acts_for_is_the_one_who_is_answered(store: Store) -> None:
+    """A restarted service, or another one, repeats for the same person."""
+    # given
+    await create(store, "a", KEYED)
+    service = replace(CALLER.principal, name="gateway", on_behalf_of="alice")
+
+    # when
+    repeat = keyed_as(replace(CALLER, principal=service))
+
+    # then
+    assert await create(store, "b", repeat) == Replay(b"a")
 
 
 async def test_errors_are_not_remembered(store: Store) -> None:
@@ -107,43 +134,40 @@ async def test_errors_are_not_remembered(store: Store) -> None:
 
     # given
     def fails(tx: Tx) -> str:
-        tx.run(ADD, id="half", balance=0)
+        add("half")(tx)
         raise LookupError
 
     with pytest.raises(LookupError):
-        await store.write(
-            lambda tx: once(TxRequestLog(tx, requests, NOW), KEY, lambda: fails(tx), str.encode)
-        )
+        await store.write(answered_once(KEYED, fails))
 
     # when, then
-    assert await create(store, "a", KEY) == "a"
+    assert await create(store, "a", KEYED) == "a"
     assert await ids(store) == ["a"]
 
 
 async def test_an_answer_is_kept_for_seven_days_and_not_longer(store: Store) -> None:
     # given
-    await create(store, "a", KEY)
+    await create(store, "a", KEYED)
 
     # when
-    last_moment = await create(store, "b", KEY, NOW + timedelta(days=7, microseconds=-1))
-    too_late = await create(store, "c", KEY, NOW + timedelta(days=7))
+    last_moment = await create(store, "b", KEYED, NOW + timedelta(days=7, microseconds=-1))
+    too_late = await create(store, "c", KEYED, NOW + timedelta(days=7))
 
     # then the key is free again
     assert last_moment == Replay(b"a")
     assert too_late == "c"
-    assert await create(store, "d", KEY, NOW + timedelta(days=7)) == Replay(b"c")
+    assert await create(store, "d", KEYED, NOW + timedelta(days=7)) == Replay(b"c")
 
 
 async def test_answers_that_ran_out_are_cleared_by_later_ones(store: Store) -> None:
     # given six answers
     for number in range(6):
-        key = RequestKey("default", "/a.B/C", f"old{number}", b"d")
-        await create(store, f"old{number}", key)
+        await create(store, f"old{number}", keyed_as(CALLER, f"old{number}"))
 
     # when two more come after those have run out
     later = NOW + timedelta(days=8)
     for name in ("new1", "new2"):
-        await create(store, name, RequestKey("default", "/a.B/C", name, b"d"), later)
+        await create(store, name, keyed_as(CALLER, name), later)
 
     # then
     assert [row.key for row in await store.fetch(_KEYS)] == ["new1", "new2"]

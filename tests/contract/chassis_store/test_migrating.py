@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Column, Index, Table, Text, select
 
 from services.chassis.store.errors import SchemaError
-from services.chassis.store.opening import SchemaState
+from services.chassis.store.migrating import SchemaState
 from services.chassis.store.statement import statement
 from tests.contract.chassis_store.engines import Engine
 from tests.contract.chassis_store.releases import BROKEN, ONE, Release, run, tables

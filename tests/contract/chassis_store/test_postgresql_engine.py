@@ -5,50 +5,39 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import psycopg
 import pytest
 import pytest_asyncio
 from psycopg import sql
-from sqlalchemy import Integer, text
+from sqlalchemy import text
 
 from services.chassis.errors import Retry, StoreUnavailableError
 from services.chassis.store.errors import ConstraintError, DatabaseRefusedError, SchemaError
-from services.chassis.store.opening import PostgresTuning, Tuning
+from services.chassis.store.opening import Tuning
 from services.chassis.store.port import Store, Tx
-from services.chassis.store.postgres_workers import Patience
+from services.chassis.store.postgres.workers import RepeatLimits
 from services.chassis.store.statement import statement
-from tests.contract.chassis_store.engines import Engine, Gate, add, balance, engine_of, ids
-from tests.contract.chassis_store.schema import ADD, ADD_CARD, DEPOSIT, GET, IDS, LOCK
+from tests.contract.chassis_store.engines import Engine, Gate, add, balance, ids, postgres_tuning
+from tests.contract.chassis_store.schema import ADD, ADD_CARD, DEPOSIT, IDS, LOCK, PID, raising
 from tests.support.postgres import execute, private_cluster, schema_of, terminate
+from tests.support.waiting import within_limit
 
 SET = statement(text("UPDATE account SET balance = :balance WHERE id = :id"))
-PID = statement(text("SELECT pg_backend_pid() AS pid").columns(pid=Integer))
-SLEEP = statement(text("SELECT pg_sleep(60)"))
 SETTING = statement(text("SELECT current_setting(:name)"))
 ROLLBACK = statement(text("ROLLBACK"))
-RAISE = statement(text("SELECT fail(:state)"))
-FAIL = """
-    CREATE FUNCTION fail(state text) RETURNS int LANGUAGE plpgsql AS
-    $$ BEGIN RAISE EXCEPTION 'scripted' USING ERRCODE = state; END $$
-"""
 
 
 @pytest.fixture
-def database(postgres_url: str) -> Engine:
-    return engine_of(postgres_url)
+def engine(postgres_url: str) -> Engine:
+    return Engine(postgres_url)
 
 
 @pytest_asyncio.fixture
-async def store(database: Engine) -> AsyncIterator[Store]:
-    async with database.open() as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture
-async def replica(database: Engine, store: Store) -> AsyncIterator[Store]:
+async def replica(engine: Engine, store: Store) -> AsyncIterator[Store]:
     """A second process on the database of ``store``, as far as that can tell."""
-    async with database.open() as opened:
+    async with engine.open() as opened:
         yield opened
 
 
@@ -56,8 +45,7 @@ def increment(id_: str) -> Callable[[Tx], int]:
     """Reads the locked row, decides, writes it back: what a command does to its aggregate."""
 
     def closure(tx: Tx) -> int:
-        row = tx.one(LOCK, id=id_)
-        assert row is not None
+        (row,) = tx.all(LOCK, id=id_)
         tx.run(SET, id=id_, balance=row.balance + 1)
         return int(row.balance) + 1
 
@@ -94,8 +82,7 @@ async def test_writers_of_different_aggregates_do_not_wait_for_each_other(store:
         gate(tx)
         return answer
 
-    held = asyncio.ensure_future(store.write(holds))
-    await asyncio.to_thread(gate.entered.wait)
+    held = await gate.held_by(store, holds)
 
     # when
     beside = await store.write(increment("b"))
@@ -112,15 +99,16 @@ async def test_a_name_is_held_by_one_transaction_at_a_time(store: Store, replica
 
     def first(tx: Tx) -> None:
         tx.lock("lane")
+        tx.all(IDS)  # the lock travels with what is read next
         gate(tx)
         order.append("first")
 
     def second(tx: Tx) -> None:
         tx.lock("lane")
+        tx.all(IDS)
         order.append("second")
 
-    held = asyncio.ensure_future(store.write(first))
-    await asyncio.to_thread(gate.entered.wait)
+    held = await gate.held_by(store, first)
 
     # when another wants the name, and one does that wants another
     waiting = asyncio.ensure_future(replica.write(second))
@@ -137,11 +125,9 @@ async def test_a_name_is_held_by_one_transaction_at_a_time(store: Store, replica
     [pytest.param(5.0, 3, id="the server undoes one"), pytest.param(0.1, 4, id="neither waits")],
 )
 async def test_a_deadlock_ends_with_both_done(
-    database: Engine, lock_turn_s: float, most_runs: int
+    engine: Engine, lock_turn_s: float, most_runs: int
 ) -> None:
-    async with database.open(
-        tuning=Tuning(postgres=PostgresTuning(lock_turn_s=lock_turn_s))
-    ) as store:
+    async with engine.open(tuning=postgres_tuning(lock_turn_s=lock_turn_s)) as store:
         # given two transactions that each hold what the other wants next
         await asyncio.gather(store.write(add("a")), store.write(add("b")))
         both = threading.Barrier(2)
@@ -173,20 +159,18 @@ async def test_a_deadlock_ends_with_both_done(
     [("40001", 5, 6), ("40P01", 5, 6), ("40001", 0, 1), ("53200", 5, 1), ("57014", 5, 1)],
 )
 async def test_a_conflict_is_tried_again_so_often_and_no_more(
-    database: Engine, state: str, conflicts: int, runs: int
+    engine: Engine, state: str, conflicts: int, runs: int
 ) -> None:
     # given
-    patience = Patience(conflicts=conflicts, conflict_pause_s=0.0)
-    execute(database.url, FAIL)
     ran: list[str] = []
 
     def fails(tx: Tx) -> None:
         ran.append("ran")
         tx.run(ADD, id="a", balance=0)
-        tx.run(RAISE, state=state)
+        tx.run(raising(state))
 
-    tuning = Tuning(postgres=PostgresTuning(patience=patience))
-    async with database.open(tuning=tuning) as store:
+    repeat_limits = RepeatLimits(conflicts=conflicts, conflict_pause_s=0.0)
+    async with engine.open(tuning=postgres_tuning(repeat_limits=repeat_limits)) as store:
         # when
         with pytest.raises(StoreUnavailableError) as unavailable:
             await store.write(fails)
@@ -214,12 +198,11 @@ async def test_an_error_names_its_condition_and_not_what_was_in_the_row(store: S
     assert str(dangling.value) == "FOREIGN_KEY_VIOLATION: card_account_id_fkey"
 
 
-async def test_who_waits_too_long_for_a_lock_is_told_so(database: Engine) -> None:
-    tuning = Tuning(postgres=PostgresTuning(lock_limit_s=0.02))
-    async with database.open(tuning=tuning) as store:
+async def test_who_waits_too_long_for_a_lock_is_told_so(engine: Engine) -> None:
+    async with engine.open(tuning=postgres_tuning(lock_limit_s=0.02)) as store:
         # given
         await store.write(add("a"))
-        with psycopg.connect(database.url) as shell:
+        with psycopg.connect(engine.url) as shell:
             shell.execute("SELECT * FROM account FOR UPDATE")
 
             # when
@@ -231,25 +214,6 @@ async def test_who_waits_too_long_for_a_lock_is_told_so(database: Engine) -> Non
         assert await store.write(increment("a")) == 1
 
 
-@pytest.mark.parametrize("statements", ["one endless", "endlessly many"])
-async def test_a_read_that_takes_too_long_is_stopped(database: Engine, statements: str) -> None:
-    """It would keep dead rows from being cleared away."""
-
-    def many(tx: Tx) -> None:
-        while True:
-            tx.one(GET, id="a")
-
-    def one(tx: Tx) -> object:
-        return tx.one(SLEEP)
-
-    tuning = Tuning(postgres=PostgresTuning(connections=2, read_limit_s=0.05))
-    async with database.open(tuning=tuning) as store:
-        with pytest.raises(StoreUnavailableError) as stopped:
-            await store.read(one if statements == "one endless" else many)
-        assert stopped.value.metadata == {"cause": "READ_TOO_LONG"}
-        assert await ids(store) == []
-
-
 async def test_a_closure_cannot_end_its_transaction(store: Store) -> None:
     """What follows would be kept whatever happens to it."""
     with pytest.raises(RuntimeError, match="ended its transaction"):
@@ -257,57 +221,54 @@ async def test_a_closure_cannot_end_its_transaction(store: Store) -> None:
     assert await store.write(add("a")) == "a"
 
 
-async def test_commits_are_durable_whatever_the_role_is_set_up_for(database: Engine) -> None:
-    loose = Engine(
-        "postgresql", database.url.replace("options=", "options=-csynchronous_commit%3Doff%20")
-    )
-
-    def setting(tx: Tx) -> str:
-        row = tx.one(SETTING, name="synchronous_commit")
-        assert row is not None
-        return str(row[0])
+async def test_commits_are_durable_whatever_the_role_is_set_up_for(engine: Engine) -> None:
+    loose = Engine(engine.url.replace("options=", "options=-csynchronous_commit%3Doff%20"))
 
     async with loose.open() as store:
-        assert await store.write(setting) == "on"
+        (row,) = await store.write(lambda tx: tx.all(SETTING, name="synchronous_commit"))
+        assert row[0] == "on"
         assert store.info.durability == "full"
 
 
-def states_of(database: Engine) -> list[object]:
+def states_of(engine: Engine) -> list[object]:
     """What each connection of this test does at the moment."""
     query = sql.SQL(
         "SELECT state FROM pg_stat_activity WHERE application_name = {} AND pid <> pg_backend_pid()"
     )
-    name = sql.Literal(schema_of(database.url))
-    return [state for (state,) in execute(database.url, query.format(name))]
+    name = sql.Literal(schema_of(engine.url))
+    return [state for (state,) in execute(engine.url, query.format(name))]
 
 
 async def test_every_thread_has_its_connection_and_the_setting_says_how_many(
-    database: Engine,
+    engine: Engine,
 ) -> None:
     """Those for lists, locks and notifications come on top."""
-    async with database.open(tuning=Tuning.of(connections=5)) as store:
+
+    def reads_and_waits(tx: Tx, gate: Gate) -> None:
+        tx.all(IDS)
+        gate(tx)
+
+    async with engine.open(tuning=Tuning.of(connections=5)) as store:
         gates = [Gate() for _ in range(4)]
-        held = [asyncio.ensure_future(store.write(each)) for each in gates]
-        for each in gates:
-            await asyncio.to_thread(each.entered.wait)
-        assert states_of(database).count("idle in transaction") == 4
+        held = [await each.held_by(store, partial(reads_and_waits, gate=each)) for each in gates]
+        assert states_of(engine).count("idle in transaction") == 4
         for each in gates:
             each.opened.set()
         await asyncio.gather(*held)
     # The server ends a connection a moment after it was closed.
-    async with asyncio.timeout(30):
-        while await asyncio.to_thread(states_of, database):
+    async with within_limit():
+        while await asyncio.to_thread(states_of, engine):
             pass
 
 
 async def test_lost_connections_are_made_anew_without_a_word(
-    database: Engine, store: Store, postgres_server: str
+    engine: Engine, store: Store, postgres_server: str
 ) -> None:
     # given
     await store.write(add("a"))
 
     # when an operator cuts every connection: for lists, for locks and two for wake-ups beside
-    assert terminate(postgres_server, schema_of(database.url)) == 8 + 1 + 1 + 2
+    assert terminate(postgres_server, schema_of(engine.url)) == 8 + 1 + 1 + 2
 
     # then
     assert await store.write(add("b")) == "b"
@@ -328,6 +289,7 @@ async def test_a_closure_that_lost_its_connection_runs_again(
         if len(runs) == 1:
             execute(postgres_server, f"SELECT pg_terminate_backend({pid}, 5000)")
         tx.run(DEPOSIT, id=f"run {len(runs)}", amount=1)
+        tx.all(IDS)  # here the loss is noticed
         return "done"
 
     # when, then nothing is left of the first
@@ -346,6 +308,7 @@ async def test_a_closure_that_loses_every_connection_is_given_up(
         runs.append("ran")
         execute(postgres_server, f"SELECT pg_terminate_backend({tx.all(PID)[0].pid}, 5000)")
         tx.run(ADD, id="a", balance=0)
+        tx.all(IDS)
 
     # when
     with pytest.raises(StoreUnavailableError) as lost:
@@ -368,7 +331,7 @@ async def test_a_closure_that_loses_every_connection_is_given_up(
 )
 async def test_a_server_that_cannot_be_reached_refuses_the_start(url: str, says: list[str]) -> None:
     with pytest.raises(DatabaseRefusedError) as refused:
-        await Engine("postgresql", url).open().__aenter__()
+        await Engine(url).open().__aenter__()
 
     assert all(each in refused.value.message for each in ["database_url", *says])
     assert "hunter2" not in refused.value.message
@@ -382,7 +345,7 @@ async def test_a_server_that_cannot_be_reached_refuses_the_start(url: str, says:
 async def test_a_password_that_was_not_escaped_is_not_quoted(url: str) -> None:
     """The part behind its slash looks like the name of a database."""
     with pytest.raises(SchemaError, match="special characters escaped by %") as refused:
-        await Engine("postgresql", url).open().__aenter__()
+        await Engine(url).open().__aenter__()
     assert "hunter2" not in str(refused.value)
 
 
@@ -396,20 +359,19 @@ async def test_what_the_server_refuses_is_told_with_the_fix(postgres_server: str
         ("mysql://root@host/d", "postgresql://user:password@host:port/database"),
     ):
         with pytest.raises((DatabaseRefusedError, SchemaError)) as refused:
-            await Engine("postgresql", url).open().__aenter__()
+            await Engine(url).open().__aenter__()
         assert fix in refused.value.message
 
 
 async def test_a_server_that_would_lose_writes_is_refused() -> None:
-    with private_cluster("fsync=off") as cluster:
-        loses = Engine("postgresql", cluster.url)
-        with pytest.raises(DatabaseRefusedError, match="set fsync = on"):
-            await loses.open().__aenter__()
+    refused = pytest.raises(DatabaseRefusedError, match="set fsync = on")
+    with private_cluster("fsync=off") as cluster, refused:
+        await Engine(cluster.url).open().__aenter__()
 
 
 async def test_too_many_connections_are_found_at_start() -> None:
     with private_cluster("max_connections=10") as cluster:
-        small = Engine("postgresql", cluster.url)
+        small = Engine(cluster.url)
         greedy = small.open(tuning=Tuning.of(connections=20))
         with pytest.raises(DatabaseRefusedError, match="lower database_connections"):
             await greedy.__aenter__()

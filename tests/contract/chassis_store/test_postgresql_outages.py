@@ -5,26 +5,30 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
-import pytest_asyncio
-from sqlalchemy import Integer, text
 
 from services.chassis import failpoints
 from services.chassis.errors import StoreUnavailableError
 from services.chassis.store.errors import DatabaseRefusedError, OutcomeUnknownError
-from services.chassis.store.opening import PostgresTuning, Tuning
+from services.chassis.store.opening import Tuning
 from services.chassis.store.port import Store, Tx
-from services.chassis.store.postgres_workers import Patience
-from services.chassis.store.statement import statement
-from tests.contract.chassis_store.engines import Engine, add, balance_in, ids
-from tests.contract.chassis_store.schema import ADD, DEPOSIT, IDS
+from services.chassis.store.postgres.workers import RepeatLimits
+from tests.contract.chassis_store.engines import (
+    Engine,
+    add,
+    add_and_notify,
+    balance_in,
+    ids,
+    postgres_tuning,
+)
+from tests.contract.chassis_store.schema import ADD, IDS, PID
 from tests.support.postgres import PrivateCluster, execute, private_cluster
+from tests.support.waiting import until
 
-PID = statement(text("SELECT pg_backend_pid() AS pid").columns(pid=Integer))
 WRITERS = 8
 
 
@@ -35,20 +39,18 @@ def cluster() -> Iterator[PrivateCluster]:
 
 
 @pytest.fixture
-def database(cluster: PrivateCluster) -> Iterator[Engine]:
+def engine(cluster: PrivateCluster) -> Iterator[Engine]:
     """The cluster's only database, emptied afterwards; whoever crashed it has started it again."""
-    yield Engine("postgresql", cluster.url)
+    yield Engine(cluster.url)
     execute(cluster.url, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
 
 
-@pytest_asyncio.fixture
-async def store(database: Engine) -> AsyncIterator[Store]:
-    async with database.open() as opened:
-        yield opened
+def giving_up_after(outage_s: float, **numbers: float) -> Tuning:
+    return postgres_tuning(repeat_limits=RepeatLimits(outage_s=outage_s), **numbers)
 
 
 @dataclass
-class Storm:
+class Load:
     """Writers that note what became of each row; every row takes two statements."""
 
     store: Store
@@ -66,12 +68,8 @@ class Storm:
             number += 1
 
     async def _outcome(self, id_: str) -> set[str]:
-        def both(tx: Tx) -> None:
-            tx.run(ADD, id=id_, balance=0)
-            tx.run(DEPOSIT, id=id_, amount=1)
-
         try:
-            await self.store.write(both)
+            await self.store.write(add_and_notify(id_))
         except OutcomeUnknownError:
             return self.unknown
         except StoreUnavailableError:
@@ -88,22 +86,21 @@ class Storm:
 
 @pytest.mark.parametrize("stop", [PrivateCluster.kill, PrivateCluster.stop])
 async def test_a_server_that_stops_under_load_loses_nothing_acknowledged(
-    cluster: PrivateCluster, database: Engine, stop: object
+    cluster: PrivateCluster, engine: Engine, stop: object
 ) -> None:
     # given writers in full flight, and little patience
-    tuning = Tuning(postgres=PostgresTuning(patience=Patience(outage_s=0.3)))
-    async with database.open(tuning=tuning) as store:
-        storm = Storm(store)
-        writers = [asyncio.ensure_future(storm.write(name)) for name in range(WRITERS)]
-        await storm.more(storm.kept, 100)
+    async with engine.open(tuning=giving_up_after(0.3)) as store:
+        load = Load(store)
+        writers = [asyncio.ensure_future(load.write(name)) for name in range(WRITERS)]
+        await load.more(load.kept, 100)
 
         # when the server stops, callers are told, and it comes back
         await asyncio.to_thread(stop, cluster)  # type: ignore[arg-type]  # a method of it
-        await storm.more(storm.refused, WRITERS)
+        await load.more(load.refused, WRITERS)
         await asyncio.to_thread(cluster.start)
 
         # then the same store goes on
-        await storm.more(storm.kept, 100)
+        await load.more(load.kept, 100)
         for each in writers:
             each.cancel()
         await asyncio.gather(*writers, return_exceptions=True)
@@ -111,8 +108,8 @@ async def test_a_server_that_stops_under_load_loses_nothing_acknowledged(
         whole = await store.read(lambda tx: {balance_in(tx, each) for each in found})
 
     # what was acknowledged is there, what was refused is not, and nothing is there by half
-    assert storm.kept <= found
-    assert not storm.refused & found
+    assert load.kept <= found
+    assert not load.refused & found
     assert whole == {1}
 
 
@@ -130,11 +127,10 @@ async def test_a_short_restart_is_not_noticed(cluster: PrivateCluster, store: St
 
 
 async def test_who_waits_for_the_server_is_served_when_it_is_back(
-    cluster: PrivateCluster, database: Engine
+    cluster: PrivateCluster, engine: Engine
 ) -> None:
     """A closure is run again, so that a failover costs its caller a moment and no error."""
-    patient = Tuning(postgres=PostgresTuning(patience=Patience(outage_s=60.0)))
-    async with database.open(tuning=patient) as store:
+    async with engine.open(tuning=giving_up_after(60.0)) as store:
         # given
         await asyncio.to_thread(cluster.kill)
 
@@ -149,11 +145,10 @@ async def test_who_waits_for_the_server_is_served_when_it_is_back(
 
 
 async def test_a_standby_is_waited_for_until_it_is_promoted(
-    cluster: PrivateCluster, database: Engine
+    cluster: PrivateCluster, engine: Engine
 ) -> None:
     """A failover: the address answers again, but for a while it takes no writes."""
-    patient = Tuning(postgres=PostgresTuning(patience=Patience(outage_s=60.0)))
-    async with database.open(tuning=patient) as store:
+    async with engine.open(tuning=giving_up_after(60.0)) as store:
         # given
         await store.write(add("before"))
         await asyncio.to_thread(cluster.kill)
@@ -163,7 +158,7 @@ async def test_a_standby_is_waited_for_until_it_is_promoted(
         # when
         waiting = asyncio.ensure_future(store.write(add("after")))
         with pytest.raises(DatabaseRefusedError, match="name the primary"):
-            await database.open().__aenter__()
+            await engine.open().__aenter__()
         assert not waiting.done()
         await asyncio.to_thread(execute, cluster.url, "SELECT pg_promote()")
 
@@ -173,11 +168,10 @@ async def test_a_standby_is_waited_for_until_it_is_promoted(
 
 
 async def test_a_server_that_stays_away_makes_the_store_unavailable(
-    cluster: PrivateCluster, database: Engine
+    cluster: PrivateCluster, engine: Engine
 ) -> None:
-    impatient = Tuning(postgres=PostgresTuning(patience=Patience(outage_s=0.05)))
     try:
-        async with database.open(tuning=impatient) as store:
+        async with engine.open(tuning=giving_up_after(0.05)) as store:
             # given
             await asyncio.to_thread(cluster.kill)
 
@@ -198,6 +192,61 @@ async def test_a_server_that_stays_away_makes_the_store_unavailable(
             # and closing does not wait for it
     finally:
         await asyncio.to_thread(cluster.start)
+
+
+@pytest.mark.parametrize("stop", [PrivateCluster.kill, PrivateCluster.stop])
+async def test_a_store_that_nobody_uses_notices_an_outage_and_its_end(
+    cluster: PrivateCluster, engine: Engine, stop: Callable[[PrivateCluster], None]
+) -> None:
+    async with engine.open() as store:
+        await until(lambda: _listens(cluster))
+        assert store.unavailable_cause == ""
+
+        # when it stops
+        await asyncio.to_thread(stop, cluster)
+        try:
+            await until(lambda: store.unavailable_cause != "")
+        finally:
+            await asyncio.to_thread(cluster.start)
+
+        # then it is unavailable until the server is back
+        await until(lambda: store.unavailable_cause == "")
+        assert await store.write(add("after")) == "after"
+
+
+async def test_a_server_that_turns_read_only_is_unavailable_until_it_takes_writes(
+    cluster: PrivateCluster, engine: Engine
+) -> None:
+    """Managed servers do so when their disk is nearly full."""
+    async with engine.open() as store:
+        await store.write(add("before"))
+        execute(cluster.url, "ALTER SYSTEM SET default_transaction_read_only = on")
+        execute(cluster.url, "SELECT pg_reload_conf()")
+        try:
+            # when
+            await until_refused(store)
+
+            # then
+            assert store.unavailable_cause == "READ_ONLY_SQL_TRANSACTION"
+            assert "before" in await ids(store)
+        finally:
+            execute(cluster.url, "ALTER SYSTEM RESET default_transaction_read_only")
+            execute(cluster.url, "SELECT pg_reload_conf()")
+        await until(lambda: store.unavailable_cause == "")
+        assert await store.write(add("after")) == "after"
+
+
+def _listens(cluster: PrivateCluster) -> bool:
+    found = execute(cluster.url, "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
+    return bool(found)
+
+
+async def until_refused(store: Store) -> None:
+    """Write until a connection has read the new configuration."""
+    number = 0
+    with suppress(StoreUnavailableError):
+        while await store.write(add(f"before-{number}")):
+            number += 1
 
 
 async def test_a_connection_lost_in_the_commit_leaves_the_outcome_open(
@@ -228,25 +277,26 @@ async def test_a_connection_lost_in_the_commit_leaves_the_outcome_open(
 
 def _processes(cluster: PrivateCluster) -> list[int]:
     """Of the server: the first, and one for each connection."""
-    (found,) = execute(cluster.url, "SELECT array_agg(pid) FROM pg_stat_activity")
     first = int((cluster.data / "postmaster.pid").read_text().split()[0])
-    pids = found[0]
-    assert isinstance(pids, list)
-    return [first, *pids]
+    found = execute(cluster.url, "SELECT pid FROM pg_stat_activity")
+    return [first, *(int(str(pid)) for (pid,) in found)]
 
 
+def _signal(processes: list[int], number: int) -> None:
+    for pid in processes:
+        with suppress(ProcessLookupError):  # that of our own question has ended
+            os.kill(pid, number)
+
+
+@pytest.mark.slow
 async def test_a_server_that_is_frozen_is_given_up_and_comes_back(
-    cluster: PrivateCluster, database: Engine
+    cluster: PrivateCluster, engine: Engine
 ) -> None:
     """Its kernel still acknowledges everything, so that no limit of TCP ends the wait."""
-    patience = Patience(outage_s=0.5)
-    tuning = Tuning(postgres=PostgresTuning(patience=patience, frozen_limit_s=0.5))
-    async with database.open(tuning=tuning) as store:
+    async with engine.open(tuning=giving_up_after(0.5, frozen_limit_s=0.5)) as store:
         await store.write(add("before"))
-        frozen = _processes(cluster)
-        for pid in frozen:
-            with suppress(ProcessLookupError):  # that of our own question has ended
-                os.kill(pid, signal.SIGSTOP)
+        processes = _processes(cluster)
+        _signal(processes, signal.SIGSTOP)
         try:
             # when
             async with asyncio.timeout(60):
@@ -257,9 +307,7 @@ async def test_a_server_that_is_frozen_is_given_up_and_comes_back(
                     return_exceptions=True,
                 )
         finally:
-            for pid in frozen:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
+            _signal(processes, signal.SIGCONT)
 
         # then everybody has heard of it, and nothing of it stays
         assert {type(each) for each in refused} == {StoreUnavailableError}
@@ -268,3 +316,19 @@ async def test_a_server_that_is_frozen_is_given_up_and_comes_back(
                 await store.write(add("after"))
                 break
         assert await ids(store) == ["after", "before"]
+
+
+@pytest.mark.chaos
+async def test_a_store_that_nobody_uses_notices_a_frozen_server(
+    cluster: PrivateCluster, engine: Engine
+) -> None:
+    """Nothing tells it so: the connection for notifications asks every few seconds."""
+    async with engine.open() as store:
+        await until(lambda: _listens(cluster))
+        processes = _processes(cluster)
+        _signal(processes, signal.SIGSTOP)
+        try:
+            await until(lambda: store.unavailable_cause == "NO_ANSWER")
+        finally:
+            _signal(processes, signal.SIGCONT)
+        await until(lambda: store.unavailable_cause == "")

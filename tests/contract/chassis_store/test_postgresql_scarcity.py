@@ -5,31 +5,29 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import Integer, text
 
 from services.chassis.errors import StoreUnavailableError
 from services.chassis.store.errors import DatabaseRefusedError
-from services.chassis.store.opening import PostgresTuning, Tuning
+from services.chassis.store.opening import Tuning
 from services.chassis.store.port import Store, Tx
-from services.chassis.store.postgres_session import Outage
-from services.chassis.store.postgres_workers import Patience
-from services.chassis.store.statement import statement
-from tests.contract.chassis_store.engines import Engine, Gate, add, balance, engine_of, ids
-from tests.contract.chassis_store.schema import DEPOSIT, LOCK
+from services.chassis.store.postgres.session import Outage
+from services.chassis.store.postgres.workers import RepeatLimits
+from tests.contract.chassis_store.engines import Engine, Gate, add, balance, ids, postgres_tuning
+from tests.contract.chassis_store.schema import DEPOSIT, LOCK, PID
 from tests.support.postgres import execute, fresh_schema, private_cluster, schema_of
 
 PATIENCE_S = 20.0
-PID = statement(text("SELECT pg_backend_pid() AS pid").columns(pid=Integer))
 
 
 @pytest.fixture
-def database(postgres_url: str) -> Engine:
-    return engine_of(postgres_url)
+def engine(postgres_url: str) -> Engine:
+    return Engine(postgres_url)
 
 
 def deposit(tx: Tx) -> None:
@@ -37,14 +35,23 @@ def deposit(tx: Tx) -> None:
     tx.run(DEPOSIT, id="kept", amount=1)
 
 
-async def test_a_lock_that_somebody_keeps_holds_up_nobody_else(database: Engine) -> None:
-    """Whoever froze in a transaction keeps its locks until the server ends it, 20 s later."""
-    tuning = Tuning(postgres=PostgresTuning(connections=2, lock_turn_s=0.02, lock_limit_s=60.0))
-    async with database.open(tuning=tuning) as store:
-        await store.write(add("kept"))
-        with psycopg.connect(database.url) as frozen:
-            frozen.execute("SELECT * FROM account WHERE id = 'kept' FOR UPDATE")
+def with_lock_limit(lock_limit_s: float) -> Tuning:
+    return postgres_tuning(connections=2, lock_turn_s=0.02, lock_limit_s=lock_limit_s)
 
+
+@contextmanager
+def locked(engine: Engine) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    """Somebody who keeps the lock of a row until it is rolled back."""
+    with psycopg.connect(engine.url) as frozen:
+        frozen.execute("SELECT * FROM account WHERE id = 'kept' FOR UPDATE")
+        yield frozen
+
+
+async def test_a_lock_that_somebody_keeps_holds_up_nobody_else(engine: Engine) -> None:
+    """Whoever froze in a transaction keeps its locks until the server ends it, 20 s later."""
+    async with engine.open(tuning=with_lock_limit(60.0)) as store:
+        await store.write(add("kept"))
+        with locked(engine) as frozen:
             # when more want the row than there are threads, and somebody another one
             waiting = [asyncio.ensure_future(store.write(deposit)) for _ in range(3)]
             await asyncio.sleep(0)
@@ -58,13 +65,10 @@ async def test_a_lock_that_somebody_keeps_holds_up_nobody_else(database: Engine)
         assert await balance(store, "kept") == 3
 
 
-async def test_who_waits_behind_others_gives_up_no_later_than_they(database: Engine) -> None:
-    tuning = Tuning(postgres=PostgresTuning(connections=2, lock_turn_s=0.02, lock_limit_s=0.5))
-    async with database.open(tuning=tuning) as store:
+async def test_who_waits_behind_others_gives_up_no_later_than_they(engine: Engine) -> None:
+    async with engine.open(tuning=with_lock_limit(0.5)) as store:
         await store.write(add("kept"))
-        with psycopg.connect(database.url) as frozen:
-            frozen.execute("SELECT * FROM account WHERE id = 'kept' FOR UPDATE")
-
+        with locked(engine):
             # when waits of half a second, one after the other, would take 50 seconds
             waiting = (store.write(deposit) for _ in range(100))
             async with asyncio.timeout(PATIENCE_S):
@@ -75,13 +79,11 @@ async def test_who_waits_behind_others_gives_up_no_later_than_they(database: Eng
         assert causes == [{"cause": "LOCK_NOT_AVAILABLE"}] * 100
 
 
-async def test_closing_answers_those_who_wait_for_locks(database: Engine) -> None:
-    tuning = Tuning(postgres=PostgresTuning(connections=2, lock_turn_s=0.02, lock_limit_s=60.0))
-    opening = database.open(tuning=tuning)
+async def test_closing_answers_those_who_wait_for_locks(engine: Engine) -> None:
+    opening = engine.open(tuning=with_lock_limit(60.0))
     store = await opening.__aenter__()
     await store.write(add("kept"))
-    with psycopg.connect(database.url) as frozen:
-        frozen.execute("SELECT * FROM account WHERE id = 'kept' FOR UPDATE")
+    with locked(engine) as frozen:
         waiting = [asyncio.ensure_future(store.write(deposit)) for _ in range(3)]
         await asyncio.sleep(0)
         await store.write(add("another"))
@@ -100,37 +102,27 @@ async def _both_writers(store: Store) -> list[int]:
     """The server's processes behind the two threads that write."""
     gates = Gate(), Gate()
 
-    def held(gate: Gate) -> asyncio.Future[int]:
-        def closure(tx: Tx) -> int:
-            gate(tx)
-            row = tx.one(PID)
-            assert row is not None
-            return int(row.pid)
+    def pid(tx: Tx, gate: Gate) -> int:
+        gate(tx)
+        return int(tx.all(PID)[0].pid)
 
-        return asyncio.ensure_future(store.write(closure))
-
-    held_by = [held(gate) for gate in gates]
-    for gate in gates:
-        await asyncio.to_thread(gate.entered.wait)
+    held = [await gate.held_by(store, partial(pid, gate=gate)) for gate in gates]
     for gate in gates:
         gate.opened.set()
-    return await asyncio.gather(*held_by)
+    return list(await asyncio.gather(*held))
 
 
 async def test_a_thread_that_cannot_connect_leaves_work_to_those_who_are() -> None:
     with ExitStack() as stack:
         cluster = stack.enter_context(private_cluster("max_connections=14"))
         shell = stack.enter_context(psycopg.connect(cluster.url, autocommit=True))
-        patience = Patience(outage_s=0.2)
-        tuning = Tuning(postgres=PostgresTuning(connections=3, patience=patience))
-        async with Engine("postgresql", cluster.url).open(tuning=tuning) as store:
+        tuning = postgres_tuning(connections=3, repeat_limits=RepeatLimits(outage_s=0.2))
+        async with Engine(cluster.url).open(tuning=tuning) as store:
             # given one of two writers whose connection was lost, and whose place is taken
             first, _ = await _both_writers(store)
-            while True:
-                try:
+            with suppress(psycopg.OperationalError):
+                while True:
                     stack.enter_context(psycopg.connect(cluster.url, autocommit=True))
-                except psycopg.OperationalError:
-                    break
             shell.execute("SELECT pg_terminate_backend(%s, 5000)", (first,))
             stack.enter_context(psycopg.connect(cluster.url, autocommit=True))
 
@@ -156,7 +148,7 @@ def test_an_outage_may_last_for_days() -> None:
 
 
 @pytest.fixture
-def stranger(postgres_server: str) -> Iterator[str]:
+def unprivileged(postgres_server: str) -> Iterator[str]:
     """A role that may log in and no more."""
     name = f"tmp_{uuid.uuid4().hex[:16]}"
     execute(postgres_server, sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(name)))
@@ -167,18 +159,18 @@ def stranger(postgres_server: str) -> Iterator[str]:
         execute(postgres_server, sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
 
 
-async def test_a_role_without_rights_is_told_which(database: Engine, stranger: str) -> None:
-    strange = Engine("postgresql", f"{database.url}&user={stranger}")
+async def test_a_role_without_rights_is_told_which(engine: Engine, unprivileged: str) -> None:
+    theirs = Engine(f"{engine.url}&user={unprivileged}")
     grant = sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(
-        sql.Identifier(schema_of(database.url)), sql.Identifier(stranger)
+        sql.Identifier(schema_of(engine.url)), sql.Identifier(unprivileged)
     )
-    execute(database.url, grant)
+    execute(engine.url, grant)
 
     # an empty schema, in which it may create nothing, and then one of tables that are not its own
     for _ in range(2):
         with pytest.raises(DatabaseRefusedError, match=r"permission denied .*; grant the role"):
-            await strange.open().__aenter__()
-        async with database.open():
+            await theirs.open().__aenter__()
+        async with engine.open():
             pass
 
 
@@ -186,7 +178,7 @@ async def test_databases_are_migrated_side_by_side(postgres_server: str) -> None
     """By one process, as tests do and whoever embeds several services."""
     with ExitStack() as stack:
         urls = [stack.enter_context(fresh_schema(postgres_server)) for _ in range(4)]
-        opening = [engine_of(url).open(tuning=Tuning.of(connections=1)) for url in urls]
+        opening = [Engine(url).open(tuning=Tuning.of(connections=1)) for url in urls]
         stores = await asyncio.gather(*(each.__aenter__() for each in opening))
         assert [await store.write(add("a")) for store in stores] == ["a"] * 4
         await asyncio.gather(*(each.__aexit__(None, None, None) for each in opening))

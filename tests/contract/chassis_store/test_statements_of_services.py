@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -21,6 +21,7 @@ import services.runcontrol.main
 import services.runcontrol.store.tables
 from services.chassis.store.opening import migrate, verify
 from services.chassis.store.statement import Statement
+from tests.support.postgres import execute
 
 SERVICES = {
     "pool": services.pool.store.tables,
@@ -30,14 +31,20 @@ SERVICES = {
 }
 
 
-def schema_of(service: str) -> tuple[MetaData, Path]:
-    tables = SERVICES[service]
-    return tables.metadata, tables.MIGRATIONS
+@pytest.fixture(params=SERVICES)
+def schema(request: pytest.FixtureRequest, postgres_url: str) -> dict[str, Any]:
+    """Of one service after the other; the database has its tables."""
+    tables = SERVICES[request.param]
+    found = {"metadata": tables.metadata, "migrations": tables.MIGRATIONS}
+    migrate(postgres_url, **found)
+    return found
 
 
 def statements_on(metadata: MetaData) -> list[Statement]:
     """All that were compiled at import, whoever keeps them."""
+    gc.unfreeze()  # frozen objects are not listed
     every = [each for each in gc.get_objects() if isinstance(each, Statement)]
+    gc.freeze()
     return [each for each in every if metadata in metadata_of(each)]
 
 
@@ -47,13 +54,10 @@ def metadata_of(statement: Statement) -> set[MetaData]:
     return {each.metadata for each in tables if isinstance(each, Table)}
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_every_statement_is_valid_on_postgresql(service: str, postgres_url: str) -> None:
+def test_every_statement_is_valid_on_postgresql(schema: dict[str, Any], postgres_url: str) -> None:
     """A mistake would else be found by the first caller whose request leads there."""
     # given
-    metadata, migrations = schema_of(service)
-    migrate(postgres_url, metadata=metadata, migrations=migrations)
-    statements = statements_on(metadata)
+    statements = statements_on(schema["metadata"])
 
     # when
     refused = {}
@@ -69,17 +73,14 @@ def test_every_statement_is_valid_on_postgresql(service: str, postgres_url: str)
     assert refused == {}
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_no_number_comes_from_a_sequence_of_the_database(service: str, postgres_url: str) -> None:
+def test_no_number_comes_from_a_sequence_of_the_database(
+    schema: dict[str, Any], postgres_url: str
+) -> None:
     """It would skip what is rolled back, and overtake what commits late."""
-    metadata, migrations = schema_of(service)
-    migrate(postgres_url, metadata=metadata, migrations=migrations)
-
-    with psycopg.connect(postgres_url) as connection:
-        sequences = connection.execute(
-            "SELECT sequence_name FROM information_schema.sequences "
-            "WHERE sequence_schema = current_schema()"
-        ).fetchall()
-
+    sequences = execute(
+        postgres_url,
+        "SELECT sequence_name FROM information_schema.sequences "
+        "WHERE sequence_schema = current_schema()",
+    )
     assert sequences == []
-    assert verify(postgres_url, metadata=metadata, migrations=migrations).pending == ()
+    assert verify(postgres_url, **schema).pending == ()

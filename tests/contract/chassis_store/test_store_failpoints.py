@@ -1,83 +1,84 @@
-"""At every place where a store may fail: what was acknowledged is there, and whole."""
+"""Kills and errors, at every place where a store may fail: what was acknowledged is there."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from services.chassis import failpoints
-from services.chassis.caller import Replay, RequestKey, once
+from services.chassis.caller import Replay
 from services.chassis.failpoints import FailpointError
-from services.chassis.idempotency import TxRequestLog
-from services.chassis.notifier import LocalNotifier
-from services.chassis.store.port import Store, Tx
+from services.chassis.follow.notifier import LocalNotifier
+from services.chassis.store.port import Store
+from tests.contract.chassis_store.children import child, line, lines_until_killed
 from tests.contract.chassis_store.engines import (
-    ONE_BATCH,
     Engine,
     Gate,
+    add,
+    add_and_notify,
+    add_in_steps,
+    balance,
     balance_in,
     ids,
-    sqlite_engine,
 )
-from tests.contract.chassis_store.schema import ADD, DEPOSIT, requests
+from tests.contract.chassis_store.test_idempotency import KEYED, create
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     fails: bool
     applied: bool
-    rung: bool
+    notified: bool
 
 
-NOTHING = Outcome(fails=True, applied=False, rung=False)
+NOTHING = Outcome(fails=True, applied=False, notified=False)
 OUTCOMES = {
     "store.beginning": NOTHING,
+    "store.statement": NOTHING,
     "store.closing": NOTHING,
     "store.committing": NOTHING,
-    "store.committed": Outcome(fails=True, applied=True, rung=True),
-    "store.answered": Outcome(fails=False, applied=True, rung=False),
+    "store.committed": Outcome(fails=True, applied=True, notified=True),
+    "store.answered": Outcome(fails=False, applied=True, notified=False),
 }
 PLACES = failpoints.names("store.")
-_ROOT = Path(__file__).parents[3]
-_PATIENCE_S = 60.0
-_KEY = RequestKey(tenant="default", method="/a.B/C", key="k1", digest=b"\x01one")
+# Behind the first closure of each of eight writers, which takes five statements.
+FULL_FLIGHT = dict.fromkeys(PLACES, 20) | {"store.statement": 60}
 
 
 def test_every_place_has_an_outcome_and_every_outcome_a_place() -> None:
     assert sorted(OUTCOMES) == PLACES
 
 
-async def killed_storm(engine: Engine, spec: str) -> list[str]:
-    """What a process acknowledged before it was killed where ``spec`` says."""
-    storm = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.contract.chassis_store.failpoint_storm",
-        engine.name,
-        engine.url,
-        spec,
-        cwd=_ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    try:
-        async with asyncio.timeout(_PATIENCE_S):
-            said, _ = await storm.communicate()
-    finally:
-        if storm.returncode is None:
-            storm.kill()
-            await storm.wait()
-    assert storm.returncode == -signal.SIGKILL, f"never reached: {spec}"
-    # Each line is one write to the pipe, so only the last can be cut.
-    return said[: said.rfind(b"\n") + 1].decode().splitlines()
+async def assert_kept_whole(engine: Engine, told: list[str]) -> None:
+    """Every acknowledged row is there, none by half, and the store goes on."""
+    async with engine.open() as store:
+        kept = set(await ids(store))
+        assert set(told) <= kept
+        assert await store.read(lambda tx: {balance_in(tx, each) for each in kept}) <= {1}
+        await store.write(add("after"))
+
+
+@pytest.mark.parametrize(
+    "acknowledged",
+    [pytest.param(1, marks=pytest.mark.chaos), 40, pytest.param(500, marks=pytest.mark.chaos)],
+)
+async def test_a_kill_under_load_loses_no_acknowledged_write(
+    engine: Engine, acknowledged: int
+) -> None:
+    # given a process that writes as fast as it can and says what was acknowledged
+    with child("writing_process", engine.url, "16") as writer:
+        assert line(writer) == "ready"
+        told = [line(writer) for _ in range(acknowledged)]
+
+        # when it is killed in the middle, and what it still said is read
+        writer.kill()
+        told += lines_until_killed(writer)
+
+    # then
+    assert len(told) >= acknowledged
+    await assert_kept_whole(engine, told)
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -85,57 +86,114 @@ async def test_a_kill_at_any_place_loses_nothing_acknowledged_and_leaves_nothing
     engine: Engine, place: str
 ) -> None:
     # when a process that writes is killed there in full flight
-    told = await killed_storm(engine, f"{place}=kill@20")
+    with child("writing_process", engine.url, "8", f"{place}=kill@{FULL_FLIGHT[place]}") as process:
+        ready, *told = lines_until_killed(process)
+    assert ready == "ready"
     assert told
 
-    # then the database opens again, with every acknowledged row, and none by half
+    # then
+    await assert_kept_whole(engine, told)
+
+
+@pytest.mark.parametrize(
+    "nth",
+    [
+        pytest.param(21, marks=pytest.mark.chaos),
+        pytest.param(22, marks=pytest.mark.chaos),
+        pytest.param(23, marks=pytest.mark.chaos),
+        pytest.param(24, marks=pytest.mark.chaos),
+        25,
+    ],
+)
+async def test_a_kill_at_each_statement_of_a_closure_leaves_nothing_by_half(
+    engine: Engine, nth: int
+) -> None:
+    # when one writer is killed in its fifth closure of five statements
+    with child("writing_process", engine.url, "1", f"store.statement=kill@{nth}") as process:
+        ready, *told = lines_until_killed(process)
+
+    # then
+    assert [ready, *told] == ["ready", "0-0", "0-1", "0-2", "0-3"]
     async with engine.open() as store:
-        kept = set(await ids(store))
-        assert set(told) <= kept
-        assert {await store.read(lambda tx, i=i: balance_in(tx, i)) for i in kept} <= {1}  # type: ignore[misc]  # binds i now
-        # and goes on
-        await store.write(lambda tx: tx.run(ADD, id="after", balance=0))
+        assert await ids(store) == told
+        assert {await balance(store, each) for each in told} == {1}
+
+
+async def test_an_error_at_each_statement_of_a_closure_leaves_nothing_by_half(
+    store: Store, notifier: LocalNotifier
+) -> None:
+    with notifier.signal("log") as signal:
+        for nth in range(1, 6):
+            # when
+            with failpoints.armed(f"store.statement=error@{nth}"), pytest.raises(FailpointError):
+                await store.write(add_in_steps("a"))
+
+            # then
+            assert await ids(store) == []
+            assert not await signal.wait(0)
+
+        # and there is no sixth
+        with failpoints.armed("store.statement=error@6"):
+            await store.write(add_in_steps("a"))
+        assert await balance(store, "a") == 1
+        assert await signal.wait(10)
+
+
+async def test_an_error_at_a_statement_undoes_its_closure_alone(store: Store) -> None:
+    # given
+    gate = Gate()
+    held = await gate.held_by(store)
+
+    # when three closures of two statements follow, on SQLite in one commit
+    with failpoints.armed("store.statement=error@4"):
+        writes = [asyncio.ensure_future(store.write(add_and_notify(id_))) for id_ in "abc"]
+        await asyncio.sleep(0)
+        gate.opened.set()
+        outcomes = await asyncio.gather(held, *writes, return_exceptions=True)
+
+    # then one of them failed, and nothing of it is left
+    failed = [id_ for id_, each in zip("abc", outcomes[1:], strict=True) if each != id_]
+    assert len(failed) == 1
+    assert await ids(store) == [id_ for id_ in "abc" if id_ not in failed]
 
 
 @pytest.mark.parametrize("place", PLACES)
 async def test_an_error_at_any_place_has_one_outcome_and_the_store_goes_on(
-    engine: Engine, place: str
+    store: Store, notifier: LocalNotifier, place: str
 ) -> None:
-    """The table of ``places``, line by line."""
-    notifier = LocalNotifier()
-    async with engine.open(notifier=notifier) as store:
-        with notifier.bell("log") as bell:
-            # when
-            with failpoints.armed(f"{place}=error@1"):
-                try:
-                    await store.write(ringing("a"))
-                    fails = False
-                except FailpointError:
-                    fails = True
-
-            # then
-            found = Outcome(fails, await ids(store) == ["a"], await bell.wait(0))
-            assert found == OUTCOMES[place]
-
-            # and the next one is as ever
-            assert await store.write(ringing("b")) == "b"
-            assert await bell.wait(10)
-
-
-async def test_an_answer_that_got_lost_is_found_by_the_repeat(engine: Engine) -> None:
-    async with engine.open() as store:
-        # given
-        with failpoints.armed("store.committed=error@1"), pytest.raises(FailpointError):
-            await create(store, "a")
-
+    """The table of ``store_failpoints``, line by line."""
+    with notifier.signal("log") as signal:
         # when
-        again = await create(store, "b")
+        with failpoints.armed(f"{place}=error@1"):
+            try:
+                await store.write(add_and_notify("a"))
+                fails = False
+            except FailpointError:
+                fails = True
 
         # then
-        assert again == Replay(b"a")
-        assert await ids(store) == ["a"]
+        found = Outcome(fails, await ids(store) == ["a"], await signal.wait(0))
+        assert found == OUTCOMES[place]
+
+        # and the next one is as ever
+        assert await store.write(add_and_notify("b")) == "b"
+        assert await signal.wait(10)
 
 
+async def test_an_answer_that_got_lost_is_found_by_the_repeat(store: Store) -> None:
+    # given
+    with failpoints.armed("store.committed=error@1"), pytest.raises(FailpointError):
+        await create(store, "a", KEYED)
+
+    # when
+    again = await create(store, "b", KEYED)
+
+    # then
+    assert again == Replay(b"a")
+    assert await ids(store) == ["a"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("spec", "failed"),
     [
@@ -146,45 +204,23 @@ async def test_an_answer_that_got_lost_is_found_by_the_repeat(engine: Engine) ->
     ],
 )
 async def test_an_error_reaches_exactly_the_callers_of_its_commit(
-    tmp_path: Path, spec: str, failed: list[str]
+    store: Store, spec: str, failed: list[str]
 ) -> None:
-    async with sqlite_engine(tmp_path).open(tuning=ONE_BATCH) as store:
-        # given four writes that share a commit
-        gate = Gate()
-        writes = {"gate": asyncio.ensure_future(store.write(gate))}
-        await asyncio.to_thread(gate.entered.wait)
-        for id_ in "abc":
-            writes[id_] = asyncio.ensure_future(store.write(ringing(id_)))
-        await asyncio.sleep(0)
+    # given four writes that share a commit
+    gate = Gate()
+    writes = {"gate": await gate.held_by(store)}
+    for id_ in "abc":
+        writes[id_] = asyncio.ensure_future(store.write(add_and_notify(id_)))
+    await asyncio.sleep(0)
 
-        # when
-        with failpoints.armed(spec):
-            gate.opened.set()
-            outcomes = await asyncio.gather(*writes.values(), return_exceptions=True)
+    # when
+    with failpoints.armed(spec):
+        gate.opened.set()
+        outcomes = await asyncio.gather(*writes.values(), return_exceptions=True)
 
-        # then
-        told = dict(zip(writes, outcomes, strict=True))
-        assert [id_ for id_, each in told.items() if isinstance(each, FailpointError)] == failed
-        assert [each for id_, each in told.items() if id_ not in failed] == [
-            id_ for id_ in writes if id_ not in failed
-        ]
-
-
-def ringing(id_: str) -> Callable[[Tx], str]:
-    """A closure of two statements and a ring, that answers its id."""
-
-    def closure(tx: Tx) -> str:
-        tx.run(ADD, id=id_, balance=0)
-        tx.run(DEPOSIT, id=id_, amount=1)
-        tx.ring("log")
-        return id_
-
-    return closure
-
-
-async def create(store: Store, id_: str) -> str | Replay:
-    def effect(tx: Tx) -> str | Replay:
-        log = TxRequestLog(tx, requests, datetime(2026, 1, 1, tzinfo=UTC))
-        return once(log, _KEY, lambda: ringing(id_)(tx), str.encode)
-
-    return await store.write(effect)
+    # then
+    told = dict(zip(writes, outcomes, strict=True))
+    assert [id_ for id_, each in told.items() if isinstance(each, FailpointError)] == failed
+    assert [each for id_, each in told.items() if id_ not in failed] == [
+        id_ for id_ in writes if id_ not in failed
+    ]

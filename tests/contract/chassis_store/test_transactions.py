@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import text
 
 from services.chassis.errors import StoreUnavailableError
-from services.chassis.notifier import LocalNotifier
+from services.chassis.follow.notifier import LocalNotifier
 from services.chassis.store.errors import ConstraintError
+from services.chassis.store.opening import Tuning
 from services.chassis.store.port import Store, Tx
+from services.chassis.store.postgres.store import PostgresTuning
+from services.chassis.store.sqlite.store import SqliteTuning
+from services.chassis.store.statement import statement
+from tests.contract.chassis_store import schema
 from tests.contract.chassis_store.engines import (
-    ONE_BATCH,
     Engine,
     Gate,
     add,
+    add_and_notify,
+    add_whole,
     balance,
     balance_in,
-    count,
     ids,
     one_batch,
-)
-from tests.contract.chassis_store.schema import (
-    ADD,
-    ADD_CARD,
-    ADD_WHOLE,
-    BEYOND,
-    DEPOSIT,
-    GET,
-    IDS,
-    LOCK,
-    TOTAL,
 )
 
 
@@ -43,21 +38,18 @@ async def test_a_write_answers_its_closure_and_is_read_by_everyone(store: Store)
     # then
     assert answer == "a"
     assert await ids(store) == ["a"]
-    assert [row.id for row in await store.fetch(IDS)] == ["a"]
+    assert [row.id for row in await store.fetch(schema.IDS)] == ["a"]
 
 
 async def test_every_column_type_comes_back_as_it_went_in(store: Store) -> None:
     # given
     seen_at = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+    values = {"balance": 2**62, "open": True, "seen_at": seen_at, "photo": b"\x00\xff"}
 
     # when
-    await store.write(
-        lambda tx: tx.run(
-            ADD_WHOLE, id="é'/%😀", balance=2**62, open=True, seen_at=seen_at, photo=b"\x00\xff"
-        )
-    )
-    (row,) = await store.read(lambda tx: tx.all(GET, id="é'/%😀"))
-    (listed,) = await store.fetch(GET, id="é'/%😀")
+    await store.write(add_whole("é'/%😀", **values))
+    (row,) = await store.read(lambda tx: tx.all(schema.GET, id="é'/%😀"))
+    (listed,) = await store.fetch(schema.GET, id="é'/%😀")
 
     # then
     assert tuple(row) == ("é'/%😀", 2**62, True, seen_at, b"\x00\xff")
@@ -66,10 +58,8 @@ async def test_every_column_type_comes_back_as_it_went_in(store: Store) -> None:
 
 
 async def test_null_stays_none_in_every_type(store: Store) -> None:
-    await store.write(
-        lambda tx: tx.run(ADD_WHOLE, id="a", balance=0, open=None, seen_at=None, photo=None)
-    )
-    (row,) = await store.read(lambda tx: tx.all(GET, id="a"))
+    await store.write(add_whole("a"))
+    (row,) = await store.read(lambda tx: tx.all(schema.GET, id="a"))
     assert tuple(row) == ("a", 0, None, None, None)
 
 
@@ -77,32 +67,39 @@ async def test_a_naive_instant_is_refused(store: Store) -> None:
     """Nobody can know which hour it means."""
     naive = datetime(2026, 1, 1)  # noqa: DTZ001  # the point of the test
     with pytest.raises(TypeError):
-        await store.write(
-            lambda tx: tx.run(ADD_WHOLE, id="a", balance=0, open=None, seen_at=naive, photo=None)
-        )
+        await store.write(add_whole("a", seen_at=naive))
     assert await ids(store) == []
 
 
 async def test_one_is_none_and_all_is_empty_without_rows(store: Store) -> None:
-    assert await store.read(lambda tx: tx.one(GET, id="nobody")) is None
-    assert await store.read(lambda tx: tx.all(GET, id="nobody")) == []
+    assert await store.read(lambda tx: tx.one(schema.GET, id="nobody")) is None
+    assert await store.read(lambda tx: tx.all(schema.GET, id="nobody")) == []
 
 
-async def test_a_change_that_returns_nothing_has_no_rows(store: Store) -> None:
-    assert await store.write(lambda tx: tx.one(ADD, id="a", balance=1)) is None
-    assert await store.write(lambda tx: tx.all(ADD, id="b", balance=1)) == []
-    assert await ids(store) == ["a", "b"]
+@pytest.mark.parametrize(
+    ("closure", "answer", "added"),
+    [
+        (lambda tx: tx.one(schema.ADD, id="a", balance=1), None, ["a"]),
+        (lambda tx: tx.all(schema.ADD, id="a", balance=1), [], ["a"]),
+        (lambda tx: tx.run(schema.ADD, id="a", balance=1), None, ["a"]),
+        (lambda tx: tx.run_many(schema.ADD, []), None, []),
+    ],
+    ids=["one", "all", "run", "no rows to write"],
+)
+async def test_a_change_that_returns_nothing_has_no_rows(
+    store: Store, closure: Callable[[Tx], object], answer: object, added: list[str]
+) -> None:
+    assert await store.write(closure) == answer
+    assert await ids(store) == added
 
 
-async def test_run_counts_the_rows_it_touched(store: Store) -> None:
+async def test_changed_counts_the_rows_it_touched(store: Store) -> None:
     # given
-    await store.write(
-        lambda tx: tx.run_many(ADD, [{"id": name, "balance": 1} for name in ("a", "b")])
-    )
+    await store.write(lambda tx: tx.run_many(schema.ADD, [{"id": n, "balance": 1} for n in "ab"]))
 
     # when
-    touched = await store.write(lambda tx: tx.run(DEPOSIT, id="a", amount=5))
-    missed = await store.write(lambda tx: tx.run(DEPOSIT, id="z", amount=5))
+    touched = await store.write(lambda tx: tx.changed(schema.DEPOSIT, id="a", amount=5))
+    missed = await store.write(lambda tx: tx.changed(schema.DEPOSIT, id="z", amount=5))
 
     # then
     assert (touched, missed) == (1, 0)
@@ -112,8 +109,8 @@ async def test_run_counts_the_rows_it_touched(store: Store) -> None:
 
 async def test_a_closure_reads_its_own_writes(store: Store) -> None:
     def closure(tx: Tx) -> int:
-        tx.run(ADD, id="a", balance=3)
-        tx.run(DEPOSIT, id="a", amount=4)
+        tx.run(schema.ADD, id="a", balance=3)
+        tx.run(schema.DEPOSIT, id="a", amount=4)
         return balance_in(tx, "a")
 
     assert await store.write(closure) == 7
@@ -126,7 +123,7 @@ async def test_no_update_is_lost_among_concurrent_closures(store: Store) -> None
 
     # when
     answers = await asyncio.gather(
-        *(store.write(lambda tx: tx.run(DEPOSIT, id="a", amount=1)) for _ in range(300))
+        *(store.write(lambda tx: tx.changed(schema.DEPOSIT, id="a", amount=1)) for _ in range(300))
     )
 
     # then
@@ -137,7 +134,7 @@ async def test_no_update_is_lost_among_concurrent_closures(store: Store) -> None
 async def test_a_closure_that_raises_undoes_only_itself(store: Store) -> None:
     # given
     def half_done(tx: Tx) -> None:
-        tx.run(ADD, id="half", balance=0)
+        tx.run(schema.ADD, id="half", balance=0)
         raise LookupError("changed my mind")
 
     # when three closures share a commit and the one in the middle fails
@@ -165,16 +162,16 @@ async def test_an_acknowledged_write_survives_the_rollback_of_its_neighbour(stor
 async def test_a_value_of_the_wrong_type_is_refused(store: Store) -> None:
     """A column that takes anything would only fail when it is read."""
     with pytest.raises(ConstraintError):
-        await store.write(lambda tx: tx.run(ADD, id="a", balance="much"))
+        await store.write(lambda tx: tx.run(schema.ADD, id="a", balance="much"))
     assert await ids(store) == []
 
 
 async def test_text_that_only_one_engine_could_hold_is_refused_by_both(store: Store) -> None:
     """Bytes take everything; a NUL in a text would be found when the engine is changed."""
     with pytest.raises(ConstraintError):
-        await store.write(lambda tx: tx.run(ADD, id="a\0b", balance=0))
+        await store.write(add("a\0b"))
     with pytest.raises(ConstraintError):
-        await store.read(lambda tx: tx.one(GET, id="\0"))
+        await store.read(lambda tx: tx.one(schema.GET, id="\0"))
     assert await ids(store) == []
 
 
@@ -190,28 +187,24 @@ async def test_text_sorts_by_code_point(store: Store) -> None:
     # then
     by_code_point = ["-a", "B", "Z", "_", "a", "a b", "ab", "z", "é", "\uffff", "😀"]
     assert await ids(store) == by_code_point == sorted(names)
-    assert [row.id for row in await store.fetch(BEYOND, after="Z")] == by_code_point[3:]
+    assert [row.id for row in await store.fetch(schema.BEYOND, after="Z")] == by_code_point[3:]
 
 
 async def test_sums_and_counts_are_integers(store: Store) -> None:
     """PostgreSQL has a type of its own for the sum of wide integers."""
-    await store.write(lambda tx: tx.run_many(ADD, [{"id": n, "balance": 2**40} for n in "ab"]))
+    rows = [{"id": name, "balance": 2**40} for name in "ab"]
+    await store.write(lambda tx: tx.run_many(schema.ADD, rows))
 
-    (row,) = await store.fetch(TOTAL)
+    (row,) = await store.fetch(schema.TOTAL)
 
     assert tuple(row) == (2**41, 2)
     assert [type(each) for each in row] == [int, int]
 
 
-async def test_no_rows_to_write_is_no_error(store: Store) -> None:
-    await store.write(lambda tx: tx.run_many(ADD, []))
-    assert await ids(store) == []
-
-
 async def test_many_rows_are_written_all_or_none(store: Store) -> None:
     rows = [{"id": name, "balance": 1} for name in ("a", "b", "a")]
     with pytest.raises(ConstraintError):
-        await store.write(lambda tx: tx.run_many(ADD, rows))
+        await store.write(lambda tx: tx.run_many(schema.ADD, rows))
     assert await ids(store) == []
     assert rows[0] == {"id": "a", "balance": 1}
 
@@ -220,11 +213,11 @@ async def test_a_database_error_ends_the_closure_even_when_caught(store: Store) 
     """On PostgreSQL the transaction has failed; code must not come to rely on another engine."""
 
     def swallows(tx: Tx) -> str:
-        tx.run(ADD, id="b", balance=0)
+        tx.run(schema.ADD, id="b", balance=0)
         try:
-            tx.run(ADD, id="a", balance=0)
+            tx.run(schema.ADD, id="a", balance=0)
         except Exception:
-            tx.run(ADD, id="c", balance=0)
+            tx.run(schema.ADD, id="c", balance=0)
         return "fine"
 
     # given
@@ -241,8 +234,8 @@ async def test_a_database_error_ends_the_closure_even_when_caught(store: Store) 
 async def test_what_only_the_commit_refuses_is_told_to_its_caller(store: Store) -> None:
     # given a closure that leaves a reference to nobody, which is looked at by the COMMIT
     def leaves_it(tx: Tx) -> str:
-        tx.run(ADD, id="half", balance=0)
-        tx.run(ADD_CARD, id="c", account_id="nobody")
+        tx.run(schema.ADD, id="half", balance=0)
+        tx.run(schema.ADD_CARD, id="c", account_id="nobody")
         return "done"
 
     # when
@@ -254,25 +247,31 @@ async def test_what_only_the_commit_refuses_is_told_to_its_caller(store: Store) 
     assert await ids(store) == ["after"]
 
 
-async def test_a_cancelled_caller_does_not_disturb_its_batch(store: Store) -> None:
-    # given three writes that wait for one commit
-    gate = Gate()
-    held = asyncio.ensure_future(store.write(gate))
-    await asyncio.to_thread(gate.entered.wait)
-    first, cancelled, last = (
-        asyncio.ensure_future(store.write(add(name))) for name in ("first", "cancelled", "last")
-    )
-    await asyncio.sleep(0)
+async def test_a_cancelled_caller_does_not_disturb_its_batch(
+    store: Store, notifier: LocalNotifier
+) -> None:
+    with notifier.signal("log") as committed:
+        # given three accepted writes, which SQLite commits together
+        gate = Gate()
+        held = await gate.held_by(store)
+        first, cancelled, last = (
+            asyncio.ensure_future(store.write(each))
+            for each in (add("first"), add_and_notify("cancelled"), add("last"))
+        )
+        await asyncio.sleep(0)
 
-    # when the one in the middle is cancelled
-    cancelled.cancel()
-    await asyncio.sleep(0)
-    gate.opened.set()
+        # when the one in the middle is cancelled
+        cancelled.cancel()
+        gate.opened.set()
 
-    # then the others are answered, and its effect stands: its caller asks again by its key
-    assert [await held, await first, await last] == ["gate", "first", "last"]
-    assert cancelled.cancelled()
-    assert await ids(store) == ["cancelled", "first", "last"]
+        # then the others are answered
+        assert [await held, await first, await last] == ["gate", "first", "last"]
+        assert cancelled.cancelled()
+
+        # and its effect stands, which PostgreSQL may commit after theirs: its caller asks
+        # again by its key
+        assert await committed.wait(30)
+        assert await ids(store) == ["cancelled", "first", "last"]
 
 
 async def test_an_exception_that_no_future_takes_still_reaches_the_caller(store: Store) -> None:
@@ -291,108 +290,134 @@ async def test_a_transaction_is_over_when_its_closure_returns(store: Store) -> N
     """Its cursor serves another closure by then."""
     for kept in (await store.write(lambda tx: tx), await store.read(lambda tx: tx)):
         with pytest.raises(RuntimeError):
-            kept.one(GET, id="a")
+            kept.one(schema.GET, id="a")
 
 
-async def test_bells_ring_after_the_commit_and_never_before(engine: Engine) -> None:
+async def test_signals_are_notified_after_the_commit_and_never_before(
+    engine: Engine, store: Store, notifier: LocalNotifier
+) -> None:
     # given
-    notifier = LocalNotifier()
     gate = Gate()
 
-    def adds_and_rings(tx: Tx) -> None:
-        tx.run(ADD, id="a", balance=0)
-        tx.ring("accounts")
+    def adds_and_notifies(tx: Tx) -> None:
+        tx.run(schema.ADD, id="a", balance=0)
+        tx.notify("accounts")
         if engine.name != "sqlite":  # there its batch keeps it open
             gate(tx)
 
-    async with engine.open(notifier=notifier, tuning=ONE_BATCH) as store:
-        with notifier.bell("accounts") as bell, notifier.bell("others") as silent:
-            # when a closure has rung, but its transaction is still open
-            wrote = asyncio.ensure_future(store.write(adds_and_rings))
-            held = asyncio.ensure_future(store.write(gate))
-            await asyncio.to_thread(gate.entered.wait)
-            early = await bell.wait(0)
+    with notifier.signal("accounts") as signal, notifier.signal("others") as silent:
+        # when a closure has notified, but its transaction is still open
+        wrote = asyncio.ensure_future(store.write(adds_and_notifies))
+        held = await gate.held_by(store)
+        early = await signal.wait(0)
 
-            # and when it is committed
-            gate.opened.set()
-            late = await bell.wait(30)
+        # and when it is committed
+        gate.opened.set()
+        late = await signal.wait(30)
 
-            # then
-            assert (early, late) == (False, True)
-            assert await ids(store) == ["a"]
-            assert not await silent.wait(0)
-            await asyncio.gather(wrote, held)
+        # then
+        assert (early, late) == (False, True)
+        assert await ids(store) == ["a"]
+        assert not await silent.wait(0)
+        await asyncio.gather(wrote, held)
 
 
-async def test_bells_of_what_was_not_committed_never_ring(engine: Engine) -> None:
+async def test_what_was_not_committed_notifies_nobody(
+    store: Store, notifier: LocalNotifier
+) -> None:
     # given
-    notifier = LocalNotifier()
 
-    def rings_and_raises(tx: Tx) -> None:
-        tx.ring("accounts")
+    def notifies_and_raises(tx: Tx) -> None:
+        tx.notify("accounts")
         raise LookupError
 
-    def rings_and_cannot_commit(tx: Tx) -> None:
-        tx.ring("accounts")
-        tx.run(ADD_CARD, id="c", account_id="nobody")
+    def notifies_and_cannot_commit(tx: Tx) -> None:
+        tx.notify("accounts")
+        tx.run(schema.ADD_CARD, id="c", account_id="nobody")
 
-    async with engine.open(notifier=notifier, tuning=ONE_BATCH) as store:
-        with notifier.bell("accounts") as bell:
-            # when
-            await one_batch(store, rings_and_raises, add("a"))
-            after_error = await bell.wait(0)
-            await one_batch(store, rings_and_cannot_commit, add("b"))
-            after_failed_commit = await bell.wait(0)
+    with notifier.signal("accounts") as signal:
+        # when
+        await one_batch(store, notifies_and_raises, add("a"))
+        after_error = await signal.wait(0)
+        await one_batch(store, notifies_and_cannot_commit, add("b"))
+        after_failed_commit = await signal.wait(0)
 
-            # then
-            assert (after_error, after_failed_commit) == (False, False)
+        # then
+        assert (after_error, after_failed_commit) == (False, False)
 
 
 async def test_a_read_sees_one_snapshot_from_its_first_row_to_its_last(store: Store) -> None:
     # given a read that pauses in the middle
-    reading, go_on = threading.Event(), threading.Event()
+    gate = Gate()
 
     def reads_twice(tx: Tx) -> tuple[list[str], list[str]]:
-        before = [row.id for row in tx.all(IDS)]
-        reading.set()
-        assert go_on.wait(timeout=30)
-        return before, [row.id for row in tx.all(IDS)]
+        before = [row.id for row in tx.all(schema.IDS)]
+        gate(tx)
+        return before, [row.id for row in tx.all(schema.IDS)]
 
     await store.write(add("a"))
     read = asyncio.ensure_future(store.read(reads_twice))
-    await asyncio.to_thread(reading.wait)
+    await asyncio.to_thread(gate.entered.wait)
 
     # when something is committed meanwhile
     await store.write(add("b"))
     seen_by_another = await ids(store)
-    go_on.set()
+    gate.opened.set()
 
     # then
     assert await read == (["a"], ["a"])
     assert seen_by_another == ["a", "b"]
 
 
-async def test_a_read_cannot_write_ring_or_lock(store: Store) -> None:
+async def test_a_read_cannot_write_notify_or_lock(store: Store) -> None:
     for attempt in (
-        lambda tx: tx.run(ADD, id="a", balance=0),
-        lambda tx: tx.run_many(ADD, [{"id": "a", "balance": 0}]),
-        lambda tx: tx.ring("accounts"),
+        lambda tx: tx.run(schema.ADD, id="a", balance=0),
+        lambda tx: tx.changed(schema.ADD, id="a", balance=0),
+        lambda tx: tx.run_many(schema.ADD, [{"id": "a", "balance": 0}]),
+        lambda tx: tx.notify("accounts"),
         lambda tx: tx.lock("accounts"),
-        lambda tx: tx.one(LOCK, id="a"),
-        lambda tx: tx.all(LOCK, id="a"),
+        lambda tx: tx.one(schema.LOCK, id="a"),
+        lambda tx: tx.all(schema.LOCK, id="a"),
     ):
         with pytest.raises(TypeError):
             await store.read(attempt)
     with pytest.raises(StoreUnavailableError):
-        await store.read(lambda tx: tx.one(ADD, id="a", balance=0))
+        await store.read(lambda tx: tx.one(schema.ADD, id="a", balance=0))
     with pytest.raises(StoreUnavailableError):
-        await store.fetch(ADD, id="a", balance=0)
+        await store.fetch(schema.ADD, id="a", balance=0)
     assert await ids(store) == []
+
+
+def reads_without_end(tx: Tx) -> None:
+    while True:
+        tx.one(schema.GET, id="a")
+
+
+@pytest.mark.parametrize(
+    "closure",
+    [lambda tx: tx.one(schema.ENDLESS), reads_without_end],
+    ids=["one endless", "endlessly many"],
+)
+async def test_a_read_that_takes_too_long_is_stopped(
+    engine: Engine, closure: Callable[[Tx], object]
+) -> None:
+    """It would pin the write-ahead log of SQLite, and keep dead rows of PostgreSQL from going."""
+    limits = Tuning(
+        sqlite=SqliteTuning(readers=1, read_limit_s=0.05),
+        postgres=PostgresTuning(connections=2, read_limit_s=0.05),
+    )
+    async with engine.open(tuning=limits) as store:
+        with pytest.raises(StoreUnavailableError) as stopped:
+            await store.read(closure)
+        assert stopped.value.metadata == {"cause": "READ_TOO_LONG"}
+        assert stopped.value.retry_after_s == 1.0
+        # and the thread takes the next one
+        assert await ids(store) == []
 
 
 async def test_an_error_of_a_read_is_its_own(store: Store) -> None:
     def fails(tx: Tx) -> None:
-        tx.all(IDS)
+        tx.all(schema.IDS)
         raise LookupError("no")
 
     with pytest.raises(LookupError):
@@ -400,19 +425,28 @@ async def test_an_error_of_a_read_is_its_own(store: Store) -> None:
     assert await ids(store) == []
 
 
+async def test_a_mistake_in_a_statement_is_not_taken_for_an_outage(store: Store) -> None:
+    """A caller that repeats an SQL mistake would never be told."""
+    broken = statement(text("SELECT x FROM nowhere"))
+    for attempt in (store.write, store.read):
+        with pytest.raises(Exception, match="nowhere") as raised:
+            await attempt(lambda tx: tx.all(broken))
+        assert not isinstance(raised.value, StoreUnavailableError)
+
+
 async def test_closing_commits_and_answers_what_was_accepted(engine: Engine) -> None:
     # given
     async with engine.open() as store:
         writes = [asyncio.ensure_future(store.write(add(f"{n:03}"))) for n in range(100)]
-        reads = [asyncio.ensure_future(count(store)) for _ in range(10)]
+        reads = [asyncio.ensure_future(ids(store)) for _ in range(10)]
         await asyncio.sleep(0)
         # when the store closes at once
 
     # then
     assert [write.result() for write in writes] == [f"{n:03}" for n in range(100)]
-    assert all(0 <= read.result() <= 100 for read in reads)
+    assert all(0 <= len(read.result()) <= 100 for read in reads)
     async with engine.open() as again:
-        assert await count(again) == 100
+        assert len(await ids(again)) == 100
 
 
 async def test_a_closed_store_takes_nothing(engine: Engine) -> None:

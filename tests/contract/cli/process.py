@@ -7,24 +7,21 @@ import os
 import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from runyard.registry.v1 import registry_pb2
 from runyard.registry.v1 import registry_service_pb2 as pb
 from runyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
-from services.registry.main import build
+from services.registry.main import SERVICE
 from services.registry.settings import RegistrySettings
+from tests.contract.cli.command_server import Answer, CommandServer
 from tests.support.serving import serving
 
 COMMAND = (sys.executable, "-P", "-m", "services.cli.main")
 
 
-@dataclass(frozen=True)
-class Answer:
-    code: int
-    out: str
-    err: str
+# The one that runs, as long as tests of this folder do.
+commands: list[CommandServer] = []
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -33,38 +30,31 @@ def environment(**more: str) -> dict[str, str]:
 
 
 async def runyard(*arguments: str, text: str = "", **variables: str) -> Answer:
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND,
-        *arguments,
-        env=environment(**variables),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate(text.encode())
-    return Answer(process.returncode or 0, out.decode(), err.decode())
+    """Run the command in a process of its own, with ``text`` as its input."""
+    (server,) = commands
+    return await asyncio.to_thread(server.run, arguments, environment(**variables), text)
 
 
 @asynccontextmanager
-async def registry(folder: Path) -> AsyncIterator[str]:
-    """Gives what RUNYARD_ENDPOINTS has to be."""
-    async with registry_with(folder) as (endpoint, _):
-        yield endpoint
+async def registry(folder: Path) -> AsyncIterator[dict[str, str]]:
+    """Gives the environment of a command that is to find it."""
+    async with registry_with(folder) as (at, _):
+        yield at
 
 
 @asynccontextmanager
 async def registry_with(
     folder: Path, *resources: registry_pb2.Resource, apply_set: str = "", port: int = 0
-) -> AsyncIterator[tuple[str, RegistryServiceStub]]:
-    """What RUNYARD_ENDPOINTS has to be, and a stub; the registry holds ``resources``."""
+) -> AsyncIterator[tuple[dict[str, str], RegistryServiceStub]]:
+    """The environment of a command, and a stub; the registry holds ``resources``."""
     settings = RegistrySettings(
         listen=f"127.0.0.1:{port}", database_url=f"sqlite:///{folder / 'registry.db'}"
     )
-    async with serving(build, settings) as served:
+    async with serving(SERVICE.build, settings) as served:
         stub = RegistryServiceStub(served.channel)
         if resources:
             await put(stub, resources, apply_set)
-        yield f"registry={served.target}", stub
+        yield {"RUNYARD_ENDPOINTS": f"registry={served.target}"}, stub
 
 
 async def put(

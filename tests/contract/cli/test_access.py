@@ -11,7 +11,7 @@ import pytest
 
 from services.chassis.access.tokens import parse_tokens
 from services.chassis.caller import Principal, Role
-from services.registry.main import build
+from services.registry.main import SERVICE
 from services.registry.settings import RegistrySettings
 from tests.contract.cli.process import Answer, runyard
 from tests.contract.cli.test_commands import QUICKSTART
@@ -32,7 +32,7 @@ async def registry(folder: Path, authority: Authority) -> AsyncIterator[dict[str
         tls_key_file=key,
         token_file=str(folder / "tokens"),
     )
-    async with serving(build, settings) as served:
+    async with serving(SERVICE.build, settings) as served:
         yield {
             "RUNYARD_ENDPOINTS": f"registry={served.target}",
             "RUNYARD_CA_FILE": authority.ca_file,
@@ -90,15 +90,15 @@ async def test_a_command_goes_with_the_token_and_the_authority_of_its_environmen
     authority = Authority(tmp_path / "ours")
     otto, vera = await made(tmp_path, "otto", "operator"), await made(tmp_path, "vera", "viewer")
     async with registry(tmp_path, authority) as known:
-        # when both look, both apply, somebody without a token looks, and one without TLS
+        # when both look, the viewer applies, and others look: one without a token, one that
+        # trusts another authority, one without TLS
         look, apply = ("get", "-o", "json"), ("apply", "-f", str(QUICKSTART), "-o", "json")
         by_file = await runyard(*look, **known, RUNYARD_TOKEN_FILE=str(otto))
         by_value = await runyard(*look, **known, RUNYARD_TOKEN=vera.read_text())
         viewers = await runyard(*apply, **known, RUNYARD_TOKEN_FILE=str(vera))
         nobody = await runyard(*look, **known)
-        stranger = await runyard(
-            *look, **{**known, "RUNYARD_CA_FILE": Authority(tmp_path / "theirs").ca_file}
-        )
+        other_ca = Authority(tmp_path / "theirs").ca_file
+        distrusting = await runyard(*look, **{**known, "RUNYARD_CA_FILE": other_ca})
         plain = await runyard(*look, **{**known, "RUNYARD_CA_FILE": ""})
 
     # then
@@ -106,8 +106,8 @@ async def test_a_command_goes_with_the_token_and_the_authority_of_its_environmen
     assert refusal(viewers)[:2] == (1, "PERMISSION_DENIED")
     assert refusal(nobody)[:2] == (1, "UNAUTHENTICATED")
     assert "RUNYARD_TOKEN_FILE" in refusal(nobody)[2]
-    assert refusal(stranger)[:2] == refusal(plain)[:2] == (3, "UNREACHABLE")
-    assert "has to name the authority that signed the server's" in refusal(stranger)[2]
+    assert refusal(distrusting)[:2] == refusal(plain)[:2] == (3, "UNREACHABLE")
+    assert "has to name the authority that signed the server's" in refusal(distrusting)[2]
     assert "if the server asks for TLS, set RUNYARD_CA_FILE" in refusal(plain)[2]
 
 

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service_pb
-from runyard.runcontrol.v1.runcontrol_service_pb2_grpc import (
-    add_RunControlServiceServicer_to_server,
-)
-from services.cli.resources import load, read_files
-from services.pool.main import build as build_pool
+from runyard.runcontrol.v1 import runcontrol_service_pb2_grpc as rpc
+from services.cli.manifests.files import read_files
+from services.cli.manifests.resources import load
+from services.pool.main import SERVICE as POOL
 from services.pool.settings import PoolSettings
 from tests.contract.cli.process import registry, runyard
+from tests.contract.cli.scripted import served
 from tests.support.serving import serving
 
 pytestmark = pytest.mark.slow
@@ -28,7 +25,7 @@ pytestmark = pytest.mark.slow
 QUICKSTART = Path(__file__).resolve().parents[3] / "examples" / "quickstart"
 
 
-class Tickets:
+class Tickets(rpc.RunControlServiceServicer):
     """A run control with one open ticket, which the first decision closes."""
 
     def __init__(self) -> None:
@@ -41,14 +38,6 @@ class Tickets:
             tool_id="pool_send",
             arguments_json='{"body": "hi"}',
         )
-
-    def __getattr__(self, method: str) -> Any:
-        """Every other method is there for the registration and never called."""
-
-        async def never(request: Any, context: Any) -> Any:
-            raise NotImplementedError(method)
-
-        return never
 
     async def ListTickets(
         self, request: service_pb.ListTicketsRequest, context: Any
@@ -63,47 +52,26 @@ class Tickets:
         self, request: service_pb.SubmitDecisionRequest, context: Any
     ) -> service_pb.SubmitDecisionResponse:
         outcome = service_pb.DECISION_OUTCOME_ACCEPTED
-        if self.ticket.state != pb.Ticket.STATE_OPEN:
-            same = self.ticket.decision.decision_id == request.decision_id
-            outcome = (
-                service_pb.DECISION_OUTCOME_DUPLICATE
-                if same
-                else service_pb.DECISION_OUTCOME_CONFLICT
-            )
-        else:
+        if self.ticket.state == pb.Ticket.STATE_OPEN:
             self.ticket.state = pb.Ticket.STATE_DECIDED
-            self.ticket.decision.CopyFrom(
-                pb.Decision(
-                    decision_id=request.decision_id,
-                    verdict=request.verdict,
-                    comment=request.comment,
-                    decided_by="ann",
-                )
-            )
+            self.ticket.decision.decided_by = "ann"
+            self.ticket.decision.decision_id = request.decision_id
+            self.ticket.decision.verdict.CopyFrom(request.verdict)
+            self.ticket.decision.comment = request.comment
+        elif self.ticket.decision.decision_id == request.decision_id:
+            outcome = service_pb.DECISION_OUTCOME_DUPLICATE
+        else:
+            outcome = service_pb.DECISION_OUTCOME_CONFLICT
         return service_pb.SubmitDecisionResponse(outcome=outcome, ticket=self.ticket)
 
 
-@asynccontextmanager
-async def tickets() -> AsyncIterator[tuple[Tickets, Mapping[str, str]]]:
-    scripted = Tickets()
-    server = grpc.aio.server()
-    add_RunControlServiceServicer_to_server(scripted, server)  # type: ignore[arg-type]  # a scripted one
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        yield scripted, {"RUNYARD_ENDPOINTS": f"runcontrol=127.0.0.1:{port}"}
-    finally:
-        await server.stop(None)
-
-
 async def test_manifests_are_applied_planned_and_found_unchanged(tmp_path: Path) -> None:
-    async with registry(tmp_path) as endpoint:
+    async with registry(tmp_path) as at:
         # when the quickstart is planned, applied, and applied again
-        planned = await runyard("apply", "-f", str(QUICKSTART), "--dry-run", "--endpoint", endpoint)
-        applied = await runyard(
-            "apply", "-f", str(QUICKSTART), "-o", "json", RUNYARD_ENDPOINTS=endpoint
-        )
-        again = await runyard("apply", "-f", str(QUICKSTART), RUNYARD_ENDPOINTS=endpoint)
+        endpoint = ("--endpoint", at["RUNYARD_ENDPOINTS"])
+        planned = await runyard("apply", "-f", str(QUICKSTART), "--dry-run", *endpoint)
+        applied = await runyard("apply", "-f", str(QUICKSTART), "-o", "json", **at)
+        again = await runyard("apply", "-f", str(QUICKSTART), **at)
 
     # then the plan changed nothing, and the second time nothing was left to do
     assert "the registry would be at version 2" in planned.out
@@ -118,18 +86,16 @@ async def test_manifests_are_applied_planned_and_found_unchanged(tmp_path: Path)
 
 
 async def test_a_dry_run_shows_the_fields_that_would_change(tmp_path: Path) -> None:
-    async with registry(tmp_path) as endpoint:
+    async with registry(tmp_path) as at:
         before = "kind: Provider\nid: p\nspec: {builtin: {}, timeout: 30s}\n"
-        await runyard("apply", "-f", "-", text=before, RUNYARD_ENDPOINTS=endpoint)
+        await runyard("apply", "-f", "-", text=before, **at)
         after = before.replace("30s", "60s")
-        planned = await runyard(
-            "apply", "-f", "-", "--dry-run", text=after, RUNYARD_ENDPOINTS=endpoint
-        )
+        planned = await runyard("apply", "-f", "-", "--dry-run", text=after, **at)
     assert "~ provider/p updated" in planned.out
     assert '~ timeout: "30s" → "60s"' in planned.out
 
 
-async def test_every_problem_is_told_however_many_there_are(tmp_path: Path) -> None:
+async def test_every_one_of_many_problems_is_reported(tmp_path: Path) -> None:
     """An error has room for a few dozen; the command asks for the rest."""
     # given more dangling references than one error can name
     dangling = tmp_path / "dangling.yaml"
@@ -137,8 +103,8 @@ async def test_every_problem_is_told_however_many_there_are(tmp_path: Path) -> N
     dangling.write_text("---\n".join(agent.format(n) for n in range(300)))
 
     # when
-    async with registry(tmp_path) as endpoint:
-        answer = await runyard("apply", "-f", str(dangling), RUNYARD_ENDPOINTS=endpoint)
+    async with registry(tmp_path) as at:
+        answer = await runyard("apply", "-f", str(dangling), **at)
 
     # then
     assert "300 problem(s); nothing was applied" in answer.err
@@ -153,9 +119,9 @@ async def test_problems_name_file_line_and_field_wherever_they_are_found(tmp_pat
     dangling.write_text("# missing model\nkind: Agent\nid: a\nspec:\n  model_id: nowhere\n")
 
     # when
-    async with registry(tmp_path) as endpoint:
-        here = await runyard("apply", "-f", str(malformed), RUNYARD_ENDPOINTS=endpoint)
-        there = await runyard("apply", "-f", str(dangling), RUNYARD_ENDPOINTS=endpoint)
+    async with registry(tmp_path) as at:
+        here = await runyard("apply", "-f", str(malformed), **at)
+        there = await runyard("apply", "-f", str(dangling), **at)
 
     # then
     assert (here.code, there.code) == (2, 2)
@@ -168,17 +134,14 @@ async def test_problems_name_file_line_and_field_wherever_they_are_found(tmp_pat
 
 
 async def test_the_version_is_that_of_the_distribution() -> None:
-    # when it is asked for
     answer = await runyard("--version")
-
-    # then it is what the package says
     assert (answer.code, answer.out) == (0, f"runyard {metadata.version('runyard-services')}\n")
 
 
 async def test_a_pool_is_opened_once(tmp_path: Path) -> None:
     # given a pool server
     settings = PoolSettings(listen="127.0.0.1:0", database_url=f"sqlite:///{tmp_path / 'pool.db'}")
-    async with serving(build_pool, settings) as served:
+    async with serving(POOL.build, settings) as served:
         endpoint = f"pool={served.target}"
 
         # when the same pool is opened twice, the second time for a program
@@ -189,19 +152,22 @@ async def test_a_pool_is_opened_once(tmp_path: Path) -> None:
     assert (first.code, first.out) == (0, "pool harbour is open\n")
     assert again.code == 0
     assert json.loads(again.out)["pool"]["pool_id"] == "harbour"
-    assert "opened" not in json.loads(again.out)
+    assert json.loads(again.out)["opened"] is False
 
 
 async def test_tickets_are_listed_and_decided_once() -> None:
-    async with tickets() as (scripted, environment):
+    scripted = Tickets()  # type: ignore[abstract]  # no other method is called
+    async with served(rpc.add_RunControlServiceServicer_to_server, scripted) as address:
+        at = {"RUNYARD_ENDPOINTS": f"runcontrol={address}"}
+
         # when a ticket is looked at, decided, decided again, and decided by somebody else
-        waiting = await runyard("tickets", **environment)
-        as_json = await runyard("tickets", "-o", "json", **environment)
+        waiting = await runyard("tickets", **at)
+        as_json = await runyard("tickets", "-o", "json", **at)
         approve = ("decide", "t1", "approve", "--reason", "fine", "--decision-id", "d1")
-        first = await runyard(*approve, **environment)
-        repeat = await runyard(*approve, **environment)
-        late = await runyard("decide", "t1", "deny", **environment)
-        nothing = await runyard("tickets", **environment)
+        first = await runyard(*approve, **at)
+        repeat = await runyard(*approve, **at)
+        late = await runyard("decide", "t1", "deny", **at)
+        nothing = await runyard("tickets", **at)
 
     # then one decision won, its repeat is harmless, and the loser hears who won
     assert "t1  approval" in waiting.out
@@ -224,11 +190,7 @@ async def test_tickets_are_listed_and_decided_once() -> None:
         (("apply", "-f", "/nowhere.yaml"), 2, "cannot read /nowhere.yaml"),
         (("trace", "abcdef", "--data", "/nowhere"), 2, "--data DIR"),
         (("demo", "--base-url", "http://127.0.0.1:1/v1"), 2, "go together"),
-        (
-            ("demo", "--base-url", "http://x/v1", "--model", "m", "--api-key-env", "NO_KEY"),
-            2,
-            "NO_KEY is not set",
-        ),
+        (("demo", "--base-url", "x", "--model", "m", "--api-key-env", "NO"), 2, "NO is not set"),
         (("serve", "rooter"), 2, "rooter"),
     ],
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.cli.process import COMMAND, Answer, environment, registry_with, runyard
+from tests.contract.cli.process import COMMAND, environment, registry_with, runyard
 from tests.support.registry_resources import model, provider, quickstart, tool
 
 pytestmark = pytest.mark.slow
@@ -28,13 +28,8 @@ async def offered(line: str, **variables: str) -> list[str]:
 
 async def test_commands_and_kinds_complete_without_a_server() -> None:
     assert "export" in await offered("runyard ex", **NOWHERE)
-    assert await offered("runyard get ", **NOWHERE) == [
-        "provider",
-        "model",
-        "pool",
-        "agent",
-        "tool",
-    ]
+    kinds = ["provider", "model", "pool", "agent", "tool"]
+    assert await offered("runyard get ", **NOWHERE) == kinds
     assert await offered("runyard export agent p", **NOWHERE) == ["provider", "pool"]
     assert await offered("runyard provider remove x --policy ", **NOWHERE) == ["block", "cascade"]
 
@@ -42,8 +37,8 @@ async def test_commands_and_kinds_complete_without_a_server() -> None:
 async def test_ids_complete_from_the_registry(tmp_path: Path) -> None:
     """Only those that a shell takes as they are."""
     odd = [tool(id_) for id_ in ("with blank", "$(reboot)", "a'b", "plain/1.2@eu")]
-    async with registry_with(tmp_path, *quickstart(), model("smart"), *odd) as (endpoint, _):
-        at = {"RUNYARD_ENDPOINTS": endpoint}
+    async with registry_with(tmp_path, *quickstart(), model("smart"), *odd) as (at, _):
+        endpoint = at["RUNYARD_ENDPOINTS"]
         assert await offered("runyard get model s", **at) == ["small", "smart"]
         assert await offered("runyard describe model sma", **at) == ["small", "smart"]
         assert await offered("runyard delete model small smar", **at) == ["smart"]
@@ -52,9 +47,9 @@ async def test_ids_complete_from_the_registry(tmp_path: Path) -> None:
         assert await offered(f"runyard get agent --endpoint {endpoint} ", **NOWHERE) == ["scout"]
 
 
-async def test_the_other_shells_are_told_the_same(tmp_path: Path) -> None:
-    async with registry_with(tmp_path, provider("north")) as (endpoint, _):
-        line = {"_TYPER_COMPLETE_ARGS": "runyard get provider n", "RUNYARD_ENDPOINTS": endpoint}
+async def test_the_other_shells_get_the_same_completions(tmp_path: Path) -> None:
+    async with registry_with(tmp_path, provider("north")) as (at, _):
+        line = {"_TYPER_COMPLETE_ARGS": "runyard get provider n", **at}
         zsh = await runyard(_RUNYARD_COMPLETE="complete_zsh", **line)
         fish = await runyard(
             _RUNYARD_COMPLETE="complete_fish", _TYPER_COMPLETE_FISH_ACTION="get-args", **line
@@ -64,8 +59,7 @@ async def test_the_other_shells_are_told_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line",
-    ["runyard get agent s", "runyard get agnet s", "runyard provider remove s"],
+    "line", ["runyard get agent s", "runyard get agnet s", "runyard provider remove s"]
 )
 async def test_without_a_registry_nothing_is_offered_and_nothing_said(line: str) -> None:
     assert await offered(line, **NOWHERE) == []
@@ -74,10 +68,10 @@ async def test_without_a_registry_nothing_is_offered_and_nothing_said(line: str)
 async def test_a_registry_that_does_not_answer_is_not_waited_for() -> None:
     # given one that takes the connection and says nothing
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        endpoint = f"registry=127.0.0.1:{silent.getsockname()[1]}"
+        at = {"RUNYARD_ENDPOINTS": f"registry=127.0.0.1:{silent.getsockname()[1]}"}
 
         # when
-        found = await offered("runyard get agent s", RUNYARD_ENDPOINTS=endpoint)
+        found = await offered("runyard get agent s", **at)
 
     # then it comes back long before the test's own limit
     assert found == []
@@ -100,24 +94,17 @@ async def test_bash_completes_with_the_script_that_it_is_given(tmp_path: Path) -
     script.write_text((await runyard(_RUNYARD_COMPLETE="source_bash")).out)
 
     # when a word is completed as bash does it
-    async with registry_with(tmp_path, provider("north"), provider("south")) as (endpoint, _):
+    async with registry_with(tmp_path, provider("north"), provider("south")) as (at, _):
         typed = "COMP_WORDS=(runyard get provider s); COMP_CWORD=3; _runyard_completion runyard"
-        answer = await bash(
-            f'. "{script}"; PATH="{tmp_path}:$PATH"; {typed}; echo "${{COMPREPLY[@]}}"',
-            RUNYARD_ENDPOINTS=endpoint,
+        line = f'. "{script}"; PATH="{tmp_path}:$PATH"; {typed}; echo "${{COMPREPLY[@]}}"'
+        process = await asyncio.create_subprocess_exec(
+            *("bash", "--norc", "-c", line),
+            env=environment(**at),
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
         )
+        out, err = await process.communicate()
 
     # then
-    assert answer == Answer(0, "south\n", "")
-
-
-async def bash(line: str, **variables: str) -> Answer:
-    process = await asyncio.create_subprocess_exec(
-        *("bash", "--norc", "-c", line),
-        env=environment(**variables),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    return Answer(process.returncode or 0, out.decode(), err.decode())
+    assert (process.returncode, out, err) == (0, b"south\n", b"")

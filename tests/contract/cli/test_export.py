@@ -10,7 +10,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from runyard.registry.v1 import registry_pb2 as pb
-from services.cli.schema import text as schema_text
+from services.cli.manifests.schema import text as schema_text
 from tests.contract.cli.process import put, registry, registry_with, runyard
 from tests.support.registry_resources import agent, model, pool, provider, tool
 from tests.unit.cli.test_written import ODD, TEXTS
@@ -54,9 +54,7 @@ def plentiful() -> list[pb.Resource]:
 async def test_an_export_applied_again_changes_nothing(tmp_path: Path) -> None:
     # given a registry with everything in it that is hard to write
     resources = plentiful()
-    async with registry_with(tmp_path, *resources, apply_set="all") as (endpoint, _):
-        at = {"RUNYARD_ENDPOINTS": endpoint}
-
+    async with registry_with(tmp_path, *resources, apply_set="all") as (at, _):
         # when it is exported and applied, as it is and in full
         short = await runyard("export", **at)
         full = await runyard("export", "--full", **at)
@@ -83,24 +81,23 @@ async def test_an_export_applied_again_changes_nothing(tmp_path: Path) -> None:
 
 async def test_an_export_makes_an_empty_registry_the_same(tmp_path: Path) -> None:
     # given
-    async with registry_with(tmp_path, *plentiful()) as (endpoint, _):
-        exported = await runyard("export", RUNYARD_ENDPOINTS=endpoint)
+    async with registry_with(tmp_path, *plentiful()) as (at, _):
+        exported = await runyard("export", **at)
 
     # when another registry is made from it
     other = tmp_path / "other"
     other.mkdir()
-    async with registry(other) as endpoint:
-        await runyard("apply", "-f", "-", text=exported.out, RUNYARD_ENDPOINTS=endpoint)
-        copied = await runyard("export", RUNYARD_ENDPOINTS=endpoint)
+    async with registry(other) as at:
+        await runyard("apply", "-f", "-", text=exported.out, **at)
+        copied = await runyard("export", **at)
 
     # then
     assert copied.out == exported.out
 
 
 async def test_an_export_can_be_of_some_kinds_and_of_a_set(tmp_path: Path) -> None:
-    async with registry_with(tmp_path, provider(), model(), apply_set="team") as (endpoint, stub):
+    async with registry_with(tmp_path, provider(), model(), apply_set="team") as (at, stub):
         await put(stub, [tool("b"), tool("a"), model("other")])
-        at = {"RUNYARD_ENDPOINTS": endpoint}
 
         # when
         kinds = await runyard("export", "tools", "models", **at)

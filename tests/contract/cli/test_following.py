@@ -10,15 +10,23 @@ import grpc
 import pytest
 
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as pb
-from runyard.runcontrol.v1.runcontrol_pb2 import Event, RunFinished, TextDelta
-from runyard.runcontrol.v1.runcontrol_service_pb2_grpc import (
-    add_RunControlServiceServicer_to_server,
+from runyard.runcontrol.v1 import runcontrol_service_pb2_grpc as rpc
+from runyard.runcontrol.v1.runcontrol_pb2 import (
+    TERMINATION_REASON_MAX_ROUNDS,
+    TERMINATION_REASON_NATURAL_END,
+    TERMINATION_REASON_TOKEN_BUDGET,
+    Event,
+    RunFinished,
+    TerminationReason,
+    TextDelta,
 )
-from services.cli.clients import connected
-from services.cli.endpoints import DEFAULTS
-from services.cli.exits import CliError
-from services.cli.following import Following
-from tests.support.clock import ManualClock
+from services.cli.base.exits import CliError
+from services.cli.base.terminal import Output, Terminal
+from services.cli.runs.following import Following
+from services.cli.runs.show import show
+from services.cli.talk.clients import connected
+from services.cli.talk.endpoints import DEFAULTS
+from tests.contract.cli.scripted import PassingClock, served, stream_of
 
 Stream = Sequence[pb.SubscriptionItem | grpc.StatusCode]
 
@@ -33,19 +41,12 @@ def finished(number: int) -> pb.SubscriptionItem:
     return pb.SubscriptionItem(cursor=b"c%d" % number, event=event)
 
 
-def reconnect() -> pb.SubscriptionItem:
-    item = pb.SubscriptionItem(cursor=b"ignored")
-    item.reconnect.cursor = b"ignored"
-    return item
+RECONNECT = pb.SubscriptionItem(cursor=b"ignored", reconnect={"cursor": b"ignored"})
+HEARTBEAT = pb.SubscriptionItem(cursor=b"ignored", heartbeat={})
+AWAY: Stream = [grpc.StatusCode.UNAVAILABLE]
 
 
-def heartbeat() -> pb.SubscriptionItem:
-    item = pb.SubscriptionItem(cursor=b"ignored")
-    item.heartbeat.SetInParent()
-    return item
-
-
-class ScriptedRunControl:
+class ScriptedRunControl(rpc.RunControlServiceServicer):
     """Answers one prepared stream per subscription and notes where each began."""
 
     def __init__(self, streams: Sequence[Stream], asked: Callable[[], None]) -> None:
@@ -53,45 +54,24 @@ class ScriptedRunControl:
         self._asked = asked
         self.cursors: list[bytes] = []
 
-    def __getattr__(self, method: str) -> Any:
-        """Every other method is there for the registration and never called."""
-
-        async def never(request: Any, context: Any) -> Any:
-            raise NotImplementedError(method)
-
-        return never
-
     async def SubscribeRun(
-        self, request: pb.SubscribeRunRequest, context: grpc.aio.ServicerContext[Any, Any]
+        self, request: pb.SubscribeRunRequest, context: Any
     ) -> AsyncIterator[pb.SubscribeRunResponse]:
         self.cursors.append(request.after)
         self._asked()
-        for item in self._streams.pop(0):
-            if isinstance(item, grpc.StatusCode):
-                await context.abort(item, "scripted")
+        async for item in stream_of(self._streams.pop(0), context):
             yield pb.SubscribeRunResponse(items=[item])
-
-
-class Steps(ManualClock):
-    """Time that passes by itself whenever somebody sleeps."""
-
-    async def sleep(self, delay_s: float) -> None:
-        self.advance(delay_s)
 
 
 @asynccontextmanager
 async def following(*streams: Stream) -> AsyncIterator[tuple[Following, ScriptedRunControl]]:
-    clock = Steps()
-    scripted = ScriptedRunControl(streams, lambda: clock.advance(1.0))
-    server = grpc.aio.server()
-    add_RunControlServiceServicer_to_server(scripted, server)  # type: ignore[arg-type]  # a scripted one
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        async with connected({**DEFAULTS, "runcontrol": f"127.0.0.1:{port}"}) as found:
-            yield Following(found, "run-1", clock=clock, give_up_s=10.0), scripted
-    finally:
-        await server.stop(None)
+    clock = PassingClock()
+    scripted = ScriptedRunControl(streams, lambda: clock.advance(1.0))  # type: ignore[abstract]  # no other method is called
+    async with (
+        served(rpc.add_RunControlServiceServicer_to_server, scripted) as address,
+        connected({**DEFAULTS, "runcontrol": address}) as found,
+    ):
+        yield Following(found, "run-1", clock=clock, give_up_s=10.0), scripted
 
 
 async def numbers(run: Following) -> list[int]:
@@ -99,34 +79,31 @@ async def numbers(run: Following) -> list[int]:
 
 
 async def test_a_run_is_followed_to_its_end() -> None:
-    async with following([said(1), heartbeat(), said(2), finished(3)]) as (run, scripted):
+    async with following([said(1), HEARTBEAT, said(2), finished(3)]) as (run, scripted):
         assert await numbers(run) == [1, 2, 3]
     assert scripted.cursors == [b""]
     assert run.cursor == b"c3"
 
 
 async def test_a_draining_server_is_asked_again_behind_the_newest_event() -> None:
-    async with following([said(1), said(2), reconnect()], [finished(3)]) as (run, scripted):
+    async with following([said(1), said(2), RECONNECT], [finished(3)]) as (run, scripted):
         assert await numbers(run) == [1, 2, 3]
     assert scripted.cursors == [b"", b"c2"]
     assert run.reconnects == 1
 
 
 async def test_a_server_that_died_is_asked_again_until_it_is_back() -> None:
-    away: Stream = [grpc.StatusCode.UNAVAILABLE]
-    streams: list[Stream] = [[said(1), grpc.StatusCode.UNAVAILABLE], away, away, [finished(2)]]
     told: list[str] = []
-    async with following(*streams) as (run, scripted):
-        run.told_away = lambda: told.append("away")
+    async with following([said(1), *AWAY], AWAY, AWAY, [finished(2)]) as (run, scripted):
+        run.on_outage = lambda: told.append("away")
         assert await numbers(run) == [1, 2]
     assert scripted.cursors == [b"", b"c1", b"c1", b"c1"]
     assert told == ["away"]
 
 
 async def test_what_a_server_repeats_is_shown_once() -> None:
-    async with following(
-        [said(1), said(2), reconnect()], [said(1), said(2), said(3), finished(4)]
-    ) as (run, _):
+    again = [said(1), said(2), said(3), finished(4)]
+    async with following([said(1), said(2), RECONNECT], again) as (run, _):
         assert await numbers(run) == [1, 2, 3, 4]
 
 
@@ -148,8 +125,7 @@ async def test_a_server_that_stays_away_is_given_up(
     first: Stream, least_s: float, most_s: float
 ) -> None:
     """Sooner when it was never there: then it was perhaps never started."""
-    away: Stream = [grpc.StatusCode.UNAVAILABLE]
-    async with following([*first, *away], *[away] * 50) as (run, _):
+    async with following([*first, *AWAY], *[AWAY] * 50) as (run, _):
         run.give_up_s = 30.0
         with pytest.raises(CliError) as error:
             await numbers(run)
@@ -157,7 +133,32 @@ async def test_a_server_that_stays_away_is_given_up(
     assert least_s <= run.clock.monotonic_s() - 1.0 <= most_s
 
 
-async def test_a_refusal_is_told_at_once() -> None:
+@pytest.mark.parametrize("reason", TerminationReason.values()[1:], ids=TerminationReason.Name)
+async def test_a_run_that_does_not_complete_fails_the_command(
+    reason: TerminationReason.ValueType,
+) -> None:
+    # given a run with one of the ends that the contract knows
+    end = finished(2)
+    end.event.run_finished.termination.reason = reason
+
+    # when it is shown
+    exit_code = 0
+    async with following([said(1), end]) as (run, _):
+        try:
+            await show(run, Terminal(Output.JSON))
+        except CliError as error:
+            exit_code = error.exit_code
+
+    # then the command fails unless there is an answer
+    completed = {
+        TERMINATION_REASON_NATURAL_END,
+        TERMINATION_REASON_MAX_ROUNDS,
+        TERMINATION_REASON_TOKEN_BUDGET,
+    }
+    assert exit_code == (0 if reason in completed else 1)
+
+
+async def test_a_refusal_is_raised_at_once() -> None:
     async with following([grpc.StatusCode.NOT_FOUND]) as (run, scripted):
         with pytest.raises(CliError) as error:
             await numbers(run)

@@ -14,10 +14,9 @@ pytestmark = pytest.mark.slow
 
 
 async def test_versions_are_listed_compared_and_restored(tmp_path: Path) -> None:
-    async with registry_with(tmp_path, *quickstart()) as (endpoint, stub):
+    async with registry_with(tmp_path, *quickstart()) as (at, stub):
         # given a second version that changes an agent and adds a tool, and a third that goes back
         await put(stub, [agent(model_id="small", max_rounds=8), tool("more")])
-        at = {"RUNYARD_ENDPOINTS": endpoint}
 
         # when
         newest = await runyard("diff", **at)
@@ -60,15 +59,14 @@ async def test_versions_are_listed_compared_and_restored(tmp_path: Path) -> None
 
 
 async def test_one_version_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
-    async with registry(tmp_path) as endpoint:
-        answer = await runyard("diff", RUNYARD_ENDPOINTS=endpoint)
+    async with registry(tmp_path) as at:
+        answer = await runyard("diff", **at)
     assert answer.code == 1
     assert "only version 1 is kept" in answer.err
 
 
 async def test_who_changed_what_is_listed_by_filters(tmp_path: Path) -> None:
-    async with registry_with(tmp_path, provider(), model(), tool("a"), tool("b")) as (endpoint, _):
-        at = {"RUNYARD_ENDPOINTS": endpoint}
+    async with registry_with(tmp_path, provider(), model(), tool("a"), tool("b")) as (at, _):
         await runyard("delete", "tool", "a", **at)
 
         # when

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from services.cli.mains import schema_of
-from services.registry.main import build
-from services.registry.settings import RegistrySettings
-from tests.contract.cli.process import runyard
-from tests.support.serving import serving
+from services.cli.local.mains import schema_of
+from tests.contract.cli.process import registry, runyard
 from tests.support.stack import SERVICES
 
 pytestmark = pytest.mark.slow
@@ -68,18 +66,12 @@ def test_every_service_has_its_schema(tmp_path: Path, service: str) -> None:
     assert schema.verify(url).pending == ()
 
 
-async def test_a_database_that_a_server_holds_is_looked_at_but_not_migrated(
-    tmp_path: Path,
-) -> None:
+async def test_a_database_of_a_running_server_is_looked_at_only(tmp_path: Path) -> None:
     # given a server on its database
-    environment = database(tmp_path)
-    settings = RegistrySettings(
-        listen="127.0.0.1:0", database_url=environment["RUNYARD_REGISTRY_DATABASE_URL"]
-    )
-    async with serving(build, settings):
+    async with registry(tmp_path):
         # when
-        checked = await runyard("migrate", "registry", "--check", **environment)
-        refused = await runyard("migrate", "registry", **environment)
+        checked = await runyard("migrate", "registry", "--check", **database(tmp_path))
+        refused = await runyard("migrate", "registry", **database(tmp_path))
 
     # then
     assert checked.code == 0
@@ -92,10 +84,8 @@ async def test_a_database_of_a_later_release_is_refused(tmp_path: Path) -> None:
     # given a database that says a version nobody here knows
     environment = database(tmp_path)
     schema_of("registry").migrate(environment["RUNYARD_REGISTRY_DATABASE_URL"])
-    connection = sqlite3.connect(tmp_path / "registry.db")
-    connection.execute("UPDATE schema_version SET version_num = '9999'")
-    connection.commit()
-    connection.close()
+    with closing(sqlite3.connect(tmp_path / "registry.db")) as connection, connection:
+        connection.execute("UPDATE schema_version SET version_num = '9999'")
 
     # when
     checked = await runyard("migrate", "registry", "--check", **environment)
@@ -119,10 +109,8 @@ async def test_settings_that_do_not_load_are_wrong_use() -> None:
 
 async def test_a_password_is_never_shown() -> None:
     # when the database cannot be reached
-    url = "postgresql://runyard:hunter2@127.0.0.1:1/registry"
-    answer = await runyard(
-        "migrate", "registry", "--check", "-o", "json", RUNYARD_REGISTRY_DATABASE_URL=url
-    )
+    at = {"RUNYARD_REGISTRY_DATABASE_URL": "postgresql://runyard:hunter2@127.0.0.1:1/registry"}
+    answer = await runyard("migrate", "registry", "--check", "-o", "json", **at)
 
     # then
     assert answer.code == 1

@@ -12,12 +12,12 @@ from opentelemetry import metrics
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-from services.chassis import telemetry
-from services.chassis.telemetry_names import LINK_FAILOVER_FROM, LINK_TYPE, RUN_ID
-from services.cli.exits import CliError
-from services.cli.receiver import MAX_REQUEST_BYTES, receiving
-from services.cli.ring import read_ring
-from services.cli.tracetree import find_traces, link_type
+from services.chassis.observe import telemetry
+from services.chassis.observe.names import LINK_FAILOVER_FROM, LINK_TYPE, RUN_ID
+from services.cli.base.exits import CliError
+from services.cli.traces.receiver import MAX_REQUEST_BYTES, receiving
+from services.cli.traces.ring import read_ring
+from services.cli.traces.tree import find_traces, link_type
 
 
 def work() -> None:
@@ -57,9 +57,8 @@ async def test_what_a_service_exports_can_be_looked_at(tmp_path: Path) -> None:
 
 async def test_a_compressed_export_is_taken(tmp_path: Path) -> None:
     async with receiving(tmp_path, 0) as port:
-        exporter = OTLPSpanExporter(
-            f"http://127.0.0.1:{port}/v1/traces", compression=Compression.Gzip
-        )
+        url = f"http://127.0.0.1:{port}/v1/traces"
+        exporter = OTLPSpanExporter(url, compression=Compression.Gzip)
         exporting = telemetry.setup("router", exporter=exporter)
         await asyncio.to_thread(work)
         exporting.shutdown()
@@ -92,7 +91,7 @@ async def test_a_body_that_is_no_export_is_refused(tmp_path: Path) -> None:
     assert list(read_ring(tmp_path)) == []
 
 
-async def test_a_taken_port_is_told_with_the_way_out(tmp_path: Path) -> None:
+async def test_a_port_in_use_is_reported_with_what_to_do(tmp_path: Path) -> None:
     async with receiving(tmp_path / "first", 0) as port:
         with pytest.raises(CliError) as refused:
             async with receiving(tmp_path / "second", port):

@@ -15,23 +15,24 @@ import grpc
 import pytest
 
 from runyard.registry.v1 import registry_service_pb2 as pb
-from runyard.registry.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
-from services.cli.clients import connected
-from services.cli.endpoints import DEFAULTS
-from services.cli.exits import CliError
-from services.cli.watching import Step, Watching
+from runyard.registry.v1 import registry_service_pb2_grpc as rpc
+from services.cli.base.exits import CliError
+from services.cli.registry.watching import Step, Watching
+from services.cli.talk.clients import connected
+from services.cli.talk.endpoints import DEFAULTS
 from tests.contract.cli.process import COMMAND, environment, put, registry_with, runyard
-from tests.support.clock import ManualClock
+from tests.contract.cli.scripted import PassingClock, served, stream_of
 from tests.support.registry_resources import agent, quickstart, tool
 
 pytestmark = pytest.mark.slow
+Stream = Sequence[pb.WatchSnapshotResponse | grpc.StatusCode]
 
 
 @asynccontextmanager
-async def watching(endpoint: str, *options: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def watching(at: dict[str, str], *options: str) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
         *(*COMMAND, "watch", "registry", *options),
-        env=environment(RUNYARD_ENDPOINTS=endpoint),
+        env=environment(**at),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -53,23 +54,17 @@ async def value(process: asyncio.subprocess.Process) -> Any:
     return json.loads(line)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        port: int = held.getsockname()[1]
-        return port
-
-
 async def test_changes_are_shown_as_they_are_published_until_ctrl_c(tmp_path: Path) -> None:
     async with (
-        registry_with(tmp_path, *quickstart()) as (endpoint, stub),
-        watching(endpoint) as process,
+        registry_with(tmp_path, *quickstart()) as (at, stub),
+        watching(at) as process,
     ):
         first = await lines(process, 1)
 
         # when something is changed, added and removed
         await put(stub, [agent(model_id="small", tools=["search"]), tool("more")])
         second = await lines(process, 3)
-        await runyard("delete", "tool", "more", RUNYARD_ENDPOINTS=endpoint)
+        await runyard("delete", "tool", "more", **at)
         third = await lines(process, 2)
 
         # and when Ctrl-C is pressed
@@ -88,10 +83,12 @@ async def test_changes_are_shown_as_they_are_published_until_ctrl_c(tmp_path: Pa
 
 
 async def test_a_watch_goes_on_after_a_restart_without_a_gap(tmp_path: Path) -> None:
-    port = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
     other = tmp_path / "other"
     other.mkdir()
-    async with watching(f"registry=127.0.0.1:{port}", "-o", "json") as process:
+    at = {"RUNYARD_ENDPOINTS": f"registry=127.0.0.1:{port}"}
+    async with watching(at, "-o", "json") as process:
         # given a watch of a registry, begun before it was there
         async with registry_with(tmp_path, *quickstart(), port=port):
             first = await value(process)
@@ -110,80 +107,49 @@ async def test_a_watch_goes_on_after_a_restart_without_a_gap(tmp_path: Path) -> 
     assert (second["from_version"], second["to_version"]) == ("2", "3")
     assert [one["resource"] for one in second["changes"]] == ["tool/more"]
     assert second["incarnation"] == first["incarnation"] != third["incarnation"]
+    gone = ("agent/scout", "model/small", "model_pool/both", "provider/local", "tool/more")
     assert {one["resource"]: one["action"] for one in third["changes"]} == {
         "tool/search": "updated",
-        "agent/scout": "removed",
-        "model/small": "removed",
-        "model_pool/both": "removed",
-        "provider/local": "removed",
-        "tool/more": "removed",
+        **dict.fromkeys(gone, "removed"),
     }
 
 
-class ScriptedRegistry:
+class ScriptedRegistry(rpc.RegistryServiceServicer):
     """One list of frames per watch, which a status may end.
 
     Attributes:
         asked: Version and incarnation that each watch began from.
     """
 
-    def __init__(self, *streams: Sequence[pb.WatchSnapshotResponse | grpc.StatusCode]) -> None:
+    def __init__(self, *streams: Stream) -> None:
         self._streams = list(streams)
         self.asked: list[tuple[int, str]] = []
-
-    def __getattr__(self, method: str) -> Any:
-        """Every other method is there for the registration and never called."""
-
-        async def never(request: Any, context: Any) -> Any:
-            raise NotImplementedError(method)
-
-        return never
 
     async def WatchSnapshot(
         self, request: pb.WatchSnapshotRequest, context: Any
     ) -> AsyncIterator[pb.WatchSnapshotResponse]:
         self.asked.append((request.after_version, request.incarnation))
-        for frame in self._streams.pop(0):
-            if isinstance(frame, grpc.StatusCode):
-                await context.abort(frame, "scripted")
+        async for frame in stream_of(self._streams.pop(0), context):
             yield frame
 
 
-class Steps(ManualClock):
-    """Time that passes by itself whenever somebody sleeps."""
-
-    async def sleep(self, delay_s: float) -> None:
-        self.advance(delay_s)
-
-
 @asynccontextmanager
-async def scripted(
-    *streams: Sequence[pb.WatchSnapshotResponse | grpc.StatusCode],
-) -> AsyncIterator[tuple[Watching, ScriptedRegistry]]:
-    servicer = ScriptedRegistry(*streams)
-    server = grpc.aio.server()
-    add_RegistryServiceServicer_to_server(servicer, server)  # type: ignore[arg-type]  # a scripted one
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        async with connected({**DEFAULTS, "registry": f"127.0.0.1:{port}"}) as found:
-            yield Watching(found, clock=Steps()), servicer
-    finally:
-        await server.stop(None)
+async def scripted(*streams: Stream) -> AsyncIterator[tuple[Watching, ScriptedRegistry]]:
+    servicer = ScriptedRegistry(*streams)  # type: ignore[abstract]  # no other method is called
+    async with (
+        served(rpc.add_RegistryServiceServicer_to_server, servicer) as address,
+        connected({**DEFAULTS, "registry": address}) as found,
+    ):
+        yield Watching(found, clock=PassingClock()), servicer
 
 
 def frame(
     versions: tuple[int, int], part: int, *ids: str, last: bool = True
 ) -> pb.WatchSnapshotResponse:
     items = [pb.SnapshotItem(upserted=tool(id_)) for id_ in ids]
-    return pb.WatchSnapshotResponse(
-        incarnation="i",
-        from_version=versions[0],
-        to_version=versions[1],
-        part=part,
-        last_part=last,
-        items=items,
-    )
+    found = pb.WatchSnapshotResponse(incarnation="i", part=part, last_part=last, items=items)
+    found.from_version, found.to_version = versions
+    return found
 
 
 async def follow(watch: Watching, steps: list[Step]) -> None:
@@ -226,7 +192,7 @@ async def test_a_registry_that_was_there_is_waited_for() -> None:
     # given a registry that is away for more than ten minutes
     away: list[str] = []
     async with scripted([frame((0, 2), 0, "a")], *[[AWAY]] * 400, [frame((2, 3), 0)]) as (watch, _):
-        watch.told_away = lambda: away.append("away")
+        watch.on_outage = lambda: away.append("away")
 
         # when
         versions = []

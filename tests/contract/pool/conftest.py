@@ -1,4 +1,4 @@
-"""A pool server on a free port, and a run control that a test controls."""
+"""A pool server on a free port, and a fake run control."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from runyard.pool.v1.pool_service_pb2_grpc import PoolServiceStub
+from services.chassis.access.policy import Authenticator
 from services.chassis.clock import Clock
-from services.chassis.policy import Authenticator
-from services.pool.main import build
+from services.pool.main import SERVICE
 from services.pool.settings import PoolSettings
+from tests.contract.pool.client import RUN_A, RUN_B, PoolClient
 from tests.support.fake_runcontrol import FakeRunControl, fake_runcontrol
 from tests.support.serving import serving
 
-Serve = Callable[..., AbstractAsyncContextManager[PoolServiceStub]]
+Serve = Callable[..., AbstractAsyncContextManager[PoolClient]]
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path, engine: str) -> str:
 
 @pytest.fixture
 def serve(url: str, runcontrol: FakeRunControl) -> Serve:
-    """Serves the pool of this test's file; a second call continues where the first ended."""
+    """Serves the pool on the database of this test; a second call continues there."""
 
     @asynccontextmanager
     async def served(
@@ -49,20 +49,30 @@ def serve(url: str, runcontrol: FakeRunControl) -> Serve:
         clock: Clock | None = None,
         authenticator: Authenticator | None = None,
         target: str | None = None,
-    ) -> AsyncIterator[PoolServiceStub]:
+    ) -> AsyncIterator[PoolClient]:
         settings = PoolSettings(
             listen="127.0.0.1:0",
             database_url=url,
             runcontrol_target=target or runcontrol.target,
             drain_grace_s=1.0,
         )
-        async with serving(build, settings, clock=clock, authenticator=authenticator) as server:
-            yield PoolServiceStub(server.channel)
+        async with serving(
+            SERVICE.build, settings, clock=clock, authenticator=authenticator
+        ) as server:
+            yield PoolClient(server.channel)
 
     return served
 
 
 @pytest.fixture
-async def pool(serve: Serve) -> AsyncIterator[PoolServiceStub]:
-    async with serve() as stub:
-        yield stub
+async def client(serve: Serve) -> AsyncIterator[PoolClient]:
+    """A client of a server without a pool."""
+    async with serve() as client:
+        yield client
+
+
+@pytest.fixture
+async def pool(client: PoolClient) -> PoolClient:
+    """A client of a pool whose members are run-a and run-b; its log ends at 4."""
+    await client.opened(RUN_A, RUN_B)
+    return client

@@ -1,15 +1,12 @@
-"""The SQL store against the memory model: the same commands, the same answers, the same rows."""
+"""The SQL store: it answers and stores as the memory model does, and notifies of timers."""
 
 from __future__ import annotations
 
+import pickle
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import (
-    AbstractContextManager,
-    asynccontextmanager,
-    contextmanager,
-    nullcontext,
-)
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
@@ -20,54 +17,52 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from services.chassis.errors import DomainError
-from services.chassis.notifier import LocalNotifier
+from services.chassis.follow.notifier import LocalNotifier
 from services.chassis.store.opening import open_store
 from services.chassis.store.port import Store
 from services.chassis.store.statement import statement
 from services.pool.core.events import Event, EventFilter, EventKind, Start, Wake
 from services.pool.core.filters import Dimension
 from services.pool.core.model import (
-    Address,
     Cardinality,
     Correlation,
     InlineBody,
     PoolConfig,
     ResponseContract,
-    TargetKind,
 )
 from services.pool.core.ports import MemberQuery
+from services.pool.main import SERVICE
 from services.pool.store import statements as sql
-from services.pool.store.pool_store import SqlPoolStore
-from services.pool.store.pool_tx import SqlPoolTx, lane_of, tenant_of
-from services.pool.store.tables import MIGRATIONS, metadata
-from services.pool.store.tables import log as log_table
-from services.pool.store.tables import outbox as outbox_table
+from services.pool.store.store import SqlStore
+from services.pool.store.tables import MIGRATIONS, log, metadata, outbox
+from services.pool.store.tx import TIMERS, SqlTx
+from tests.support.callers import keyed
 from tests.support.clock import ManualClock
-from tests.support.pool_desk import (
+from tests.support.memory_pool import MemoryTx
+from tests.support.migrated import new_sqlite
+from tests.support.pool_service import (
     POOL,
-    PoolDesk,
+    PoolService,
+    agent,
     condition,
     draft,
     everyone,
-    keyed,
     policy,
     run,
     seconds,
     topic,
 )
-from tests.support.pool_memory import MemoryTx
+from tests.support.profiles import amount, scaled
 
 RUNS = ["run-a", "run-b", "run-c"]
-Command: TypeAlias = Callable[[PoolDesk], Awaitable[object]]
+# In a pipeline of PostgreSQL are at most 500 statements.
+MEMBERS = amount(gate=510, chaos=1_000)
+Command: TypeAlias = Callable[[PoolService], Awaitable[object]]
 
-_OUTBOX = statement(
-    select(outbox_table.c.id, outbox_table.c.payload).order_by(
-        outbox_table.c.lane, outbox_table.c.seq
-    )
-)
-_LOG = statement(
-    select(log_table.c.sequence, log_table.c.kind, log_table.c.actor).order_by(log_table.c.sequence)
-)
+TO_B = EventFilter(kinds=("message.delivered",), recipient_run_ids=("run-b",))
+
+_OUTBOX = statement(select(outbox.c.id, outbox.c.payload).order_by(outbox.c.lane, outbox.c.seq))
+_LOG = statement(select(log.c.sequence, log.c.kind, log.c.actor).order_by(log.c.sequence))
 
 
 def encode_wake(pool_id: str, wake: Wake, message_ids: Sequence[str]) -> bytes:
@@ -75,46 +70,35 @@ def encode_wake(pool_id: str, wake: Wake, message_ids: Sequence[str]) -> bytes:
 
 
 @asynccontextmanager
-async def sql_desk(url: str) -> AsyncIterator[tuple[PoolDesk, Store]]:
+async def sql_service(
+    url: str, notifier: LocalNotifier | None = None
+) -> AsyncIterator[tuple[PoolService, Store]]:
     clock = ManualClock()
-    opened = open_store(
-        url,
-        metadata=metadata,
-        migrations=MIGRATIONS,
-        clock=clock,
-        notifier=LocalNotifier(clock),
-    )
+    notifies = notifier or LocalNotifier(clock)
+    opened = open_store(url, metadata=metadata, migrations=MIGRATIONS, notifier=notifies)
     async with opened as store:
-        yield PoolDesk(SqlPoolStore(store, clock, encode_wake), clock), store
+        yield PoolService(SqlStore(store, clock, encode_wake), clock), store
 
 
 def _joins(drawn: st.DrawFn) -> Command:
     run_id = drawn(st.sampled_from(RUNS))
     topics = drawn(st.sampled_from([(), ("t",), ("t", "u")]))
     policies = drawn(st.sampled_from([(), (policy("p"),)]))
-    return lambda desk: desk.join(run_id, f"x{run_id == 'run-c'}", *topics, policies=policies)
+    return lambda service: service.join(run_id, f"x{run_id == 'run-c'}", *topics, policies=policies)
 
 
 def _sends(drawn: st.DrawFn) -> Command:
-    to = drawn(
-        st.sampled_from(
-            [
-                run("run-b"),
-                topic("t"),
-                everyone(),
-                Address(TargetKind.AGENT, "xFalse", Cardinality.EXACTLY_ONE),
-            ]
-        )
-    )
+    one_agent = agent("xFalse", Cardinality.EXACTLY_ONE)
+    to = drawn(st.sampled_from([run("run-b"), topic("t"), everyone(), one_agent]))
     key = drawn(st.sampled_from([f"k{n}" for n in range(8)]))
     contract = drawn(st.sampled_from([None, ResponseContract(1, seconds(5)), ResponseContract(2)]))
     expires_s = drawn(st.sampled_from([None, 4]))
     labels = drawn(st.sampled_from([(), (Correlation("job", "7"), Correlation("part", "1"))]))
     body = InlineBody(key.encode(), "text/plain")
 
-    def send(desk: PoolDesk) -> Awaitable[object]:
-        expires = None if expires_s is None else desk.clock.now() + seconds(expires_s)
-        return desk.send(
+    def send(service: PoolService) -> Awaitable[object]:
+        expires = None if expires_s is None else service.clock.now() + seconds(expires_s)
+        return service.send(
             draft(to, key, content=body, contract=contract, expire_time=expires, correlation=labels)
         )
 
@@ -123,23 +107,23 @@ def _sends(drawn: st.DrawFn) -> Command:
 
 def _responds(drawn: st.DrawFn) -> Command:
     run_id, number = drawn(st.sampled_from(RUNS)), drawn(st.integers(0, 7))
-    return lambda desk: desk.respond(run_id, f"m-k{number}", f"a-{run_id}-{number}")
+    return lambda service: service.respond(run_id, f"m-k{number}", f"a-{run_id}-{number}")
 
 
 def _fetches(drawn: st.DrawFn) -> Command:
     run_id, limit = drawn(st.sampled_from(RUNS)), drawn(st.integers(1, 3))
     named = drawn(st.sampled_from([(), ("m-k1", "m-k2")]))
-    return lambda desk: desk.fetch(run_id, *named, limit=limit, lease_s=3)
+    return lambda service: service.fetch(run_id, *named, limit=limit, lease_s=3)
 
 
 def _reads(drawn: st.DrawFn) -> Command:
     run_id = drawn(st.sampled_from(RUNS))
 
-    async def read(desk: PoolDesk) -> object:
-        fetched = await desk.fetch(run_id, lease_s=3)
+    async def read(service: PoolService) -> object:
+        fetched = await service.fetch(run_id, lease_s=3)
         return [
-            await desk.ack(run_id, each.delivery.message_id, each.delivery.lease_token)
-            for each in fetched.parcels
+            await service.ack(run_id, each.delivery.message_id, each.delivery.lease_token)
+            for each in fetched.deliveries
         ]
 
     return read
@@ -154,20 +138,20 @@ def _suspends(drawn: st.DrawFn) -> Command:
     waited = condition(
         run_id, f"w{number}", *filters, after_matches=after, timeout=timeout, match_from=start
     )
-    return lambda desk: desk.suspend(waited)
+    return lambda service: service.suspend(waited)
 
 
 def _cancels(drawn: st.DrawFn) -> Command:
     number = drawn(st.integers(0, 8))
-    return lambda desk: desk.wakes.cancel(desk.caller, POOL, f"c-w{number}")
+    return lambda service: service.wakes.cancel(service.caller, POOL, f"c-w{number}")
 
 
 def _waits(drawn: st.DrawFn) -> Command:
     delta_s = drawn(st.sampled_from([1, 3, 6]))
 
-    async def wait(desk: PoolDesk) -> object:
-        desk.clock.advance(delta_s)
-        return await desk.fire_due()
+    async def wait(service: PoolService) -> object:
+        service.clock.advance(delta_s)
+        return await service.fire_due()
 
     return wait
 
@@ -195,14 +179,14 @@ def commands(drawn: st.DrawFn) -> list[Command]:
     return joined + [kind(drawn) for kind in kinds]
 
 
-async def _join_all(desk: PoolDesk) -> object:
-    await desk.open(PoolConfig(policy_refs=()))
-    return [await desk.join(run_id, f"x{run_id == 'run-c'}", "t") for run_id in RUNS]
+async def _join_all(service: PoolService) -> object:
+    await service.open(PoolConfig(policy_refs=()))
+    return [await service.join(run_id, f"x{run_id == 'run-c'}", "t") for run_id in RUNS]
 
 
-async def answer(command: Command, desk: PoolDesk) -> object:
+async def answer(command: Command, service: PoolService) -> object:
     try:
-        return await command(desk)
+        return await command(service)
     except DomainError as error:
         return error.reason, error.metadata
 
@@ -222,7 +206,7 @@ def databases(request: pytest.FixtureRequest) -> Databases:
 @contextmanager
 def _in_a_folder() -> Iterator[str]:
     with TemporaryDirectory() as folder:
-        yield f"sqlite:///{folder}/pool.db"
+        yield new_sqlite(SERVICE.schema, Path(folder, "pool.db"))
 
 
 @pytest.fixture
@@ -235,14 +219,20 @@ def url(databases: Databases) -> Iterator[str]:
 _FOUND = settings(deadline=None, phases=[Phase.reuse, Phase.generate])
 
 
-@settings(_FOUND, max_examples=60)
+@pytest.mark.slow
+@settings(_FOUND, max_examples=amount(gate=20, chaos=1_000))
 @given(commands())
 async def test_the_store_answers_as_the_model_does(todo: list[Command]) -> None:
     with _in_a_folder() as url:
         await _both_do(todo, url)
 
 
-@settings(_FOUND, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
+@settings(
+    _FOUND,
+    max_examples=amount(gate=5, chaos=300),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(commands())
 async def test_the_store_answers_as_the_model_does_on_postgresql(
     emptied_schema: Callable[[str], str], todo: list[Command]
@@ -251,11 +241,11 @@ async def test_the_store_answers_as_the_model_does_on_postgresql(
 
 
 async def _both_do(todo: list[Command], url: str) -> None:
-    async with sql_desk(url) as (real, store):
-        # given both, empty
-        model = PoolDesk()
+    async with sql_service(url) as (real, store):
+        # given an empty store and an empty model
+        model = PoolService()
 
-        # when the same is asked of them
+        # when both get the same commands
         for command in todo:
             assert await answer(command, real) == await answer(command, model)
 
@@ -263,7 +253,7 @@ async def _both_do(todo: list[Command], url: str) -> None:
         await _same(real, store, model)
 
 
-async def _same(real: PoolDesk, store: Store, model: PoolDesk) -> None:
+async def _same(real: PoolService, store: Store, model: PoolService) -> None:
     held = await store.write(lambda tx: _contents(real.store.within(tx, "default"), model))  # type: ignore[attr-defined]
     for ours, expected in zip(held, _contents(model.store.of(), model), strict=True):  # type: ignore[attr-defined]
         assert ours == expected
@@ -274,11 +264,11 @@ async def _same(real: PoolDesk, store: Store, model: PoolDesk) -> None:
         for pool_id, wake, ids in model.memory.outbox
     ]
     assert [(row.id, row.payload) for row in rows] == expected
-    log = [(row.sequence, row.kind, row.actor) for row in await store.fetch(_LOG)]
-    assert log == [(e.sequence, e.kind.value, actor) for _, e, _, actor in model.memory.log]
+    recorded = [(row.sequence, row.kind, row.actor) for row in await store.fetch(_LOG)]
+    assert recorded == [(e.sequence, e.kind, actor) for _, e, _, actor in model.memory.log]
 
 
-def _contents(tx: SqlPoolTx | MemoryTx, model: PoolDesk) -> list[Any]:
+def _contents(tx: SqlTx | MemoryTx, model: PoolService) -> list[Any]:
     """Everything that can be read, by the keys that the model knows."""
     tables = model.memory
     return [
@@ -298,9 +288,9 @@ def _contents(tx: SqlPoolTx | MemoryTx, model: PoolDesk) -> list[Any]:
 
 
 async def test_a_closure_that_raises_leaves_nothing(url: str) -> None:
-    async with sql_desk(url) as (desk, store):
+    async with sql_service(url) as (service, store):
         # given a pool
-        await _join_all(desk)
+        await _join_all(service)
         before = await store.fetch(_LOG)
 
         # when a command fails after it has written
@@ -309,46 +299,49 @@ async def test_a_closure_that_raises_leaves_nothing(url: str) -> None:
             raise LateError("late")
 
         with pytest.raises(LateError):
-            await desk.desk.command(desk.caller, POOL, fails, lambda _: b"")
+            await service.commands.execute(service.caller, POOL, fails)
 
         # then the log and the head are as they were
         assert await store.fetch(_LOG) == before
-        assert (await desk.pools.get(desk.caller, POOL)).head_sequence == len(before)
+        assert (await service.pools.get(service.caller, POOL)).head_sequence == len(before)
 
 
-async def test_answers_of_requests_survive(url: str) -> None:
+async def test_stored_answers_survive_a_restart(url: str) -> None:
     # given a request answered by one server
-    async with sql_desk(url) as (desk, _):
-        caller = keyed(desk.caller, "r-1")
-        first = await desk.pools.open(caller, POOL, PoolConfig())
+    async with sql_service(url) as (service, _):
+        caller = keyed(service.caller, "r-1")
+        first = await service.pools.open(caller, POOL, PoolConfig())
 
-    # when the next one on the file is asked the same
-    async with sql_desk(url) as (desk, _):
-        again = await desk.pools.open(keyed(desk.caller, "r-1"), POOL, PoolConfig())
+    # when the next server on the database gets the same request
+    async with sql_service(url) as (service, _):
+        again = await service.pools.open(keyed(service.caller, "r-1"), POOL, PoolConfig())
 
-    # then it knows the answer
-    assert again.body == repr(first).encode()  # type: ignore[union-attr]
+    # then the answer is the stored one
+    assert again.body == pickle.dumps(first)  # type: ignore[union-attr]
 
 
-async def test_a_broadcast_reaches_a_thousand_members_and_their_waits(url: str) -> None:
-    async with sql_desk(url) as (desk, _):
-        # given a thousand members of whom two wait
-        await desk.open()
-        for number in range(1000):
-            await desk.join(f"run-{number:04}")
-        for number in (7, 999):
-            mine = EventFilter(
-                recipient_run_ids=(f"run-{number:04}",), kinds=("message.delivered",)
-            )
-            await desk.suspend(condition(f"run-{number:04}", f"w{number}", mine))
+@pytest.mark.slow
+@scaled
+async def test_a_broadcast_reaches_very_many_members_and_their_waits(url: str) -> None:
+    async with sql_service(url) as (service, _):
+        # given members whose deliveries need more than one pipeline, and of whom two wait
+        await service.open()
+        for number in range(MEMBERS):
+            await service.join(f"run-{number:04}")
+        waiting = (7, MEMBERS - 1)
+        for number in waiting:
+            run_id = f"run-{number:04}"
+            mine = replace(TO_B, recipient_run_ids=(run_id,))
+            await service.suspend(condition(run_id, f"w{number}", mine))
 
         # when one of them broadcasts
-        sent = await desk.send(draft(everyone(), "k1", "run-0000"))
+        sent = await service.send(draft(everyone(), "k1", "run-0000"))
 
-        # then all others have it, in two records, and both waits are over
-        assert len(sent.record.receipt.delivered_to) == 999
-        assert [(await desk.wake(f"c-w{n}")).state.value for n in (7, 999)] == ["triggered"] * 2
-        assert (await desk.pools.get(desk.caller, POOL)).open_wakes == 0
+        # then all others are recipients, and both waits have ended
+        assert len(sent.record.receipt.delivered_to) == MEMBERS - 1
+        ends = [(await service.wake(f"c-w{number}")).state.value for number in waiting]
+        assert ends == ["triggered"] * 2
+        assert (await service.pools.get(service.caller, POOL)).open_wakes == 0
 
 
 @pytest.mark.parametrize(
@@ -363,34 +356,46 @@ async def test_a_broadcast_reaches_a_thousand_members_and_their_waits(url: str) 
         (sql.NEXT_TIMERS, "timer_due"),
     ],
 )
-async def test_hot_statements_search_and_never_scan(tmp_path: Path, asked: Any, index: str) -> None:
-    """Cost has to follow what is found, not what is stored."""
-    async with sql_desk(f"sqlite:///{tmp_path}/pool.db") as (_, _store):
+async def test_frequent_statements_use_an_index(tmp_path: Path, asked: Any, index: str) -> None:
+    """Their cost must depend on what is found, not on what is stored."""
+    async with sql_service(f"sqlite:///{tmp_path}/pool.db") as (_, _store):
         # given the schema
         with sqlite3.connect(tmp_path / "pool.db") as connection:
-            count = asked.sqlite.text.count("?")
+            text = asked.sqlite.text
 
-            # when a hot statement is planned
-            plan = connection.execute(
-                f"EXPLAIN QUERY PLAN {asked.sqlite.text}", [1] * count
-            ).fetchall()
+            # when a frequent statement is planned
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {text}", [1] * text.count("?"))
+            steps = [row[3] for row in plan]
         connection.close()
 
-    # then it goes through its index
-    steps = [row[3] for row in plan]
+    # then it searches by its index
     assert any(index in step for step in steps), steps
     assert not any(step.startswith("SCAN") and "timer_due" not in step for step in steps), steps
 
 
-@pytest.mark.parametrize("tenant", ["default", "", "1:a/b", "ü:/"])
-def test_a_lane_knows_its_tenant(tenant: str) -> None:
-    # given ids that hold the separators, when a lane is named after them
-    lane = lane_of(tenant, "a/b:c")
+async def test_a_new_timer_notifies_and_wakes_leave_in_the_order_of_their_registration(
+    tmp_path: Path,
+) -> None:
+    # given a pool, and a signal on the channel of timers
+    notifier = LocalNotifier(ManualClock())
+    async with sql_service(f"sqlite:///{tmp_path / 'pool.db'}", notifier) as (service, store):
+        await service.opened("run-a", "run-b")
+        with notifier.signal(TIMERS) as signal:
+            # when waits without a time-out, and then one with, are registered
+            for key in "987654321":
+                await service.suspend(condition("run-b", key, TO_B, match_from=Start.NOW))
+            notified_without = await signal.wait(0)
+            await service.suspend(condition("run-b", "0", TO_B, timeout=seconds(5)))
+            notified = await signal.wait(0)
 
-    # then the tenant can be read back, and no other pair has that lane
-    assert tenant_of(lane) == tenant
-    assert len({lane_of("a", "b/c"), lane_of("a/b", "c"), lane_of("a", "b")}) == 3
+        # and one message ends all of them
+        await service.send(draft(run("run-b"), "1"))
+        enqueued = [row.id for row in await store.fetch(_OUTBOX)]
+
+    # then only the timer has notified, and the outbox holds the wakes in order
+    assert (notified_without, notified) == (False, True)
+    assert enqueued == [f"c-{number}" for number in range(9, -1, -1)]
 
 
 class LateError(DomainError):
-    """Stands for whatever goes wrong late."""
+    """Stands for a failure after the first write."""

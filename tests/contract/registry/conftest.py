@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from tempfile import TemporaryDirectory
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from runyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
-from services.registry.main import build
+from services.registry.main import SERVICE
 from services.registry.settings import RegistrySettings
-from tests.contract.registry.databases import Databases, clear
+from tests.contract.registry.calls import Client, settings_of
+from tests.contract.registry.databases import EmptyStore, clear, emptied
 from tests.support.clock import ManualClock
+from tests.support.migrated import new_sqlite
 from tests.support.postgres import fresh_schema, schema_of, terminate
 from tests.support.serving import Served, serving
+from tests.support.stack import free_port
 
 
 @pytest.fixture(scope="session")
@@ -33,30 +34,39 @@ def postgres_url(postgres_server: str, registry_schema: str) -> str:
     return registry_schema
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def databases(request: pytest.FixtureRequest) -> Databases:
-    """As many empty databases as a test asks for, on one engine after the other."""
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of a migrated database without a row."""
+    return new_sqlite(SERVICE.schema, tmp_path / "data" / "registry.db")
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def shared_database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """The URL of one database for the tests of a module, on one engine after the other."""
     if request.param == "sqlite":
-        return _in_a_folder
-    schema: str = request.getfixturevalue("registry_schema")
-
-    @contextmanager
-    def cleared() -> Iterator[str]:
-        clear(schema)
-        yield schema
-
-    return cleared
+        return new_sqlite(SERVICE.schema, tmp_path_factory.mktemp("shared") / "registry.db")
+    url: str = request.getfixturevalue("registry_schema")
+    return url
 
 
-@contextmanager
-def _in_a_folder() -> Iterator[str]:
-    with TemporaryDirectory() as folder:
-        yield f"sqlite:///{folder}/registry.db"
+@pytest_asyncio.fixture(scope="module")
+async def empty_store(shared_database: str) -> AsyncIterator[EmptyStore]:
+    """As many empty stores as a test asks for, one after the other."""
+    async with emptied(shared_database) as empty:
+        yield empty
 
 
 @pytest.fixture
 def settings(database_url: str) -> RegistrySettings:
-    return RegistrySettings(listen="127.0.0.1:0", database_url=database_url, drain_grace_s=1.0)
+    return settings_of(database_url)
+
+
+@pytest.fixture
+def fixed(settings: RegistrySettings) -> RegistrySettings:
+    """Settings that keep their address, so that a registry can come back to it."""
+    return settings.model_copy(update={"listen": f"127.0.0.1:{free_port()}"})
 
 
 @pytest.fixture
@@ -66,10 +76,10 @@ def clock() -> ManualClock:
 
 @pytest_asyncio.fixture
 async def server(settings: RegistrySettings, clock: ManualClock) -> AsyncIterator[Served]:
-    async with serving(build, settings, clock=clock) as served:
+    async with serving(SERVICE.build, settings, clock=clock) as served:
         yield served
 
 
 @pytest.fixture
-def registry(server: Served) -> RegistryServiceStub:
-    return RegistryServiceStub(server.channel)
+def registry(server: Served) -> Client:
+    return Client(server.channel)

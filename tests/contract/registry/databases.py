@@ -1,28 +1,32 @@
-"""Empty databases for the registry's suites: one schema of PostgreSQL is emptied again and again,
-since making its tables takes longer than most tests.
+"""Empty databases for the registry's suites, without making the tables again for each: that takes
+longer than most tests.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from psycopg import sql
+from sqlalchemy import delete
 
-from services.chassis.notifier import LocalNotifier, Notifier
+from services.chassis.follow.notifier import LocalNotifier, Notifier
+from services.chassis.store import port
 from services.chassis.store.opening import open_store
-from services.registry.store.registry_store import SqlRegistryStore
+from services.chassis.store.statement import statement
+from services.registry.store.store import SqlStore
 from services.registry.store.tables import MIGRATIONS, metadata
 from tests.support.clock import ManualClock
 from tests.support.postgres import execute
 
-# The URL of an empty database, for the length of the block.
-Databases = Callable[[], AbstractContextManager[str]]
+# A store without a version but the first; what was in it before is gone.
+EmptyStore = Callable[[], Awaitable[SqlStore]]
 
 _TABLES = (
     "SELECT tablename FROM pg_tables"
     " WHERE schemaname = current_schema AND tablename <> 'schema_version'"
 )
+_DELETES = [statement(delete(table)) for table in reversed(metadata.sorted_tables)]
 
 
 def clear(url: str) -> None:
@@ -32,18 +36,38 @@ def clear(url: str) -> None:
     execute(url, sql.SQL(";").join(deletes))
 
 
+def open_database(
+    url: str, notifier: Notifier | None = None
+) -> AbstractAsyncContextManager[port.Store]:
+    notifier = notifier or LocalNotifier()
+    return open_store(url, metadata=metadata, migrations=MIGRATIONS, notifier=notifier)
+
+
 @asynccontextmanager
-async def opened(url: str, notifier: Notifier | None = None) -> AsyncIterator[SqlRegistryStore]:
+async def opened(url: str, notifier: Notifier | None = None) -> AsyncIterator[SqlStore]:
     """A founded store; its incarnation is that of the model of dictionaries."""
-    clock = ManualClock()
-    database = open_store(
-        url,
-        metadata=metadata,
-        migrations=MIGRATIONS,
-        clock=clock,
-        notifier=notifier or LocalNotifier(),
-    )
-    async with database as each:
-        store = SqlRegistryStore(each, clock)
-        await store.found("in-memory")
-        yield store
+    async with open_database(url, notifier) as database:
+        yield await _founded(database)
+
+
+@asynccontextmanager
+async def emptied(url: str) -> AsyncIterator[EmptyStore]:
+    """One open database, emptied and founded for each caller: opening it takes longer than that."""
+    async with open_database(url) as database:
+
+        async def empty() -> SqlStore:
+            await database.write(_delete_all)
+            return await _founded(database)
+
+        yield empty
+
+
+async def _founded(database: port.Store) -> SqlStore:
+    store = SqlStore(database, ManualClock())
+    await store.initialise("in-memory")
+    return store
+
+
+def _delete_all(tx: port.Tx) -> None:
+    for each in _DELETES:
+        tx.run(each)

@@ -13,19 +13,15 @@ import pytest_asyncio
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from runyard.registry.v1 import registry_pb2 as pb
-from runyard.registry.v1 import registry_service_pb2 as service_pb
-from runyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from services.chassis.caller import LOCAL_PRINCIPAL, Principal
-from services.registry.main import build
 from services.registry.settings import RegistrySettings
-from tests.contract.registry.calls import apply, refused, unmet
+from tests.contract.registry.calls import BLOCK, Client, named, refused, started, unmet
 from tests.support.clock import START, ManualClock
 from tests.support.registry_resources import agent, model, provider, quickstart
-from tests.support.serving import serving
 
 PROVIDER = pb.RESOURCE_KIND_PROVIDER
 MODEL = pb.RESOURCE_KIND_MODEL
-SERVICE = "runyard.registry.v1.RegistryService"
+FULL_NAME = "runyard.registry.v1.RegistryService"
 
 Told = tuple[int, str, str]
 
@@ -39,7 +35,7 @@ class Callers:
     def be(self, name: str, on_behalf_of: str | None = None) -> None:
         self.principal = replace(LOCAL_PRINCIPAL, name=name, on_behalf_of=on_behalf_of)
 
-    async def authenticate(self, *_: object, **__: object) -> Principal:
+    def authenticate(self, *_: object, **__: object) -> Principal:
         return self.principal
 
 
@@ -51,31 +47,20 @@ def callers() -> Callers:
 @pytest_asyncio.fixture
 async def registry(
     settings: RegistrySettings, clock: ManualClock, callers: Callers
-) -> AsyncIterator[RegistryServiceStub]:
-    async with serving(build, settings, clock=clock, authenticator=callers) as served:
-        yield RegistryServiceStub(served.channel)
+) -> AsyncIterator[Client]:
+    async with started(settings, clock, callers) as client:
+        yield client
 
 
-async def audit(
-    registry: RegistryServiceStub, **fields: Any
-) -> service_pb.ListAuditEntriesResponse:
-    return await registry.ListAuditEntries(service_pb.ListAuditEntriesRequest(**fields))
-
-
-async def told(registry: RegistryServiceStub, **fields: Any) -> list[Told]:
+async def told(registry: Client, **fields: Any) -> list[Told]:
     """Version, action and id of every entry, over all pages."""
-    pages: list[service_pb.ListAuditEntriesResponse] = []
-    while not pages or pages[-1].next_page_token:
-        token = pages[-1].next_page_token if pages else ""
-        pages.append(await audit(registry, page_token=token, **fields))
+    pages = [await registry.audit(**fields)]
+    while token := pages[-1].next_page_token:
+        pages.append(await registry.audit(page_token=token, **fields))
     return [
-        (
-            entry.version,
-            service_pb.ChangeAction.Name(entry.action).removeprefix("CHANGE_ACTION_").lower(),
-            entry.ref.id,
-        )
+        (entry.version, *what)
         for page in pages
-        for entry in page.entries
+        for entry, what in zip(page.entries, named(page.entries), strict=True)
     ]
 
 
@@ -86,15 +71,14 @@ def at(seconds: float) -> Timestamp:
 
 
 async def test_every_change_has_an_entry_with_its_contents(
-    registry: RegistryServiceStub, clock: ManualClock, callers: Callers
+    registry: Client, clock: ManualClock, callers: Callers
 ) -> None:
     # given a version by ann, then one by a service that acts for bob
     callers.be("ann")
-    await apply(registry, provider("a"), provider("goes"), apply_set="s")
+    await registry.apply(provider("a"), provider("goes"), apply_set="s")
     clock.advance(60)
     callers.be("router", on_behalf_of="bob")
-    await apply(
-        registry,
+    await registry.apply(
         provider("a", timeout={"seconds": 9}),
         provider("new"),
         apply_set="s",
@@ -103,7 +87,7 @@ async def test_every_change_has_an_entry_with_its_contents(
     )
 
     # when
-    entries = (await audit(registry)).entries
+    entries = (await registry.audit()).entries
 
     # then the newest come first
     assert [(e.version, e.ref.id, e.actor, e.request_id) for e in entries] == [
@@ -113,7 +97,7 @@ async def test_every_change_has_an_entry_with_its_contents(
         (2, "goes", "ann", ""),
         (2, "a", "ann", ""),
     ]
-    assert {e.method for e in entries} == {f"{SERVICE}/ApplyResources"}
+    assert {e.method for e in entries} == {f"{FULL_NAME}/ApplyResources"}
     assert [e.time for e in entries] == [at(60)] * 3 + [at(0)] * 2
     created, removed, updated = entries[0], entries[1], entries[2]
     assert not created.HasField("before")
@@ -126,52 +110,36 @@ async def test_every_change_has_an_entry_with_its_contents(
     assert updated.before.meta.content_hash != updated.after.meta.content_hash
 
 
-async def test_what_makes_no_version_has_no_entry(registry: RegistryServiceStub) -> None:
+async def test_what_makes_no_version_has_no_entry(registry: Client) -> None:
     # given one change, then a repeat, a change of the mark, a dry run and a refusal
-    await apply(registry, provider("a"))
-    await apply(registry, provider("a"))
-    await apply(registry, provider("a"), apply_set="s")
-    await apply(registry, provider("b"), dry_run=True)
-    await refused(apply(registry, model("m", provider_id="nobody")))
+    await registry.publish("a", "a")
+    await registry.apply(provider("a"), apply_set="s")
+    await registry.apply(provider("b"), dry_run=True)
+    await refused(registry.apply(model("m", provider_id="nobody")))
 
     # then
     assert await told(registry) == [(2, "created", "a")]
 
 
-async def test_credentials_are_told_as_references(registry: RegistryServiceStub) -> None:
-    await apply(
-        registry,
-        pb.Resource(
-            provider=pb.Provider(
-                id="p", openai=pb.OpenAiAdapter(), credential_ref=pb.CredentialRef(env="KEY")
-            )
-        ),
-    )
+async def test_credentials_are_listed_as_references(registry: Client) -> None:
+    await registry.apply(provider("p", openai={}, credential_ref={"env": "KEY"}))
 
-    (entry,) = (await audit(registry)).entries
+    (entry,) = (await registry.audit()).entries
 
     assert entry.after.provider.credential_ref.env == "KEY"
 
 
-async def test_every_way_to_change_something_is_told(registry: RegistryServiceStub) -> None:
+async def test_every_way_to_change_something_is_listed(registry: Client) -> None:
     # given a change by each call
-    await registry.RegisterProvider(
-        service_pb.RegisterProviderRequest(provider=provider("p").provider)
-    )
-    await registry.ReplaceProvider(
-        service_pb.ReplaceProviderRequest(provider=provider("p", timeout={"seconds": 1}).provider)
-    )
-    await apply(registry, model("m", provider_id="p"))
-    await registry.DeleteResource(service_pb.DeleteResourceRequest(kind=MODEL, id="m"))
-    await registry.RemoveProvider(
-        service_pb.RemoveProviderRequest(
-            provider_id="p", policy="PROVIDER_REMOVAL_POLICY_BLOCK_IF_REFERENCED"
-        )
-    )
-    await registry.Rollback(service_pb.RollbackRequest(version=4))
+    await registry.register(provider("p"))
+    await registry.replace(provider("p", timeout={"seconds": 1}))
+    await registry.apply(model("m", provider_id="p"))
+    await registry.delete("model", "m")
+    await registry.remove_provider(BLOCK, "p")
+    await registry.roll_back(version=4)
 
     # then
-    entries = (await audit(registry)).entries
+    entries = (await registry.audit()).entries
     assert [(e.version, e.method.rpartition("/")[2], e.ref.id) for e in entries] == [
         (7, "Rollback", "m"),
         (7, "Rollback", "p"),
@@ -205,7 +173,7 @@ async def test_every_way_to_change_something_is_told(registry: RegistryServiceSt
 )
 @pytest.mark.parametrize("page_size", [1, 100])
 async def test_filters_and_pages_join(
-    registry: RegistryServiceStub,
+    registry: Client,
     clock: ManualClock,
     callers: Callers,
     filters: dict[str, Any],
@@ -214,31 +182,31 @@ async def test_filters_and_pages_join(
 ) -> None:
     # given a model's life by two principals, one step every 10 s, and a provider of its name
     callers.be("ann")
-    await apply(registry, provider("p"), model("x", provider_id="p"))
+    await registry.apply(provider("p"), model("x", provider_id="p"))
     callers.be("bob")
     clock.advance(10)
-    await apply(registry, model("x", provider_id="p", upstream_model="u2"))
+    await registry.apply(model("x", provider_id="p", upstream_model="u2"))
     clock.advance(10)
-    await registry.DeleteResource(service_pb.DeleteResourceRequest(kind=MODEL, id="x"))
+    await registry.delete("model", "x")
     callers.be("ann")
     clock.advance(10)
-    await apply(registry, provider("x"))
+    await registry.apply(provider("x"))
 
     # then
     assert await told(registry, page_size=page_size, **filters) == found
 
 
-async def test_pages_join_while_others_are_published(registry: RegistryServiceStub) -> None:
+async def test_pages_join_while_others_are_published(registry: Client) -> None:
     # given three versions of three changes
     names = ["a", "b", "c"]
     for timeout in (1, 2, 3):
-        await apply(registry, *(provider(name, timeout={"seconds": timeout}) for name in names))
+        await registry.apply(*(provider(name, timeout={"seconds": timeout}) for name in names))
 
     # when they are read four by four, and one more version comes after the first page
-    first = await audit(registry, page_size=4)
-    await apply(registry, *(provider(name, timeout={"seconds": 4}) for name in names))
-    second = await audit(registry, page_size=4, page_token=first.next_page_token)
-    third = await audit(registry, page_size=4, page_token=second.next_page_token)
+    first = await registry.audit(page_size=4)
+    await registry.apply(*(provider(name, timeout={"seconds": 4}) for name in names))
+    second = await registry.audit(page_size=4, page_token=first.next_page_token)
+    third = await registry.audit(page_size=4, page_token=second.next_page_token)
 
     # then nothing is missing and nothing comes twice
     keys = [[(e.version, e.ref.id) for e in page.entries] for page in (first, second, third)]
@@ -250,15 +218,15 @@ async def test_pages_join_while_others_are_published(registry: RegistryServiceSt
     assert third.next_page_token == ""
 
 
-async def test_a_page_is_cut_by_size(registry: RegistryServiceStub) -> None:
+async def test_a_page_is_cut_by_size(registry: Client) -> None:
     """Contents before and after count both: four entries would be more than a client accepts."""
     # given six changes of half a megabyte to half a megabyte
-    await apply(registry, *quickstart())
-    await apply(registry, *(agent(f"a{n}", system_prompt="x" * 500_000) for n in range(6)))
-    await apply(registry, *(agent(f"a{n}", system_prompt="y" * 500_000) for n in range(6)))
+    await registry.apply(*quickstart())
+    await registry.apply(*(agent(f"a{n}", system_prompt="x" * 500_000) for n in range(6)))
+    await registry.apply(*(agent(f"a{n}", system_prompt="y" * 500_000) for n in range(6)))
 
     # when
-    page = await audit(registry)
+    page = await registry.audit()
 
     # then
     assert [(e.version, e.ref.id) for e in page.entries] == [(4, "a5"), (4, "a4"), (4, "a3")]
@@ -280,9 +248,9 @@ async def test_a_page_is_cut_by_size(registry: RegistryServiceStub) -> None:
     ],
 )
 async def test_a_malformed_question_is_refused(
-    registry: RegistryServiceStub, fields: dict[str, Any], at_fault: list[str]
+    registry: Client, fields: dict[str, Any], at_fault: list[str]
 ) -> None:
-    facts = await refused(audit(registry, **fields))
+    facts = await refused(registry.audit(**fields))
 
     assert facts.code is grpc.StatusCode.INVALID_ARGUMENT
     assert unmet(facts) == at_fault
@@ -291,13 +259,11 @@ async def test_a_malformed_question_is_refused(
 @pytest.mark.parametrize(
     "other", [{"kind": PROVIDER}, {"id": "b"}, {"actor": "ann"}, {"since": at(0)}, {"until": at(9)}]
 )
-async def test_a_page_token_belongs_to_its_filters(
-    registry: RegistryServiceStub, other: dict[str, Any]
-) -> None:
-    await apply(registry, provider("a"), provider("b"))
-    first = await audit(registry, page_size=1)
+async def test_a_page_token_belongs_to_its_filters(registry: Client, other: dict[str, Any]) -> None:
+    await registry.apply(provider("a"), provider("b"))
+    first = await registry.audit(page_size=1)
 
-    facts = await refused(audit(registry, page_token=first.next_page_token, **other))
+    facts = await refused(registry.audit(page_token=first.next_page_token, **other))
 
     assert unmet(facts) == ["page_token"]
     assert "another query" in facts.violations[0].description

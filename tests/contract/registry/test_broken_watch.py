@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,14 +16,11 @@ from runyard.registry.v1.registry_service_pb2_grpc import (
     add_RegistryServiceServicer_to_server,
 )
 from runyard.types.v1.stream_pb2 import Heartbeat
-from services.chassis.channel import open_channel
-from services.chassis.drain import Drain
-from services.wire.snapshot import SnapshotConsumer
-from tests.support.clock import ManualClock
-from tests.support.kept import MemoryKept
+from tests.contract.registry.test_consumer import Consumer, consuming
+from tests.support.background import running
+from tests.support.memory_kept_snapshot import MemoryKept
 from tests.support.registry_resources import provider
-from tests.support.tasks import running
-from tests.support.turns import until
+from tests.support.waiting import until
 
 Frame = service_pb.WatchSnapshotResponse
 
@@ -52,41 +49,22 @@ class Script(RegistryServiceServicer):
 
 
 @asynccontextmanager
-async def serving_script(
-    script: Script, kept: MemoryKept | None = None
-) -> AsyncIterator[tuple[SnapshotConsumer[list[str]], MemoryKept, Callable[[], None]]]:
-    """A consumer of ``script`` that does not run yet, its copy and what turns its clock."""
+async def serving_script(script: Script) -> AsyncIterator[str]:
+    """The address at which ``script`` answers."""
     server = grpc.aio.server()
     add_RegistryServiceServicer_to_server(script, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    clock, kept = ManualClock(), kept or MemoryKept()
-    async with open_channel(f"127.0.0.1:{port}") as channel:
-        consumer = SnapshotConsumer(
-            channel,
-            kept,
-            lambda resources, _version, _incarnation: sorted(id_ for _, id_ in resources),
-            clock,
-            Drain(),
-        )
-        yield consumer, kept, lambda: clock.advance(0.5)
+    yield f"127.0.0.1:{port}"
     await server.stop(None)
 
 
 @asynccontextmanager
-async def consuming(script: Script) -> AsyncIterator[tuple[SnapshotConsumer[list[str]], Any]]:
-    """A consumer of ``script`` and what turns its clock."""
-    async with serving_script(script) as (consumer, _, tick), running(consumer.run()):
-        yield consumer, tick
-
-
-@asynccontextmanager
-async def consuming_copy(
-    script: Script, kept: MemoryKept
-) -> AsyncIterator[tuple[SnapshotConsumer[list[str]], Any]]:
-    """As ``consuming``, of a consumer that starts with a copy."""
-    async with serving_script(script, kept) as (consumer, _, tick), running(consumer.run()):
-        yield consumer, tick
+async def consuming_script(
+    script: Script, kept: MemoryKept | None = None
+) -> AsyncIterator[Consumer]:
+    async with serving_script(script) as target, consuming(target, kept) as consumer:
+        yield consumer
 
 
 WHOLE = [frame(0, 5, "a", last_part=False), frame(0, 5, "b", part=1)]
@@ -107,12 +85,12 @@ async def test_what_does_not_fit_is_not_shown(broken: list[Frame]) -> None:
     script = Script(broken, WHOLE, [])
 
     # when
-    async with consuming(script) as (consumer, tick):
-        await until(lambda: consumer.current is not None, tick)
+    async with consuming_script(script) as consumer:
+        await until(lambda: consumer.wire.current is not None, consumer.tick)
 
         # then the first thing ever seen is the sound one
-        assert consumer.current == ["a", "b"]
-        assert (consumer.version, consumer.incarnation) == (5, "i")
+        assert consumer.current.ids == ["a", "b"]
+        assert (consumer.wire.version, consumer.wire.incarnation) == (5, "i")
         assert script.asked[:2] == [0, 0]
 
 
@@ -122,11 +100,11 @@ async def test_a_change_that_is_interrupted_is_forgotten() -> None:
     script = Script([begun, *WHOLE, frame(5, 6, "c")], [])
 
     # when
-    async with consuming(script) as (consumer, tick):
-        await until(lambda: consumer.version == 6 or len(script.asked) > 1, tick)
+    async with consuming_script(script) as consumer:
+        await until(lambda: consumer.wire.version == 6 or len(script.asked) > 1, consumer.tick)
 
         # then one watch brought everything, and nothing of what was interrupted
-        assert consumer.current == ["a", "b", "c"]
+        assert consumer.current.ids == ["a", "b", "c"]
 
 
 async def test_a_lineage_goes_back_with_its_version() -> None:
@@ -135,13 +113,13 @@ async def test_a_lineage_goes_back_with_its_version() -> None:
     script = Script(whole, [frame(5, 6, "b", lineage="l6")], [])
 
     # when the watch ends, twice
-    async with serving_script(script) as (consumer, kept, tick), running(consumer.run()):
-        await until(lambda: len(script.asked) > 2, tick)
+    async with consuming_script(script) as consumer:
+        await until(lambda: len(script.asked) > 2, consumer.tick)
         # and another consumer starts with the copy
-        async with consuming_copy(script, kept) as (other, tick_other):
+        async with consuming_script(script, consumer.kept) as other:
             asked = len(script.asked)
-            await until(lambda: len(script.asked) > asked, tick_other)
-            incarnation = other.incarnation
+            await until(lambda: len(script.asked) > asked, other.tick)
+            incarnation = other.wire.incarnation
 
     # then
     assert script.asked[:3] == [0, 5, 6]
@@ -156,11 +134,11 @@ async def test_a_heartbeat_is_no_part_of_a_change() -> None:
     script = Script([beat, WHOLE[0], beat, WHOLE[1], beat, frame(5, 6, "c")], [])
 
     # when
-    async with consuming(script) as (consumer, tick):
-        await until(lambda: consumer.version == 6 or len(script.asked) > 1, tick)
+    async with consuming_script(script) as consumer:
+        await until(lambda: consumer.wire.version == 6 or len(script.asked) > 1, consumer.tick)
 
         # then one watch brought everything
-        assert consumer.current == ["a", "b", "c"]
+        assert consumer.current.ids == ["a", "b", "c"]
         assert script.asked[0] == 0
 
 
@@ -169,39 +147,39 @@ async def test_a_change_of_another_incarnation_is_not_built_on() -> None:
     script = Script(WHOLE, [frame(5, 6, "c", incarnation="j")], [frame(5, 7, "d")])
 
     # when
-    async with consuming(script) as (consumer, tick):
-        await until(lambda: consumer.version == 7, tick)
+    async with consuming_script(script) as consumer:
+        await until(lambda: consumer.wire.version == 7, consumer.tick)
 
         # then
-        assert consumer.current == ["a", "b", "d"]
+        assert consumer.current.ids == ["a", "b", "d"]
         assert script.asked[:3] == [0, 5, 5]
 
 
 async def test_a_copy_is_loaded_once() -> None:
     script = Script([])
-    async with consuming(script) as (consumer, _):
-        await consumer.load()
-        await consumer.load()
+    async with consuming_script(script) as consumer:
+        await consumer.wire.load()
+        await consumer.wire.load()
 
-        assert consumer.current is None
-        assert (consumer.version, consumer.incarnation) == (0, "")
+        assert consumer.wire.current is None
+        assert (consumer.wire.version, consumer.wire.incarnation) == (0, "")
 
 
-async def test_a_copy_that_missed_a_change_is_made_anew() -> None:
+async def test_a_copy_that_missed_a_change_is_written_again_as_a_whole() -> None:
     # given a whole snapshot that is kept, and a change whose saving breaks the loop
     script = Script(WHOLE, [frame(5, 6, "c")], [frame(6, 7, "d")])
-    async with serving_script(script) as (consumer, kept, tick):
-        following = asyncio.ensure_future(consumer.run())
-        await until(lambda: kept.kept is not None, tick)
-        kept.broken = True
-        await until(following.done, tick)
+    async with serving_script(script) as target:
+        consumer = Consumer(target)
+        following = asyncio.ensure_future(consumer.wire.run())
+        await until(lambda: consumer.kept.kept is not None, consumer.tick)
+        consumer.kept.broken = True
+        await until(following.done, consumer.tick)
         assert isinstance(following.exception(), ValueError)
 
         # when the loop runs again and the next change arrives
-        async with running(consumer.run()):
-            await until(lambda: consumer.version == 7, tick)
-            await until(lambda: kept.kept is not None and kept.kept.version == 7, tick)
+        async with consumer.channel, running(consumer.wire.run()):
+            await consumer.saw(7)
 
     # then the copy has what it had missed
-    assert kept.kept is not None
-    assert sorted(id_ for _, id_ in kept.kept.resources) == ["a", "b", "c", "d"]
+    assert consumer.kept.kept is not None
+    assert sorted(id_ for _, id_ in consumer.kept.kept.resources) == ["a", "b", "c", "d"]

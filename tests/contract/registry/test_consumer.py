@@ -9,22 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from runyard.registry.v1 import registry_pb2 as pb
-from runyard.registry.v1 import registry_service_pb2 as service_pb
-from runyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
-from services.chassis.channel import open_channel
+from services.chassis.calls.channel import open_channel
 from services.chassis.drain import Drain
-from services.registry.main import build
 from services.registry.settings import RegistrySettings
-from services.wire.snapshot import SnapshotBehindError, SnapshotConsumer
+from services.wire.snapshot import Resources, SnapshotBehindError, SnapshotConsumer
+from tests.contract.registry.calls import started
+from tests.support.background import running
 from tests.support.clock import ManualClock
-from tests.support.kept import MemoryKept
+from tests.support.memory_kept_snapshot import MemoryKept
 from tests.support.registry_resources import agent, model, provider, quickstart
-from tests.support.serving import serving
-from tests.support.tasks import running
-from tests.support.turns import until
+from tests.support.stack import free_port
+from tests.support.waiting import until
 
 
 @dataclass(frozen=True)
@@ -34,13 +31,6 @@ class View:
     version: int
     incarnation: str
     prompts: Mapping[str, str]
-
-    @classmethod
-    def of(
-        cls, resources: Mapping[tuple[int, str], pb.Resource], version: int, incarnation: str
-    ) -> View:
-        prompts = {id_: each.agent.system_prompt for (_, id_), each in resources.items()}
-        return cls(version, incarnation, prompts)
 
     @property
     def ids(self) -> list[str]:
@@ -58,10 +48,9 @@ class Consumer:
         self.views: list[View] = []
         self.wire = SnapshotConsumer(self.channel, self.kept, self._build, self.clock, self.drain)
 
-    def _build(
-        self, resources: Mapping[tuple[int, str], pb.Resource], version: int, incarnation: str
-    ) -> View:
-        self.views.append(View.of(resources, version, incarnation))
+    def _build(self, resources: Resources, version: int, incarnation: str) -> View:
+        prompts = {id_: each.agent.system_prompt for (_, id_), each in resources.items()}
+        self.views.append(View(version, incarnation, prompts))
         return self.views[-1]
 
     @property
@@ -69,16 +58,16 @@ class Consumer:
         assert self.wire.current is not None
         return self.wire.current
 
-    async def saw(self, version: int, incarnation: str | None = None) -> View:
+    def tick(self) -> None:
+        self.clock.advance(0.5)
+
+    async def saw(self, version: int) -> View:
         """Let time pass until the consumer has kept ``version``."""
 
         def kept() -> bool:
-            copy = self.kept.kept
-            return bool(
-                copy and copy.version == version and incarnation in (None, self.wire.incarnation)
-            )
+            return self.kept.kept is not None and self.kept.kept.version == version
 
-        await until(kept, lambda: self.clock.advance(0.1))
+        await until(kept, self.tick)
         return self.current
 
 
@@ -89,28 +78,15 @@ async def consuming(target: str, kept: MemoryKept | None = None) -> AsyncIterato
         yield consumer
 
 
-@pytest_asyncio.fixture
-async def fixed(settings: RegistrySettings, unused_tcp_port: int) -> RegistrySettings:
-    """Settings that keep their address, so that a registry can come back to it."""
-    return settings.model_copy(update={"listen": f"127.0.0.1:{unused_tcp_port}"})
-
-
-async def apply(channel: object, *resources: pb.Resource, **fields: object) -> int:
-    stub = RegistryServiceStub(channel)  # type: ignore[arg-type]  # a channel of the chassis
-    request = service_pb.ApplyResourcesRequest(resources=resources, **fields)
-    # Channels of one process share connections, and with them the pause after a failed one.
-    return int((await stub.ApplyResources(request, wait_for_ready=True)).version)
-
-
 async def test_a_consumer_follows_every_change(fixed: RegistrySettings) -> None:
-    async with serving(build, fixed) as server, consuming(fixed.listen) as consumer:
+    async with started(fixed) as registry, consuming(fixed.listen) as consumer:
         # given the empty registry
         assert (await consumer.saw(1)).ids == []
 
         # when something is applied and something removed
-        await apply(server.channel, *quickstart(), apply_set="all")
+        await registry.apply(*quickstart(), apply_set="all")
         assert (await consumer.saw(2)).ids == ["both", "local", "scout", "search", "small"]
-        await apply(server.channel, *quickstart()[:3], apply_set="all", prune=True)
+        await registry.apply(*quickstart()[:3], apply_set="all", prune=True)
 
         # then
         assert (await consumer.saw(3)).ids == ["both", "local", "small"]
@@ -122,8 +98,8 @@ async def test_a_lost_registry_leaves_what_there_is(fixed: RegistrySettings) -> 
     """And when it comes back, only what changed meanwhile is sent."""
     async with consuming(fixed.listen) as consumer:
         # given a consumer that has version 2
-        async with serving(build, fixed) as server:
-            await apply(server.channel, *quickstart())
+        async with started(fixed) as registry:
+            await registry.apply(*quickstart())
             had = await consumer.saw(2)
 
         # when the registry is away
@@ -132,9 +108,10 @@ async def test_a_lost_registry_leaves_what_there_is(fixed: RegistrySettings) -> 
         assert await consumer.wire.at_least(2) is had
 
         # then it goes on where it was
-        async with serving(build, fixed) as server:
-            await apply(server.channel, agent(model_id="both", system_prompt="new"))
-            now = await consumer.saw(3, had.incarnation)
+        async with started(fixed) as registry:
+            await registry.apply(agent(model_id="both", system_prompt="new"))
+            now = await consumer.saw(3)
+    assert now.incarnation == had.incarnation
     assert now.prompts["scout"] == "new"
     assert now.ids == had.ids
     assert not any(change.whole for change in consumer.kept.saved[1:])
@@ -146,8 +123,8 @@ async def test_a_restarted_consumer_serves_its_copy_without_the_registry(
 ) -> None:
     # given a copy, and no registry
     kept = MemoryKept()
-    async with serving(build, fixed) as server, consuming(fixed.listen, kept) as consumer:
-        await apply(server.channel, *quickstart())
+    async with started(fixed) as registry, consuming(fixed.listen, kept) as consumer:
+        await registry.apply(*quickstart())
         had = await consumer.saw(2)
 
     # when a consumer starts with it
@@ -157,8 +134,8 @@ async def test_a_restarted_consumer_serves_its_copy_without_the_registry(
         # then it has everything at once, and joins the registry when that is back
         assert found == had
         assert found is consumer.views[0]
-        async with serving(build, fixed) as server:
-            await apply(server.channel, provider("more"))
+        async with started(fixed) as registry:
+            await registry.publish("more")
             await consumer.saw(3)
     assert not any(change.whole for change in kept.saved[1:])
 
@@ -169,15 +146,15 @@ async def test_a_wiped_registry_replaces_everything(
     """The new one has fewer versions: a number alone would not tell."""
     async with consuming(fixed.listen) as consumer:
         # given version 3 of one database
-        async with serving(build, fixed) as server:
-            await apply(server.channel, *quickstart())
-            await apply(server.channel, provider("more"))
+        async with started(fixed) as registry:
+            await registry.apply(*quickstart())
+            await registry.publish("more")
             had = await consumer.saw(3)
 
         # when another database takes its place, with version 2
         wiped = fixed.model_copy(update={"database_url": f"sqlite:///{tmp_path}/wiped.db"})
-        async with serving(build, wiped) as server:
-            await apply(server.channel, provider("fresh"))
+        async with started(wiped) as registry:
+            await registry.publish("fresh")
             now = await consumer.saw(2)
 
     # then nothing of the old one is left
@@ -187,17 +164,15 @@ async def test_a_wiped_registry_replaces_everything(
     assert list(consumer.kept.kept.resources) == [(pb.RESOURCE_KIND_PROVIDER, "fresh")]
 
 
-async def test_a_change_in_parts_is_seen_as_a_whole_or_not_at_all(
-    fixed: RegistrySettings,
-) -> None:
-    async with serving(build, fixed) as server, consuming(fixed.listen) as consumer:
+async def test_a_change_in_parts_is_seen_as_a_whole_or_not_at_all(fixed: RegistrySettings) -> None:
+    async with started(fixed) as registry, consuming(fixed.listen) as consumer:
         # given 60 agents of 5 KB, which are several parts
         names = [f"a{n:02}" for n in range(60)]
-        await apply(server.channel, provider(), model())
+        await registry.apply(provider(), model())
         for letter in "xyz":
             # when all of them change at once, again and again
             text = letter * 5000
-            await apply(server.channel, *(agent(name, system_prompt=text) for name in names))
+            await registry.apply(*(agent(name, system_prompt=text) for name in names))
         await consumer.saw(5)
 
     # then every view that was ever shown has all of them alike
@@ -207,8 +182,8 @@ async def test_a_change_in_parts_is_seen_as_a_whole_or_not_at_all(
         assert len(prompts) == 1
 
 
-async def test_whoever_asks_for_a_version_waits_for_it(fixed: RegistrySettings) -> None:
-    async with serving(build, fixed) as server, consuming(fixed.listen) as consumer:
+async def test_a_caller_that_asks_for_a_version_waits_for_it(fixed: RegistrySettings) -> None:
+    async with started(fixed) as registry, consuming(fixed.listen) as consumer:
         # given
         await consumer.saw(1)
         waiting = asyncio.ensure_future(consumer.wire.at_least(2))
@@ -216,7 +191,7 @@ async def test_whoever_asks_for_a_version_waits_for_it(fixed: RegistrySettings) 
         assert not waiting.done()
 
         # when
-        await apply(server.channel, provider("one"))
+        await registry.publish("one")
 
         # then
         assert (await waiting).version == 2
@@ -225,7 +200,7 @@ async def test_whoever_asks_for_a_version_waits_for_it(fixed: RegistrySettings) 
 async def test_a_version_that_does_not_come_is_an_error_after_two_seconds(
     fixed: RegistrySettings,
 ) -> None:
-    async with serving(build, fixed), consuming(fixed.listen) as consumer:
+    async with started(fixed), consuming(fixed.listen) as consumer:
         # given
         await consumer.saw(1)
         waiting = asyncio.ensure_future(consumer.wire.at_least(9))
@@ -240,35 +215,34 @@ async def test_a_version_that_does_not_come_is_an_error_after_two_seconds(
         # then
         with pytest.raises(SnapshotBehindError) as caught:
             await waiting
-    error = caught.value
-    assert error.reason == "SNAPSHOT_BEHIND"
-    assert error.retry_after_s is not None
-    assert error.metadata == {"wanted": "9", "current": "1"}
+    assert caught.value.reason == "SNAPSHOT_BEHIND"
+    assert caught.value.retry_after_s is not None
+    assert caught.value.metadata == {"wanted": "9", "current": "1"}
 
 
-async def test_without_any_snapshot_even_version_0_has_to_wait(unused_tcp_port: int) -> None:
-    async with consuming(f"127.0.0.1:{unused_tcp_port}") as consumer:
+async def test_without_any_snapshot_even_version_0_has_to_wait() -> None:
+    async with consuming(f"127.0.0.1:{free_port()}") as consumer:
         assert consumer.wire.current is None
         waiting = asyncio.ensure_future(consumer.wire.at_least(0))
-        await until(waiting.done, lambda: consumer.clock.advance(0.5))
+        await until(waiting.done, consumer.tick)
 
         with pytest.raises(SnapshotBehindError):
             await waiting
 
 
-async def test_a_copy_that_cannot_be_saved_holds_up_nobody(fixed: RegistrySettings) -> None:
-    async with serving(build, fixed) as server, consuming(fixed.listen) as consumer:
+async def test_a_copy_that_cannot_be_saved_delays_no_change(fixed: RegistrySettings) -> None:
+    async with started(fixed) as registry, consuming(fixed.listen) as consumer:
         # given a store that takes nothing
         await consumer.saw(1)
         consumer.kept.failing = True
-        await apply(server.channel, provider("one"))
+        await registry.publish("one")
         await until(lambda: consumer.wire.version == 2)
-        await apply(server.channel, provider("two"))
+        await registry.publish("two")
         await until(lambda: consumer.wire.version == 3)
 
         # when it works again
         consumer.kept.failing = False
-        await apply(server.channel, provider("three"))
+        await registry.publish("three")
         now = await consumer.saw(4)
 
     # then the copy is made anew, since it missed something
@@ -280,14 +254,14 @@ async def test_a_copy_that_cannot_be_saved_holds_up_nobody(fixed: RegistrySettin
 async def test_a_copy_that_cannot_be_read_is_done_without(fixed: RegistrySettings) -> None:
     # given a copy of noise
     kept = MemoryKept()
-    async with serving(build, fixed), consuming(fixed.listen, kept) as consumer:
+    async with started(fixed), consuming(fixed.listen, kept) as consumer:
         await consumer.saw(1)
     assert kept.kept is not None
     broken = type(kept.kept)(1, kept.kept.incarnation, {(1, "x"): b"\xff\xff\xff"})
     kept.kept = broken
 
     # when
-    async with serving(build, fixed), consuming(fixed.listen, kept) as consumer:
+    async with started(fixed), consuming(fixed.listen, kept) as consumer:
         await until(lambda: kept.kept is not broken)
 
         # then the whole snapshot is asked for

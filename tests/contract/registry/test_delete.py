@@ -1,43 +1,28 @@
-"""Deleting one resource: only when nothing refers to it, and who does is told."""
+"""Deleting one resource: only when nothing refers to it; a refusal lists what does."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import grpc
 import pytest
 
 from runyard.registry.v1 import registry_pb2 as pb
 from runyard.registry.v1 import registry_service_pb2 as service_pb
-from runyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
-from tests.contract.registry.calls import apply, everything, refused, unmet
+from tests.contract.registry.calls import REMOTE, Client, dependents, refused, unmet
 from tests.support.registry_resources import agent, model, pool, provider, quickstart, tool
 
-PROVIDER = pb.RESOURCE_KIND_PROVIDER
-MODEL = pb.RESOURCE_KIND_MODEL
-POOL = pb.RESOURCE_KIND_MODEL_POOL
-AGENT = pb.RESOURCE_KIND_AGENT
-TOOL = pb.RESOURCE_KIND_TOOL
 RULE = pb.ApprovalRule(tool_id="search", approval="APPROVAL_ASK")
-REMOTE = pb.AgentEndpoint(base_url="https://agents.example")
 
 
-def delete(kind: pb.ResourceKind, id_: str, **fields: Any) -> service_pb.DeleteResourceRequest:
-    return service_pb.DeleteResourceRequest(kind=kind, id=id_, **fields)
-
-
-async def test_what_nothing_refers_to_goes_and_the_rest_stays(
-    registry: RegistryServiceStub,
-) -> None:
+async def test_what_nothing_refers_to_goes_and_the_rest_stays(registry: Client) -> None:
     # given
-    await apply(registry, *quickstart())
-    _, before = await everything(registry)
+    await registry.apply(*quickstart())
+    _, before = await registry.everything()
 
     # when
-    answer = await registry.DeleteResource(delete(AGENT, "scout"))
+    answer = await registry.delete("agent", "scout")
 
     # then it is one version, and no other resource has changed by a byte
-    version, after = await everything(registry)
+    version, after = await registry.everything()
     assert answer.version == version == 3
     assert answer.incarnation
     del before["agent/scout"]
@@ -47,23 +32,17 @@ async def test_what_nothing_refers_to_goes_and_the_rest_stays(
 @pytest.mark.parametrize(
     ("kind", "id_", "models", "pools", "agents"),
     [
-        (PROVIDER, "local", "large\nsmall", "", ""),
-        (MODEL, "small", "", "both\nmore", "direct"),
-        (POOL, "both", "", "", "scout"),
-        (TOOL, "search", "", "", "far\nruled\nscout"),
+        ("provider", "local", "large\nsmall", "", ""),
+        ("model", "small", "", "both\nmore", "direct"),
+        ("model_pool", "both", "", "", "scout"),
+        ("tool", "search", "", "", "far\nruled\nscout"),
     ],
 )
 async def test_a_refusal_names_every_dependent_by_kind(
-    registry: RegistryServiceStub,
-    kind: pb.ResourceKind,
-    id_: str,
-    models: str,
-    pools: str,
-    agents: str,
+    registry: Client, kind: str, id_: str, models: str, pools: str, agents: str
 ) -> None:
     # given dependents of every kind; a remote agent counts for its tools, not for its model
-    await apply(
-        registry,
+    await registry.apply(
         *quickstart(),
         model("large"),
         pool("more"),
@@ -71,40 +50,37 @@ async def test_a_refusal_names_every_dependent_by_kind(
         agent("far", model_id="small", tools=["search"], endpoint=REMOTE),
         agent("ruled", "large", approval_rules=[RULE]),
     )
-    before = await everything(registry)
+    before = await registry.everything()
 
     # when
-    facts = await refused(registry.DeleteResource(delete(kind, id_)))
+    facts = await refused(registry.delete(kind, id_))
 
     # then
     assert facts.code is grpc.StatusCode.FAILED_PRECONDITION
     assert facts.reason == "RESOURCE_IN_USE"
     assert facts.metadata["id"] == id_
-    named = [facts.metadata[f"{each}_ids"] for each in ("model", "pool", "agent")]
-    assert named == [models, pools, agents]
-    assert await everything(registry) == before
+    assert dependents(facts) == [models, pools, agents]
+    assert await registry.everything() == before
 
 
-async def test_the_model_of_a_remote_agent_may_go(registry: RegistryServiceStub) -> None:
+async def test_the_model_of_a_remote_agent_may_go(registry: Client) -> None:
     # given
-    await apply(registry, provider(), model(), agent(endpoint=REMOTE))
+    await registry.apply(provider(), model(), agent(endpoint=REMOTE))
 
     # when
-    await registry.DeleteResource(delete(MODEL, "small"))
+    await registry.delete("model", "small")
 
     # then the agent is as it was
-    _, left = await everything(registry)
+    _, left = await registry.everything()
     assert sorted(left) == ["agent/scout", "provider/local"]
 
 
-async def test_a_refusal_of_very_many_dependents_counts_them(
-    registry: RegistryServiceStub,
-) -> None:
+async def test_a_refusal_of_very_many_dependents_counts_them(registry: Client) -> None:
     # given more agents than an error can name
-    await apply(registry, provider(), model(), *(agent(f"agent-{n:04}") for n in range(1000)))
+    await registry.apply(provider(), model(), *(agent(f"agent-{n:04}") for n in range(1000)))
 
     # when
-    facts = await refused(registry.DeleteResource(delete(MODEL, "small")))
+    facts = await refused(registry.delete("model", "small"))
 
     # then
     assert facts.metadata["agent_count"] == "1000"
@@ -112,68 +88,68 @@ async def test_a_refusal_of_very_many_dependents_counts_them(
     assert facts.metadata["model_count"] == facts.metadata["pool_count"] == "0"
 
 
-async def test_an_unknown_resource_is_not_found(registry: RegistryServiceStub) -> None:
+async def test_an_unknown_resource_is_not_found(registry: Client) -> None:
     """A pool does not answer to the name of a model, though both share their ids."""
-    await apply(registry, *quickstart())
+    await registry.apply(*quickstart())
 
-    facts = await refused(registry.DeleteResource(delete(MODEL, "both")))
+    facts = await refused(registry.delete("model", "both"))
 
     assert facts.code is grpc.StatusCode.NOT_FOUND
     assert facts.reason == "RESOURCE_NOT_FOUND"
     assert (facts.metadata["kind"], facts.metadata["id"]) == ("model", "both")
 
 
-async def test_an_id_is_free_again_for_the_other_kind(registry: RegistryServiceStub) -> None:
+async def test_an_id_is_free_again_for_the_other_kind(registry: Client) -> None:
     # given a model that gives its name back
-    await apply(registry, provider(), model("small"), model("name"))
-    await registry.DeleteResource(delete(MODEL, "name"))
+    await registry.apply(provider(), model("small"), model("name"))
+    await registry.delete("model", "name")
 
     # when a pool takes it
-    version = await apply(registry, pool("name"))
+    version = await registry.apply(pool("name"))
 
     # then
     assert version == 4
 
 
-async def test_what_was_deleted_can_be_made_again(registry: RegistryServiceStub) -> None:
-    await apply(registry, tool())
-    await registry.DeleteResource(delete(TOOL, "search"))
+async def test_what_was_deleted_can_be_made_again(registry: Client) -> None:
+    await registry.apply(tool())
+    await registry.delete("tool", "search")
 
-    version = await apply(registry, tool())
+    version = await registry.apply(tool())
 
     assert version == 4
 
 
-async def test_a_delete_compares_the_version(registry: RegistryServiceStub) -> None:
+async def test_a_delete_compares_the_version(registry: Client) -> None:
     # given
-    await apply(registry, tool())
+    await registry.apply(tool())
 
     # when
-    facts = await refused(registry.DeleteResource(delete(TOOL, "search", expected_version=1)))
-    answer = await registry.DeleteResource(delete(TOOL, "search", expected_version=2))
+    facts = await refused(registry.delete("tool", "search", expected_version=1))
+    answer = await registry.delete("tool", "search", expected_version=2)
 
     # then
     assert facts.reason == "VERSION_MISMATCH"
     assert answer.version == 3
 
 
-async def test_a_repeated_delete_gets_the_first_answer(registry: RegistryServiceStub) -> None:
+async def test_a_repeated_delete_gets_the_first_answer(registry: Client) -> None:
     # given
-    await apply(registry, tool())
-    first = await registry.DeleteResource(delete(TOOL, "search", request_id="r-1"))
+    await registry.apply(tool())
+    first = await registry.delete("tool", "search", request_id="r-1")
 
     # when
-    again = await registry.DeleteResource(delete(TOOL, "search", request_id="r-1"))
+    again = await registry.delete("tool", "search", request_id="r-1")
 
     # then
     assert again == first
-    assert (await everything(registry))[0] == 3
+    assert await registry.version() == 3
 
 
-async def test_everything_wrong_with_a_delete_is_told(registry: RegistryServiceStub) -> None:
-    facts = await refused(
-        registry.DeleteResource(service_pb.DeleteResourceRequest(kind=9, request_id="\n"))  # type: ignore[arg-type]
-    )
+async def test_every_mistake_in_a_delete_is_reported(registry: Client) -> None:
+    wrong = service_pb.DeleteResourceRequest(kind=9, request_id="\n")  # type: ignore[arg-type]
+
+    facts = await refused(registry.DeleteResource(wrong))
 
     assert facts.code is grpc.StatusCode.INVALID_ARGUMENT
     assert unmet(facts) == ["id", "kind", "request_id"]

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractAsyncContextManager
 
 from services.chassis import failpoints
-from services.chassis.notifier import LocalNotifier
-from services.chassis.store.opening import open_store
-from services.chassis.store.port import Store
-from services.registry.store.registry_store import SqlRegistryStore
-from services.registry.store.tables import MIGRATIONS, metadata
+from services.registry.store.store import SqlStore
+from tests.contract.registry.databases import open_database
 from tests.support.clock import ManualClock
 from tests.support.postgres import execute, schema_of
 
@@ -20,16 +16,6 @@ _WAITING = """
 """
 
 
-def _opened(url: str) -> AbstractAsyncContextManager[Store]:
-    return open_store(
-        url,
-        metadata=metadata,
-        migrations=MIGRATIONS,
-        clock=ManualClock(),
-        notifier=LocalNotifier(),
-    )
-
-
 async def _somebody_waits(url: str) -> None:
     query = _WAITING.format(schema_of(url))
     while await asyncio.to_thread(execute, url, query) == [(0,)]:
@@ -37,14 +23,14 @@ async def _somebody_waits(url: str) -> None:
 
 
 async def test_of_two_that_found_at_once_one_does(postgres_url: str) -> None:
-    async with _opened(postgres_url) as one, _opened(postgres_url) as other:
+    async with open_database(postgres_url) as one, open_database(postgres_url) as other:
         # given the first, about to commit
         with failpoints.armed("store.committing=hang@1") as armed:
-            first = asyncio.ensure_future(SqlRegistryStore(one, ManualClock()).found("first"))
+            first = asyncio.ensure_future(SqlStore(one, ManualClock()).initialise("first"))
             await asyncio.to_thread(armed["store.committing"].acted.wait)
 
             # when another one starts
-            second = asyncio.ensure_future(SqlRegistryStore(other, ManualClock()).found("second"))
+            second = asyncio.ensure_future(SqlStore(other, ManualClock()).initialise("second"))
             await _somebody_waits(postgres_url)
 
         # then both serve what the first has founded

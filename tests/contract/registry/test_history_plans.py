@@ -6,18 +6,12 @@ import re
 import sqlite3
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 
 import psycopg
 import pytest
 
-from services.chassis.clock import SystemClock
-from services.chassis.notifier import LocalNotifier
-from services.chassis.store.opening import open_store
 from services.chassis.store.statement import Statement
-from services.registry.store import history_statements as sql
-from services.registry.store import statements
-from services.registry.store.tables import MIGRATIONS, metadata
+from services.registry.store import statements as sql
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 _BEFORE = {"before_version": 9, "before_kind": 1, "before_id": "", "limit": 3}
@@ -32,35 +26,24 @@ CASES: list[tuple[Statement, Mapping[str, object], str]] = [
     (sql.REMOVED_OF, _ONE, "resource_pkey"),
     (sql.UNHASHED, {"limit": 3}, "version_unhashed"),
     (sql.PUBLISHED, _FILTER, "version_pkey"),
-    (statements.STORED_AT, {"kind": 1, "id": "a", "to_version": 3}, "resource_pkey"),
+    (sql.STORED_AT, {"kind": 1, "id": "a", "to_version": 3}, "resource_pkey"),
 ]
 # What SQLite calls a primary key with several columns, and one that is the row's number.
 _SQLITE = {"resource_pkey": "sqlite_autoindex_resource_1", "version_pkey": "INTEGER PRIMARY KEY"}
 
 
-async def made(url: str) -> str:
-    """An empty registry's tables."""
-    database = open_store(
-        url,
-        metadata=metadata,
-        migrations=MIGRATIONS,
-        clock=SystemClock(),
-        notifier=LocalNotifier(),
-    )
-    async with database:
-        return url
+EACH_STATEMENT = pytest.mark.parametrize(
+    ("statement", "params", "index"), CASES, ids=lambda one: str(one)[:40]
+)
 
 
-@pytest.mark.parametrize(("statement", "params", "index"), CASES, ids=lambda one: str(one)[:40])
-async def test_sqlite_seeks(
-    tmp_path: Path, statement: Statement, params: Mapping[str, object], index: str
+@EACH_STATEMENT
+def test_sqlite_seeks(
+    sqlite_url: str, statement: Statement, params: Mapping[str, object], index: str
 ) -> None:
-    # given
-    await made(f"sqlite:///{tmp_path}/registry.db")
-
     # when
     compiled = statement.sqlite
-    with sqlite3.connect(tmp_path / "registry.db") as connection:
+    with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as connection:
         text = f"EXPLAIN QUERY PLAN {compiled.text}"
         plan = [row[3] for row in connection.execute(text, compiled.bind(dict(params)))]
 
@@ -71,14 +54,11 @@ async def test_sqlite_seeks(
     assert not any("TEMP B-TREE" in step for step in plan), plan
 
 
-@pytest.mark.parametrize(("statement", "params", "index"), CASES, ids=lambda one: str(one)[:40])
-async def test_postgresql_seeks(
+@EACH_STATEMENT
+def test_postgresql_seeks(
     postgres_url: str, statement: Statement, params: Mapping[str, object], index: str
 ) -> None:
-    # given a planner that does not mind how small the tables are
-    await made(postgres_url)
-
-    # when
+    # when the planner does not mind how small the tables are
     compiled = statement.postgresql
     values = compiled.bind(dict(params))
     text = re.sub(r"\$(\d+)", r"%(p\1)s", compiled.text)

@@ -9,17 +9,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import MetaData
 
-from services.chassis.kept_snapshot import (
+from services.chassis.follow.notifier import LocalNotifier
+from services.chassis.store.kept_snapshot import (
     Kept,
     KeptChange,
     KeptSnapshot,
     SqlKeptSnapshot,
     kept_snapshot_tables,
 )
-from services.chassis.notifier import LocalNotifier
 from services.chassis.store.opening import open_store
-from tests.support.clock import ManualClock
-from tests.support.kept import MemoryKept
+from tests.support.memory_kept_snapshot import MemoryKept
 
 METADATA = MetaData()
 TABLES = kept_snapshot_tables(METADATA)
@@ -34,7 +33,6 @@ async def in_database(folder: Path) -> AsyncIterator[KeptSnapshot]:
         f"sqlite:///{folder}/consumer.db",
         metadata=METADATA,
         migrations=MIGRATIONS,
-        clock=ManualClock(),
         notifier=LocalNotifier(),
     )
     async with store as opened:

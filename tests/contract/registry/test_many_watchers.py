@@ -9,28 +9,21 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import grpc
 import pytest
 
-from runyard.registry.v1 import registry_pb2 as pb
-from runyard.registry.v1.registry_service_pb2 import ApplyResourcesRequest, DeleteResourceRequest
-from runyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
-from tests.support.following import Follower, snapshot_of, watch
+from tests.contract.registry.calls import Client
+from tests.support.profiles import amount, both_in_chaos, scaled
 from tests.support.registry_resources import agent, model, provider
 from tests.support.serving import Served
+from tests.support.snapshot_follower import Follower, snapshot_of, watch
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), scaled, both_in_chaos]
 
-
-async def apply(registry: RegistryServiceStub, *resources: pb.Resource, **fields: object) -> int:
-    request = ApplyResourcesRequest(resources=resources, **fields)
-    return int((await registry.ApplyResources(request)).version)
-
-
-async def delete_provider(registry: RegistryServiceStub, name: str) -> None:
-    request = DeleteResourceRequest(kind=pb.RESOURCE_KIND_PROVIDER, id=name)
-    await registry.DeleteResource(request)
+WATCHERS = amount(gate=50, chaos=200)
+VERSIONS = amount(gate=40, chaos=100)
+RESOURCES = amount(gate=2_000, chaos=10_000)
 
 
 @asynccontextmanager
-async def own_connections(target: str, count: int) -> AsyncIterator[list[RegistryServiceStub]]:
+async def own_connections(target: str, count: int) -> AsyncIterator[list[Client]]:
     """Stubs on ``count`` connections; channels of one process share one unless told not to."""
     options = [("grpc.use_local_subchannel_pool", 1)]
     async with AsyncExitStack() as stack:
@@ -38,12 +31,10 @@ async def own_connections(target: str, count: int) -> AsyncIterator[list[Registr
             await stack.enter_async_context(grpc.aio.insecure_channel(target, options=options))
             for _ in range(count)
         ]
-        yield [RegistryServiceStub(channel) for channel in channels]
+        yield [Client(channel) for channel in channels]
 
 
-async def following(
-    stub: RegistryServiceStub, until_version: int, ready: asyncio.Event
-) -> Follower:
+async def following(stub: Client, until_version: int, ready: asyncio.Event) -> Follower:
     follower = Follower()
     async with watch(stub, follower) as call:
         await follower.follow(call, 2)
@@ -52,54 +43,54 @@ async def following(
     return follower
 
 
-async def test_200_watchers_see_the_net_effect_of_every_version(
-    server: Served, registry: RegistryServiceStub
+async def test_each_of_many_watchers_sees_the_net_effect_of_every_version(
+    server: Served, registry: Client
 ) -> None:
-    # given seven providers, and 200 watchers on four connections
-    await apply(registry, *(provider(f"p{number}") for number in range(7)))
+    # given seven providers, and many watchers on four connections
+    newest = 2 + VERSIONS
+    await registry.apply(*(provider(f"p{number}") for number in range(7)))
     async with own_connections(server.target, 4) as stubs:
-        ready = [asyncio.Event() for _ in range(200)]
+        ready = [asyncio.Event() for _ in range(WATCHERS)]
         watches = [
-            asyncio.ensure_future(following(stubs[number % 4], 102, ready[number]))
-            for number in range(200)
+            asyncio.ensure_future(following(stubs[number % 4], newest, ready[number]))
+            for number in range(WATCHERS)
         ]
         await asyncio.gather(*(event.wait() for event in ready))
 
-        # when a writer makes 100 versions: a provider is changed, or gone, or made again
-        for version in range(3, 103):
+        # when a writer makes many versions: a provider is changed, or gone, or made again
+        for version in range(3, newest + 1):
             name = f"p{version % 7}"
             if version % 5 == 0:
-                await delete_provider(registry, name)
+                await registry.delete("provider", name)
             else:
-                await apply(registry, provider(name, timeout={"seconds": version}))
+                await registry.apply(provider(name, timeout={"seconds": version}))
         followers = await asyncio.gather(*watches)
 
     # then each saw a chain of changes without a gap, and at each of its versions what that holds
-    truth = {version: await snapshot_of(registry, version) for version in range(2, 103)}
-    assert len(truth[102].resources) == 6
+    truth = {version: await snapshot_of(registry, version) for version in range(2, newest + 1)}
+    assert len(truth[newest].resources) == 6
     for follower in followers:
         ends = [to_version for _, to_version in follower.spans]
         assert [span[0] for span in follower.spans] == [0, *ends[:-1]]
-        assert ends[-1] == 102
+        assert ends[-1] == newest
         for version, state in follower.states.items():
             assert state == truth[version].resources
 
 
-async def test_a_change_among_10_000_resources_is_one_item(registry: RegistryServiceStub) -> None:
-    # given a provider, a model and 9,998 agents, and a watcher that has them
-    await apply(registry, provider(), model(), *(agent(f"a{n:04}") for n in range(4_998)))
-    await apply(registry, *(agent(f"b{n:04}") for n in range(5_000)))
+async def test_a_change_among_very_many_resources_is_one_item(registry: Client) -> None:
+    # given a provider, a model and very many agents, and a watcher that has them
+    half = RESOURCES // 2
+    await registry.apply(provider(), model(), *(agent(f"a{n:04}") for n in range(half - 2)))
+    await registry.apply(*(agent(f"b{n:04}") for n in range(half)))
     follower = Follower()
     async with watch(registry, follower) as call:
         await follower.follow(call, 3)
-        assert len(follower.resources) == 10_000
+        assert len(follower.resources) == RESOURCES
         had_bytes, had_frames = follower.received_bytes, follower.frames
 
         # when one changes, and one goes
-        await apply(registry, agent("a0007", system_prompt="be brief"))
-        await registry.DeleteResource(
-            DeleteResourceRequest(kind=pb.RESOURCE_KIND_AGENT, id="b0007")
-        )
+        await registry.apply(agent("a0007", system_prompt="be brief"))
+        await registry.delete("agent", "b0007")
         await follower.follow(call, 5)
 
     # then the watcher got one message with one item for each, of less than a kilobyte
@@ -111,12 +102,12 @@ async def test_a_change_among_10_000_resources_is_one_item(registry: RegistrySer
 
 
 async def test_a_watcher_that_stalls_skips_to_the_newest_version(
-    server: Served, registry: RegistryServiceStub
+    server: Served, registry: Client
 ) -> None:
     """Nothing is kept for it: what flow control holds back is read when there is room again."""
     # given two watchers of ten large agents, on connections of their own
     names = [f"a{number}" for number in range(10)]
-    await apply(registry, provider(), model())
+    await registry.apply(provider(), model())
     async with own_connections(server.target, 2) as (one, other):
         stalled, reading = Follower(), Follower()
         async with watch(one, stalled) as stalled_call, watch(other, reading) as reading_call:
@@ -126,7 +117,7 @@ async def test_a_watcher_that_stalls_skips_to_the_newest_version(
             # when 60 versions of a megabyte each are published, and one of the two reads none
             for version in range(3, 63):
                 text = f"{version:02}" * 50_000
-                await apply(registry, *(agent(name, system_prompt=text) for name in names))
+                await registry.apply(*(agent(name, system_prompt=text) for name in names))
                 await reading.follow(reading_call, version)
 
             # then that one is still there, and what it gets is little, and ends with the newest
@@ -138,6 +129,6 @@ async def test_a_watcher_that_stalls_skips_to_the_newest_version(
             assert any(to - since > 10 for since, to in stalled.spans[1:])
 
             # and it goes on with what comes next
-            await apply(registry, provider("next"))
+            await registry.apply(provider("next"))
             await stalled.follow(stalled_call, 63)
             assert stalled.items[-1] == 1

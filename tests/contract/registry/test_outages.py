@@ -10,17 +10,14 @@ import grpc
 import pytest
 
 from runyard.registry.v1.registry_service_pb2 import APPLY_MODE_CREATE, ApplyResourcesRequest
-from runyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from services.chassis.calls.rpc_status import reason_of
 from services.chassis.clock import SystemClock
-from services.chassis.rpc_status import reason_of
-from services.registry.main import build
-from services.registry.settings import RegistrySettings
-from tests.support.following import Follower, snapshot_of, watch
+from tests.contract.registry.calls import Client, settings_of, started
+from tests.support.background import running
 from tests.support.postgres import PrivateCluster, private_cluster
 from tests.support.registry_resources import provider
-from tests.support.serving import serving
-from tests.support.tasks import running
-from tests.support.turns import until
+from tests.support.snapshot_follower import Follower, snapshot_of, watch
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -36,7 +33,7 @@ class Writers:
         refusals: What calls ended with in between.
     """
 
-    def __init__(self, registry: RegistryServiceStub, name: str) -> None:
+    def __init__(self, registry: Client, name: str) -> None:
         self._registry = registry
         self._name = name
         self._changed = asyncio.Event()
@@ -84,7 +81,7 @@ class Writers:
             self._changed = asyncio.Event()
 
 
-async def rewatched(registry: RegistryServiceStub, follower: Follower, writers: Writers) -> None:
+async def rewatched(registry: Client, follower: Follower, writers: Writers) -> None:
     """Follow for ever, and watch again whenever a watch ends."""
     while True:
         try:
@@ -99,8 +96,8 @@ async def rewatched(registry: RegistryServiceStub, follower: Follower, writers: 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[PrivateCluster]:
-    with private_cluster() as started:
-        yield started
+    with private_cluster() as running_cluster:
+        yield running_cluster
 
 
 @pytest.mark.parametrize("how", ["stopped", "crashed"])
@@ -108,9 +105,7 @@ async def test_a_database_that_goes_away_costs_time_and_nothing_else(
     cluster: PrivateCluster, how: str
 ) -> None:
     # given a registry with a watcher and four writers
-    settings = RegistrySettings(listen="127.0.0.1:0", database_url=cluster.url, drain_grace_s=1.0)
-    async with serving(build, settings) as server:
-        registry = RegistryServiceStub(server.channel)
+    async with started(settings_of(cluster.url)) as registry:
         writers, follower = Writers(registry, how), Follower()
         begun = await snapshot_of(registry)
         async with running(rewatched(registry, follower, writers)):

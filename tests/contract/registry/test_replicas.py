@@ -10,44 +10,32 @@ import grpc
 import pytest
 import pytest_asyncio
 
-from runyard.registry.v1 import registry_pb2 as pb
-from runyard.registry.v1.registry_service_pb2 import (
-    APPLY_MODE_CREATE,
-    ApplyResourcesRequest,
-    RegisterProviderRequest,
-)
-from runyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
-from services.chassis.channel import open_channel
-from services.registry.main import build
-from services.registry.settings import RegistrySettings
+from runyard.registry.v1.registry_service_pb2 import APPLY_MODE_CREATE, ApplyResourcesRequest
+from services.chassis.calls.channel import open_channel
+from tests.contract.registry.calls import Client, settings_of, started
 from tests.support.clock import ManualClock
-from tests.support.following import Follower, snapshot_of, watch
+from tests.support.profiles import amount, scaled
 from tests.support.registry_resources import provider
-from tests.support.serving import serving
+from tests.support.snapshot_follower import Follower, snapshot_of, watch
 from tests.support.stack import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
-Pair = tuple[RegistryServiceStub, RegistryServiceStub]
+# Of each of eight writers.
+WRITES = amount(gate=4, chaos=20)
 
-
-async def apply(registry: RegistryServiceStub, *resources: pb.Resource, **fields: object) -> int:
-    request = ApplyResourcesRequest(resources=resources, **fields)
-    return int((await registry.ApplyResources(request, timeout=30)).version)
+Pair = tuple[Client, Client]
 
 
 @pytest_asyncio.fixture
 async def replicas(postgres_url: str) -> AsyncIterator[Pair]:
     """Both in this process; their clocks stand still, so that neither ever polls."""
-    settings = RegistrySettings(listen="127.0.0.1:0", database_url=postgres_url, drain_grace_s=1.0)
-    async with (
-        serving(build, settings, clock=ManualClock()) as one,
-        serving(build, settings, clock=ManualClock()) as other,
-    ):
-        yield RegistryServiceStub(one.channel), RegistryServiceStub(other.channel)
+    settings = settings_of(postgres_url)
+    async with started(settings, ManualClock()) as one, started(settings, ManualClock()) as other:
+        yield one, other
 
 
-async def test_what_one_replica_writes_the_watchers_of_the_other_are_told(replicas: Pair) -> None:
+async def test_watchers_of_one_replica_see_what_the_other_writes(replicas: Pair) -> None:
     # given a watcher of each
     one, other = replicas
     followers = Follower(), Follower()
@@ -58,7 +46,7 @@ async def test_what_one_replica_writes_the_watchers_of_the_other_are_told(replic
         # when each is written to, in turns
         for version in range(2, 8):
             writer = replicas[version % 2]
-            assert await apply(writer, provider(f"p{version}")) == version
+            assert await writer.apply(provider(f"p{version}")) == version
 
             # then both watchers are told
             await followers[0].follow(of_one, version)
@@ -71,11 +59,8 @@ async def test_what_one_replica_writes_the_watchers_of_the_other_are_told(replic
 
 async def test_16_registrations_at_once_over_both_all_survive(replicas: Pair) -> None:
     # when
-    requests = [
-        RegisterProviderRequest(provider=provider(f"p{number}").provider) for number in range(16)
-    ]
     answers = await asyncio.gather(
-        *(replicas[n % 2].RegisterProvider(request) for n, request in enumerate(requests))
+        *(replicas[number % 2].register(provider(f"p{number}")) for number in range(16))
     )
 
     # then each is one version, none is missing, and both replicas say so
@@ -88,6 +73,7 @@ async def test_16_registrations_at_once_over_both_all_survive(replicas: Pair) ->
 @pytest.mark.parametrize(
     "failpoint", ["", pytest.param("notify.received=kill@3", marks=pytest.mark.chaos)]
 )
+@scaled
 async def test_a_replica_that_is_killed_takes_nothing_with_it(
     postgres_url: str, tmp_path: Path, failpoint: str
 ) -> None:
@@ -104,41 +90,44 @@ async def test_a_replica_that_is_killed_takes_nothing_with_it(
     try:
         await asyncio.gather(*(stack.start("registry") for stack in stacks))
         async with (
-            open_channel(stacks[0].target("registry")) as dying,
-            open_channel(stacks[1].target("registry")) as staying,
+            open_channel(stacks[0].target("registry")) as killed,
+            open_channel(stacks[1].target("registry")) as other,
         ):
-            ways = RegistryServiceStub(dying), RegistryServiceStub(staying)
+            replicas = Client(killed), Client(other)
             follower = Follower()
-            async with watch(ways[1], follower) as call:
+            async with watch(replicas[1], follower) as call:
                 # when eight writers use both, and one is killed among them
-                writes = [asyncio.ensure_future(written(ways, number)) for number in range(8)]
-                await follower.follow(call, 20)
+                writes = [asyncio.ensure_future(written(replicas, number)) for number in range(8)]
+                await follower.follow(call, 10)
                 if not failpoint:
                     stacks[0].processes["registry"].kill()
                 assert await stacks[0].processes["registry"].wait() == -9
                 versions = [each for found in await asyncio.gather(*writes) for each in found]
 
                 # then every write is one version, and the watcher of the other has them all
-                assert sorted(versions) == list(range(2, 162))
-                await follower.follow(call, 161)
-            newest = await snapshot_of(ways[1])
+                assert sorted(versions) == list(range(2, 2 + 8 * WRITES))
+                await follower.follow(call, 1 + 8 * WRITES)
+            newest = await snapshot_of(replicas[1])
     finally:
         for stack in stacks:
             await stack.stop()
     assert follower.resources == newest.resources
-    assert len(newest.resources) == 160
+    assert len(newest.resources) == 8 * WRITES
 
 
-async def written(ways: Pair, writer: int) -> list[int]:
-    """Create 20 providers, each at one replica, and at the other when that one breaks off."""
+async def written(replicas: Pair, writer: int) -> list[int]:
+    """Create some providers, each at one replica, and at the other when that one breaks off."""
     versions = []
-    for number in range(20):
+    for number in range(WRITES):
         name = f"w{writer}-{number}"
-        request = {"mode": APPLY_MODE_CREATE, "request_id": name}
+        request = ApplyResourcesRequest(
+            resources=[provider(name)], mode=APPLY_MODE_CREATE, request_id=name
+        )
         try:
-            versions.append(await apply(ways[number % 2], provider(name), **request))
+            answer = await replicas[number % 2].ApplyResources(request, timeout=30)
         except grpc.aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.UNAVAILABLE:
                 raise
-            versions.append(await apply(ways[1], provider(name), **request))
+            answer = await replicas[1].ApplyResources(request, timeout=30)
+        versions.append(answer.version)
     return versions

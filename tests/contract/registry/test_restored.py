@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,74 +12,61 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from runyard.registry.v1 import registry_service_pb2 as service_pb
-from runyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
-from services.chassis.streaming import streaming
-from services.registry.main import build
 from services.registry.settings import RegistrySettings
-from tests.contract.registry.calls import apply, everything
+from services.wire.snapshot import SnapshotBehindError
+from tests.contract.registry.calls import Client, Frame, settings_of, started
 from tests.contract.registry.test_consumer import consuming
 from tests.support.clock import ManualClock
-from tests.support.following import Follower, snapshot_of, watch
 from tests.support.postgres import execute
 from tests.support.registry_resources import provider, quickstart
-from tests.support.serving import serving
-from tests.support.turns import until
+from tests.support.snapshot_follower import Follower, snapshot_of, watch
+from tests.support.stack import free_port
+from tests.support.waiting import until
 
 TABLES = [sql.Identifier(name) for name in ("head", "version", "resource", "reference")]
 
 
 @pytest.fixture
-def settings(tmp_path: Path, unused_tcp_port: int) -> RegistrySettings:
-    """Of one address, so that a registry can come back to it."""
-    return RegistrySettings(
-        listen=f"127.0.0.1:{unused_tcp_port}",
-        database_url=f"sqlite:///{tmp_path}/registry.db",
-        drain_grace_s=1.0,
-    )
-
-
-@asynccontextmanager
-async def running(settings: RegistrySettings) -> AsyncIterator[RegistryServiceStub]:
-    async with serving(build, settings) as server:
-        yield RegistryServiceStub(server.channel)
+def settings(sqlite_url: str) -> RegistrySettings:
+    """Of one file and of one address, so that a registry can come back to both."""
+    return settings_of(sqlite_url, free_port())
 
 
 def database(settings: RegistrySettings) -> Path:
     return Path(settings.database_url.removeprefix("sqlite:///"))
 
 
-async def first_frame(
-    registry: RegistryServiceStub, after_version: int, of: Any, lineage: str | None = None
-) -> Any:
-    """What a watcher gets that has ``after_version`` of the frame or part ``of``."""
-    request = service_pb.WatchSnapshotRequest(
-        after_version=after_version,
-        incarnation=of.incarnation,
-        lineage=of.lineage if lineage is None else lineage,
-    )
-    async with streaming(registry.WatchSnapshot(request)) as call:
-        return await call.read()
+async def back_up(settings: RegistrySettings) -> Any:
+    """Publish version 2 and copy the database that has it; answer the snapshot."""
+    async with started(settings) as registry:
+        await registry.publish("kept")
+        (kept,) = await registry.snapshot()
+    file = database(settings)
+    assert not file.with_name(f"{file.name}-wal").exists()  # everything is in one file
+    shutil.copy(file, file.with_suffix(".backup"))
+    return kept
 
 
-async def newest(registry: RegistryServiceStub) -> Any:
-    return await registry.GetSnapshot(service_pb.GetSnapshotRequest()).read()
+def put_back(settings: RegistrySettings) -> None:
+    shutil.copy(database(settings).with_suffix(".backup"), database(settings))
+
+
+async def first_frame(registry: Client, after_version: int, of: Any) -> Frame:
+    """What a watcher gets that has ``after_version`` of the snapshot ``of``."""
+    async with registry.watching(after_version, of.incarnation, of.lineage) as watch:
+        return await watch.frame()
 
 
 async def test_a_version_beyond_the_head_gets_everything(settings: RegistrySettings) -> None:
     # given a watcher with version 4, and a database that was put back to version 2
-    backup = database(settings).with_suffix(".backup")
-    async with running(settings) as registry:
-        await apply(registry, provider("kept"))
-    shutil.copy(database(settings), backup)
-    async with running(settings) as registry:
-        await apply(registry, provider("lost"))
-        await apply(registry, provider("lost, too"))
-        had = await newest(registry)
-    shutil.copy(backup, database(settings))
+    await back_up(settings)
+    async with started(settings) as registry:
+        await registry.publish("lost", "lost, too")
+        (had,) = await registry.snapshot()
+    put_back(settings)
 
     # when it comes back
-    async with running(settings) as registry:
+    async with started(settings) as registry:
         frame = await first_frame(registry, 4, had)
 
     # then
@@ -96,22 +81,17 @@ async def test_a_number_that_was_given_out_twice_is_two_versions(
 ) -> None:
     """Put back to version 2 and published to as often as before, less and more often."""
     # given a watcher with version 4 of a history that is gone
-    backup = database(settings).with_suffix(".backup")
-    async with running(settings) as registry:
-        await apply(registry, provider("kept"))
-        kept = await newest(registry)
-    shutil.copy(database(settings), backup)
-    async with running(settings) as registry:
-        await apply(registry, provider("lost"))
-        await apply(registry, provider("lost, too"))
-        had = await newest(registry)
-    shutil.copy(backup, database(settings))
+    kept = await back_up(settings)
+    async with started(settings) as registry:
+        await registry.publish("lost", "lost, too")
+        (had,) = await registry.snapshot()
+    put_back(settings)
 
-    async with running(settings) as registry:
+    async with started(settings) as registry:
         # when others take the numbers
-        for number in range(more):
-            await apply(registry, provider(f"new {number}"))
-        now = await newest(registry)
+        names = [f"new {number}" for number in range(more)]
+        await registry.publish(*names)
+        (now,) = await registry.snapshot()
         frame = await first_frame(registry, 4, had)
         untouched = await first_frame(registry, 2, kept)
 
@@ -119,10 +99,7 @@ async def test_a_number_that_was_given_out_twice_is_two_versions(
     assert (had.version, had.incarnation) == (4, now.incarnation)
     assert had.lineage != now.lineage
     assert (frame.from_version, frame.to_version, frame.lineage) == (0, 2 + more, now.lineage)
-    assert [item.upserted.provider.id for item in frame.items] == [
-        "kept",
-        *(f"new {number}" for number in range(more)),
-    ]
+    assert [item.upserted.provider.id for item in frame.items] == ["kept", *names]
     assert (untouched.from_version, untouched.to_version) == (2, 2 + more)
 
 
@@ -130,21 +107,17 @@ async def test_a_consumer_that_was_away_does_not_take_one_history_for_the_other(
     settings: RegistrySettings,
 ) -> None:
     # given a consumer and its copy at version 3
-    backup = database(settings).with_suffix(".backup")
-    async with running(settings) as registry:
-        await apply(registry, provider("kept"))
-    shutil.copy(database(settings), backup)
-    async with running(settings) as registry, consuming(settings.listen) as consumer:
-        await apply(registry, provider("lost"))
+    await back_up(settings)
+    async with started(settings) as registry, consuming(settings.listen) as consumer:
+        await registry.publish("lost")
         had = await consumer.saw(3)
-        copy = consumer.kept
-    shutil.copy(backup, database(settings))
+    put_back(settings)
 
     # when another version 3 is made before it is back, and a version 4 after
-    async with running(settings) as registry:
-        await apply(registry, provider("other"))
-        async with consuming(settings.listen, copy) as consumer:
-            await apply(registry, provider("more"))
+    async with started(settings) as registry:
+        await registry.publish("other")
+        async with consuming(settings.listen, consumer.kept) as consumer:
+            await registry.publish("more")
             now = await consumer.saw(4)
 
     # then
@@ -153,7 +126,55 @@ async def test_a_consumer_that_was_away_does_not_take_one_history_for_the_other(
     assert now.incarnation == had.incarnation
 
 
-class Backup:
+async def test_an_older_state_takes_the_place_of_a_newer_one(settings: RegistrySettings) -> None:
+    # given a backup of version 2, and a consumer that has version 4
+    await back_up(settings)
+    async with consuming(settings.listen) as consumer:
+        async with started(settings) as registry:
+            await registry.publish("lost", "lost, too")
+            had = await consumer.saw(4)
+        assert had.ids == ["kept", "lost", "lost, too"]
+
+        # when the backup is put back, and the registry goes on from there
+        put_back(settings)
+        async with started(settings) as registry:
+            now = await consumer.saw(2)
+
+            # then the consumer has that, and whoever wants version 4 has to wait for it
+            assert now.ids == ["kept"]
+            assert now.incarnation == had.incarnation
+            waiting = consumer.wire.at_least(4, timeout_s=0.0)
+            with pytest.raises(SnapshotBehindError):
+                await waiting
+            await registry.publish("made", "made, too")
+            assert (await consumer.saw(4)).ids == ["kept", "made", "made, too"]
+            assert (await consumer.wire.at_least(4)).ids == ["kept", "made", "made, too"]
+
+
+async def test_a_version_with_the_number_of_a_lost_one_is_another_version(
+    settings: RegistrySettings,
+) -> None:
+    """The number and the incarnation are what the consumer has: the lineage alone differs."""
+    # given a consumer of version 4, of which a backup of version 2 knows nothing
+    await back_up(settings)
+    async with consuming(settings.listen) as consumer:
+        async with started(settings) as registry:
+            await registry.publish("lost", "lost, too")
+            had = await consumer.saw(4)
+
+        # when the backup is put back and has another version 4 before the consumer is back
+        put_back(settings)
+        async with started(settings_of(settings.database_url)) as elsewhere:
+            await elsewhere.publish("made", "made, too")
+        async with started(settings):
+            await until(lambda: consumer.current is not had, consumer.tick)
+
+    # then it is told everything anew
+    assert (consumer.current.version, consumer.current.incarnation) == (4, had.incarnation)
+    assert consumer.current.ids == ["kept", "made", "made, too"]
+
+
+class RowsBackup:
     """The rows of a database that is in use, and the way back."""
 
     def __init__(self, url: str) -> None:
@@ -177,20 +198,16 @@ async def test_a_database_that_is_put_back_under_a_watch_is_noticed(
 ) -> None:
     """As a failover does it that loses the last commits: servers and watches go on."""
     # given version 2, and one history that goes on from it
-    settings = RegistrySettings(listen="127.0.0.1:0", database_url=postgres_url)
-    async with serving(build, settings, clock=clock) as server:
-        registry = RegistryServiceStub(server.channel)
-        await apply(registry, provider("kept"))
-        second = Backup(postgres_url)
-        for number in range(more):
-            await apply(registry, provider(f"new {number}"))
-        other, last = Backup(postgres_url), await snapshot_of(registry)
+    async with started(settings_of(postgres_url), clock) as registry:
+        await registry.publish("kept")
+        second = RowsBackup(postgres_url)
+        await registry.publish(*(f"new {number}" for number in range(more)))
+        other, last = RowsBackup(postgres_url), await snapshot_of(registry)
 
         # and an open watch that has version 4 of another one
         second.restore()
         clock.advance(1)
-        await apply(registry, provider("lost"))
-        await apply(registry, provider("lost, too"))
+        await registry.publish("lost", "lost, too")
         follower = Follower()
         async with watch(registry, follower) as call:
             await follower.follow(call, 4)
@@ -210,25 +227,25 @@ async def test_a_database_that_is_put_back_under_a_watch_is_noticed(
 
 
 async def test_a_restart_keeps_lineages(settings: RegistrySettings) -> None:
-    async with running(settings) as registry:
-        await apply(registry, provider("a"))
-        had = await newest(registry)
+    async with started(settings) as registry:
+        await registry.publish("a")
+        had = await registry.snapshot()
 
-    async with running(settings) as registry:
-        assert await newest(registry) == had
-        await apply(registry, provider("b"))
-        frame = await first_frame(registry, 2, had)
+    async with started(settings) as registry:
+        assert await registry.snapshot() == had
+        await registry.publish("b")
+        frame = await first_frame(registry, 2, had[0])
 
     assert (frame.from_version, frame.to_version) == (2, 3)
 
 
 async def test_a_database_of_the_first_schema_is_taken_along(settings: RegistrySettings) -> None:
     # given a database with four versions, as the first program left it
-    async with running(settings) as registry:
-        await apply(registry, *quickstart())
-        await apply(registry, provider("passing"), apply_set="s")
-        await apply(registry, apply_set="s", prune=True)
-        had, before = await newest(registry), await everything(registry)
+    async with started(settings) as registry:
+        await registry.apply(*quickstart())
+        await registry.apply(provider("passing"), apply_set="s")
+        await registry.apply(apply_set="s", prune=True)
+        (had,), before = await registry.snapshot(), await registry.everything()
     with sqlite3.connect(database(settings)) as old:
         old.executescript(
             """
@@ -245,12 +262,12 @@ async def test_a_database_of_the_first_schema_is_taken_along(settings: RegistryS
         )
 
     # when this one starts on it
-    async with running(settings) as registry:
-        listed = (await registry.ListVersions(service_pb.ListVersionsRequest())).versions
-        entries = (await registry.ListAuditEntries(service_pb.ListAuditEntriesRequest())).entries
-        now, after = await newest(registry), await everything(registry)
+    async with started(settings) as registry:
+        listed = (await registry.versions()).versions
+        entries = (await registry.audit()).entries
+        (now,), after = await registry.snapshot(), await registry.everything()
         # and a watcher that had a version of the old program's comes back
-        await apply(registry, provider("new"))
+        await registry.publish("new")
         frame = await first_frame(registry, 4, now)
 
     # then nothing is lost, hashes are there, and the old versions can be told apart from now on

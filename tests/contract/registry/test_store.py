@@ -2,50 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.chassis.caller import LOCAL_PRINCIPAL
 from services.chassis.errors import DomainError
-from services.chassis.notifier import LocalNotifier
-from services.registry.api.convert import encode_answer
-from services.registry.api.resources import ProtobufCodec
-from services.registry.core.applying import ApplyCommand
-from services.registry.core.model import (
-    BuiltinAdapter,
-    Kind,
-    Model,
-    ModelPool,
-    PoolMember,
-    Provider,
-    Ref,
-    Resource,
-    Tool,
-    WorkerExecutor,
-)
-from services.registry.core.ports import ListQuery, Origin, RegistryReads, RegistryStore
-from services.registry.core.registry import Registry
-from services.registry.core.validating import Submitted, Wanted
-from services.registry.store.registry_store import SNAPSHOT_CHANNEL
-from tests.contract.registry.databases import Databases, opened
-from tests.support.clock import ManualClock
+from services.chassis.follow.notifier import LocalNotifier
+from services.registry.api.resources.codec import ProtobufCodec
+from services.registry.core import model
+from services.registry.core.ports import Reads, Store
+from services.registry.core.refs import Kind, Ref
+from services.registry.core.stored import ListQuery, ReferenceQuery
+from services.registry.store.store import SNAPSHOT_CHANNEL
+from tests.contract.registry.databases import EmptyStore, opened
 from tests.support.memory_registry import MemoryRegistryStore
-from tests.support.registry_strategies import IDS, agents, models, pools, tools
+from tests.support.profiles import amount
+from tests.support.registry_strategies import EVERY_REF, REFERRED_TO, agents, models, pools, tools
+from tests.support.registry_use_cases import UseCases
 
-CODEC = ProtobufCodec()
-EVERY_REF = [Ref(kind, id_) for kind in Kind for id_ in IDS]
 EVERY_TARGET = frozenset(ref.target for ref in EVERY_REF)
 
-# What an edit may refer to, so that more edits pass than are refused.
-GROUND: list[Resource] = [
-    *(Provider(id_, BuiltinAdapter()) for id_ in IDS),
-    *(Tool(id_, WorkerExecutor()) for id_ in IDS),
-    *(Model(id_, "a", "upstream") for id_ in IDS[:2]),
-]
 EDITS = st.lists(
     st.tuples(
         st.lists(st.one_of(models(), agents(), tools(), pools()), max_size=3),
@@ -58,30 +37,28 @@ EDITS = st.lists(
 
 
 async def edit(
-    store: RegistryStore, resources: Sequence[Resource], apply_set: str, prune: bool
+    store: Store, resources: Iterable[model.Resource], apply_set: str, prune: bool
 ) -> object:
-    registry = Registry(store, CODEC, encode_answer, ManualClock())
-    submitted = tuple(Submitted(f"r[{n}]", each) for n, each in enumerate(resources))
-    command = ApplyCommand(submitted, apply_set=apply_set, prune=prune)
+    use_cases = UseCases(store, ProtobufCodec())
     try:
-        return await registry.apply(Origin(LOCAL_PRINCIPAL, "/Apply"), command)
+        return await use_cases.apply(*resources, apply_set=apply_set, prune=prune)
     except DomainError as error:
         return error.reason, error.violations
 
 
-def everything(reads: RegistryReads) -> dict[str, object]:
+def everything(reads: Reads) -> dict[str, object]:
     """The answer to every question of the port."""
     head = reads.head()
     versions = range(1, head.version + 1)
-    around = reads.surroundings(Wanted(EVERY_TARGET, EVERY_TARGET))
+    facts = reads.reference_facts(ReferenceQuery(EVERY_TARGET, EVERY_TARGET))
     query = ListQuery(None, "", None, 1000)
     return {
         "head": head,
-        "held": reads.held(EVERY_REF),
-        "marked": {mark: sorted(reads.marked(mark)) for mark in ("s", "t")},
-        "kinds": around.kinds,
+        "held": reads.existing(EVERY_REF),
+        "marked": {mark: sorted(reads.in_apply_set(mark)) for mark in ("s", "t")},
+        "kinds": facts.kinds,
         "users": sorted(reads.dependents(EVERY_TARGET)),
-        "dependents": {target: sorted(refs) for target, refs in around.dependents.items()},
+        "dependents": {target: sorted(refs) for target, refs in facts.dependents.items()},
         "stored": [reads.stored(ref) for ref in EVERY_REF],
         "listed": reads.listed(query),
         "tools": reads.listed(replace(query, kind=Kind.TOOL, apply_set="s")),
@@ -100,40 +77,39 @@ def everything(reads: RegistryReads) -> dict[str, object]:
     }
 
 
-@settings(max_examples=20)
+@pytest.mark.slow
+@settings(max_examples=amount(gate=6, chaos=200))
 @given(edits=EDITS)
 async def test_all_stores_answer_alike(
-    databases: Databases, edits: list[tuple[list[Resource], str, bool]]
+    empty_store: EmptyStore, edits: list[tuple[list[model.Resource], str, bool]]
 ) -> None:
-    with databases() as url:
-        async with opened(url) as store:
-            model = MemoryRegistryStore()
-            for resources, apply_set, prune in [(GROUND, "s", False), *edits]:
-                assert await edit(store, resources, apply_set, prune) == await edit(
-                    model, resources, apply_set, prune
-                )
-                assert await store.read(everything) == await model.read(everything)
+    store, memory = await empty_store(), MemoryRegistryStore()
+    for resources, apply_set, prune in [(REFERRED_TO, "s", False), *edits]:
+        assert await edit(store, resources, apply_set, prune) == await edit(
+            memory, resources, apply_set, prune
+        )
+        assert await store.read(everything) == await memory.read(everything)
 
 
-async def test_watchers_are_rung_for_versions_only(database_url: str) -> None:
+async def test_watchers_are_notified_of_versions_only(database_url: str) -> None:
     notifier = LocalNotifier()
     async with opened(database_url, notifier) as store:
-        with notifier.bell(SNAPSHOT_CHANNEL) as bell:
+        with notifier.signal(SNAPSHOT_CHANNEL) as signal:
             # when an edit is refused, when one is done, and when only a mark changes
-            rung = []
+            notified = []
             for resources, mark in ((a_pool()[1:], ""), (a_pool(), ""), (a_pool(), "marked")):
                 await edit(store, resources, mark, prune=False)
-                rung.append(await bell.wait(0))
+                notified.append(await signal.wait(0))
 
     # then
-    assert rung == [False, True, False]
+    assert notified == [False, True, False]
 
 
-def a_pool() -> list[Resource]:
+def a_pool() -> list[model.Resource]:
     return [
-        Provider("p", BuiltinAdapter()),
-        Model("m", "p", "u"),
-        ModelPool("mp", (PoolMember("m"),)),
+        model.Provider("p", model.BuiltinAdapter()),
+        model.Model("m", "p", "u"),
+        model.ModelPool("mp", (model.PoolMember("m"),)),
     ]
 
 
@@ -158,6 +134,6 @@ async def test_a_registry_is_founded_once(database_url: str, incarnation: str) -
     async with opened(database_url) as store:
         await edit(store, a_pool(), "", prune=False)
 
-        head = await store.found(incarnation)
+        head = await store.initialise(incarnation)
 
     assert (head.version, head.incarnation) == (2, "in-memory")

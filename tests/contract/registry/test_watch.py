@@ -3,97 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import AsyncExitStack
 
-import grpc
 import pytest
 
-from runyard.registry.v1 import registry_pb2 as pb
-from runyard.registry.v1 import registry_service_pb2 as service_pb
-from runyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
-from services.chassis.service import Chassis, Service
-from services.chassis.streaming import streaming
-from services.registry.main import build
+from services.chassis.server.service import Chassis, Service
+from services.registry.main import SERVICE
 from services.registry.settings import RegistrySettings
+from tests.contract.registry.calls import Client, Frame, ids, span
 from tests.support.clock import ManualClock
 from tests.support.registry_resources import agent, model, provider, quickstart
 from tests.support.serving import serving
-from tests.support.turns import until
-
-Frame = service_pb.WatchSnapshotResponse
+from tests.support.waiting import until
 
 
-async def apply(registry: RegistryServiceStub, *resources: pb.Resource, **fields: object) -> int:
-    request = service_pb.ApplyResourcesRequest(resources=resources, **fields)
-    return int((await registry.ApplyResources(request)).version)
-
-
-class Watch:
-    """An open watch; ``change`` reads up to the last part of the next change."""
-
-    def __init__(self, call: Any) -> None:
-        self._call = call
-
-    async def frame(self) -> Frame:
-        frame = await self._call.read()
-        assert frame is not grpc.aio.EOF
-        return frame
-
-    async def change(self) -> list[Frame]:
-        parts = [await self.frame()]
-        while not parts[-1].last_part:
-            parts.append(await self.frame())
-        return parts
-
-    async def ended(self) -> bool:
-        return await self._call.read() is grpc.aio.EOF
-
-
-@asynccontextmanager
-async def watching(
-    registry: RegistryServiceStub, after_version: int = 0, incarnation: str = ""
-) -> AsyncIterator[Watch]:
-    request = service_pb.WatchSnapshotRequest(after_version=after_version, incarnation=incarnation)
-    async with streaming(registry.WatchSnapshot(request)) as call:
-        yield Watch(call)
-
-
-async def incarnation_of(registry: RegistryServiceStub) -> str:
-    async with watching(registry) as watch:
+async def incarnation_of(registry: Client) -> str:
+    async with registry.watching() as watch:
         return (await watch.frame()).incarnation
 
 
-def span(parts: list[Frame]) -> tuple[int, int]:
-    return parts[0].from_version, parts[0].to_version
+async def change_after(registry: Client, version: int, incarnation: str) -> list[Frame]:
+    """The first change that a watcher gets that has ``version``."""
+    async with registry.watching(version, incarnation) as watch:
+        return await watch.change()
 
 
 def items(parts: list[Frame]) -> list[tuple[str, str]]:
-    found = []
-    for part in parts:
-        for item in part.items:
-            if item.HasField("removed"):
-                found.append(("removed", item.removed.id))
-            else:
-                arm = item.upserted.WhichOneof("resource")
-                found.append(("upserted", getattr(item.upserted, arm).id))
-    return found
+    return [
+        ("removed", item.removed.id)
+        if item.HasField("removed")
+        else ("upserted", *ids([item.upserted]))
+        for part in parts
+        for item in part.items
+    ]
 
 
-async def test_a_new_watcher_gets_everything_then_what_changes(
-    registry: RegistryServiceStub,
-) -> None:
+async def test_a_new_watcher_gets_everything_then_what_changes(registry: Client) -> None:
     # given a watcher that has nothing
-    await apply(registry, *quickstart())
-    async with watching(registry) as watch:
+    await registry.apply(*quickstart())
+    async with registry.watching() as watch:
         # then it gets the whole snapshot
         first = await watch.change()
         assert span(first) == (0, 2)
         assert [name for _, name in items(first)] == ["local", "small", "both", "scout", "search"]
 
         # and when one resource changes, that one alone
-        await apply(registry, agent(model_id="both", system_prompt="be brief"))
+        await registry.apply(agent(model_id="both", system_prompt="be brief"))
         second = await watch.change()
         assert span(second) == (2, 3)
         assert items(second) == [("upserted", "scout")]
@@ -101,127 +56,118 @@ async def test_a_new_watcher_gets_everything_then_what_changes(
         assert item.upserted.agent.system_prompt == "be brief"
 
 
-async def test_an_empty_registry_is_an_empty_whole_snapshot(registry: RegistryServiceStub) -> None:
-    async with watching(registry) as watch:
+async def test_an_empty_registry_is_an_empty_whole_snapshot(registry: Client) -> None:
+    async with registry.watching() as watch:
         parts = await watch.change()
 
     assert (span(parts), items(parts)) == ((0, 1), [])
 
 
-async def test_a_watcher_at_the_head_gets_nothing_until_a_change(
-    registry: RegistryServiceStub,
-) -> None:
+async def test_a_watcher_at_the_head_gets_nothing_until_a_change(registry: Client) -> None:
     # given
-    await apply(registry, provider("one"))
-    async with watching(registry, 2, await incarnation_of(registry)) as watch:
+    await registry.apply(provider("one"))
+    async with registry.watching(2, await incarnation_of(registry)) as watch:
         arriving = asyncio.ensure_future(watch.change())
-        await apply(registry, provider("one"))  # identical: no version, so no frame
+        await registry.apply(provider("one"))  # identical: no version, so no frame
         assert not arriving.done()
 
         # when
-        await apply(registry, provider("two"))
+        await registry.apply(provider("two"))
 
         # then the first thing it ever gets is that change
         parts = await arriving
         assert (span(parts), items(parts)) == ((2, 3), [("upserted", "two")])
 
 
-async def test_a_watcher_behind_gets_the_net_change(registry: RegistryServiceStub) -> None:
+async def test_a_watcher_behind_gets_the_net_change(registry: Client) -> None:
     """Five versions in between are one change: what came and went is not in it."""
     # given version 2
-    await apply(registry, provider("stays"), provider("goes"), apply_set="s")
+    await registry.apply(provider("stays"), provider("goes"), apply_set="s")
     incarnation = await incarnation_of(registry)
     # when four versions pass
-    await apply(registry, provider("passing"), apply_set="s")
-    await apply(registry, provider("late", timeout={"seconds": 1}))
-    await apply(registry, provider("late", timeout={"seconds": 2}))
-    await apply(registry, provider("stays"), apply_set="s", prune=True)
+    await registry.apply(provider("passing"), apply_set="s")
+    await registry.apply(provider("late", timeout={"seconds": 1}))
+    await registry.apply(provider("late", timeout={"seconds": 2}))
+    await registry.apply(provider("stays"), apply_set="s", prune=True)
 
     # then
-    async with watching(registry, 2, incarnation) as watch:
-        parts = await watch.change()
+    parts = await change_after(registry, 2, incarnation)
     assert span(parts) == (2, 6)
     assert items(parts) == [("removed", "goes"), ("upserted", "late")]
     assert parts[0].items[1].upserted.provider.timeout.seconds == 2
 
 
-async def test_a_net_change_of_nothing_still_leads_to_its_version(
-    registry: RegistryServiceStub,
-) -> None:
+async def test_a_net_change_of_nothing_still_leads_to_its_version(registry: Client) -> None:
     """Whoever waits for that version has to learn that it is there."""
     # given version 2, after which something came and went
-    await apply(registry, provider("stays"))
+    await registry.apply(provider("stays"))
     incarnation = await incarnation_of(registry)
-    await apply(registry, provider("passing"), apply_set="s")
-    await apply(registry, apply_set="s", prune=True)
+    await registry.apply(provider("passing"), apply_set="s")
+    await registry.apply(apply_set="s", prune=True)
 
     # when
-    async with watching(registry, 2, incarnation) as watch:
-        parts = await watch.change()
+    parts = await change_after(registry, 2, incarnation)
 
     # then
     assert (span(parts), items(parts)) == ((2, 4), [])
 
 
-async def test_what_was_gone_before_is_not_removed_again(registry: RegistryServiceStub) -> None:
+async def test_what_was_gone_before_is_not_removed_again(registry: Client) -> None:
     # given one that came, changed and went up to version 4
-    await apply(registry, provider("gone"), apply_set="s")
-    await apply(registry, provider("gone", timeout={"seconds": 1}), apply_set="s")
-    await apply(registry, apply_set="s", prune=True)
+    await registry.apply(provider("gone"), apply_set="s")
+    await registry.apply(provider("gone", timeout={"seconds": 1}), apply_set="s")
+    await registry.apply(apply_set="s", prune=True)
     incarnation = await incarnation_of(registry)
-    await apply(registry, provider("new"))
+    await registry.apply(provider("new"))
 
     # when
-    async with watching(registry, 4, incarnation) as watch:
-        parts = await watch.change()
+    parts = await change_after(registry, 4, incarnation)
 
     # then
     assert (span(parts), items(parts)) == ((4, 5), [("upserted", "new")])
 
 
-async def test_what_was_removed_and_made_again_is_an_upsert(registry: RegistryServiceStub) -> None:
+async def test_what_was_removed_and_made_again_is_an_upsert(registry: Client) -> None:
     # given
-    await apply(registry, provider("phoenix"), apply_set="s")
+    await registry.apply(provider("again"), apply_set="s")
     incarnation = await incarnation_of(registry)
-    await apply(registry, apply_set="s", prune=True)
-    await apply(registry, provider("phoenix", timeout={"seconds": 3}))
+    await registry.apply(apply_set="s", prune=True)
+    await registry.apply(provider("again", timeout={"seconds": 3}))
 
     # when
-    async with watching(registry, 2, incarnation) as watch:
-        parts = await watch.change()
+    parts = await change_after(registry, 2, incarnation)
 
     # then
-    assert items(parts) == [("upserted", "phoenix")]
+    assert items(parts) == [("upserted", "again")]
 
 
 @pytest.mark.parametrize(
     ("after_version", "same_incarnation"), [(2, False), (99, True), (-1, True), (0, True)]
 )
 async def test_a_watcher_that_cannot_be_resumed_gets_everything(
-    registry: RegistryServiceStub, after_version: int, same_incarnation: bool
+    registry: Client, after_version: int, same_incarnation: bool
 ) -> None:
     # given
-    await apply(registry, provider("one"))
+    await registry.apply(provider("one"))
     incarnation = await incarnation_of(registry) if same_incarnation else "of another database"
 
     # when
-    async with watching(registry, after_version, incarnation) as watch:
-        parts = await watch.change()
+    parts = await change_after(registry, after_version, incarnation)
 
     # then
     assert (span(parts), items(parts)) == ((0, 2), [("upserted", "one")])
 
 
-async def test_a_large_change_comes_in_parts_of_64_kib(registry: RegistryServiceStub) -> None:
+async def test_a_large_change_comes_in_parts_of_64_kib(registry: Client) -> None:
     # given
-    await apply(registry, provider(), model())
-    async with watching(registry) as watch:
+    await registry.apply(provider(), model())
+    async with registry.watching() as watch:
         await watch.change()
 
         # when 100 agents of 4 KB come at once, one of them larger than a part
         many = [agent(f"a{n:02}", system_prompt="x" * 4000) for n in range(100)]
         many[50].agent.system_prompt = "x" * 200_000
-        await apply(registry, *many)
+        await registry.apply(*many)
         parts = await watch.change()
 
     # then
@@ -234,21 +180,18 @@ async def test_a_large_change_comes_in_parts_of_64_kib(registry: RegistryService
     assert sizes[-2] < 80_000
 
 
-async def test_a_change_while_parts_are_sent_comes_after_them(
-    registry: RegistryServiceStub,
-) -> None:
+async def test_a_change_while_parts_are_sent_comes_after_them(registry: Client) -> None:
     """The parts of a change all belong to one version, however long they take."""
     # given a watcher that has read one part of several
-    await apply(registry, provider(), model())
-    await apply(registry, *(agent(f"a{n}", system_prompt="x" * 30_000) for n in range(30)))
-    async with watching(registry) as watch:
+    await registry.apply(provider(), model())
+    await registry.apply(*(agent(f"a{n}", system_prompt="x" * 30_000) for n in range(30)))
+    async with registry.watching() as watch:
         parts = [await watch.frame()]
         assert not parts[0].last_part
 
         # when everything changes before it reads on
-        await apply(registry, *(agent(f"a{n}", system_prompt="y" * 30_000) for n in range(30)))
-        while not parts[-1].last_part:
-            parts.append(await watch.frame())
+        await registry.apply(*(agent(f"a{n}", system_prompt="y" * 30_000) for n in range(30)))
+        parts = await watch.rest_of(parts)
         following = await watch.change()
 
     # then
@@ -258,11 +201,9 @@ async def test_a_change_while_parts_are_sent_comes_after_them(
     assert span(following) == (3, 4)
 
 
-async def test_an_idle_watch_shows_that_it_lives(
-    registry: RegistryServiceStub, clock: ManualClock
-) -> None:
+async def test_an_idle_watch_shows_that_it_lives(registry: Client, clock: ManualClock) -> None:
     # given
-    async with watching(registry) as watch:
+    async with registry.watching() as watch:
         await watch.change()
         arriving = asyncio.ensure_future(watch.frame())
 
@@ -284,12 +225,12 @@ async def test_a_draining_server_says_where_to_go_on(settings: RegistrySettings)
 
     async def noting(settings: RegistrySettings, chassis: Chassis) -> Service:
         given.append(chassis)
-        return await build(settings, chassis)
+        return await SERVICE.build(settings, chassis)
 
     async with serving(noting, settings) as server:
-        registry = RegistryServiceStub(server.channel)
-        await apply(registry, provider("one"))
-        async with watching(registry) as watch:
+        registry = Client(server.channel)
+        await registry.apply(provider("one"))
+        async with registry.watching() as watch:
             await watch.change()
 
             # when it begins to stop
@@ -302,18 +243,16 @@ async def test_a_draining_server_says_where_to_go_on(settings: RegistrySettings)
             assert await watch.ended()
 
 
-async def test_many_watchers_see_the_same(registry: RegistryServiceStub) -> None:
+async def test_many_watchers_see_the_same(registry: Client) -> None:
     # given
-    watches = [watching(registry) for _ in range(20)]
-    opened = [await watch.__aenter__() for watch in watches]
-    for watch in opened:
-        await watch.change()
+    async with AsyncExitStack() as stack:
+        watches = [await stack.enter_async_context(registry.watching()) for _ in range(20)]
+        for watch in watches:
+            await watch.change()
 
-    # when
-    await apply(registry, provider("one"))
+        # when
+        await registry.apply(provider("one"))
 
-    # then
-    seen = [items(await watch.change()) for watch in opened]
+        # then
+        seen = [items(await watch.change()) for watch in watches]
     assert seen == [[("upserted", "one")]] * 20
-    for watch in watches:
-        await watch.__aexit__(None, None, None)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from services.router.clients.openai import OpenAiAdapter, open_session
-from tests.contract.router.world import World, world
+from tests.contract.router.openai_calls import OpenAiCalls
+from tests.contract.router.router_under_test import RouterUnderTest
 from tests.support.clock import ManualClock
 from tests.support.fake_provider import FakeProvider, fake_provider
 
@@ -19,9 +20,10 @@ async def provider() -> AsyncIterator[FakeProvider]:
 
 
 @pytest.fixture
-async def adapter() -> AsyncIterator[OpenAiAdapter]:
+async def openai(provider: FakeProvider) -> AsyncIterator[OpenAiCalls]:
+    """Calls of the openai adapter to ``provider``."""
     async with open_session() as session:
-        yield OpenAiAdapter(session, ManualClock())
+        yield OpenAiCalls(OpenAiAdapter(session, ManualClock()), provider)
 
 
 @pytest.fixture
@@ -40,6 +42,12 @@ def urls(request: pytest.FixtureRequest, engine: str) -> dict[str, str]:
 
 
 @pytest.fixture
-async def running(tmp_path: Path, urls: dict[str, str]) -> AsyncIterator[World]:
-    async with world(tmp_path, urls) as servers:
+async def running(tmp_path: Path, urls: dict[str, str]) -> AsyncIterator[RouterUnderTest]:
+    servers = RouterUnderTest(tmp_path, urls)
+    try:
+        await servers.start_registry()
+        await servers.start_router()
         yield servers
+    finally:
+        await servers.stop_router()
+        await servers.stop_registry()

@@ -1,4 +1,4 @@
-"""Errors over the wire: code, reason and facts of each."""
+"""Errors over gRPC: code, reason and metadata of each."""
 
 from __future__ import annotations
 
@@ -13,47 +13,43 @@ from runyard.router.v1 import router_pb2 as pb
 from runyard.router.v1 import router_service_pb2 as rpc
 from runyard.router.v1.router_service_pb2_grpc import RouterServiceStub
 from runyard.types.v1 import content_pb2 as content
-from services.chassis.rpc_status import reason_of
-from tests.contract.router.world import (
-    World,
-    builtin,
-    fault,
-    home,
+from runyard.types.v1.server_info_service_pb2 import GetServerInfoRequest
+from runyard.types.v1.server_info_service_pb2_grpc import ServerInfoServiceStub
+from services.chassis.calls.rpc_status import reason_of
+from tests.contract.router.router_under_test import (
+    RouterUnderTest,
+    call_infer,
+    failing,
     limited_pool,
     model,
-    openai,
     pool,
-    request,
+    scripted,
+    served_by,
 )
-from tests.support.fake_provider import (
-    FakeProvider,
-    refusal,
-)
+from tests.support.fake_provider import FakeProvider, refusal
 
 
-async def test_a_version_that_does_not_come_is_refused(running: World) -> None:
+async def test_a_version_that_does_not_arrive_is_refused(running: RouterUnderTest) -> None:
     # when
-    heard = await running.infer(request("m", min_registry_version=99))
+    received = await running.infer("m", min_registry_version=99)
 
     # then
-    assert heard.error is not None
-    assert (heard.error.code, heard.reason) == (grpc.StatusCode.UNAVAILABLE, "SNAPSHOT_BEHIND")
-    assert heard.error.retry_after_s is not None
+    assert received.code_and_reason == (grpc.StatusCode.UNAVAILABLE, "SNAPSHOT_BEHIND")
+    assert received.failure.retry_after_s is not None
 
 
-async def test_a_rate_limit_surfaces_with_its_hint(running: World) -> None:
+async def test_a_rate_limit_is_returned_with_its_hint(running: RouterUnderTest) -> None:
     # given a model called directly
-    version = await running.apply(*limited_pool(30.0))
+    await running.apply(*limited_pool(30.0))
 
     # when
-    heard = await running.infer(request("first", min_registry_version=version))
+    received = await running.infer("first")
 
     # then
-    assert heard.error is not None
-    assert heard.error.code == grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert (heard.reason, heard.error.retry_after_s) == ("UPSTREAM_EXHAUSTED", 30.0)
-    assert heard.error.metadata["member_id"] == "first"
-    assert heard.members == ["first"]
+    assert received.code_and_reason == (grpc.StatusCode.RESOURCE_EXHAUSTED, "UPSTREAM_EXHAUSTED")
+    assert received.failure.retry_after_s == 30.0
+    assert received.failure.metadata["member_id"] == "first"
+    assert received.members == ["first"]
 
 
 KINDS = {
@@ -66,64 +62,53 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_every_failure_has_its_code_and_reason(running: World, kind: str) -> None:
+async def test_every_failure_has_its_code_and_reason(running: RouterUnderTest, kind: str) -> None:
     # given
     number = getattr(reg, f"BUILTIN_FAULT_KIND_{kind}")
-    version = await running.apply(
-        builtin("script", reg.BuiltinStep(fault=fault(number, text="because"))),
-        model("m", "script"),
-    )
+    await running.apply(*scripted(failing(number, text="because")))
 
     # when
-    heard = await running.infer(request("m", min_registry_version=version))
+    received = await running.infer("m")
 
     # then
-    assert heard.error is not None
-    assert (heard.error.code, heard.reason) == KINDS[kind]
-    assert ("because" in heard.error.message) == (kind == "INVALID_REQUEST")
+    assert received.code_and_reason == KINDS[kind]
+    assert ("because" in received.failure.message) == (kind == "INVALID_REQUEST")
 
 
-async def test_exhausted_and_unavailable_tell_every_members_cause(running: World) -> None:
+async def test_exhausted_and_unavailable_name_every_members_cause(running: RouterUnderTest) -> None:
     # given a pool of two that are both limited
-    step = reg.BuiltinStep(fault=fault(reg.BUILTIN_FAULT_KIND_RATE_LIMITED, 30.0))
-    version = await running.apply(
-        builtin("script", step),
-        model("a", "script"),
-        model("b", "script"),
-        pool("p", home("a"), home("b")),
-    )
+    limited = failing(reg.BUILTIN_FAULT_KIND_RATE_LIMITED, 30.0)
+    await running.apply(*scripted(limited), model("other", "script"), pool("p", "m", "other"))
 
     # when
-    first = await running.infer(request("p", min_registry_version=version))
-    second = await running.infer(request("p"))
+    first = await running.infer("p")
+    second = await running.infer("p")
 
     # then
-    assert (first.reason, second.reason) == ("MEMBERS_EXHAUSTED", "ALL_MEMBERS_UNAVAILABLE")
-    for heard in (first, second):
-        assert heard.error is not None
-        assert heard.error.code == grpc.StatusCode.UNAVAILABLE
-        assert heard.error.retry_after_s is not None
-        assert 25 < heard.error.retry_after_s <= 30
-        assert '"a": ' in heard.error.metadata["causes"]
-        assert '"b": ' in heard.error.metadata["causes"]
-    assert sorted(first.members) == ["a", "b"]
+    assert first.code_and_reason == (grpc.StatusCode.UNAVAILABLE, "MEMBERS_EXHAUSTED")
+    assert second.code_and_reason == (grpc.StatusCode.UNAVAILABLE, "ALL_MEMBERS_UNAVAILABLE")
+    for failure in (first.failure, second.failure):
+        assert failure.retry_after_s is not None
+        assert 25 < failure.retry_after_s <= 30
+        assert '"m": ' in failure.metadata["causes"]
+        assert '"other": ' in failure.metadata["causes"]
+    assert sorted(first.members) == ["m", "other"]
     assert [s.reason for s in second.decision.skipped] == [pb.SKIP_REASON_QUOTA_DEADLINE] * 2
     assert second.members == []
 
 
-async def test_an_unknown_target_is_not_found(running: World) -> None:
+async def test_an_unknown_target_is_not_found(running: RouterUnderTest) -> None:
     # given
-    version = await running.apply(builtin("script"))
+    await running.apply(*scripted())
 
     # when
-    heard = await running.infer(request("nobody", min_registry_version=version))
+    received = await running.infer("nobody")
 
     # then
-    assert heard.error is not None
-    assert (heard.error.code, heard.reason) == (grpc.StatusCode.NOT_FOUND, "TARGET_NOT_FOUND")
+    assert received.code_and_reason == (grpc.StatusCode.NOT_FOUND, "TARGET_NOT_FOUND")
 
 
-async def test_every_mistake_of_a_request_is_told_at_once(running: World) -> None:
+async def test_every_violation_of_a_request_is_reported_at_once(running: RouterUnderTest) -> None:
     # given
     tool = content.ToolDefinition(tool_id="look", json_schema="[1]")
     wrong = rpc.InferRequest(
@@ -139,12 +124,11 @@ async def test_every_mistake_of_a_request_is_told_at_once(running: World) -> Non
     )
 
     # when
-    heard = await running.infer(wrong)
+    failure = (await call_infer(running.channel, wrong)).failure
 
     # then
-    assert heard.error is not None
-    assert heard.error.code == grpc.StatusCode.INVALID_ARGUMENT
-    assert sorted({violation.field for violation in heard.error.violations}) == [
+    assert failure.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert sorted({violation.field for violation in failure.violations}) == [
         "max_attempts",
         "messages[0].parts",
         "min_registry_version",
@@ -164,15 +148,15 @@ async def test_every_mistake_of_a_request_is_told_at_once(running: World) -> Non
     ]
 
 
-async def test_nothing_a_caller_says_is_logged(
-    running: World, provider: FakeProvider, caplog: pytest.LogCaptureFixture
+async def test_no_content_of_a_request_is_logged(
+    running: RouterUnderTest, provider: FakeProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
     # given a provider that fails
     provider.always(refusal(500, {"error": {"message": "the internals"}}))
-    version = await running.apply(openai("vllm", provider.base_url), model("m", "vllm"))
+    await running.apply(*served_by(provider))
 
     # when
-    await running.infer(request("m", "my-private-question", min_registry_version=version))
+    await running.infer("m", "my-private-question")
 
     # then
     assert "my-private-question" not in caplog.text
@@ -190,10 +174,9 @@ UNSERVED = {
 
 
 @pytest.mark.parametrize("method", UNSERVED)
-async def test_what_is_only_announced_says_so(running: World, method: str) -> None:
+async def test_an_rpc_that_is_not_served_says_so(running: RouterUnderTest, method: str) -> None:
     # given
-    assert running.router is not None
-    call = getattr(RouterServiceStub(running.router.channel), method)(UNSERVED[method])
+    call = getattr(RouterServiceStub(running.channel), method)(UNSERVED[method])
 
     # when
     with pytest.raises(grpc.aio.AioRpcError) as raised:
@@ -203,10 +186,10 @@ async def test_what_is_only_announced_says_so(running: World, method: str) -> No
     assert reason_of(raised.value).reason == "UNIMPLEMENTED"
 
 
-async def test_the_provider_face_is_only_announced(running: World) -> None:
+async def test_a_router_is_no_provider_of_another_router(running: RouterUnderTest) -> None:
+    """``provider.v1`` is what its upstreams serve; routers do not chain."""
     # given
-    assert running.router is not None
-    stub = InferenceProviderServiceStub(running.router.channel)
+    stub = InferenceProviderServiceStub(running.channel)
 
     # when
     with pytest.raises(grpc.aio.AioRpcError) as streamed:
@@ -217,3 +200,5 @@ async def test_the_provider_face_is_only_announced(running: World) -> None:
     # then
     assert reason_of(streamed.value).reason == "UNIMPLEMENTED"
     assert reason_of(asked.value).reason == "UNIMPLEMENTED"
+    info = await ServerInfoServiceStub(running.channel).GetServerInfo(GetServerInfoRequest())
+    assert "runyard.provider.v1.InferenceProviderService" not in info.grpc_services

@@ -1,4 +1,4 @@
-"""Streams over the wire: the commit point, breaks, cancels, batches."""
+"""Streams over gRPC: the commit point, breaks, cancels, batches."""
 
 from __future__ import annotations
 
@@ -11,35 +11,29 @@ from runyard.provider.v1 import provider_pb2 as prov
 from runyard.registry.v1 import registry_pb2 as reg
 from runyard.router.v1 import router_pb2 as pb
 from runyard.types.v1 import content_pb2 as content
-from services.chassis.streaming import streaming
-from tests.contract.router.world import (
-    World,
-    builtin,
-    fault,
-    home,
-    model,
-    openai,
+from services.chassis.calls.streaming import streaming
+from tests.contract.router.router_under_test import (
+    RouterUnderTest,
+    failing,
     pool,
-    request,
+    scripted,
     seconds,
+    served_by,
 )
-from tests.support.fake_provider import (
-    FakeProvider,
-    Pause,
-    Script,
-    finish,
-    stream,
-    text,
-)
+from tests.support.clients import replying
+from tests.support.fake_provider import FakeProvider, Pause, Script, finish, stream, text
+from tests.support.waiting import within_limit
 
 
-async def test_headers_wait_for_the_commit_point(running: World, provider: FakeProvider) -> None:
+async def test_headers_wait_for_the_commit_point(
+    running: RouterUnderTest, provider: FakeProvider
+) -> None:
     # given a provider that has accepted the request and says nothing yet
     provider.answers(stream(text()[0], Pause(), *text("late")[1:], *finish()))
-    version = await running.apply(openai("vllm", provider.base_url), model("m", "vllm"))
+    await running.apply(*served_by(provider))
 
     # when
-    async with streaming(running.call(request("m", min_registry_version=version))) as call:
+    async with streaming(running.call("m")) as call:
         headers = asyncio.ensure_future(call.initial_metadata())
         await provider.until(pauses=1)
         for _ in range(200):
@@ -54,30 +48,27 @@ async def test_headers_wait_for_the_commit_point(running: World, provider: FakeP
     assert frames[0].items[1].text_delta.text == "late"
 
 
-async def test_a_stream_that_is_cut_ends_with_what_was_sent(running: World) -> None:
+async def test_a_stream_that_is_cut_ends_with_what_was_sent(running: RouterUnderTest) -> None:
     # given
-    cut = fault(reg.BUILTIN_FAULT_KIND_CUT, after_deltas=2, text="one two three")
-    version = await running.apply(
-        builtin("script", reg.BuiltinStep(fault=cut)), model("m", "script")
-    )
+    cut = failing(reg.BUILTIN_FAULT_KIND_CUT, after_deltas=2, text="one two three")
+    await running.apply(*scripted(cut))
 
     # when
-    heard = await running.infer(request("m", min_registry_version=version))
+    received = await running.infer("m")
 
     # then
-    assert heard.text == "one two"
-    interrupted = heard.items[-1].interrupted
+    assert received.text == "one two"
+    interrupted = received.items[-1].interrupted
     assert interrupted.reason == prov.FAILURE_CLASS_STREAM_TRUNCATED
     assert interrupted.committed_length == 7
     assert interrupted.resumable
-    assert heard.error is not None
-    assert (heard.error.code, heard.reason) == (grpc.StatusCode.UNAVAILABLE, "STREAM_INTERRUPTED")
-    assert heard.decision.attempts[0].outcome == pb.ATTEMPT_OUTCOME_INTERRUPTED
+    assert received.code_and_reason == (grpc.StatusCode.UNAVAILABLE, "STREAM_INTERRUPTED")
+    assert received.decision.attempts[0].outcome == pb.ATTEMPT_OUTCOME_INTERRUPTED
 
 
 @pytest.mark.parametrize("moment", ["before headers", "before content", "while streaming"])
 async def test_a_cancel_reaches_the_upstream_socket(
-    running: World, provider: FakeProvider, moment: str
+    running: RouterUnderTest, provider: FakeProvider, moment: str
 ) -> None:
     # given a provider that hangs
     hanging = {
@@ -86,102 +77,91 @@ async def test_a_cancel_reaches_the_upstream_socket(
         "while streaming": stream(*text("a"), Pause()),
     }
     provider.answers(hanging[moment])
-    version = await running.apply(openai("vllm", provider.base_url), model("m", "vllm"))
+    await running.apply(*served_by(provider))
 
-    # when the caller goes away
-    call = running.call(request("m", min_registry_version=version))
+    # when the caller disconnects
+    call = running.call("m")
     if moment == "while streaming":
         await call.read()
     await provider.until(requests=1)
     call.cancel()
 
     # then the provider sees it
-    await asyncio.wait_for(provider.until(disconnects=1), 5)
+    async with within_limit():
+        await provider.until(disconnects=1)
     assert provider.disconnects == 1
 
 
 async def test_a_deadline_reaches_the_upstream_socket(
-    running: World, provider: FakeProvider
+    running: RouterUnderTest, provider: FakeProvider
 ) -> None:
     # given a provider that hangs
     provider.answers(Script((Pause(),)))
-    version = await running.apply(openai("vllm", provider.base_url), model("m", "vllm"))
+    await running.apply(*served_by(provider))
 
     # when
-    heard = await running.infer(request("m", min_registry_version=version), timeout=0.3)
+    received = await running.infer("m", timeout=0.3)
 
     # then
-    assert heard.error is not None
-    assert heard.error.code == grpc.StatusCode.DEADLINE_EXCEEDED
-    await asyncio.wait_for(provider.until(disconnects=1), 5)
+    assert received.failure.code == grpc.StatusCode.DEADLINE_EXCEEDED
+    async with within_limit():
+        await provider.until(disconnects=1)
 
 
-async def test_tool_calls_and_reasoning_travel(running: World) -> None:
+async def test_tool_calls_and_reasoning_reach_the_caller(running: RouterUnderTest) -> None:
     # given a script that reasons, speaks and calls
     call = reg.BuiltinToolCall(tool_id="look", arguments_json='{"at": "${what}"}')
     answer = reg.BuiltinReply(text="one moment", reasoning="hm", tool_calls=[call])
     step = reg.BuiltinStep(matches=r"look at (?P<what>\w+)", reply=answer)
-    version = await running.apply(builtin("script", step), model("m", "script"))
+    await running.apply(*scripted(step))
 
     # when
     tool = content.ToolDefinition(tool_id="look", json_schema='{"type": "object"}')
     required = prov.ToolChoice(mode=prov.TOOL_CHOICE_MODE_REQUIRED)
-    asked = request(
-        "m", "look at cats", min_registry_version=version, tools=[tool], tool_choice=required
-    )
-    heard = await running.infer(asked)
+    received = await running.infer("m", "look at cats", tools=[tool], tool_choice=required)
 
     # then
-    assert heard.kinds[1] == "reasoning_delta"
-    assert heard.kinds[-4:] == ["tool_call_delta", "tool_call_ready", "usage", "finished"]
-    ready = heard.items[-3].tool_call_ready.call
-    assert (ready.call_id, ready.tool_id, ready.arguments_json) == (
-        "call_1",
-        "look",
-        '{"at": "cats"}',
-    )
-    assert heard.items[-1].finished.reason == content.FINISH_REASON_TOOL_CALLS
+    assert received.kinds[1] == "reasoning_delta"
+    assert received.kinds[-4:] == ["tool_call_delta", "tool_call_ready", "usage", "finished"]
+    ready = received.items[-3].tool_call_ready.call
+    assert (ready.call_id, ready.tool_id) == ("call_1", "look")
+    assert ready.arguments_json == '{"at": "cats"}'
+    assert received.items[-1].finished.reason == content.FINISH_REASON_TOOL_CALLS
 
 
-async def test_what_one_read_brings_travels_in_one_message(running: World) -> None:
+async def test_items_of_one_read_are_sent_in_one_message(running: RouterUnderTest) -> None:
     # given a script that says 100 words at once
     words = " ".join(["word"] * 100)
-    version = await running.apply(
-        builtin("script", reg.BuiltinStep(reply=reg.BuiltinReply(text=words))),
-        model("m", "script"),
-    )
+    await running.apply(*scripted(replying(words)))
 
     # when
-    heard = await running.infer(request("m", min_registry_version=version))
+    received = await running.infer("m")
 
     # then
-    assert [len(frame.items) for frame in heard.frames] == [64, 39]
-    assert heard.text == words
+    assert [len(frame.items) for frame in received.frames] == [64, 39]
+    assert received.text == words
 
 
-async def test_deltas_with_an_interval_come_one_by_one(running: World) -> None:
+async def test_deltas_with_an_interval_come_one_by_one(running: RouterUnderTest) -> None:
     # given
-    version = await running.apply(builtin("script", interval_s=0.001), model("m", "script"))
+    await running.apply(*scripted(interval_s=0.001))
 
     # when
-    heard = await running.infer(request("m", min_registry_version=version))
+    received = await running.infer("m")
 
     # then
-    assert [len(frame.items) for frame in heard.frames] == [2, 1, 1, 1, 1]
+    assert [len(frame.items) for frame in received.frames] == [2, 1, 1, 1, 1]
 
 
-async def test_a_stalled_stream_runs_into_its_clock(running: World) -> None:
+async def test_a_stalled_stream_times_out(running: RouterUnderTest) -> None:
     # given a stall after two words, and an idle clock of 0.2 s
-    stall = fault(reg.BUILTIN_FAULT_KIND_STALL, after_deltas=2, text="one two three")
-    version = await running.apply(
-        builtin("script", reg.BuiltinStep(fault=stall)),
-        model("m", "script"),
-        pool("p", home("m"), clocks=reg.PoolClocks(idle=seconds(0.2))),
-    )
+    stall = failing(reg.BUILTIN_FAULT_KIND_STALL, after_deltas=2, text="one two three")
+    idle = reg.PoolClocks(idle=seconds(0.2))
+    await running.apply(*scripted(stall), pool("p", "m", clocks=idle))
 
     # when
-    heard = await running.infer(request("p", min_registry_version=version))
+    received = await running.infer("p")
 
     # then
-    assert heard.text == "one two"
-    assert heard.items[-1].interrupted.reason == prov.FAILURE_CLASS_TIMEOUT_IDLE
+    assert received.text == "one two"
+    assert received.items[-1].interrupted.reason == prov.FAILURE_CLASS_TIMEOUT_IDLE

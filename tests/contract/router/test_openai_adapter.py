@@ -1,4 +1,4 @@
-"""The openai adapter against a real HTTP server that behaves as badly as real ones do."""
+"""The openai adapter against an HTTP server with the faults of real ones."""
 
 from __future__ import annotations
 
@@ -7,13 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.content.model import (
-    FinishReason,
-    ToolCall,
-    Usage,
-    UsageSource,
-)
-from services.router.clients.openai import OpenAiAdapter
+from services.content.model import FinishReason, ToolCall, Usage, UsageSource
 from services.router.core.items import (
     Finished,
     Opened,
@@ -23,27 +17,12 @@ from services.router.core.items import (
     ToolCallReady,
     UsageReport,
 )
-from services.router.core.ports import UpstreamCall
-from tests.contract.router.openai_rig import (
-    ASK,
-    LOOK,
-    call_delta,
-    items_of,
-    member,
-    said,
-)
-from tests.support.fake_provider import (
-    CHUNK_ID,
-    FakeProvider,
-    chunk,
-    event,
-    finish,
-    stream,
-    text,
-)
+from tests.contract.router.openai_calls import ASK, LOOK, OpenAiCalls, call_delta, calls_chunk, said
+from tests.support.fake_provider import CHUNK_ID, chunk, event, finish, stream, text
 
 
-async def test_an_answer_becomes_items(provider: FakeProvider, adapter: OpenAiAdapter) -> None:
+@pytest.mark.parametrize("end", ["", "/"], ids=["base url", "base url that ends in a slash"])
+async def test_an_answer_becomes_items(openai: OpenAiCalls, end: str) -> None:
     # given a provider that streams, counts and finishes
     counted = {
         "prompt_tokens": 9,
@@ -51,10 +30,10 @@ async def test_an_answer_becomes_items(provider: FakeProvider, adapter: OpenAiAd
         "prompt_tokens_details": {"cached_tokens": 3, "audio_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": 1},
     }
-    provider.answers(stream(*text("Hel", "lo"), *finish(usage=counted)))
+    openai.provider.answers(stream(*text("Hel", "lo"), *finish(usage=counted)))
 
     # when
-    items = await items_of(adapter, member(provider.base_url))
+    items = await openai.items(base_url=openai.provider.base_url + end)
 
     # then
     assert items == [
@@ -64,7 +43,7 @@ async def test_an_answer_becomes_items(provider: FakeProvider, adapter: OpenAiAd
         UsageReport(Usage(9, 4, 3, 0, 1)),
         Finished(FinishReason.STOP),
     ]
-    (request,) = provider.requests
+    (request,) = openai.provider.requests
     assert request.path == "/v1/chat/completions"
     assert request.body == {
         "model": "gpt",
@@ -75,48 +54,29 @@ async def test_an_answer_becomes_items(provider: FakeProvider, adapter: OpenAiAd
     assert "authorization" not in request.headers
 
 
-async def test_a_base_url_may_end_in_a_slash(
-    provider: FakeProvider, adapter: OpenAiAdapter
-) -> None:
-    # given
-    provider.answers(stream(*text("a"), *finish()))
-
-    # when
-    await items_of(adapter, member(f"{provider.base_url}/"))
-
-    # then
-    assert provider.requests[0].path == "/v1/chat/completions"
-
-
-async def test_tokens_are_estimated_when_nobody_counts(
-    provider: FakeProvider, adapter: OpenAiAdapter
-) -> None:
+async def test_tokens_are_estimated_without_usage(openai: OpenAiCalls) -> None:
     # given a provider that refuses to be asked for counts
-    provider.answers(stream(*text("12345678"), *finish()))
+    openai.provider.answers(stream(*text("12345678"), *finish()))
 
     # when
-    items = await items_of(adapter, member(provider.base_url, stream_usage=False))
+    items = await openai.items(stream_usage=False)
 
     # then eight characters make two tokens
     (report,) = [item for item in items if isinstance(item, UsageReport)]
     assert report.usage.output_tokens == 2
     assert report.usage.input_tokens > 0
     assert report.usage.source is UsageSource.ESTIMATED
-    assert "stream_options" not in provider.requests[0].body
+    assert "stream_options" not in openai.provider.requests[0].body
 
 
-async def test_the_last_of_many_counts_is_the_one(
-    provider: FakeProvider, adapter: OpenAiAdapter
-) -> None:
+async def test_the_last_usage_of_several_counts(openai: OpenAiCalls) -> None:
     # given usage on every chunk
-    chunks = [
-        chunk({"content": str(n)}, usage={"prompt_tokens": 5, "completion_tokens": n})
-        for n in (1, 2)
-    ]
-    provider.answers(stream(*chunks, *finish()))
+    one = chunk({"content": "a"}, usage={"prompt_tokens": 5, "completion_tokens": 1})
+    two = chunk({"content": "b"}, usage={"prompt_tokens": 5, "completion_tokens": 2})
+    openai.provider.answers(stream(one, two, *finish()))
 
     # when
-    items = await items_of(adapter, member(provider.base_url))
+    items = await openai.items()
 
     # then
     assert [item.usage for item in items if isinstance(item, UsageReport)] == [Usage(5, 2)]
@@ -125,47 +85,36 @@ async def test_the_last_of_many_counts_is_the_one(
 SPLIT = b"".join([*text("gr\u00fc\u00df", "\U0001f680"), *finish()])
 
 
-@pytest.mark.parametrize(
-    "moves",
-    [
-        [SPLIT.replace(b"\n", b"\r\n")],
-        [SPLIT.replace(b"\n", b"\r")],
-        [SPLIT[:-2]],
-        [SPLIT.removesuffix(b"data: [DONE]\n\n")],
-        [SPLIT + b'data: {"broken\n\n'],
-        [b"\xef\xbb\xbf" + SPLIT],
-        [b": keep-alive\n\n" + SPLIT.replace(b"\n\n", b"\n\n: OPENROUTER PROCESSING\n\n")],
-        [event({"id": CHUNK_ID, "choices": []}) + SPLIT],
-        [b"event: ping\ndata: {}\n\n" + SPLIT],
-        [SPLIT.replace(b'"object"', b'"obfuscation": "xyz", "timings": {"n": 1}, "object"')],
-        [SPLIT.replace(b"data: [DONE]", chunk({}, finish_reason="stop") + b"data: [DONE]")],
-        [SPLIT[:90], SPLIT[90:-1], SPLIT[-1:]],
-        [SPLIT[n : n + 1] for n in range(len(SPLIT))],
+DEVIATIONS = {
+    "crlf": [SPLIT.replace(b"\n", b"\r\n")],
+    "cr": [SPLIT.replace(b"\n", b"\r")],
+    "no final blank line": [SPLIT[:-2]],
+    "no [DONE]": [SPLIT.removesuffix(b"data: [DONE]\n\n")],
+    "data after [DONE]": [SPLIT + b'data: {"broken\n\n'],
+    "byte order mark": [b"\xef\xbb\xbf" + SPLIT],
+    "keep-alive comments": [
+        b": keep-alive\n\n" + SPLIT.replace(b"\n\n", b"\n\n: OPENROUTER PROCESSING\n\n")
     ],
-    ids=[
-        "crlf",
-        "cr",
-        "no final blank line",
-        "no [DONE]",
-        "data after [DONE]",
-        "byte order mark",
-        "keep-alive comments",
-        "empty choices",
-        "foreign event",
-        "unknown fields",
-        "two finish chunks",
-        "three writes",
-        "byte by byte",
+    "empty choices": [event({"id": CHUNK_ID, "choices": []}) + SPLIT],
+    "foreign event": [b"event: ping\ndata: {}\n\n" + SPLIT],
+    "unknown fields": [
+        SPLIT.replace(b'"object"', b'"obfuscation": "xyz", "timings": {"n": 1}, "object"')
     ],
-)
-async def test_quirks_that_make_no_difference(
-    provider: FakeProvider, adapter: OpenAiAdapter, moves: list[bytes]
-) -> None:
+    "two finish chunks": [
+        SPLIT.replace(b"data: [DONE]", chunk({}, finish_reason="stop") + b"data: [DONE]")
+    ],
+    "three writes": [SPLIT[:90], SPLIT[90:-1], SPLIT[-1:]],
+    "byte by byte": [SPLIT[n : n + 1] for n in range(len(SPLIT))],
+}
+
+
+@pytest.mark.parametrize("moves", DEVIATIONS.values(), ids=DEVIATIONS)
+async def test_deviations_of_servers_are_tolerated(openai: OpenAiCalls, moves: list[bytes]) -> None:
     # given
-    provider.answers(stream(*moves))
+    openai.provider.answers(stream(*moves))
 
     # when
-    items = await items_of(adapter, member(provider.base_url))
+    items = await openai.items()
 
     # then
     assert said(items) == "grüß🚀"
@@ -173,51 +122,47 @@ async def test_quirks_that_make_no_difference(
     assert sum(isinstance(item, Opened) for item in items) == 1
 
 
-async def test_a_compressed_stream_is_read(provider: FakeProvider, adapter: OpenAiAdapter) -> None:
-    # given a server that compresses although it was told not to
-    provider.answers(stream(gzip.compress(SPLIT), Content_Encoding="gzip"))
+async def test_a_compressed_stream_is_read(openai: OpenAiCalls) -> None:
+    # given a server that compresses in spite of Accept-Encoding
+    openai.provider.answers(stream(gzip.compress(SPLIT), Content_Encoding="gzip"))
 
     # when, then
-    assert said(await items_of(adapter, member(provider.base_url))) == "grüß🚀"
-    assert provider.requests[0].headers["accept-encoding"] == "identity"
+    assert said(await openai.items()) == "grüß🚀"
+    assert openai.provider.requests[0].headers["accept-encoding"] == "identity"
 
 
-async def test_an_event_of_1_mib_passes(provider: FakeProvider, adapter: OpenAiAdapter) -> None:
+async def test_an_event_of_1_mib_passes(openai: OpenAiCalls) -> None:
     # given
-    provider.answers(stream(*text("x" * 1024 * 1024), *finish()))
+    openai.provider.answers(stream(*text("x" * 1024 * 1024), *finish()))
 
     # when, then
-    assert len(said(await items_of(adapter, member(provider.base_url)))) == 1024 * 1024
+    assert len(said(await openai.items())) == 1024 * 1024
 
 
-async def test_what_arrives_together_is_read_together(
-    provider: FakeProvider, adapter: OpenAiAdapter
-) -> None:
+async def test_deltas_that_arrive_together_are_read_together(openai: OpenAiCalls) -> None:
     # given twenty deltas in one write
-    provider.answers(stream(b"".join(text(*"abcdefghijklmnopqrst"))))
+    openai.provider.answers(stream(b"".join(text(*"abcdefghijklmnopqrst"))))
 
     # when
-    async with adapter.open(UpstreamCall(member(provider.base_url), ASK, "")) as upstream:
+    async with openai.open() as upstream:
         items = await upstream.read()
 
     # then
     assert said(list(items)) == "abcdefghijklmnopqrst"
 
 
-async def test_interleaved_tool_calls_are_put_together_by_index(
-    provider: FakeProvider, adapter: OpenAiAdapter
-) -> None:
-    # given two calls whose arguments arrive in turns, and a finish that says "stop"
+async def test_interleaved_tool_calls_are_assembled_by_index(openai: OpenAiCalls) -> None:
+    # given two calls with interleaved arguments, and the finish reason "stop"
     deltas = [
-        [call_delta(0, "", "c1", "look"), call_delta(1, "", "c2", "look")],
-        [call_delta(0, '{"a":')],
-        [call_delta(1, '{"b":2}')],
-        [call_delta(0, "1}")],
+        calls_chunk(call_delta(0, "", "c1", "look"), call_delta(1, "", "c2", "look")),
+        calls_chunk(call_delta(0, '{"a":')),
+        calls_chunk(call_delta(1, '{"b":2}')),
+        calls_chunk(call_delta(0, "1}")),
     ]
-    provider.answers(stream(*(chunk({"tool_calls": d}) for d in deltas), *finish("stop")))
+    openai.provider.answers(stream(*deltas, *finish("stop")))
 
     # when
-    items = await items_of(adapter, member(provider.base_url), replace(ASK, tools=(LOOK,)))
+    items = await openai.items(replace(ASK, tools=(LOOK,)))
 
     # then
     assert items[1:7] == [
@@ -233,15 +178,15 @@ async def test_interleaved_tool_calls_are_put_together_by_index(
 
 
 @pytest.mark.parametrize("index", [None, 0], ids=["no index", "always index 0"])
-async def test_whole_calls_with_a_poor_index_are_told_apart_by_id(
-    provider: FakeProvider, adapter: OpenAiAdapter, index: int | None
+async def test_calls_with_the_same_index_are_distinguished_by_id(
+    openai: OpenAiCalls, index: int | None
 ) -> None:
     # given two complete calls in one chunk
-    calls = [call_delta(index, "{}", "c1", "look"), call_delta(index, "", "c2", "look")]
-    provider.answers(stream(chunk({"tool_calls": calls}), *finish("stop")))
+    calls = calls_chunk(call_delta(index, "{}", "c1", "look"), call_delta(index, "", "c2", "look"))
+    openai.provider.answers(stream(calls, *finish("stop")))
 
     # when
-    items = await items_of(adapter, member(provider.base_url))
+    items = await openai.items()
 
     # then
     ready = [item for item in items if isinstance(item, ToolCallReady)]
@@ -263,10 +208,7 @@ WITHOUT_INDEX = {
         call_delta(None, '{"b":2}', "c2", "look"),
         call_delta(None, "1}", "c1"),
     ],
-    "empty id": [
-        call_delta(None, '{"a":1}', "", "look"),
-        call_delta(None, '{"b":2}', "", "look"),
-    ],
+    "empty id": [call_delta(None, '{"a":1}', "", "look"), call_delta(None, '{"b":2}', "", "look")],
     "no id": [
         call_delta(None, '{"a":1}', None, "look"),
         call_delta(None, '{"b":', None, "look"),
@@ -275,17 +217,15 @@ WITHOUT_INDEX = {
 }
 
 
-@pytest.mark.parametrize("name", WITHOUT_INDEX)
-async def test_calls_without_an_index_are_told_apart(
-    provider: FakeProvider, adapter: OpenAiAdapter, name: str
+@pytest.mark.parametrize("deltas", WITHOUT_INDEX.values(), ids=WITHOUT_INDEX)
+async def test_calls_without_an_index_are_distinguished(
+    openai: OpenAiCalls, deltas: list[dict[str, object]]
 ) -> None:
     # given two calls in fragments, none of which is numbered
-    provider.answers(
-        stream(*(chunk({"tool_calls": [each]}) for each in WITHOUT_INDEX[name]), *finish())
-    )
+    openai.provider.answers(stream(*(calls_chunk(each) for each in deltas), *finish()))
 
     # when
-    items = await items_of(adapter, member(provider.base_url))
+    items = await openai.items()
 
     # then
     ready = [item.call for item in items if isinstance(item, ToolCallReady)]
@@ -293,29 +233,25 @@ async def test_calls_without_an_index_are_told_apart(
     assert ready[0].call_id != ready[1].call_id
 
 
-async def test_a_function_call_of_old_servers_is_a_tool_call(
-    provider: FakeProvider, adapter: OpenAiAdapter
-) -> None:
+async def test_a_function_call_of_old_servers_is_a_tool_call(openai: OpenAiCalls) -> None:
     # given
     function = {"function_call": {"name": "look", "arguments": "{}"}}
-    provider.answers(stream(chunk(function), *finish("function_call")))
+    openai.provider.answers(stream(chunk(function), *finish("function_call")))
 
     # when
-    items = await items_of(adapter, member(provider.base_url))
+    items = await openai.items()
 
     # then an id is made for it
     assert ToolCallReady(0, ToolCall("call_0", "look", "{}")) in items
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
-async def test_reasoning_under_either_name(
-    provider: FakeProvider, adapter: OpenAiAdapter, field: str
-) -> None:
+async def test_reasoning_under_either_name(openai: OpenAiCalls, field: str) -> None:
     # given
-    provider.answers(stream(chunk({field: "hm"}), *text("ok"), *finish()))
+    openai.provider.answers(stream(chunk({field: "hm"}), *text("ok"), *finish()))
 
     # when
-    items = await items_of(adapter, member(provider.base_url))
+    items = await openai.items()
 
     # then
     assert items[1:3] == [ReasoningDelta("hm"), TextDelta("ok")]
@@ -329,30 +265,26 @@ async def test_reasoning_under_either_name(
         ("eos_token", FinishReason.STOP),
     ],
 )
-async def test_finish_reasons(
-    provider: FakeProvider, adapter: OpenAiAdapter, reason: str, expected: FinishReason
-) -> None:
+async def test_finish_reasons(openai: OpenAiCalls, reason: str, expected: FinishReason) -> None:
     # given
-    provider.answers(stream(chunk({"refusal": "I'd rather not"}), *finish(reason)))
+    openai.provider.answers(stream(chunk({"refusal": "I'd rather not"}), *finish(reason)))
 
     # when
-    items = await items_of(adapter, member(provider.base_url))
+    items = await openai.items()
 
     # then
     assert items[-1] == Finished(expected)
     assert said(items) == "I'd rather not"
 
 
-async def test_one_connection_serves_one_answer_after_the_other(
-    provider: FakeProvider, adapter: OpenAiAdapter
-) -> None:
+async def test_one_connection_serves_one_answer_after_the_other(openai: OpenAiCalls) -> None:
     # given answers whose last byte comes with their terminator
-    provider.always(stream(b"".join([*text("a"), *finish()])))
+    openai.provider.always(stream(b"".join([*text("a"), *finish()])))
 
     # when
     for _ in range(3):
-        await items_of(adapter, member(provider.base_url))
+        await openai.items()
 
     # then
-    assert len(provider.requests) == 3
-    assert len({request.peer for request in provider.requests}) == 1
+    assert len(openai.provider.requests) == 3
+    assert len({request.peer for request in openai.provider.requests}) == 1

@@ -1,41 +1,29 @@
-"""What a router still knows after a restart, on both engines, and with another router beside it."""
+"""What a router keeps across restarts, on both engines, alone and with another router."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from typing import TypeAlias
 
+import psycopg
 import pytest
 
 from services.chassis.errors import StoreUnavailableError
-from services.chassis.kept_snapshot import Kept, KeptChange, SqlKeptSnapshot
-from services.chassis.notifier import LocalNotifier
+from services.chassis.follow.notifier import LocalNotifier
+from services.chassis.store.kept_snapshot import Kept, KeptChange, SqlKeptSnapshot
 from services.chassis.store.opening import open_store
 from services.chassis.store.port import Store
-from services.router.core.failures import FailureClass
-from services.router.core.pins import Pin
-from services.router.store.pin_store import SqlPinStore
+from services.router.store.router_store import SqlRouterStore
 from services.router.store.tables import MIGRATIONS, kept_tables, metadata
 from tests.support.clock import START, ManualClock
 from tests.support.engines import on_postgresql
+from tests.unit.router.builders import a_pin
 
-PIN = Pin(
-    tenant="default",
-    pool_id="chat",
-    session="thread:1",
-    revision="r1",
-    member_id="second",
-    home_member_id="first",
-    reason=FailureClass.RATE_LIMIT,
-    run_id="run",
-    moved_at=START,
-    used_at=START,
-    ttl_s=300.5,
-    traceparent="00-1-2-01",
-)
+PIN = a_pin(ttl_s=300.5)
 WHOLE = KeptChange(7, "a 7", whole=True, upserts={(1, "x"): b"x7", (1, "y"): b"y7"})
 
 
@@ -44,51 +32,60 @@ def change(version: int, *, whole: bool = False, **bodies: str) -> KeptChange:
     return KeptChange(version, f"a {version}", whole, upserts)
 
 
+Snapshots: TypeAlias = tuple[SqlKeptSnapshot, SqlKeptSnapshot]
+
+
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Store]:
-    clock = ManualClock()
-    store = open_store(
-        url,
-        metadata=metadata,
-        migrations=MIGRATIONS,
-        clock=clock,
-        notifier=LocalNotifier(clock),
-    )
+    notifier = LocalNotifier(ManualClock())
+    store = open_store(url, metadata=metadata, migrations=MIGRATIONS, notifier=notifier)
     async with store as each:
         yield each
 
 
 @pytest.fixture
-async def two(request: pytest.FixtureRequest, engine: str) -> AsyncIterator[tuple[Store, Store]]:
-    """Two processes on one database."""
+def router_url(request: pytest.FixtureRequest, engine: str) -> str:
+    """A database that several processes can share."""
     url: str = request.getfixturevalue("emptied_schema")("router")
-    async with AsyncExitStack() as stack:
-        yield (
-            await stack.enter_async_context(opened(url)),
-            await stack.enter_async_context(opened(url)),
-        )
+    return url
 
 
-async def test_pins_come_back_as_they_were_the_newest_first(database_url: str) -> None:
-    # given a pin, one that was used later, and one that is gone again
+@pytest.fixture
+async def two(router_url: str) -> AsyncIterator[tuple[Store, Store]]:
+    """Two processes on one database."""
+    async with opened(router_url) as first, opened(router_url) as second:
+        yield first, second
+
+
+@pytest.fixture
+async def snapshots(two: tuple[Store, Store]) -> Snapshots:
+    """The kept snapshot of two processes that follow the same registry."""
+    first, second = (SqlKeptSnapshot(store, kept_tables) for store in two)
+    await first.save(WHOLE)
+    await second.save(WHOLE)
+    return first, second
+
+
+async def test_pins_are_loaded_as_they_were_the_newest_first(database_url: str) -> None:
+    # given a pin, one that was used later, and one that was removed
     later = replace(PIN, session="thread:2", used_at=START + timedelta(seconds=9), reason=None)
     gone = replace(PIN, session="thread:3")
     async with opened(database_url) as store:
-        await SqlPinStore(store).save([PIN, later, gone], [])
-        await SqlPinStore(store).save([], [gone.key, ("default", "chat", "never")])
+        await SqlRouterStore(store).save([PIN, later, gone], [])
+        await SqlRouterStore(store).save([], [gone.key, ("default", "pool", "never")])
 
     # when the next process reads them
     async with opened(database_url) as store:
-        pins = SqlPinStore(store)
+        pins = SqlRouterStore(store)
         loaded, newest = await pins.load(10), await pins.load(1)
 
     # then
     assert (loaded, newest) == ([later, PIN], [later])
 
 
-async def test_a_pin_that_moves_replaces_itself(database_url: str) -> None:
+async def test_a_changed_pin_replaces_the_stored_one(database_url: str) -> None:
     async with opened(database_url) as store:
-        pins = SqlPinStore(store)
+        pins = SqlRouterStore(store)
         await pins.save([PIN], [])
         await pins.save([replace(PIN, member_id="third")], [])
         assert await pins.load(10) == [replace(PIN, member_id="third")]
@@ -96,27 +93,44 @@ async def test_a_pin_that_moves_replaces_itself(database_url: str) -> None:
 
 @on_postgresql
 async def test_two_routers_write_the_same_pins_at_once(two: tuple[Store, Store]) -> None:
-    # given a hundred sessions that both have moved, noted in opposite orders
+    # given a hundred pins that both have changed, in opposite orders
     pins = [replace(PIN, session=f"thread:{number:03}") for number in range(100)]
-    first, second = (SqlPinStore(store) for store in two)
+    first, second = (SqlRouterStore(store) for store in two)
 
     # when both write them, again and again
     await asyncio.gather(
         *(first.save(pins, []) for _ in range(5)), *(second.save(pins[::-1], []) for _ in range(5))
     )
 
-    # then all are there
+    # then all pins are stored
     assert len(await first.load(1000)) == 100
 
 
 @on_postgresql
-async def test_two_routers_keep_one_snapshot(two: tuple[Store, Store]) -> None:
-    first, second = (SqlKeptSnapshot(store, kept_tables) for store in two)
-    # given both follow the same registry
-    await first.save(WHOLE)
-    await second.save(WHOLE)
+async def test_a_locked_pin_delays_itself_alone(two: tuple[Store, Store], router_url: str) -> None:
+    # given thirty stored pins, the first of which somebody keeps locked
+    pins = [replace(PIN, session=f"thread:{number:03}") for number in range(30)]
+    store = SqlRouterStore(two[0])
+    await store.save(pins, [])
+    with psycopg.connect(router_url) as shell:
+        shell.execute("SELECT * FROM pin WHERE session = 'thread:000' FOR UPDATE")
 
-    # when it changes, and one of them is a little behind
+        # when all but the last are changed, which is removed, and a new one is added
+        moved = [replace(each, member_id="third") for each in pins[:-1]]
+        added = replace(PIN, session="thread:100")
+        locked = await store.save([*moved, added], [pins[-1].key])
+        shell.rollback()
+
+    # then
+    assert locked == {pins[0].key}
+    stored = sorted(await store.load(100), key=lambda each: each.key)
+    assert stored == [pins[0], *moved[1:], added]
+
+
+@on_postgresql
+async def test_two_routers_keep_one_snapshot(snapshots: Snapshots) -> None:
+    # when the registry changes, and one of them is a little behind
+    first, second = snapshots
     await first.save(change(8, x="x8"))
     await second.save(change(8, x="x8"))
     await second.save(change(9, y="y9"))
@@ -127,14 +141,11 @@ async def test_two_routers_keep_one_snapshot(two: tuple[Store, Store]) -> None:
 
 
 @on_postgresql
-async def test_a_router_that_has_missed_what_another_kept_leaves_no_mixture(
-    two: tuple[Store, Store],
+async def test_a_router_that_missed_changes_does_not_mix_them_into_the_stored_snapshot(
+    snapshots: Snapshots,
 ) -> None:
-    first, second = (SqlKeptSnapshot(store, kept_tables) for store in two)
-    await first.save(WHOLE)
-    await second.save(WHOLE)
-
     # given one that is two versions ahead
+    first, second = snapshots
     await first.save(change(8, x="x8"))
     await first.save(change(9, y="y9"))
 
@@ -149,7 +160,7 @@ async def test_a_router_that_has_missed_what_another_kept_leaves_no_mixture(
 
 
 @on_postgresql
-async def test_two_first_snapshots_at_once_are_one(two: tuple[Store, Store]) -> None:
+async def test_two_first_snapshots_at_once_store_one_of_them(two: tuple[Store, Store]) -> None:
     for version in range(10, 20):
         # given two processes that have kept nothing yet
         one, other = (SqlKeptSnapshot(store, kept_tables) for store in two)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,19 @@ import pytest_asyncio
 
 from runyard.pool.v1.pool_service_pb2 import OpenPoolRequest
 from runyard.pool.v1.pool_service_pb2_grpc import PoolServiceStub
+from runyard.registry.v1 import registry_pb2 as registry
+from runyard.runcontrol.v1 import runcontrol_pb2 as pb
+from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
 from runyard.runcontrol.v1.runcontrol_service_pb2_grpc import RunControlServiceStub
-from services.pool.main import build as build_pool
+from services.pool.main import SERVICE as POOL
 from services.pool.settings import PoolSettings
-from services.registry.main import build as build_registry
+from services.registry.main import SERVICE as REGISTRY
 from services.registry.settings import RegistrySettings
-from services.router.main import build as build_router
+from services.router.main import SERVICE as ROUTER
 from services.router.settings import RouterSettings
-from services.runcontrol.main import build as build_runcontrol
+from services.runcontrol.main import SERVICE as RUNCONTROL
 from services.runcontrol.settings import RunControlSettings
+from tests.support import clients as s
 from tests.support.serving import Served, serving
 from tests.support.stack import free_port
 
@@ -31,44 +35,50 @@ LOCAL = "127.0.0.1:0"
 class Suite:
     """The four servers; run control can be stopped and started again on its database."""
 
-    def __init__(self, data: Path, urls: Mapping[str, str] | None = None, **common: str) -> None:
+    def __init__(self, data: Path, urls: Mapping[str, str] | None = None, **common: object) -> None:
         self.data = data
         self.urls = urls or {}
-        self.common: dict[str, Any] = {"listen": LOCAL, **common}
+        # Few connections: four servers on one PostgreSQL open these each, and four more.
+        self.common: dict[str, Any] = {"listen": LOCAL, "database_connections": 3, **common}
         self.stack = AsyncExitStack()
         self.port = free_port()
         self.served: dict[str, Served] = {}
+        self.version = 0
         self._runcontrol = AsyncExitStack()
 
-    async def start(self) -> None:
+    async def start(self, *, max_concurrent_runs: int = 64) -> None:
+        try:
+            await self._start(max_concurrent_runs)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _start(self, max_concurrent_runs: int) -> None:
         registry = RegistrySettings(database_url=self._url("registry"), **self.common)
-        self.served["registry"] = await self._enter(serving(build_registry, registry))
+        self.served["registry"] = await self._enter(serving(REGISTRY.build, registry))
         router = RouterSettings(
             database_url=self._url("router"),
             registry_target=self.served["registry"].target,
             **self.common,
         )
-        self.served["router"] = await self._enter(serving(build_router, router))
+        self.served["router"] = await self._enter(serving(ROUTER.build, router))
         pool = PoolSettings(
             database_url=self._url("pool"),
             runcontrol_target=f"127.0.0.1:{self.port}",
             **self.common,
         )
-        self.served["pool"] = await self._enter(serving(build_pool, pool))
-        await self.start_runcontrol()
+        self.served["pool"] = await self._enter(serving(POOL.build, pool))
+        await self.start_runcontrol(max_concurrent_runs=max_concurrent_runs)
 
     async def start_runcontrol(self, *, max_concurrent_runs: int = 64) -> None:
         settings = self._runcontrol_settings(f"127.0.0.1:{self.port}", max_concurrent_runs)
         self._runcontrol = AsyncExitStack()
-        self.served["runcontrol"] = await self._runcontrol.enter_async_context(
-            serving(build_runcontrol, settings)
-        )
+        server = serving(RUNCONTROL.build, settings)
+        self.served["runcontrol"] = await self._runcontrol.enter_async_context(server)
 
-    def another_runcontrol(
-        self, *, max_concurrent_runs: int = 64
-    ) -> AbstractAsyncContextManager[Served]:
+    def another_runcontrol(self, max_concurrent_runs: int) -> AbstractAsyncContextManager[Served]:
         """A second server on the same database, where that can be shared."""
-        return serving(build_runcontrol, self._runcontrol_settings(LOCAL, max_concurrent_runs))
+        return serving(RUNCONTROL.build, self._runcontrol_settings(LOCAL, max_concurrent_runs))
 
     def _runcontrol_settings(self, listen: str, max_concurrent_runs: int) -> RunControlSettings:
         return RunControlSettings(
@@ -82,6 +92,10 @@ class Suite:
 
     async def stop_runcontrol(self) -> None:
         await self._runcontrol.aclose()
+
+    async def restart_runcontrol(self, *, max_concurrent_runs: int = 64) -> None:
+        await self.stop_runcontrol()
+        await self.start_runcontrol(max_concurrent_runs=max_concurrent_runs)
 
     async def close(self) -> None:
         await self._runcontrol.aclose()
@@ -100,6 +114,76 @@ class Suite:
 
     async def open_pool(self, pool_id: str) -> None:
         await self.pools.OpenPool(OpenPoolRequest(pool_id=pool_id))
+
+    async def apply(self, *resources: registry.Resource) -> None:
+        """Apply all; runs that are submitted later require the version that has them."""
+        self.version = await s.apply(self.channel("registry"), *resources)
+
+    async def apply_agent(
+        self,
+        agent_id: str,
+        *steps: registry.BuiltinStep,
+        tools: Sequence[registry.Resource] = (),
+        delta_interval_ms: int = 0,
+    ) -> None:
+        """Apply an agent with its tools, and a model of its own that answers with ``steps``."""
+        provider_id, model_id = f"{agent_id}-provider", f"{agent_id}-model"
+        await self.apply(
+            s.builtin_provider(provider_id, *steps, delta_interval_ms=delta_interval_ms),
+            s.model(model_id, provider_id, tools=bool(tools)),
+            *tools,
+            s.agent(agent_id, model_id, *(each.tool.id for each in tools)),
+        )
+
+    async def apply_waiting_agent(self) -> None:
+        """Apply an agent, ``waiting``, that waits for a message nobody sends to pool ``quiet``."""
+        await self.open_pool("quiet")
+        wait = s.builtin_tool("wait", registry.BUILTIN_TOOL_POOL_WAIT)
+        await self.apply_agent("waiting", s.calling("wait", "{}", tool_results=0), tools=[wait])
+
+    async def submit_run(
+        self, agent_id: str, text: str = "go", *, pool_id: str = "", **fields: Any
+    ) -> service.SubmitRunResponse:
+        request = service.SubmitRunRequest(
+            agent_id=agent_id,
+            messages=[s.user_message(text)],
+            pool=pb.PoolMembership(pool_id=pool_id) if pool_id else None,
+            **{"min_registry_version": self.version, **fields},
+        )
+        return await self.runs.SubmitRun(request, timeout=s.CALL_TIMEOUT_S)
+
+    async def submit(self, agent_id: str, text: str = "go", **fields: Any) -> str:
+        """Submit a run; answer its id."""
+        return (await self.submit_run(agent_id, text, **fields)).run_id
+
+    async def submit_to_new_agent(self, *steps: registry.BuiltinStep, **fields: Any) -> str:
+        """Apply an agent as ``apply_agent`` does, and submit a run of it; answer the run's id."""
+        await self.apply_agent("helper", *steps, **fields)
+        return await self.submit("helper")
+
+    async def follow(self, run_id: str, after: bytes = b"") -> list[pb.Event]:
+        """The run's events to its end."""
+        return await s.follow_to_end(self.channel("runcontrol"), run_id, after)
+
+    async def until(self, run_id: str, kind: str, after: bytes = b"") -> tuple[bytes, pb.Event]:
+        """The first event of a kind, with its cursor."""
+        return await s.until(self.channel("runcontrol"), run_id, kind, after)
+
+    async def until_parked(self, run_id: str, what: pb.WaitingKind) -> bytes:
+        """The cursor of the park in which the run waits for ``what``."""
+        return await s.until_parked(self.channel("runcontrol"), run_id, what)
+
+    async def view(self, run_id: str) -> service.GetRunResponse:
+        return await self.runs.GetRun(service.GetRunRequest(run_id=run_id))
+
+    async def cancel(self, **target: str) -> service.CancelRunResponse:
+        return await self.runs.CancelRun(service.CancelRunRequest(reason="enough", **target))
+
+    async def decide(
+        self, verdict: pb.Verdict, decision_id: str = "d-1", **target: Any
+    ) -> service.SubmitDecisionResponse:
+        request = service.SubmitDecisionRequest(decision_id=decision_id, verdict=verdict, **target)
+        return await self.runs.SubmitDecision(request)
 
     def _url(self, service: str) -> str:
         return self.urls.get(service) or f"sqlite:///{self.data / service}.db"

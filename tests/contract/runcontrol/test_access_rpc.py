@@ -1,4 +1,4 @@
-"""The four servers with TLS and tokens: who is asked for stays known from end to end."""
+"""The four servers with TLS and tokens: each knows on whose behalf it is called."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from runyard.runcontrol.v1.runcontrol_service_pb2_grpc import RunControlServiceS
 from services.chassis.access.entry import peers_of
 from services.chassis.access.tokens import new_token
 from services.chassis.caller import Role
-from services.chassis.channel import open_channel
+from services.chassis.calls.channel import open_channel
 from services.chassis.clock import SystemClock
-from services.chassis.rpc_status import reason_of
 from services.registry.settings import RegistrySettings
 from tests.contract.runcontrol.conftest import Suite
-from tests.contract.runcontrol.test_pool_rpc import parked_analyst, two_agents
-from tests.support import scenario as s
+from tests.contract.runcontrol.test_pool_rpc import ask_the_analyst, parked_analyst
 from tests.support.certificates import Authority
+from tests.support.refusals import refused
 
 
-class Town(Suite):
-    """A suite whose servers ask for credentials; channels are those of one caller."""
+class SecuredSuite(Suite):
+    """A suite whose servers require credentials; its channels are alice's."""
 
     def __init__(self, data: Path) -> None:
         authority = Authority(data / "certificates")
@@ -67,7 +66,7 @@ class Town(Suite):
         await super().close()
 
     def _made(self, name: str, role: Role, tenant: str) -> str:
-        """A file with a new token, whose line the servers' file has."""
+        """Write a file with a new token, and add its hash to the servers' file."""
         token, line = new_token(name, [role], tenant)
         with (self._data / "tokens").open("a") as known:
             known.write(f"{line}\n")
@@ -77,8 +76,8 @@ class Town(Suite):
 
 
 @pytest_asyncio.fixture
-async def town(tmp_path: Path) -> AsyncIterator[Town]:
-    running = Town(tmp_path)
+async def suite(tmp_path: Path) -> AsyncIterator[SecuredSuite]:
+    running = SecuredSuite(tmp_path)
     await running.start()
     try:
         yield running
@@ -86,29 +85,20 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
         await running.close()
 
 
-async def test_a_run_is_its_principals_in_every_service_it_passes(
-    town: Town, caplog: pytest.LogCaptureFixture
+async def test_every_service_is_called_on_behalf_of_the_runs_principal(
+    suite: SecuredSuite, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "services.rpc")
     # given two agents of alice's that talk through a pool: models, messages, a wait and its wake
-    version = await two_agents(town)
-    analyst = await parked_analyst(town, version)
-    channel = town.channel("runcontrol")
+    analyst = await parked_analyst(suite)
 
-    # when the conversation takes its course
-    scout = await s.submit(channel, "scout", "go", pool_id="room", min_version=version)
-    await s.follow_to_end(channel, scout)
-    await s.follow_to_end(channel, analyst)
+    # when their runs have ended
+    scout, _, _ = await ask_the_analyst(suite, analyst)
 
-    # then each server knew for whom it was called, and that it was a service that called
+    # then each server logged the caller, a service, and on whose behalf it called
+    names = ("tenant", "principal", "on_behalf_of", "run_id")
     calls = {
-        (
-            vars(record)["rpc_method"].rpartition("/")[2],
-            vars(record).get("tenant"),
-            vars(record).get("principal"),
-            vars(record).get("on_behalf_of"),
-            vars(record).get("run_id"),
-        )
+        (record.rpc_method.rpartition("/")[2], *(vars(record).get(name) for name in names))
         for record in caplog.records
         if record.getMessage() == "call"
     }
@@ -120,22 +110,18 @@ async def test_a_run_is_its_principals_in_every_service_it_passes(
     assert ("SubmitRun", "acme", "alice", None, None) in calls
 
 
-async def test_another_tenant_sees_nothing_of_it(town: Town) -> None:
+async def test_a_run_of_another_tenant_is_not_found(suite: SecuredSuite) -> None:
     # given a run of alice's
-    version = await two_agents(town)
-    run_id = await parked_analyst(town, version)
+    run_id = await parked_analyst(suite)
 
-    # when bob, of another tenant, asks for it
-    runs = RunControlServiceStub(town.as_bob("runcontrol"))
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await runs.GetRun(service.GetRunRequest(run_id=run_id))
+    # when bob, of another tenant, reads it
+    runs = RunControlServiceStub(suite.as_bob("runcontrol"))
+    refusal = await refused(runs.GetRun(service.GetRunRequest(run_id=run_id)))
 
-    # then there is no such run
-    assert reason_of(refused.value).reason == "RUN_NOT_FOUND"
+    # then it is not found
+    assert refusal.reason == "RUN_NOT_FOUND"
 
 
-async def test_only_services_may_deliver_wakes(town: Town) -> None:
-    runs = RunControlServiceStub(town.channel("runcontrol"))
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await runs.DeliverWake(service.DeliverWakeRequest(run_id="any"))
-    assert reason_of(refused.value).reason == "PERMISSION_DENIED"
+async def test_only_services_may_deliver_wakes(suite: SecuredSuite) -> None:
+    refusal = await refused(suite.runs.DeliverWake(service.DeliverWakeRequest(run_id="any")))
+    assert refusal.reason == "PERMISSION_DENIED"

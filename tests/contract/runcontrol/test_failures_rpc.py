@@ -1,6 +1,9 @@
-"""Model calls that fail: tried again, parked until there is hope, or the end."""
+"""Model calls that fail: repeated, repeated after a pause, or the end of the run."""
 
 from __future__ import annotations
+
+import asyncio
+from pathlib import Path
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
@@ -8,58 +11,44 @@ from google.protobuf.duration_pb2 import Duration
 from runyard.registry.v1 import registry_pb2 as registry
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
-from services.chassis.channel import open_channel
+from services.chassis.calls.channel import open_channel
+from services.chassis.startup import StartupRefusedError
 from services.runcontrol.clients.router import RouterModels
-from services.runcontrol.core.inference import InferenceError, Question
+from services.runcontrol.core.inference import InferenceError, ModelCall
 from services.runcontrol.core.retrying import RetryClass
 from tests.contract.runcontrol.conftest import Suite
-from tests.support import scenario as s
+from tests.support import clients as s
 from tests.support.stack import free_port
-
-
-async def failing(suite: Suite, step: registry.BuiltinStep) -> str:
-    """A run whose model always fails in the same way."""
-    version = await s.apply(
-        suite.channel("registry"),
-        s.builtin_provider("p", step),
-        s.model("m", "p"),
-        s.agent("unlucky", "m"),
-    )
-    return await s.submit(suite.channel("runcontrol"), "unlucky", "go", min_version=version)
 
 
 def fault(kind: registry.BuiltinFaultKind, **fields: object) -> registry.BuiltinStep:
     return registry.BuiltinStep(fault=registry.BuiltinFault(kind=kind, **fields))  # type: ignore[arg-type]  # its own fields
 
 
-async def test_a_refusal_for_good_ends_the_run_at_once(suite: Suite) -> None:
+async def test_a_permanent_refusal_ends_the_run(suite: Suite) -> None:
     # given a provider that does not accept its credential
-    run_id = await failing(suite, fault(registry.BUILTIN_FAULT_KIND_UNAUTHORIZED))
+    run_id = await suite.submit_to_new_agent(fault(registry.BUILTIN_FAULT_KIND_UNAUTHORIZED))
 
     # when the run is followed
-    events = await s.follow_to_end(suite.channel("runcontrol"), run_id)
+    events = await suite.follow(run_id)
 
-    # then it was tried once
+    # then there was one attempt
     failed = [e.attempt_failed for e in events if e.HasField("attempt_failed")]
     termination = events[-1].run_finished.termination
     assert [(f.retry_class, f.will_retry) for f in failed] == [("fatal", False)]
-    assert (termination.reason, termination.error_reason) == (
-        pb.TERMINATION_REASON_ERROR,
-        "UPSTREAM_REJECTED",
-    )
+    assert termination.reason == pb.TERMINATION_REASON_ERROR
+    assert termination.error_reason == "UPSTREAM_REJECTED"
 
 
-async def test_a_stream_that_breaks_is_asked_again_until_it_is_a_dead_letter(
-    suite: Suite,
-) -> None:
+async def test_a_run_whose_streams_break_is_a_dead_letter_after_five_attempts(suite: Suite) -> None:
     # given a provider that cuts every answer after two words
     step = fault(registry.BUILTIN_FAULT_KIND_CUT, after_deltas=2, text="these words never end")
-    run_id = await failing(suite, step)
+    run_id = await suite.submit_to_new_agent(step)
 
     # when the run is followed
-    events = await s.follow_to_end(suite.channel("runcontrol"), run_id)
+    events = await suite.follow(run_id)
 
-    # then it was tried five times, each time telling that the step starts over
+    # then there were five attempts, each with a reset of the step
     failed = [e.attempt_failed for e in events if e.HasField("attempt_failed")]
     assert [f.attempt for f in failed] == [1, 2, 3, 4, 5]
     assert [f.will_retry for f in failed] == [True, True, True, True, False]
@@ -69,38 +58,36 @@ async def test_a_stream_that_breaks_is_asked_again_until_it_is_a_dead_letter(
     assert s.uncovered_gaps(events) == []
 
 
-async def test_a_router_that_is_away_is_waited_for() -> None:
+async def test_a_failure_of_an_unreachable_router_is_throttled() -> None:
     # given a target where no router listens
     async with open_channel(f"127.0.0.1:{free_port()}") as channel:
-        question = Question("m", (), (), "", "thread", "run", "agent", 0)
+        model_call = ModelCall("m", (), (), "", "thread", "run", "agent", 0)
 
-        # when it is asked
+        # when it is called
         with pytest.raises(InferenceError) as failed:
-            async with RouterModels(channel, lambda: 0).infer(question) as items:
+            async with RouterModels(channel, lambda: 0).infer(model_call) as items:
                 await anext(items)
 
-    # then the run may ask again for as long as it has time
+    # then the failure is throttled, which is repeated until the deadline
     failure = failed.value.failure
     assert (failure.retry_class, failure.reason) == (RetryClass.THROTTLED, "ROUTER_UNAVAILABLE")
 
 
-async def test_a_rate_limit_parks_the_run_until_it_was_told_to_come_back(suite: Suite) -> None:
+async def test_a_rate_limited_run_waits_for_the_requested_pause(suite: Suite) -> None:
     # given a provider that asks for ten minutes
     step = fault(registry.BUILTIN_FAULT_KIND_RATE_LIMITED, retry_after=Duration(seconds=600))
-    run_id = await failing(suite, step)
+    run_id = await suite.submit_to_new_agent(step)
 
     # when its first attempt has failed
-    _, event = await s.until(suite.channel("runcontrol"), run_id, "attempt_failed")
-    run = (await suite.runs.GetRun(service.GetRunRequest(run_id=run_id))).run
-    cancelled = await suite.runs.CancelRun(service.CancelRunRequest(run_id=run_id))
+    _, event = await suite.until(run_id, "attempt_failed")
+    run = (await suite.view(run_id)).run
+    cancelled = await suite.cancel(run_id=run_id)
 
-    # then it waits as long as it was told, holding nothing, and can be cancelled
+    # then it waits for that pause without a lease, and can be cancelled
     (reason,) = run.waiting_reasons
     wait_s = reason.until_time.ToSeconds() - event.create_time.ToSeconds()
-    assert (event.attempt_failed.retry_class, event.attempt_failed.will_retry) == (
-        "throttled",
-        True,
-    )
+    failed = event.attempt_failed
+    assert (failed.retry_class, failed.will_retry) == ("throttled", True)
     assert run.state == pb.Run.STATE_WAITING
     assert reason.kind == pb.WAITING_KIND_BACKOFF
     assert wait_s >= 500
@@ -108,67 +95,52 @@ async def test_a_rate_limit_parks_the_run_until_it_was_told_to_come_back(suite: 
 
 
 async def test_a_deadline_ends_a_run_that_waits(suite: Suite) -> None:
-    # given an agent that waits for a message nobody sends, for at most half a second
-    await suite.open_pool("quiet")
-    version = await s.apply(
-        suite.channel("registry"),
-        s.builtin_provider("p", s.calling("wait", "{}", tool_results=0)),
-        s.model("m", "p", tools=True),
-        s.builtin_tool("wait", registry.BUILTIN_TOOL_POOL_WAIT),
-        s.agent("sleeper", "m", "wait"),
-    )
-    submitted = await suite.runs.SubmitRun(
-        service.SubmitRunRequest(
-            agent_id="sleeper",
-            messages=[s.user_message("go")],
-            pool=pb.PoolMembership(pool_id="quiet"),
-            deadline=Duration(nanos=500_000_000),
-            min_registry_version=version,
-        )
-    )
+    # given an agent that waits for a message with a deadline of half a second
+    await suite.apply_waiting_agent()
+    half_a_second = Duration(nanos=500_000_000)
+    run_id = await suite.submit("waiting", pool_id="quiet", deadline=half_a_second)
 
     # when it is followed to its end
-    events = await s.follow_to_end(suite.channel("runcontrol"), submitted.run_id)
+    events = await suite.follow(run_id)
 
-    # then its time was over
+    # then it ended with the deadline
     assert events[-1].run_finished.termination.reason == pb.TERMINATION_REASON_DEADLINE
 
 
 @pytest.mark.parametrize("text", ["", "some thoughts"])
-async def test_a_route_that_was_moved_says_so(suite: Suite, text: str) -> None:
+async def test_the_record_of_a_run_names_the_route(suite: Suite, text: str) -> None:
     # given a pool whose home is rate limited
-    version = await s.apply(
-        suite.channel("registry"),
+    reply = registry.BuiltinReply(text="moved", reasoning=text)
+    await suite.apply(
         s.builtin_provider("limited", s.rate_limited()),
-        registry.Resource(
-            provider=registry.Provider(
-                id="spare",
-                builtin=registry.BuiltinAdapter(
-                    steps=[
-                        registry.BuiltinStep(
-                            reply=registry.BuiltinReply(text="moved", reasoning=text)
-                        )
-                    ]
-                ),
-            )
-        ),
+        s.builtin_provider("spare", registry.BuiltinStep(reply=reply)),
         s.model("home", "limited"),
         s.model("away", "spare"),
         s.pool_of("models", "home", "away"),
-        s.agent("traveller", "models"),
+        s.agent("helper", "models"),
     )
-    channel = suite.channel("runcontrol")
-    run_id = await s.submit(channel, "traveller", "go", min_version=version)
+    run_id = await suite.submit("helper")
 
     # when its run is followed
-    events = await s.follow_to_end(channel, run_id)
+    events = await suite.follow(run_id)
 
-    # then the record says where it went, from where and why, and what it thought
+    # then its events name member, home, reason and reasoning
     (routed,) = (e.routed for e in events if e.HasField("routed"))
-    assert (routed.model_id, routed.switched_from_model_id, routed.reason) == (
-        "away",
-        "home",
-        "rate_limit",
-    )
+    assert (routed.model_id, routed.switched_from_model_id) == ("away", "home")
+    assert routed.reason == "rate_limit"
     assert "".join(e.reasoning_delta.text for e in events) == text
     assert events[-1].run_finished.output_text == "moved"
+
+
+async def test_servers_of_which_one_cannot_start_are_all_stopped(tmp_path: Path) -> None:
+    # given a port that another server has, for run control
+    suite = Suite(tmp_path)
+    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", suite.port):
+        # when the four are started
+        with pytest.raises(StartupRefusedError):
+            await suite.start()
+
+    # then the three that had started are gone, and their databases are free
+    again = Suite(tmp_path)
+    await again.start()
+    await again.close()

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from services.chassis.process import flush
-from services.chassis.telemetry import Telemetry
+from services.chassis.observe.telemetry import Telemetry
+from services.chassis.server.process import flush
 
 
 class Receiver(Telemetry):

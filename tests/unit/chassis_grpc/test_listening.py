@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from services.chassis.listening import Address, parse_address, refuse_taken
+from services.chassis.config.listening import Address, parse_address, refuse_taken
 from services.chassis.startup import StartupRefusedError
 
 
@@ -64,8 +64,7 @@ def test_only_addresses_of_this_machine_alone_are_loopback(host: str, loopback: 
 
 
 @pytest.mark.parametrize(
-    ("host", "target"),
-    [("0.0.0.0", "127.0.0.1:9"), ("::", "[::1]:9"), ("10.0.0.1", "10.0.0.1:9")],
+    ("host", "target"), [("0.0.0.0", "127.0.0.1:9"), ("::", "[::1]:9"), ("10.0.0.1", "10.0.0.1:9")]
 )
 def test_a_target_is_an_address_that_a_client_can_call(host: str, target: str) -> None:
     assert Address(host, 0).target(9) == target

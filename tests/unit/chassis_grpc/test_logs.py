@@ -10,9 +10,11 @@ from datetime import datetime
 
 import pytest
 
-from services.chassis import logs
-from services.chassis.telemetry import span
+from services.chassis.observe import logs
+from services.chassis.observe.telemetry import span
 from tests.support.spans import recording
+
+LOG = logging.getLogger("services.a")
 
 
 @pytest.fixture
@@ -30,9 +32,7 @@ def test_a_json_line_has_message_fields_and_exception(stream: io.StringIO) -> No
     try:
         int("broken")
     except ValueError:
-        logging.getLogger("services.a").exception(
-            "call %s", "failed", extra={"rpc_code": "OK", "n": 3}
-        )
+        LOG.exception("call %s", "failed", extra={"rpc_code": "OK", "n": 3})
 
     line = json.loads(stream.getvalue())
     assert datetime.fromisoformat(line.pop("time")).tzinfo is not None
@@ -48,9 +48,7 @@ def test_a_json_line_has_message_fields_and_exception(stream: io.StringIO) -> No
 
 def test_a_text_line_begins_with_the_time_and_ends_with_the_fields(stream: io.StringIO) -> None:
     logs.configure("info", "text", stream)
-    logging.getLogger("services.a").info(
-        "settings", extra={"plain": "x:1", "spaced": "a b", "empty": ""}
-    )
+    LOG.info("settings", extra={"plain": "x:1", "spaced": "a b", "empty": ""})
     line = stream.getvalue()
     assert line.endswith(' INFO    services.a settings plain=x:1 spaced="a b" empty=""\n')
     assert line.startswith("20")
@@ -59,9 +57,7 @@ def test_a_text_line_begins_with_the_time_and_ends_with_the_fields(stream: io.St
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_a_value_cannot_forge_a_line(stream: io.StringIO, log_format: str) -> None:
     logs.configure("info", log_format, stream)
-    logging.getLogger("services.a").info(
-        "call", extra={"id": 'x\n2026-01-01 ERROR a forged="1"\x1b[2J'}
-    )
+    LOG.info("call", extra={"id": 'x\n2026-01-01 ERROR a forged="1"\x1b[2J'})
     assert stream.getvalue().count("\n") == 1
     assert "\x1b" not in stream.getvalue()
 
@@ -81,7 +77,7 @@ def test_libraries_tell_of_trouble_alone(stream: io.StringIO) -> None:
     logging.getLogger("aiosqlite").debug("executing %s", "insert into message values ('hello')")
     logging.getLogger("aiosqlite").info("executed")
     logging.getLogger("aiosqlite").warning("slow")
-    logging.getLogger("services.a").debug("looked")
+    LOG.debug("looked")
     assert [line.split(" ", 1)[1] for line in stream.getvalue().splitlines()] == [
         "WARNING aiosqlite slow",
         "DEBUG   services.a looked",
@@ -93,15 +89,15 @@ def test_a_text_line_shows_the_exception_below(stream: io.StringIO) -> None:
     try:
         int("broken")
     except ValueError:
-        logging.getLogger("services.a").exception("failed")
+        LOG.exception("failed")
     assert stream.getvalue().endswith("literal for int() with base 10: 'broken'\n")
 
 
 def test_a_line_inside_a_span_has_its_ids(stream: io.StringIO) -> None:
     logs.configure("info", "json", stream)
     with recording(), span("work") as work:
-        logging.getLogger("services.a").info("inside")
-    logging.getLogger("services.a").info("outside")
+        LOG.info("inside")
+    LOG.info("outside")
 
     inside, outside = (json.loads(line) for line in stream.getvalue().splitlines())
     context = work.get_span_context()
@@ -112,7 +108,7 @@ def test_a_line_inside_a_span_has_its_ids(stream: io.StringIO) -> None:
 
 def test_records_below_the_level_are_left_out(stream: io.StringIO) -> None:
     logs.configure("warning", "text", stream)
-    logging.getLogger("services.a").info("quiet")
-    logging.getLogger("services.a").warning("loud")
+    LOG.info("quiet")
+    LOG.warning("loud")
     assert "quiet" not in stream.getvalue()
     assert "loud" in stream.getvalue()

@@ -8,16 +8,8 @@ from google.rpc.status_pb2 import Status
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.chassis.calls import rpc_status
 from services.chassis.errors import DomainError, ErrorKind, Violation
-from services.chassis.rpc_status import (
-    CODE_OF,
-    DETAILS_KEY,
-    ErrorFacts,
-    WireStatus,
-    internal_status,
-    reason_of,
-    status_of,
-)
 
 LIMIT_BYTES = 8_192
 
@@ -27,13 +19,13 @@ class ThingError(DomainError):
     reason = "THING_STALE"
 
 
-def _read(status: WireStatus) -> ErrorFacts:
+def _read(status: rpc_status.WireStatus) -> rpc_status.ErrorFacts:
     trailers = grpc.aio.Metadata(*status.trailers)
     error = grpc.aio.AioRpcError(status.code, grpc.aio.Metadata(), trailers, status.message)
-    return reason_of(error)
+    return rpc_status.reason_of(error)
 
 
-def _on_the_wire_bytes(status: WireStatus) -> int:
+def _on_the_wire_bytes(status: rpc_status.WireStatus) -> int:
     """As HTTP/2 counts a header list: base64 of binary values, percent-encoding of the message."""
     message_bytes = sum(
         1 if " " <= c <= "~" and c != "%" else 3 * len(c.encode()) for c in status.message
@@ -46,12 +38,12 @@ def _on_the_wire_bytes(status: WireStatus) -> int:
 
 
 def test_every_kind_has_its_own_code() -> None:
-    assert set(CODE_OF) == set(ErrorKind)
-    assert len(set(CODE_OF.values())) == len(ErrorKind)
+    assert set(rpc_status.CODE_OF) == set(ErrorKind)
+    assert len(set(rpc_status.CODE_OF.values())) == len(ErrorKind)
 
 
 def test_what_a_server_says_a_client_reads() -> None:
-    status = status_of(
+    status = rpc_status.status_of(
         ThingError(
             "version 3 is stale",
             violations=[Violation("version", "is 3, the head is 5", "stale_version")],
@@ -60,7 +52,7 @@ def test_what_a_server_says_a_client_reads() -> None:
         ),
         "things.example",
     )
-    assert _read(status) == ErrorFacts(
+    assert _read(status) == rpc_status.ErrorFacts(
         code=grpc.StatusCode.ABORTED,
         reason="THING_STALE",
         domain="things.example",
@@ -73,13 +65,13 @@ def test_what_a_server_says_a_client_reads() -> None:
 
 def test_the_packed_status_agrees_with_the_bare_one() -> None:
     """Helpers of other languages refuse a status whose two halves differ."""
-    status = status_of(ThingError("é" * 1_000), "things.example")
-    packed = Status.FromString(dict(status.trailers)[DETAILS_KEY])  # type: ignore[arg-type]  # bytes
+    status = rpc_status.status_of(ThingError("é" * 1_000), "things.example")
+    packed = Status.FromString(dict(status.trailers)[rpc_status.DETAILS_KEY])  # type: ignore[arg-type]  # bytes
     assert (packed.code, packed.message) == (status.code.value[0], status.message)
 
 
 def test_an_internal_error_says_where_to_look() -> None:
-    facts = _read(internal_status("things.example", "e-1"))
+    facts = _read(rpc_status.internal_status("things.example", "e-1"))
     assert (facts.code, facts.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
     assert facts.metadata == {"retry": "not_retryable", "error_id": "e-1"}
 
@@ -96,7 +88,7 @@ def test_whatever_it_says_a_status_fits_and_accounts_for_what_it_left_out(
     message: str, metadata: dict[str, str], violations: list[Violation]
 ) -> None:
     error = ThingError(message, violations=violations, retry_after_s=1.0, **metadata)
-    status = status_of(error, "things.example")
+    status = rpc_status.status_of(error, "things.example")
     facts = _read(status)
     assert _on_the_wire_bytes(status) < LIMIT_BYTES
     assert facts.reason == "THING_STALE"
@@ -109,12 +101,14 @@ def test_whatever_it_says_a_status_fits_and_accounts_for_what_it_left_out(
 
 def test_a_lone_surrogate_does_not_turn_an_error_into_a_crash() -> None:
     error = ThingError("bad \ud800", violations=[Violation("f\ud800", "d")], id="\ud800")
-    facts = _read(status_of(error, "things.example"))
+    facts = _read(rpc_status.status_of(error, "things.example"))
     assert facts.metadata["id"] == "?"
     assert facts.message == "bad ?"
 
 
-@pytest.mark.parametrize("trailers", [None, ((DETAILS_KEY, b"\xff\xff"),), (("x", "y"),)])
+@pytest.mark.parametrize(
+    "trailers", [None, ((rpc_status.DETAILS_KEY, b"\xff\xff"),), (("x", "y"),)]
+)
 def test_details_that_are_missing_or_damaged_leave_the_code(
     trailers: tuple[tuple[str, str | bytes], ...] | None,
 ) -> None:
@@ -125,6 +119,6 @@ def test_details_that_are_missing_or_damaged_leave_the_code(
         metadata,  # type: ignore[arg-type]  # as gRPC itself passes it
         None,
     )
-    facts = reason_of(error)
+    facts = rpc_status.reason_of(error)
     assert facts.code is grpc.StatusCode.UNAVAILABLE
     assert (facts.reason, facts.message, facts.retry_after_s) == ("", "", None)

@@ -9,7 +9,7 @@ import pytest
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import SettingsConfigDict
 
-from services.chassis.settings import LogFormat, LogLevel, ServiceSettings, load_settings
+from services.chassis.config.settings import LogFormat, LogLevel, ServiceSettings, load_settings
 from services.chassis.startup import StartupRefusedError
 from tests.support.stack import exported
 
@@ -103,6 +103,9 @@ def test_effective_values_are_shown_with_secrets_masked() -> None:
         "RUNYARD_BRIDGE_DRAIN_GRACE_S": "8.0",
         "RUNYARD_BRIDGE_LOG_LEVEL": "info",
         "RUNYARD_BRIDGE_LOG_FORMAT": "text",
+        "RUNYARD_BRIDGE_ACCESS_LOG": "problems",
+        "RUNYARD_BRIDGE_SLOW_CALL_S": "1.0",
+        "RUNYARD_BRIDGE_EVENT_LOOP": "auto",
         "RUNYARD_BRIDGE_OTLP_ENDPOINT": "",
         "RUNYARD_BRIDGE_INSECURE": "False",
         "RUNYARD_BRIDGE_TLS_CERT_FILE": "",

@@ -18,24 +18,29 @@ async def test_time_stands_still_until_it_is_moved() -> None:
 
 
 async def test_sleepers_wake_in_the_order_of_their_instants_and_not_before() -> None:
+    # given two sleepers, and one that has nothing to sleep
     clock = ManualClock()
     woken: list[str] = []
+    one_woke = asyncio.Event()
 
     async def sleep(name: str, delay_s: float) -> None:
         await clock.sleep(delay_s)
         woken.append(name)
+        one_woke.set()
 
     tasks = [
         asyncio.ensure_future(sleep(name, delay_s))
         for name, delay_s in [("late", 2.0), ("early", 1.0), ("now", 0.0)]
     ]
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await one_woke.wait()
     assert woken == ["now"]
     assert clock.sleepers == 2
+
+    # when the first of their instants is not reached yet, then both sleep on
     clock.advance(0.9)
-    await asyncio.sleep(0)
-    assert woken == ["now"]
+    assert clock.sleepers == 2
+
+    # when both are over, then the earlier one wakes first
     clock.advance(5.0)
     await asyncio.gather(*tasks)
     assert woken == ["now", "early", "late"]

@@ -16,6 +16,11 @@ async def _turns() -> None:
         await asyncio.sleep(0)
 
 
+async def _pass(clock: ManualClock, seconds: float) -> None:
+    clock.advance(seconds)
+    await _turns()
+
+
 async def test_a_loop_that_meets_a_foreseen_error_is_started_again_without_a_traceback(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -33,8 +38,7 @@ async def test_a_loop_that_meets_a_foreseen_error_is_started_again_without_a_tra
     await _turns()
 
     # when its pause passes
-    clock.advance(0.1)
-    await _turns()
+    await _pass(clock, 0.1)
 
     # then it has run again, and one warning names the cause
     assert starts == 2
@@ -63,11 +67,9 @@ async def test_a_loop_that_crashes_is_logged_and_started_again_after_a_growing_p
     # when its pauses pass
     seen = [starts]
     for pause_s in (0.1, 0.2, 0.4):
-        clock.advance(pause_s - 0.01)
-        await _turns()
+        await _pass(clock, pause_s - 0.01)
         seen.append(starts)
-        clock.advance(0.01)
-        await _turns()
+        await _pass(clock, 0.01)
         seen.append(starts)
     await tasks.close()
 
@@ -82,7 +84,7 @@ async def test_a_loop_that_crashes_is_logged_and_started_again_after_a_growing_p
 async def test_the_pause_has_an_upper_limit_and_begins_again_after_a_long_good_time(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    clock, tasks = ManualClock(), Tasks(ManualClock())
+    clock = ManualClock()
     tasks = Tasks(clock)
     run_s = 0.0
 
@@ -96,8 +98,7 @@ async def test_the_pause_has_an_upper_limit_and_begins_again_after_a_long_good_t
         clock.advance(30.0)
     run_s = 40.0
     await _turns()
-    clock.advance(40.0)
-    await _turns()
+    await _pass(clock, 40.0)
     await tasks.close()
 
     pauses = [vars(r)["restart_in_s"] for r in caplog.records if r.message == "loop crashed"]
@@ -123,19 +124,16 @@ async def test_a_loop_that_returns_is_over() -> None:
 async def test_closing_waits_for_the_clean_up_of_every_loop() -> None:
     ended: list[str] = []
 
-    def loop(name: str) -> object:
-        async def run() -> None:
-            try:
-                await asyncio.Event().wait()
-            finally:
-                await asyncio.sleep(0)
-                ended.append(name)
-
-        return run
+    async def run(name: str) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.append(name)
 
     tasks = Tasks(ManualClock())
-    tasks.start("a", loop("a"))  # type: ignore[arg-type]  # a coroutine function
-    tasks.start("b", loop("b"))  # type: ignore[arg-type]  # a coroutine function
+    tasks.start("a", lambda: run("a"))
+    tasks.start("b", lambda: run("b"))
     await _turns()
 
     await tasks.close()
@@ -145,20 +143,18 @@ async def test_closing_waits_for_the_clean_up_of_every_loop() -> None:
 
 async def test_a_loop_started_while_closing_does_not_survive() -> None:
     """A loop's clean-up may start another one."""
-    survived = asyncio.Event()
     tasks = Tasks(ManualClock())
 
-    async def heir() -> None:
+    async def started_late() -> None:
         await asyncio.Event().wait()
-        survived.set()
 
     async def parent() -> None:
         try:
             await asyncio.Event().wait()
         finally:
-            tasks.start("heir", heir)
+            tasks.start("started late", started_late)
 
     tasks.start("parent", parent)
     await _turns()
     await tasks.close()
-    assert [task for task in asyncio.all_tasks() if task.get_name() == "heir"] == []
+    assert [task for task in asyncio.all_tasks() if task.get_name() == "started late"] == []

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from services.chassis.access.policy import UnauthenticatedError
 from services.chassis.access.token_file import TokenFile
 from services.chassis.access.tokens import TokenLineError, new_token, parse_line, parse_tokens
 from services.chassis.caller import Principal, Role
-from services.chassis.policy import UnauthenticatedError
 from services.chassis.startup import StartupRefusedError
 from tests.support.clock import ManualClock
 
@@ -32,10 +32,21 @@ def write(path: Path, *lines: str) -> None:
     os.replace(scratch, path)
 
 
-async def name_of(tokens: TokenFile, token: str) -> str:
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "tokens"
+
+
+def opened(path: Path, *lines: str, clock: ManualClock | None = None) -> TokenFile:
+    if lines:
+        write(path, *lines)
+    return TokenFile(str(path), SETTING, clock or ManualClock())
+
+
+def name_of(tokens: TokenFile, token: str) -> str:
     """The caller's name, or why it is refused."""
     try:
-        return (await tokens.authenticate({"authorization": f"Bearer {token}"}, "")).name
+        return tokens.authenticate({"authorization": f"Bearer {token}"}).name
     except UnauthenticatedError as error:
         return str(error)
 
@@ -109,15 +120,14 @@ def test_a_tenant_that_is_left_out_is_the_default_one() -> None:
     ],
 )
 def test_a_malformed_line_is_named_with_the_fix_and_never_quoted(
-    line: str, complaint: str, tmp_path: Path
+    line: str, complaint: str, path: Path
 ) -> None:
     # given
-    path = tmp_path / "tokens"
     path.write_text(f"# ours\n{line}\n")
 
     # when
     with pytest.raises(StartupRefusedError) as refused:
-        TokenFile(str(path), SETTING, ManualClock())
+        opened(path)
 
     # then
     assert str(refused.value).startswith(f"{SETTING}: {path}, line 2: ")
@@ -131,60 +141,55 @@ def test_one_token_for_two_callers_is_refused() -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe"])
-def test_a_file_that_cannot_be_read_is_refused(content: bytes | None, tmp_path: Path) -> None:
-    path = tmp_path / "tokens"
+def test_a_file_that_cannot_be_read_is_refused(content: bytes | None, path: Path) -> None:
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(StartupRefusedError, match=f"{SETTING}: cannot read {path}: "):
-        TokenFile(str(path), SETTING, ManualClock())
+        opened(path)
 
 
-async def test_a_token_counts_until_the_instant_it_expires(tmp_path: Path) -> None:
+def test_a_token_counts_until_the_instant_it_expires(path: Path) -> None:
     # given a clock at 2026-01-01, and a token for one day
     clock = ManualClock()
     token, line = token_of(1)
-    write(tmp_path / "tokens", f"{line} expires=2026-01-02T00:00:00Z")
-    tokens = TokenFile(str(tmp_path / "tokens"), SETTING, clock)
+    tokens = opened(path, f"{line} expires=2026-01-02T00:00:00Z", clock=clock)
 
     # when
     clock.advance(86_399)
-    before = await name_of(tokens, token)
+    before = name_of(tokens, token)
     clock.advance(1)
-    after = await name_of(tokens, token)
+    after = name_of(tokens, token)
 
     # then
     assert before == "alice"
     assert after == "the bearer token expired at 2026-01-02T00:00:00+00:00: get a new one"
 
 
-async def test_a_change_of_the_file_counts_within_a_second(tmp_path: Path) -> None:
+def test_a_change_of_the_file_counts_within_a_second(path: Path) -> None:
     # given a server that knows alice
     clock = ManualClock()
-    path = tmp_path / "tokens"
     (alice, alices), (bob, bobs) = token_of(1), token_of(2, "bob")
-    write(path, alices)
-    tokens = TokenFile(str(path), SETTING, clock)
+    tokens = opened(path, alices, clock=clock)
 
     # when the file names bob instead
     write(path, bobs)
-    at_once = await name_of(tokens, alice)
+    at_once = name_of(tokens, alice)
     clock.advance(1.0)
 
     # then
     assert at_once == "alice"
-    assert await name_of(tokens, alice) == "the bearer token is not known to this server"
-    assert await name_of(tokens, bob) == "bob"
+    assert name_of(tokens, alice) == "the bearer token is not known to this server"
+    assert name_of(tokens, bob) == "bob"
 
 
 @pytest.mark.parametrize("way", ["in place", "with the old time"])
-async def test_a_change_of_the_same_size_is_seen(way: str, tmp_path: Path) -> None:
+def test_a_change_of_the_same_size_is_seen(way: str, tmp_path: Path) -> None:
     # given
-    clock = ManualClock()
-    path = tmp_path / "tokens"
+    clock, path = ManualClock(), tmp_path / "tokens"
     (alice, alices), (_, evas) = token_of(1), token_of(2, "elise")
     path.write_text(alices)
     os.utime(path, ns=(0, 1_000))
-    tokens = TokenFile(str(path), SETTING, clock)
+    tokens = opened(path, clock=clock)
 
     # when the file is written again, or replaced by one that is as old
     if way == "in place":
@@ -197,19 +202,17 @@ async def test_a_change_of_the_same_size_is_seen(way: str, tmp_path: Path) -> No
     clock.advance(1.0)
 
     # then
-    assert await name_of(tokens, alice) == "the bearer token is not known to this server"
+    assert name_of(tokens, alice) == "the bearer token is not known to this server"
 
 
 @pytest.mark.parametrize("broken", ["torn", "gone"])
-async def test_a_broken_change_keeps_the_old_tokens_and_is_logged_once(
+def test_a_broken_change_keeps_the_old_tokens_and_is_logged_once(
     broken: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    clock = ManualClock()
-    path = tmp_path / "tokens"
+    clock, path = ManualClock(), tmp_path / "tokens"
     token, line = token_of(1)
-    write(path, line)
-    tokens = TokenFile(str(path), SETTING, clock)
+    tokens = opened(path, line, clock=clock)
 
     # when the file is broken for a while, and then mended
     if broken == "torn":
@@ -219,10 +222,10 @@ async def test_a_broken_change_keeps_the_old_tokens_and_is_logged_once(
     meanwhile = []
     for _ in range(3):
         clock.advance(1.0)
-        meanwhile.append(await name_of(tokens, token))
+        meanwhile.append(name_of(tokens, token))
     write(path, token_of(2, "bob")[1])
     clock.advance(1.0)
-    mended = await name_of(tokens, token_of(2)[0])
+    mended = name_of(tokens, token_of(2)[0])
 
     # then
     assert meanwhile == ["alice"] * 3
@@ -235,18 +238,16 @@ async def test_a_broken_change_keeps_the_old_tokens_and_is_logged_once(
 @pytest.mark.parametrize(
     "header", ["", "Bearer", "Bearer  ", "Basic YTpi", b"Bearer \xff", "bearer: x"]
 )
-async def test_without_a_bearer_token_the_caller_is_told_to_send_one(
-    header: str | bytes, tmp_path: Path
+def test_without_a_bearer_token_the_caller_is_told_to_send_one(
+    header: str | bytes, path: Path
 ) -> None:
-    write(tmp_path / "tokens", token_of(1)[1])
-    tokens = TokenFile(str(tmp_path / "tokens"), SETTING, ManualClock())
+    tokens = opened(path, token_of(1)[1])
     with pytest.raises(UnauthenticatedError, match="send a bearer token: metadata authorization"):
-        await tokens.authenticate({"authorization": header}, "")
+        tokens.authenticate({"authorization": header})
 
 
-async def test_the_scheme_may_be_written_as_one_likes(tmp_path: Path) -> None:
+def test_the_scheme_may_be_written_as_one_likes(path: Path) -> None:
     token, line = token_of(1)
-    write(tmp_path / "tokens", line)
-    tokens = TokenFile(str(tmp_path / "tokens"), SETTING, ManualClock())
-    found = await tokens.authenticate({"authorization": f"bearer  {token} "}, "")
+    tokens = opened(path, line)
+    found = tokens.authenticate({"authorization": f"bearer  {token} "})
     assert found.name == "alice"

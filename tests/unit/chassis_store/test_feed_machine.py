@@ -1,18 +1,20 @@
-"""In whatever order commits, rings, time, drains and reconnects come: no gap, no duplicate."""
+"""Any order of commits, notifications, time, drains and reconnects: no gap, no duplicate."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from services.chassis.drain import Drain
-from services.chassis.feed import Draining, Idle, Items
+from services.chassis.follow.feed import Draining, Idle, Items
 from tests.unit.chassis_store.test_feed import Follower, Log, settle
+
+pytestmark = pytest.mark.slow
 
 T = TypeVar("T")
 
@@ -26,14 +28,13 @@ class FeedMachine(RuleBasedStateMachine):
         self.log = Log()
         self.received: list[int] = []
         self.cursor = 0
-        self.stack = AsyncExitStack()
         self.follower = self._do(self._connect())
 
     def _do(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return self.loop.run_until_complete(coroutine)
 
     async def _connect(self) -> Follower:
-        return await self.stack.enter_async_context(self.log.followed(after=self.cursor))
+        return self.log.follower(after=self.cursor)
 
     async def _settle(self) -> None:
         await settle()
@@ -46,14 +47,14 @@ class FeedMachine(RuleBasedStateMachine):
         self.follower.frames.clear()
 
     async def _reconnect(self) -> None:
-        await self.stack.aclose()
+        await self.log.close()
         await self._settle()
         self.log.drain = Drain()
         self.follower = await self._connect()
 
-    @rule(count=st.integers(1, 7), ring=st.booleans())
-    def commit(self, count: int, ring: bool) -> None:
-        self.log.append(count, ring=ring)
+    @rule(count=st.integers(1, 7), notify=st.booleans())
+    def commit(self, count: int, notify: bool) -> None:
+        self.log.append(count, notify=notify)
 
     @rule(turns=st.integers(0, 5))
     def let_it_run(self, turns: int) -> None:
@@ -79,8 +80,8 @@ class FeedMachine(RuleBasedStateMachine):
         self._do(self._reconnect())
 
     @rule()
-    def ring_for_nothing(self) -> None:
-        self.log.notifier.ring("log")
+    def notify_without_a_commit(self) -> None:
+        self.log.notifier.notify("log")
 
     @invariant()
     def nothing_is_missing_or_twice(self) -> None:
@@ -88,11 +89,11 @@ class FeedMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         async def end() -> None:
-            for _ in range(3):  # a lost ring is made up for by a poll
+            for _ in range(3):  # a lost notification is made up for by a poll
                 await self._settle()
                 self.log.clock.advance(6.0)
             await self._settle()
-            await self.stack.aclose()
+            await self.log.close()
 
         self._do(end())
         self.loop.close()

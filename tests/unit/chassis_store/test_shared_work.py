@@ -7,13 +7,15 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from services.chassis.shared_work import SharedLook, SharedReads
+from services.chassis.follow.shared_work import SharedLook, SharedReads
+from tests.unit.chassis_store.test_feed import settle
 
 
 class Source:
     """Answers its value as it is when a look begins, once the look is let through."""
 
     def __init__(self) -> None:
+        self.shared = SharedLook[int]()
         self.value = 0
         self.looks = 0
         self.error: Exception | None = None
@@ -28,32 +30,26 @@ class Source:
             raise error
         return found
 
-
-async def settle() -> None:
-    for _ in range(10):
-        await asyncio.sleep(0)
-
-
-def asking(shared: SharedLook[int], source: Source) -> asyncio.Task[int]:
-    return asyncio.create_task(shared(source.look))
+    def asked(self, times: int) -> list[asyncio.Task[int]]:
+        return [asyncio.create_task(self.shared(self.look)) for _ in range(times)]
 
 
 async def test_all_who_ask_in_a_turn_share_one_look() -> None:
-    shared, source = SharedLook[int](), Source()
-    answers = await asyncio.gather(*(shared(source.look) for _ in range(200)))
+    source = Source()
+    answers = await asyncio.gather(*(source.shared(source.look) for _ in range(200)))
     assert (answers, source.looks) == ([0] * 200, 1)
 
 
 async def test_an_answer_is_never_older_than_its_question() -> None:
     # given a look under way that has already seen the old value
-    shared, source = SharedLook[int](), Source()
+    source = Source()
     source.through.clear()
-    first = asking(shared, source)
+    (first,) = source.asked(1)
     await settle()
 
     # when the value changes and others ask
     source.value = 7
-    late = [asking(shared, source) for _ in range(3)]
+    late = source.asked(3)
     await settle()
     assert source.looks == 1
     source.through.set()
@@ -67,9 +63,9 @@ async def test_an_answer_is_never_older_than_its_question() -> None:
 @pytest.mark.parametrize("begun", [False, True])
 async def test_when_the_one_who_looks_leaves_another_takes_over(begun: bool) -> None:
     # given three who ask
-    shared, source = SharedLook[int](), Source()
+    source = Source()
     source.through.clear()
-    leaving, *staying = [asking(shared, source) for _ in range(3)]
+    leaving, *staying = source.asked(3)
     await asyncio.sleep(0)
     if begun:
         await settle()
@@ -86,9 +82,9 @@ async def test_when_the_one_who_looks_leaves_another_takes_over(begun: bool) -> 
 
 
 async def test_one_who_waits_may_leave_without_disturbing_the_others() -> None:
-    shared, source = SharedLook[int](), Source()
+    source = Source()
     source.through.clear()
-    first, leaving, last = [asking(shared, source) for _ in range(3)]
+    first, leaving, last = source.asked(3)
     await settle()
     leaving.cancel()
     source.through.set()
@@ -97,16 +93,14 @@ async def test_one_who_waits_may_leave_without_disturbing_the_others() -> None:
 
 
 async def test_an_error_is_everybodys_and_the_next_question_starts_afresh() -> None:
-    shared, source = SharedLook[int](), Source()
+    source = Source()
     source.error = ValueError("away")
-    answers = await asyncio.gather(
-        *[asking(shared, source) for _ in range(3)], return_exceptions=True
-    )
+    answers = await asyncio.gather(*source.asked(3), return_exceptions=True)
     assert [str(each) for each in answers] == ["away"] * 3
     assert source.looks == 1
 
     source.error = None
-    assert await shared(source.look) == 0
+    assert await source.shared(source.look) == 0
 
 
 class Shelf:

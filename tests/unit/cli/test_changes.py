@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -12,29 +13,28 @@ from rich.console import Console
 
 from runyard.registry.v1 import registry_pb2
 from runyard.registry.v1 import registry_service_pb2 as pb
-from services.cli.audit import moment_of
-from services.cli.changes import counted, show_changes
-from services.cli.exits import CliError
-from services.cli.summaries import moment, summary
-from services.cli.terminal import Output, Terminal
+from services.cli.base.exits import CliError
+from services.cli.base.terminal import Output, Terminal
+from services.cli.commands.audit import moment_of
+from services.cli.registry.changes import counted, show_changes
+from services.cli.registry.summaries import moment, summary
 from tests.support.registry_resources import agent, model, pool, provider, tool
 
 
-def screen(*, width: int = 500, terminal: bool = False) -> tuple[Terminal, io.StringIO]:
-    shown = Terminal(Output.TEXT)
-    file = io.StringIO()
-    shown.console = Console(
-        file=file, width=width, markup=False, highlight=False, force_terminal=terminal
-    )
+def screen(output: Output = Output.TEXT, **options: Any) -> tuple[Terminal, io.StringIO]:
+    """A terminal, and what is shown on it."""
+    shown, file = Terminal(output), io.StringIO()
+    given = {"width": 500, "markup": False, "highlight": False, **options}
+    shown.console = Console(file=file, **given)
     return shown, file
 
 
 def change(action: str, *fields: tuple[str, str, str], kind: str = "AGENT") -> pb.ResourceChange:
-    found = pb.ResourceChange(action=f"CHANGE_ACTION_{action}")  # type: ignore[arg-type]  # by name
-    found.ref.CopyFrom(registry_pb2.ResourceRef(kind=f"RESOURCE_KIND_{kind}", id="x"))  # type: ignore[arg-type]  # by name
-    for path, before, after in fields:
-        found.fields.add(path=path, before=before, after=after)
-    return found
+    return pb.ResourceChange(
+        ref={"kind": f"RESOURCE_KIND_{kind}", "id": "x"},
+        action=f"CHANGE_ACTION_{action}",  # type: ignore[arg-type]  # by name
+        fields=[{"path": path, "before": old, "after": new} for path, old, new in fields],
+    )
 
 
 def shown(*changes: pb.ResourceChange) -> list[str]:
@@ -44,14 +44,12 @@ def shown(*changes: pb.ResourceChange) -> list[str]:
 
 
 def test_an_update_shows_what_came_what_went_and_what_differs() -> None:
-    assert shown(
-        change(
-            "UPDATED",
-            ("max_rounds", "16", "8"),
-            ("sampling.seed", "", "7"),
-            ("tools[1]", '"search"', ""),
-        )
-    ) == [
+    differing = [
+        ("max_rounds", "16", "8"),
+        ("sampling.seed", "", "7"),
+        ("tools[1]", '"search"', ""),
+    ]
+    assert shown(change("UPDATED", *differing)) == [
         "  ~ agent/x updated",
         "      ~ max_rounds: 16 → 8",
         "      + sampling.seed: 7",
@@ -143,7 +141,7 @@ def test_a_table_is_aligned_text_where_no_terminal_is() -> None:
 
 def test_a_table_fits_its_terminal() -> None:
     # given a terminal that is too narrow
-    terminal, file = screen(width=20, terminal=True)
+    terminal, file = screen(width=20, force_terminal=True)
     terminal.table(("KIND", "ID"), [("agent", "x" * 30)])
 
     # then nothing is lost and no line is too long
@@ -170,11 +168,7 @@ def test_a_note_stands_beside_the_answer(capsys: pytest.CaptureFixture[str]) -> 
     [
         (provider(), "builtin, 0 steps"),
         (
-            provider(
-                openai=registry_pb2.OpenAiAdapter(),
-                base_url="https://x",
-                credential_ref=registry_pb2.CredentialRef(env="KEY"),
-            ),
+            provider(openai={}, base_url="https://x", credential_ref={"env": "KEY"}),
             "openai at https://x, key from env KEY",
         ),
         (model(), "upstream at local"),
@@ -184,10 +178,7 @@ def test_a_note_stands_beside_the_answer(capsys: pytest.CaptureFixture[str]) -> 
         (agent(tools=["t"]), "on small, 1 tool"),
         (agent(endpoint={"base_url": "https://x"}), "remote at https://x"),
         (tool(effect_class=1, approval=2), "worker, pure; ask"),
-        (
-            tool(worker={"label": "gpu"}, effect_class=4, approval=1),
-            "worker gpu, at_most_once; allow",
-        ),
+        (tool(worker={"label": "g"}, effect_class=4, approval=1), "worker g, at_most_once; allow"),
         (tool(builtin=2, approval=3), "builtin pool_send; deny"),
         (registry_pb2.Resource(), ""),
     ],

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runyard.types.v1.server_info_service_pb2 import GetServerInfoResponse
-from services.chassis.service import distribution_version
-from services.cli import machine, servers
-from services.cli.exits import CliError
-from services.cli.findings import Level
-from services.cli.servers import Sight
-from services.registry.main import schema
+from services.chassis.version import distribution_version
+from services.cli.base.exits import CliError
+from services.cli.checks import machine, servers
+from services.cli.checks.findings import Level
+from services.cli.checks.servers import ServerStatus
+from services.registry.main import SERVICE
 from services.registry.settings import RegistrySettings
 
 FAMILY = {"grpcio-status": "1.76.0", "grpcio-reflection": "1.76.0"}
@@ -50,9 +51,7 @@ def test_grpc_has_to_be_sound_and_of_one_version(
         ((3, 51, 3), Level.OK, False),
     ],
 )
-def test_sqlite_has_to_know_strict_tables(
-    version: tuple[int, ...], level: Level, noted: bool
-) -> None:
+def test_sqlite_has_strict_tables(version: tuple[int, ...], level: Level, noted: bool) -> None:
     # when
     finding = machine.sqlite_library(version)
 
@@ -74,7 +73,7 @@ def test_a_disk_needs_room(free_bytes: int, level: Level) -> None:
 def test_a_database_is_found_in_its_state(tmp_path: Path) -> None:
     # given one that is not there, one that is up to date and one that is none
     made, noise = tmp_path / "made.db", tmp_path / "noise.db"
-    schema().migrate(f"sqlite:///{made}")
+    SERVICE.schema.migrate(f"sqlite:///{made}")
     noise.write_bytes(b"not a database, whatever its name says" * 100)
 
     # when
@@ -85,7 +84,7 @@ def test_a_database_is_found_in_its_state(tmp_path: Path) -> None:
     # then
     assert [f.level for f in (absent, current, broken)] == [Level.OK, Level.OK, Level.FAIL]
     assert "the newest" in current.text
-    assert "is no database" in broken.text
+    assert "not a SQLite database" in broken.text
     assert not (tmp_path / "absent.db").exists()
 
 
@@ -132,25 +131,41 @@ def test_a_server_has_to_be_safe_and_its_credentials_readable(
 AWAY = CliError("cannot reach router at h:1", reason="UNREACHABLE", hint="start it")
 
 
-def info(service: str = "router", version: str = "") -> GetServerInfoResponse:
-    return GetServerInfoResponse(service=service, version=version or distribution_version())
+def info(service: str = "router", version: str = "", away: str = "") -> GetServerInfoResponse:
+    return GetServerInfoResponse(
+        service=service,
+        version=version or distribution_version(),
+        store_engine="sqlite",
+        store_unavailable_cause=away,
+    )
+
+
+SERVING = ServerStatus("router", "h:1", info(), serving=True)
+UNREACHABLE = ServerStatus("router", "h:1", None, refusal=AWAY)
 
 
 @pytest.mark.parametrize(
-    ("sight", "expected", "level", "words"),
+    ("status", "expected", "level", "words"),
     [
-        (Sight("router", "h:1", info(), serving=True), True, Level.OK, "serves"),
-        (Sight("router", "h:1", info()), True, Level.FAIL, "does not serve"),
-        (Sight("router", "h:1", info("pool"), serving=True), True, Level.FAIL, "answers pool"),
-        (Sight("router", "h:1", None, refusal=AWAY), True, Level.FAIL, "cannot reach"),
-        (Sight("router", "h:1", None, refusal=AWAY), False, Level.WARN, "cannot reach"),
+        (SERVING, True, Level.OK, "serves"),
+        (replace(SERVING, serving=False), True, Level.FAIL, "does not serve"),
+        (replace(SERVING, info=info(away="SQLITE_FULL")), True, Level.WARN, "takes no writes"),
+        (
+            replace(SERVING, info=info(away="SQLITE_FULL"), serving=False),
+            True,
+            Level.FAIL,
+            "does not serve: its sqlite database takes no writes (SQLITE_FULL)",
+        ),
+        (replace(SERVING, info=info("pool")), True, Level.FAIL, "answers pool"),
+        (UNREACHABLE, True, Level.FAIL, "cannot reach"),
+        (UNREACHABLE, False, Level.WARN, "cannot reach"),
     ],
 )
 def test_a_server_is_judged_by_what_was_expected(
-    sight: Sight, expected: bool, level: Level, words: str
+    status: ServerStatus, expected: bool, level: Level, words: str
 ) -> None:
     # when
-    finding = servers.server(sight, expected=expected)
+    finding = servers.server(status, expected=expected)
 
     # then
     assert finding.level is level
@@ -158,10 +173,28 @@ def test_a_server_is_judged_by_what_was_expected(
     assert bool(finding.hint) is (level is not Level.OK)
 
 
+@pytest.mark.parametrize(
+    ("cause", "advice"),
+    [
+        ("SQLITE_FULL", "make room"),
+        ("CONNECTION_LOST", "start the database"),
+        ("FILE_REMOVED", "restore the database"),
+        ("LOG_REPLACED", "restore the database"),
+        ("SQLITE_CORRUPT", "restore the database"),
+        ("SQLITE_CORRUPT_INDEX", "restore the database"),
+        ("DATA_CORRUPTED", "restore the database"),
+        ("UNDEFINED_FILE", "restore the database"),
+    ],
+)
+def test_the_advice_about_a_database_fits_its_cause(cause: str, advice: str) -> None:
+    finding = servers.server(replace(SERVING, info=info(away=cause)), expected=True)
+    assert advice in finding.hint
+
+
 def test_a_server_of_another_release_is_named() -> None:
     # given
-    same = Sight("pool", "h:1", info("pool"), serving=True)
-    other = Sight("router", "h:2", info("router", "9.9.9"), serving=True)
+    same = ServerStatus("pool", "h:1", info("pool"), serving=True)
+    other = ServerStatus("router", "h:2", info("router", "9.9.9"), serving=True)
 
     # when
     (alike,) = servers.versions([same])
@@ -171,4 +204,4 @@ def test_a_server_of_another_release_is_named() -> None:
     assert alike.level is Level.OK
     assert skewed.level is Level.WARN
     assert "router 9.9.9" in skewed.text
-    assert list(servers.versions([Sight("pool", "h:1", None)])) == []
+    assert list(servers.versions([ServerStatus("pool", "h:1", None)])) == []

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import textwrap
+from typing import Any
 
 import pytest
 
-from runyard.registry.v1 import registry_pb2
 from runyard.registry.v1 import registry_service_pb2 as pb
 from services.chassis.errors import Violation
-from services.cli.examining import Examined, merged
-from services.cli.exits import EXIT_USAGE, CliError
-from services.cli.resources import load
+from services.cli.base.exits import EXIT_USAGE, CliError
+from services.cli.manifests.resources import load
+from services.cli.registry.validation import Validation, merged
 
 
-def diagnostic(
-    field: str, text: str = "is wrong", depends_on: str = "", **more: int
-) -> pb.Diagnostic:
-    found = pb.Diagnostic(field=field, description=text, **more)
-    if depends_on:
-        found.depends_on.CopyFrom(
-            registry_pb2.ResourceRef(kind="RESOURCE_KIND_MODEL", id=depends_on)
-        )
-    return found
+def diagnostic(field: str, text: str = "is wrong", **more: Any) -> pb.Diagnostic:
+    return pb.Diagnostic(field=field, description=text, **more)
+
+
+def missing(field: str, model_id: str) -> pb.Diagnostic:
+    return diagnostic(field, depends_on={"kind": "RESOURCE_KIND_MODEL", "id": model_id})
 
 
 def told(text: str, *diagnostics: pb.Diagnostic) -> list[str]:
@@ -65,22 +62,28 @@ def test_both_lists_are_one_in_the_order_of_the_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "field"),
+    ("kind", "spec", "field"),
     [
         # what was meant was not read
-        ("{modle_id: m}", "agent.model_id"),
-        ("{sampling: {temprature: 1}}", "agent.sampling.temperature"),
+        ("Agent", "{modle_id: m}", "agent.model_id"),
+        ("Agent", "{sampling: {temprature: 1}}", "agent.sampling.temperature"),
         # what was written could not be read
-        ("{max_rounds: many}", "agent.max_rounds"),
-        ("{endpoint: {timeout: 5}}", "agent.endpoint.timeout"),
-        ("{tools: [{}]}", "agent.tools"),
-        ("{approval_rules: [{approval: x}]}", "agent.approval_rules[0].approval"),
+        ("Agent", "{max_rounds: many}", "agent.max_rounds"),
+        ("Agent", "{endpoint: {timeout: 5}}", "agent.endpoint.timeout"),
+        ("Agent", "{tools: [{}]}", "agent.tools"),
+        ("Agent", "{approval_rules: [{approval: x}]}", "agent.approval_rules[0].approval"),
         # a part of which something could not be read
-        ("{endpoint: x}", "agent.endpoint.base_url"),
+        ("Agent", "{endpoint: x}", "agent.endpoint.base_url"),
+        # a choice that could not be read is not missed
+        ("Provider", "{opnai: {}}", "provider"),
+        ("Provider", "{openai: 5}", "provider"),
+        ("Provider", "{what: 1}", "provider"),
+        # a list that could not be read is not judged as a whole
+        ("ModelPool", "{members: [{model_id: a, role: membr}]}", "model_pool.members"),
     ],
 )
-def test_what_follows_from_an_unread_field_is_not_told(spec: str, field: str) -> None:
-    text = f"{{kind: Agent, id: a, spec: {spec}}}"
+def test_what_follows_from_an_unread_field_is_not_told(kind: str, spec: str, field: str) -> None:
+    text = f"{{kind: {kind}, id: a, spec: {spec}}}"
     assert len(told(text, diagnostic(f"resources[0].{field}"))) == 1
 
 
@@ -100,19 +103,6 @@ def test_what_has_nothing_to_do_with_it_is_told(kind: str, spec: str, field: str
     assert len(told(text, diagnostic(f"resources[0].{field}"))) == 2
 
 
-@pytest.mark.parametrize("spec", ["{opnai: {}}", "{openai: 5}", "{what: 1}"])
-def test_a_choice_that_could_not_be_read_is_not_missed(spec: str) -> None:
-    text = f"{{kind: Provider, id: p, spec: {spec}}}"
-    found = told(text, diagnostic("resources[0].provider", "must set one of builtin, openai"))
-    assert len(found) == 1
-
-
-def test_a_list_that_could_not_be_read_is_not_judged_as_a_whole() -> None:
-    text = "{kind: ModelPool, id: p, spec: {members: [{model_id: a, role: membr}]}}"
-    found = told(text, diagnostic("resources[0].model_pool.members", "must have a home member"))
-    assert len(found) == 1
-
-
 def test_references_to_documents_that_could_not_be_read_are_not_missed() -> None:
     # given a model of a kind that was misspelt, and a reference to it
     text = """
@@ -124,8 +114,8 @@ def test_references_to_documents_that_could_not_be_read_are_not_missed() -> None
     # when the registry misses it, and another one
     found = told(
         text,
-        diagnostic("resources[0].agent.model_id", depends_on="m"),
-        diagnostic("resources[0].agent.tools[0]", depends_on="other"),
+        missing("resources[0].agent.model_id", "m"),
+        missing("resources[0].agent.tools[0]", "other"),
     )
 
     # then
@@ -135,11 +125,8 @@ def test_references_to_documents_that_could_not_be_read_are_not_missed() -> None
 
 def test_after_a_line_that_is_no_yaml_nobody_knows_what_would_follow() -> None:
     text = "{kind: Agent, id: a, spec: {model_id: m, max_rounds: 0}}\n---\nkind: [\n"
-    found = told(
-        text,
-        diagnostic("resources[0].agent.model_id", depends_on="m"),
-        diagnostic("resources[0].agent.max_rounds", "is 0"),
-    )
+    dangling = missing("resources[0].agent.model_id", "m")
+    found = told(text, dangling, diagnostic("resources[0].agent.max_rounds", "is 0"))
     assert [line.partition(": ")[0] for line in found] == ["team.yaml:1", "team.yaml:4"]
 
 
@@ -171,8 +158,8 @@ def test_a_refusal_says_when_the_registry_had_no_part_in_it() -> None:
     problems = load([("a.yaml", "{kind: Tol, id: p}")]).problems
 
     # when
-    alone = Examined(problems, CliError("cannot reach registry")).refusal()
-    together = Examined(problems, version=3).refusal()
+    alone = Validation(problems, CliError("cannot reach registry")).refusal()
+    together = Validation(problems, version=3).refusal()
 
     # then
     assert alone.hint == "the registry may know of more: cannot reach registry"

@@ -5,22 +5,10 @@ from __future__ import annotations
 import pytest
 
 from runyard.registry.v1 import registry_pb2 as pb
-from services.cli.completion import complete_kinds
-from services.cli.exits import EXIT_USAGE, CliError
-from services.cli.kinds import (
-    AGENT,
-    KINDS,
-    MODEL,
-    POOL,
-    PROVIDER,
-    TOOL,
-    Kind,
-    id_of,
-    kind_and_ids,
-    kind_named,
-    kind_of,
-    named,
-)
+from services.cli.base.exits import EXIT_USAGE, CliError
+from services.cli.manifests import kinds
+from services.cli.manifests.kinds import AGENT, MODEL, POOL, PROVIDER, TOOL, Kind
+from services.cli.registry.completion import complete_kinds
 
 
 @pytest.mark.parametrize(
@@ -40,7 +28,7 @@ from services.cli.kinds import (
     ],
 )
 def test_a_kind_has_many_names(text: str, kind: Kind) -> None:
-    assert kind_named(text) is kind
+    assert kinds.kind_named(text) is kind
 
 
 @pytest.mark.parametrize(
@@ -54,7 +42,7 @@ def test_a_kind_has_many_names(text: str, kind: Kind) -> None:
 )
 def test_an_unknown_kind_names_the_nearest(text: str, message: str) -> None:
     with pytest.raises(CliError) as raised:
-        kind_named(text)
+        kinds.kind_named(text)
     assert raised.value.message == message
     assert raised.value.exit_code == EXIT_USAGE
     assert raised.value.hint == "the kinds are provider, model, model_pool, agent, tool"
@@ -62,21 +50,21 @@ def test_an_unknown_kind_names_the_nearest(text: str, message: str) -> None:
 
 def test_a_resource_can_be_named_as_listings_name_it() -> None:
     # an id may hold a slash itself, a kind may not
-    assert kind_and_ids("pool/a/b", ["c"]) == (POOL, ["a/b", "c"])
-    assert kind_and_ids("pool", ["a/b"]) == (POOL, ["a/b"])
+    assert kinds.kind_and_ids("pool/a/b", ["c"]) == (POOL, ["a/b", "c"])
+    assert kinds.kind_and_ids("pool", ["a/b"]) == (POOL, ["a/b"])
 
 
 def test_every_kind_of_the_contract_is_known() -> None:
     members = [field.name for field in pb.Resource.DESCRIPTOR.oneofs_by_name["resource"].fields]
-    assert [kind.member for kind in KINDS] == members
-    assert [kind.number for kind in KINDS] == sorted(set(pb.ResourceKind.values()) - {0})
+    assert [kind.member for kind in kinds.KINDS] == members
+    assert [kind.number for kind in kinds.KINDS] == sorted(set(pb.ResourceKind.values()) - {0})
 
 
 def test_a_resource_of_a_newer_registry_has_no_kind_here() -> None:
     unknown = pb.Resource()
-    assert kind_of(unknown) is None
-    assert id_of(unknown) == ""
-    assert named(pb.ResourceRef(kind=99, id="x")) == "99/x"  # type: ignore[arg-type]  # a newer one
+    assert kinds.kind_of(unknown) is None
+    assert kinds.id_of(unknown) == ""
+    assert kinds.named(pb.ResourceRef(kind=99, id="x")) == "99/x"  # type: ignore[arg-type]  # a newer one
 
 
 def test_kinds_complete_without_a_server() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import textwrap
-from pathlib import Path
 
 import pytest
 import yaml
@@ -15,9 +14,8 @@ from runyard.registry.v1 import registry_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_pb2
 from runyard.types.v1 import content_pb2
 from services.chassis.errors import Violation
-from services.cli.exits import CliError
-from services.cli.reflect import Filling
-from services.cli.resources import Manifests, load, read_files
+from services.cli.manifests.filling import MessageFiller
+from services.cli.manifests.resources import Manifests, load
 
 
 def manifests(text: str) -> Manifests:
@@ -184,35 +182,32 @@ def test_a_value_that_does_not_fit_its_field_is_a_problem(spec: str, message: st
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("just text", "team.yaml:1: a document is a mapping of kind, id and spec"),
-        ("id: x\nspec: {}", "team.yaml:1: kind: is required and must be text"),
-        ("kind: Tool\nid:\n", "team.yaml:2: id: is required and must be text"),
-        ("kind: Tool\nid: a\nspec: [1]", "team.yaml:3: spec: must be a mapping of fields"),
-        ("kind: Tool\nid: a\nid: b", "team.yaml:3: id: is written twice"),
-        ("kind: Tool\nid: a\n<<: {spec: {}}", "team.yaml:3: merge keys (<<) are not supported"),
-        ("kind: Tool\n  id: a", "team.yaml:2: not YAML: mapping values are not allowed here"),
-        ("kind: Tool\nid: a\nspec: {[1]: 2}", "team.yaml:3: spec: a field name must be plain text"),
-        ("kind: Agent\nid: a\nspec: {tools: x}", "team.yaml:3: spec.tools: must be a list"),
+        ("just text", "1: a document is a mapping of kind, id and spec"),
+        ("id: x\nspec: {}", "1: kind: is required and must be text"),
+        ("kind: Tool\nid:\n", "2: id: is required and must be text"),
+        ("kind: Tool\nid: a\nspec: [1]", "3: spec: must be a mapping of fields"),
+        ("kind: Tool\nid: a\nid: b", "3: id: is written twice"),
+        ("kind: Tool\nid: a\n<<: {spec: {}}", "3: merge keys (<<) are not supported"),
+        ("kind: Tool\n  id: a", "2: not YAML: mapping values are not allowed here"),
+        ("kind: Tool\nid: a\nspec: {[1]: 2}", "3: spec: a field name must be plain text"),
+        ("kind: Agent\nid: a\nspec: {tools: x}", "3: spec.tools: must be a list"),
         (
             "kind: Agent\nid: a\nspec:\n  tools:\n  - t\n  - null\n",
-            "team.yaml:6: spec.tools[1]: has no value: leave the entry out",
+            "6: spec.tools[1]: has no value: leave the entry out",
         ),
-        (
-            'kind: Agent\nid: "a\\ud83d"',
-            "team.yaml:2: not YAML: half a surrogate pair is no character",
-        ),
+        ('kind: Agent\nid: "a\\ud83d"', "2: not YAML: half a surrogate pair is no character"),
         (
             "kind: Model\nid: m\nspec: {cache_ttl: 99999999999d}",
-            "team.yaml:3: spec.cache_ttl: '99999999999d' is longer than a duration can be",
+            "3: spec.cache_ttl: '99999999999d' is longer than a duration can be",
         ),
         (
             f"kind: Agent\nid: a\nspec: {{max_rounds: {'1' * 5000}}}",
-            "team.yaml:3: spec.max_rounds: has too many digits, it is not between 0 and 4294967295",
+            "3: spec.max_rounds: has too many digits, it is not between 0 and 4294967295",
         ),
     ],
 )
 def test_the_outer_form_is_checked_too(text: str, expected: str) -> None:
-    assert problems(text) == [expected]
+    assert problems(text) == [f"team.yaml:{expected}"]
 
 
 def test_two_choices_of_one_oneof_are_a_problem() -> None:
@@ -255,33 +250,28 @@ def test_a_violation_of_the_registry_is_led_back_to_its_line() -> None:
     """)
 
     # when the registry finds something wrong with parts of the second, and with the whole
-    told = [
-        str(loaded.locate(Violation(name, "is wrong")))
-        for name in (
-            "resources[1].model_pool.members[1].model_id",
-            "resources[1].model_pool.members[1].weight",
-            "resources[1].model_pool.routing.home",
-            "resources[0].agent.id",
-            "resources[1]",
-            "expected_version",
-        )
-    ]
+    places = {
+        "resources[1].model_pool.members[1].model_id": (
+            "team.yaml:10: ModelPool second: spec.members[1].model_id"
+        ),
+        "resources[1].model_pool.members[1].weight": (
+            "team.yaml:10: ModelPool second: spec.members[1].weight"
+        ),
+        "resources[1].model_pool.routing.home": "team.yaml:5: ModelPool second: spec.routing.home",
+        "resources[0].agent.id": "team.yaml:2: Agent first: id",
+        "resources[1]": "team.yaml:5: ModelPool second",
+        "expected_version": "expected_version",
+    }
+    told = {name: str(loaded.locate(Violation(name, "is wrong"))) for name in places}
 
     # then each names the line of what was written, or of what it is part of
-    assert told == [
-        "team.yaml:10: ModelPool second: spec.members[1].model_id: is wrong",
-        "team.yaml:10: ModelPool second: spec.members[1].weight: is wrong",
-        "team.yaml:5: ModelPool second: spec.routing.home: is wrong",
-        "team.yaml:2: Agent first: id: is wrong",
-        "team.yaml:5: ModelPool second: is wrong",
-        "expected_version: is wrong",
-    ]
+    assert told == {name: f"{place}: is wrong" for name, place in places.items()}
 
 
 def filled(message: Message, fields: str) -> tuple[Message, list[str]]:
     """Any message of the contracts can be written this way, not only resources."""
     node = yaml.compose(fields, Loader=yaml.SafeLoader)
-    filling = Filling("any.yaml")
+    filling = MessageFiller("any.yaml")
     filling.message(node, message, "", "")
     return message, [str(problem) for problem in filling.problems]
 
@@ -379,31 +369,3 @@ def test_violations_are_told_in_the_order_of_the_files() -> None:
         "team.yaml:21: Tool t10: is wrong",
         "agent/a: is wrong",
     ]
-
-
-def test_manifests_come_from_files_folders_and_standard_input(tmp_path: Path) -> None:
-    # given a folder with manifests and something else
-    (tmp_path / "b.yml").write_text("kind: Agent\nid: b\n")
-    (tmp_path / "a.yaml").write_text("kind: Agent\nid: a\n")
-    (tmp_path / "notes.txt").write_text("no manifest")
-
-    # when it is read together with standard input
-    texts = read_files([str(tmp_path), "-"], stdin="kind: Agent\nid: c\n")
-
-    # then
-    assert [r.agent.id for r in load(texts).resources] == ["a", "b", "c"]
-    assert texts[2][0] == "standard input"
-
-
-@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
-def test_a_path_that_cannot_be_read_is_wrong_use(tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / "manifest.yaml"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(CliError, match="cannot read"):
-        read_files([str(path)])
-
-
-def test_a_folder_without_manifests_is_wrong_use(tmp_path: Path) -> None:
-    with pytest.raises(CliError, match=r"no \.yaml file"):
-        read_files([str(tmp_path)])

@@ -13,13 +13,13 @@ from jsonschema import Draft202012Validator
 
 from runyard.registry.v1 import registry_pb2 as pb
 from scripts.manifest_schema import limits_in
-from services.cli.demo import QUICKSTART
-from services.cli.resources import load
-from services.cli.schema import text
-from services.cli.written import document_of, manifest_text
-from services.registry.api.resources import resource_to_pb
+from services.cli.demo.manifests import QUICKSTART
+from services.cli.manifests.resources import load
+from services.cli.manifests.schema import text
+from services.cli.manifests.writing import document_of, manifest_text
+from services.registry.api.resources.codec import resource_to_pb
+from services.registry.core.canonical import normalised
 from services.registry.core.model import Resource
-from services.registry.core.normalising import normalised
 from tests.support.registry_resources import agent
 from tests.support.registry_strategies import resources
 from tests.unit.cli.test_written import MINIMAL, ODD, TEXTS
@@ -39,31 +39,17 @@ spec:
   credential_ref: {env: KEY}
   timeout: 1m30s
 ---
-kind: Model
-id: 2025
-spec:
-  provider_id: p
-  upstream_model: u
-  context_window: 32_000
-  modalities: [text, image]
-  capabilities: {tools: true}
-  prices: {input_per_million: 0.15}
-  knowledge_cutoff: 2025-01
+{kind: Model, id: 2025, spec: {
+  provider_id: p, upstream_model: u, context_window: 32_000, modalities: [text, image],
+  capabilities: {tools: true}, prices: {input_per_million: 0.15}, knowledge_cutoff: 2025-01}}
 ---
-kind: Tool
-id: t
-spec:
-  worker: {label: gpu}
-  json_schema: {type: object, properties: {a: {type: string}}}
-  effect_class: pure
-  approval: ask
+{kind: Tool, id: t, spec: {
+  worker: {label: gpu}, json_schema: {type: object, properties: {a: {type: string}}},
+  effect_class: pure, approval: ask}}
 ---
-kind: Agent
-id: a
-spec:
-  endpoint: {base_url: "https://agents.example"}
-  approval_rules: [{tool_id: "*", approval: deny}]
-  sampling: {temperature: 0.5, top_p: 1, reasoning_effort: high}
+{kind: Agent, id: a, spec: {
+  endpoint: {base_url: "https://agents.example"}, approval_rules: [{tool_id: "*", approval: deny}],
+  sampling: {temperature: 0.5, top_p: 1, reasoning_effort: high}}}
 """
 
 
@@ -88,6 +74,7 @@ def test_manifests_are_valid(manifest: str) -> None:
         assert problems(document) == []
 
 
+@pytest.mark.slow
 @given(resources())
 def test_whatever_is_exported_is_valid(resource: Resource) -> None:
     held = resource_to_pb(normalised(resource))
@@ -102,6 +89,37 @@ def test_odd_texts_are_valid(odd: str) -> None:
     assert problems(document_of(held)) == []
 
 
+# Kind, spec, and the place of the mistake in the spec.
+WRONG_SPECS = [
+    ("Agent", "{}", ""),
+    ("Agent", "{id: a, model_id: m}", ""),
+    ("Agent", "{modle_id: m, model_id: m}", ""),
+    ("Agent", "{model_id: null}", ".model_id"),
+    ("Agent", "{model_id: [m]}", ".model_id"),
+    ("Agent", "{model_id: m, tools: t}", ".tools"),
+    ("Agent", "{model_id: m, max_rounds: 0}", ".max_rounds"),
+    ("Agent", "{model_id: m, max_rounds: many}", ".max_rounds"),
+    ("Agent", "{model_id: m, sampling: {top_p: 0}}", ".sampling.top_p"),
+    ("Agent", "{model_id: m, approval_rules: [{tool_id: t}]}", ".approval_rules[0]"),
+    ("Agent", "{endpoint: {base_url: 'https://x', timeout: 5}}", ".endpoint.timeout"),
+    ("Provider", "{}", ""),
+    ("Provider", "{openai: {}, builtin: {}}", ""),
+    ("Provider", "{openai: {}, timeout: 30}", ".timeout"),
+    ("Provider", "{openai: {}, timeout: 30 s}", ".timeout"),
+    ("Provider", "{openai: {}, credential_ref: {env: A, file: /b}}", ".credential_ref"),
+    ("Model", "{upstream_model: u}", ""),
+    ("Model", "{provider_id: p, upstream_model: u, modalities: [txt]}", ".modalities[0]"),
+    ("ModelPool", "{}", ""),
+    ("ModelPool", "{members: []}", ".members"),
+    ("ModelPool", "{members: [{model_id: m, weight: 0}]}", ".members[0].weight"),
+    ("ModelPool", "{members: [{model_id: m, role: membr}]}", ".members[0].role"),
+    ("ModelPool", "{members: [{model_id: m}], retry: {in_place: 11}}", ".retry.in_place"),
+    ("Tool", "{builtin: pool_sned}", ".builtin"),
+    ("Tool", "{worker: {}, json_schema: [1]}", ".json_schema"),
+    ("Tool", "{worker: {}, effect_class: safe}", ".effect_class"),
+]
+
+
 @pytest.mark.parametrize(
     ("manifest", "path"),
     [
@@ -111,56 +129,10 @@ def test_odd_texts_are_valid(odd: str) -> None:
         ("{kind: Agnet, id: a, spec: {}}", "$.kind"),
         ("{kind: Agent, id: '', spec: {model_id: m}}", "$.id"),
         ("{kind: Agent, id: a, colour: red, spec: {model_id: m}}", "$"),
-        ("{kind: Agent, id: a, spec: {}}", "$.spec"),
-        ("{kind: Agent, id: a, spec: {id: a, model_id: m}}", "$.spec"),
-        ("{kind: Agent, id: a, spec: {modle_id: m, model_id: m}}", "$.spec"),
-        ("{kind: Agent, id: a, spec: {model_id: null}}", "$.spec.model_id"),
-        ("{kind: Agent, id: a, spec: {model_id: [m]}}", "$.spec.model_id"),
-        ("{kind: Agent, id: a, spec: {model_id: m, tools: t}}", "$.spec.tools"),
-        ("{kind: Agent, id: a, spec: {model_id: m, max_rounds: 0}}", "$.spec.max_rounds"),
-        ("{kind: Agent, id: a, spec: {model_id: m, max_rounds: many}}", "$.spec.max_rounds"),
-        (
-            "{kind: Agent, id: a, spec: {model_id: m, sampling: {top_p: 0}}}",
-            "$.spec.sampling.top_p",
+        *(
+            (f"{{kind: {k}, id: a, spec: {spec}}}", f"$.spec{path}")
+            for k, spec, path in WRONG_SPECS
         ),
-        (
-            "{kind: Agent, id: a, spec: {model_id: m, approval_rules: [{tool_id: t}]}}",
-            "$.spec.approval_rules[0]",
-        ),
-        (
-            "{kind: Agent, id: a, spec: {endpoint: {base_url: 'https://x', timeout: 5}}}",
-            "$.spec.endpoint.timeout",
-        ),
-        ("{kind: Provider, id: p, spec: {}}", "$.spec"),
-        ("{kind: Provider, id: p, spec: {openai: {}, builtin: {}}}", "$.spec"),
-        ("{kind: Provider, id: p, spec: {openai: {}, timeout: 30}}", "$.spec.timeout"),
-        ("{kind: Provider, id: p, spec: {openai: {}, timeout: 30 s}}", "$.spec.timeout"),
-        (
-            "{kind: Provider, id: p, spec: {openai: {}, credential_ref: {env: A, file: /b}}}",
-            "$.spec.credential_ref",
-        ),
-        ("{kind: Model, id: m, spec: {upstream_model: u}}", "$.spec"),
-        (
-            "{kind: Model, id: m, spec: {provider_id: p, upstream_model: u, modalities: [txt]}}",
-            "$.spec.modalities[0]",
-        ),
-        ("{kind: ModelPool, id: p, spec: {}}", "$.spec"),
-        ("{kind: ModelPool, id: p, spec: {members: []}}", "$.spec.members"),
-        (
-            "{kind: ModelPool, id: p, spec: {members: [{model_id: m, weight: 0}]}}",
-            "$.spec.members[0].weight",
-        ),
-        (
-            "{kind: ModelPool, id: p, spec: {members: [{model_id: m, role: membr}]}}",
-            "$.spec.members[0].role",
-        ),
-        (
-            "{kind: ModelPool, id: p, spec: {members: [{model_id: m}], retry: {in_place: 11}}}",
-            "$.spec.retry.in_place",
-        ),
-        ("{kind: Tool, id: t, spec: {builtin: pool_sned}}", "$.spec.builtin"),
-        ("{kind: Tool, id: t, spec: {worker: {}, json_schema: [1]}}", "$.spec.json_schema"),
-        ("{kind: Tool, id: t, spec: {worker: {}, effect_class: safe}}", "$.spec.effect_class"),
     ],
 )
 def test_a_mistake_is_marked_where_it_is(manifest: str, path: str) -> None:

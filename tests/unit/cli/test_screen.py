@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import io
 import json
 import socket
 from pathlib import Path
 
 import grpc
 import pytest
-from google.protobuf.timestamp_pb2 import Timestamp
-from rich.console import Console
+from google.protobuf import text_format
 
-from runyard.provider.v1 import provider_pb2
-from runyard.registry.v1 import registry_pb2
 from runyard.registry.v1 import registry_service_pb2 as registry_pb
 from runyard.router.v1 import router_pb2
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
+from services.chassis.calls.rpc_status import status_of
 from services.chassis.errors import InvalidRequestError, StoreUnavailableError, Violation
-from services.chassis.rpc_status import status_of
-from services.cli.apply import show
-from services.cli.clients import explained
-from services.cli.demo import RealModel, quickstart
-from services.cli.endpoints import DEFAULTS, read_endpoints
-from services.cli.exits import CliError
-from services.cli.plan import make_plan
-from services.cli.routes import describe
-from services.cli.runview import RunView
-from services.cli.terminal import Output, Terminal, error_json, safe
-
-
-def screen(output: Output = Output.TEXT) -> tuple[Terminal, io.StringIO]:
-    terminal = Terminal(output)
-    file = io.StringIO()
-    terminal.console = Console(file=file, width=500, markup=False, highlight=False)
-    return terminal, file
+from services.cli.base.exits import CliError
+from services.cli.base.layout import safe
+from services.cli.base.terminal import Output, error_json
+from services.cli.demo.manifests import RealModel, quickstart
+from services.cli.local.plan import make_plan
+from services.cli.registry.applying import show_applied
+from services.cli.runs.decision import describe
+from services.cli.runs.view import RunView
+from services.cli.talk.clients import explain_error
+from services.cli.talk.endpoints import DEFAULTS, read_endpoints
+from tests.unit.cli.test_changes import change, screen
 
 
 def shown(*events: pb.Event, **view: object) -> list[str]:
@@ -46,14 +37,11 @@ def shown(*events: pb.Event, **view: object) -> list[str]:
 
 
 def said(text: str) -> pb.Event:
-    return pb.Event(text_delta=pb.TextDelta(text=text))
+    return pb.Event(text_delta={"text": text})
 
 
-PLANNED = pb.Event(
-    tool_call_planned=pb.ToolCallPlanned(
-        call=pb.ToolInvocation(tool_call_id="c1", tool_id="pool_send", arguments_json="{}")
-    )
-)
+CALL = pb.ToolInvocation(tool_call_id="c1", tool_id="pool_send", arguments_json="{}")
+PLANNED = pb.Event(tool_call_planned={"call": CALL})
 
 
 def test_text_goes_on_in_its_line_until_something_else_happens() -> None:
@@ -87,19 +75,16 @@ def test_two_runs_that_speak_at_once_do_not_share_a_line() -> None:
 def test_what_a_run_waits_for_and_what_wakes_it_is_named() -> None:
     waiting = pb.WaitingReason(kind=pb.WAITING_KIND_APPROVAL, ticket_id="t1", tool_call_id="c1")
     ticket = pb.Ticket(ticket_id="t1", tool_id="pool_send", arguments_json='{"body": "hi"}')
-    decision = pb.Decision(verdict=pb.Verdict(deny=pb.Deny()), decided_by="ann", comment="no")
+    decision = pb.Decision(verdict={"deny": {}}, decided_by="ann", comment="no")
+    failed = {"tool_call_id": "c1", "state": pb.ToolInvocation.STATE_FAILED, "result": "denied"}
     assert shown(
         PLANNED,
-        pb.Event(ticket_opened=pb.TicketOpened(ticket=ticket)),
-        pb.Event(run_parked=pb.RunParked(reasons=[waiting])),
-        pb.Event(ticket_decided=pb.TicketDecided(decision=decision)),
-        pb.Event(run_woken=pb.RunWoken(cause="wake", wake_status=pb.WAKE_STATUS_TIMED_OUT)),
-        pb.Event(run_resumed=pb.RunResumed(causes=["recovery", "wake"])),
-        pb.Event(
-            tool_call_settled=pb.ToolCallSettled(
-                tool_call_id="c1", state=pb.ToolInvocation.STATE_FAILED, result="denied"
-            )
-        ),
+        pb.Event(ticket_opened={"ticket": ticket}),
+        pb.Event(run_parked={"reasons": [waiting]}),
+        pb.Event(ticket_decided={"decision": decision}),
+        pb.Event(run_woken={"cause": "wake", "wake_status": pb.WAKE_STATUS_TIMED_OUT}),
+        pb.Event(run_resumed={"causes": ["recovery", "wake"]}),
+        pb.Event(tool_call_settled=failed),
     )[1:] == [
         '· asks for a decision: may it call pool_send with {"body": "hi"}',
         "·   runyard decide t1 approve",
@@ -112,14 +97,9 @@ def test_what_a_run_waits_for_and_what_wakes_it_is_named() -> None:
 
 
 def test_a_moved_call_names_both_models_and_the_reason() -> None:
-    routed = pb.Routed(
-        target_id="narration",
-        model_id="south",
-        switched_from_model_id="north",
-        reason="RATE_LIMIT",
-        attempts=2,
-    )
-    assert shown(pb.Event(routed=routed)) == [
+    moved = pb.Routed(target_id="narration", model_id="south", switched_from_model_id="north")
+    moved.reason, moved.attempts = "RATE_LIMIT", 2
+    assert shown(pb.Event(routed=moved)) == [
         "· routed narration: north → south because of rate limit, 2 attempts"
     ]
 
@@ -137,8 +117,7 @@ def test_only_an_answer_counts_as_completed(
     reason: pb.TerminationReason.ValueType, completed: bool
 ) -> None:
     view = RunView(screen()[0])
-    end = pb.Termination(reason=reason)
-    view.show(pb.Event(run_finished=pb.RunFinished(termination=end)))
+    view.show(pb.Event(run_finished={"termination": {"reason": reason}}))
     assert view.completed is completed
 
 
@@ -155,45 +134,28 @@ def test_programs_get_one_json_value_per_event_and_nothing_else() -> None:
     view.show(said("The "))
     view.show(PLANNED)
     lines = [json.loads(line) for line in file.getvalue().splitlines()]
-    assert lines[0] == {"text_delta": {"text": "The "}}
+    assert lines[0]["text_delta"] == {"text": "The "}
+    assert lines[0]["run_seq"] == "0"
     assert lines[1]["tool_call_planned"]["call"]["tool_id"] == "pool_send"
 
 
 def test_a_decision_tells_who_answered_and_who_did_not() -> None:
     # given a call that passed one member over, failed on the second and moved to the third
-    decision = router_pb2.RouteDecision(
-        target_id="narration",
-        pool=True,
-        registry_version=7,
-        member_id="c",
-        provider_id="p",
-        home_member_id="a",
-        sticky=router_pb2.STICKY_OUTCOME_MOVED,
-        skipped=[
-            router_pb2.SkippedMember(
-                member_id="a",
-                reason=router_pb2.SKIP_REASON_QUOTA_DEADLINE,
-                until=Timestamp(seconds=3661),
-            )
-        ],
-        attempts=[
-            router_pb2.Attempt(
-                member_id="b",
-                upstream_model="big",
-                kind=router_pb2.ATTEMPT_KIND_INITIAL,
-                outcome=router_pb2.ATTEMPT_OUTCOME_FAILED,
-                failure=provider_pb2.FAILURE_CLASS_RATE_LIMIT,
-                http_status=429,
-            ),
-            router_pb2.Attempt(
-                member_id="c",
-                upstream_model="small",
-                kind=router_pb2.ATTEMPT_KIND_FAILOVER,
-                outcome=router_pb2.ATTEMPT_OUTCOME_SUCCEEDED,
-            ),
-        ],
-    )
-    decision.attempts[0].retry_after.seconds = 30
+    written = """
+        target_id: "narration" pool: true registry_version: 7
+        member_id: "c" provider_id: "p" home_member_id: "a" sticky: STICKY_OUTCOME_MOVED
+        skipped { member_id: "a" reason: SKIP_REASON_QUOTA_DEADLINE until { seconds: 3661 } }
+        attempts {
+          member_id: "b" upstream_model: "big" kind: ATTEMPT_KIND_INITIAL
+          outcome: ATTEMPT_OUTCOME_FAILED failure: FAILURE_CLASS_RATE_LIMIT
+          http_status: 429 retry_after { seconds: 30 }
+        }
+        attempts {
+          member_id: "c" upstream_model: "small" kind: ATTEMPT_KIND_FAILOVER
+          outcome: ATTEMPT_OUTCOME_SUCCEEDED
+        }
+    """
+    decision = text_format.Parse(written, router_pb2.RouteDecision())
 
     # when it is described
     terminal, file = screen()
@@ -219,7 +181,7 @@ def rpc_error(error: Exception | grpc.StatusCode) -> grpc.aio.AioRpcError:
 
 
 def test_a_server_that_is_not_there_is_told_with_the_way_to_start_it() -> None:
-    error = explained("router", "127.0.0.1:7402", rpc_error(grpc.StatusCode.UNAVAILABLE))
+    error = explain_error("router", "127.0.0.1:7402", rpc_error(grpc.StatusCode.UNAVAILABLE))
     assert error.message == "cannot reach router at 127.0.0.1:7402"
     assert error.exit_code == 3
     assert "runyard up" in error.hint
@@ -227,15 +189,17 @@ def test_a_server_that_is_not_there_is_told_with_the_way_to_start_it() -> None:
 
 def test_an_error_of_a_server_keeps_its_reason_and_its_violations() -> None:
     refused = InvalidRequestError.of([Violation("a.b", "must not be empty")])
-    error = explained("registry", "x:1", rpc_error(refused))
+    error = explain_error("registry", "x:1", rpc_error(refused))
     assert (error.reason, error.exit_code) == ("INVALID_REQUEST", 2)
     assert error.details == ("a.b: must not be empty",)
     assert error_json(error)["error"]["reason"] == "INVALID_REQUEST"
+    assert error_json(error)["error"]["details"] == ["a.b: must not be empty"]
+    assert error_json(error)["error"]["metadata"]["retry"]
 
 
 def test_a_server_that_says_when_to_come_back_is_believed() -> None:
     away = StoreUnavailableError("the database is away", retry_after_s=2.5)
-    error = explained("registry", "x:1", rpc_error(away))
+    error = explain_error("registry", "x:1", rpc_error(away))
     assert (error.hint, error.exit_code) == ("try again in 2.5 s", 3)
 
 
@@ -263,25 +227,19 @@ def test_an_unknown_service_is_told_with_the_nearest_one() -> None:
 
 def test_a_plan_gives_each_server_its_own_settings_over_inherited_ones(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, 0)
-    settings = plan.environment(
-        "runcontrol",
-        {
-            "RUNYARD_RUNCONTROL_LISTEN": "0.0.0.0:1",
-            "RUNYARD_RUNCONTROL_LOG_LEVEL": "debug",
-            "KEY": "secret",
-        },
-    )
+    kept = {"KEY": "secret", "RUNYARD_RUNCONTROL_LOG_LEVEL": "debug"}
+    inherited = {**kept, "RUNYARD_RUNCONTROL_LISTEN": "0.0.0.0:1"}
+    settings = plan.environment("runcontrol", inherited)
     ports = plan.ports
     assert len({plan.receiver_port, *ports.values()}) == 5
     assert settings == {
-        "KEY": "secret",
+        **kept,
         "RUNYARD_RUNCONTROL_LISTEN": f"127.0.0.1:{ports['runcontrol']}",
         "RUNYARD_RUNCONTROL_DATABASE_URL": f"sqlite:///{tmp_path}/runcontrol.db",
         "RUNYARD_RUNCONTROL_REGISTRY_TARGET": f"127.0.0.1:{ports['registry']}",
         "RUNYARD_RUNCONTROL_ROUTER_TARGET": f"127.0.0.1:{ports['router']}",
         "RUNYARD_RUNCONTROL_POOL_TARGET": f"127.0.0.1:{ports['pool']}",
         "RUNYARD_RUNCONTROL_OTLP_ENDPOINT": f"http://127.0.0.1:{plan.receiver_port}",
-        "RUNYARD_RUNCONTROL_LOG_LEVEL": "debug",
     }
 
 
@@ -310,11 +268,8 @@ def test_ports_follow_the_first_and_a_taken_one_is_refused(tmp_path: Path) -> No
 def test_the_quickstart_is_valid_and_a_real_model_takes_the_place_of_one_member() -> None:
     plain = quickstart()
     real = quickstart(RealModel("http://127.0.0.1:8000/v1", "small-135m", "KEY"))
-    changed = [
-        after
-        for before, after in zip(plain.resources, real.resources, strict=True)
-        if before != after
-    ]
+    both = zip(plain.resources, real.resources, strict=True)
+    changed = [after for before, after in both if before != after]
     assert plain.problems == []
     assert [r.WhichOneof("resource") for r in changed] == ["provider", "model"]
     assert changed[0].provider.WhichOneof("adapter") == "openai"
@@ -325,20 +280,16 @@ def test_the_quickstart_is_valid_and_a_real_model_takes_the_place_of_one_member(
 def test_a_plan_says_where_it_is_not_complete() -> None:
     # given an update of which two fields differ and one found no room
     terminal, file = screen()
-    change = registry_pb.ResourceChange(
-        action=registry_pb.CHANGE_ACTION_UPDATED,
-        fields=[registry_pb.FieldChange(path="base_url", before="", after='"https://h"')],
-        fields_truncated=True,
-    )
-    change.ref.id = "p"
-    change.ref.kind = registry_pb2.RESOURCE_KIND_PROVIDER
+    updated = change("UPDATED", ("base_url", "", '"https://h"'), kind="PROVIDER")
+    updated.fields_truncated = True
+    answer = registry_pb.ApplyResourcesResponse(version=3, changes=[updated])
 
     # when
-    show(registry_pb.ApplyResourcesResponse(version=3, changes=[change]), terminal, dry_run=True)
+    show_applied(answer, terminal, dry_run=True)
 
     # then
     assert file.getvalue().splitlines() == [
-        "  ~ provider/p updated",
+        "  ~ provider/x updated",
         '      + base_url: "https://h"',
         "      more fields differ than fit into an answer",
         "1 updated; the registry would be at version 3",

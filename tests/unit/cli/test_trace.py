@@ -2,65 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from services.cli.spans import SpanLink, SpanRecord
-from services.cli.tracetree import find_traces
-from services.cli.traceview import duration, render, to_json
+from services.cli.traces.spans import SpanLink, SpanRecord
+from services.cli.traces.tree import find_traces
+from services.cli.traces.view import duration, render, to_json
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32
 MS = 1_000_000
 
 
 def span(trace_id: str, number: int, parent: int, name: str, **changes: object) -> SpanRecord:
-    values: dict[str, object] = {
-        "trace_id": trace_id,
-        "span_id": f"{number:016x}",
-        "parent_id": f"{parent:016x}" if parent else "",
-        "name": name,
-        "service": "router",
-        "kind": "internal",
-        "start_ns": number * MS,
-        "end_ns": 20 * MS,
-    }
-    return SpanRecord(**{**values, **changes})  # type: ignore[arg-type]
+    parent_id = f"{parent:016x}" if parent else ""
+    times_ns = (number * MS, 20 * MS)
+    made = SpanRecord(trace_id, f"{number:016x}", parent_id, name, "router", "internal", *times_ns)
+    return replace(made, **changes)  # type: ignore[arg-type]
 
 
 def link(trace_id: str, number: int, kind: str) -> SpanLink:
     return SpanLink(trace_id, f"{number:016x}", {"runyard.link.type": kind})
 
 
+BACKUP = {"gen_ai.request.model": "backup"}
+HOME = {"gen_ai.request.model": "home", "error.type": "RATE_LIMIT"}
+CAUSES = (link(A, 2, "wake_cause"), link(C, 9, "suspended_by"))
 FAILOVER = [
-    span(
-        A,
-        4,
-        2,
-        "chat backup",
-        links=(link(A, 3, "failover_from"),),
-        attributes={"gen_ai.request.model": "backup"},
-    ),
-    span(
-        A,
-        3,
-        2,
-        "chat home",
-        status="error",
-        end_ns=4 * MS,
-        attributes={"error.type": "RATE_LIMIT", "gen_ai.request.model": "home"},
-    ),
+    span(A, 4, 2, "chat backup", links=(link(A, 3, "failover_from"),), attributes=BACKUP),
+    span(A, 3, 2, "chat home", status="error", end_ns=4 * MS, attributes=HOME),
     span(A, 2, 1, "runyard.router.v1.RouterService/Infer", kind="server"),
     span(A, 1, 0, "run", service="runcontrol", attributes={"runyard.run.id": "run-1"}),
 ]
 WAKE = [
     span(
-        B,
-        5,
-        0,
-        "wake run",
-        service="runcontrol",
-        links=(link(A, 2, "wake_cause"), link(C, 9, "suspended_by")),
-        attributes={"runyard.run.id": "run-2"},
-    ),
+        B, 5, 0, "wake", service="runcontrol", links=CAUSES, attributes={"runyard.run.id": "run-2"}
+    )
 ]
 
 

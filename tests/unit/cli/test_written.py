@@ -14,63 +14,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runyard.registry.v1 import registry_pb2 as pb
-from services.cli.defaults import defaulted_fields
-from services.cli.resources import load
-from services.cli.written import document_of, duration_text, manifest_text
-from services.registry.api.resources import resource_to_pb, resources_from_pb
+from services.cli.manifests.defaults import defaulted_fields
+from services.cli.manifests.resources import load
+from services.cli.manifests.writing import document_of, duration_text, manifest_text
+from services.registry.api.resources.codec import resource_to_pb, resources_from_pb
+from services.registry.core.canonical import normalised
 from services.registry.core.model import Resource
-from services.registry.core.normalising import normalised
 from tests.support.registry_resources import agent, pool, provider, tool
 from tests.support.registry_strategies import resources
 
-# Everything that is text, and much of it what only looks like a number, a date or a truth value.
-_TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.lists(
-    st.sampled_from(
-        ["a", " ", "\n", "\t", "  b ", "#", ": ", "- ", "'", '"', "\\", "\r", "🚀", "%"]
-    )
-).map("".join)
+# Everything that is text, and much of it what YAML could take for something else.
+_PIECES = ("a", " ", "\n", "\t", "  b ", "#", ": ", "- ", "'", '"', "\\", "\r", "🚀", "%")
+_ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+_TEXTS = _ANY_TEXT | st.lists(st.sampled_from(_PIECES)).map("".join)
 ODD = (
-    "null",
-    "~",
-    "true",
-    "yes",
-    "Y",
-    "off",
-    "010",
-    "0o7",
-    "0x1f",
-    "1e3",
-    "1.5",
-    ".5",
-    "-",
-    "--- ",
-    "...",
-    "2026-01-31",
-    "12:30:45",
-    "=",
-    "<<",
-    "a: b",
-    "#x",
-    "x #y",
-    "@x",
-    "%x",
-    "'",
-    '"',
-    "a/b",
-    "🚀/%",
-    " x",
-    "x ",
-    "\\",
-    "{}",
-    "[a",
-    "!x",
-    "&x",
-    "*",
-    "|",
-    ">",
-    "?",
-    "\u00a0x",
-    "\ufeffx",
+    # what reads as no value, a truth value, a number or a time
+    *("null", "~", "true", "yes", "Y", "off"),
+    *("010", "0o7", "0x1f", "1e3", "1.5", ".5", "2026-01-31", "12:30:45"),
+    # what YAML gives a meaning
+    *("-", "--- ", "...", "=", "<<", "a: b", "#x", "x #y", "@x", "%x", "'", '"', "\\"),
+    *("{}", "[a", "!x", "&x", "*", "|", ">", "?"),
+    # other characters than those of names, and blanks
+    *("a/b", "🚀/%", " x", "x ", "\u00a0x", "\ufeffx"),
 )
 TEXTS = (
     "one\ntwo\n",
@@ -126,18 +91,20 @@ def test_every_text_is_read_back_to_the_letter(id_: str, prompt: str) -> None:
 
 @pytest.mark.parametrize("id_", ODD)
 def test_an_odd_id_is_read_back_by_us_and_by_other_readers(id_: str) -> None:
+    held = agent(id_, model_id=id_, tools=[id_])
+
     # when
-    text = manifest_text([agent(id_, model_id=id_, tools=[id_])])
+    text = manifest_text([held])
 
     # then the document is text in every place, whoever reads it
-    assert read_back(text) == [agent(id_, model_id=id_, tools=[id_])]
+    assert read_back(text) == [held]
     plain = yaml.safe_load(text)
     assert (plain["id"], plain["spec"]["model_id"], plain["spec"]["tools"]) == (id_, id_, [id_])
 
 
 @pytest.mark.parametrize("prompt", TEXTS)
 def test_a_text_of_many_lines_is_read_back_to_the_last_blank(prompt: str) -> None:
-    held = agent(system_prompt=prompt, sampling=pb.Sampling(stop=[prompt]))
+    held = agent(system_prompt=prompt, sampling={"stop": [prompt]})
     text = manifest_text([held])
     assert read_back(text) == [held]
     assert yaml.safe_load(text)["spec"]["system_prompt"] == prompt
@@ -251,47 +218,20 @@ def test_a_duration_is_written_exactly(duration: Duration, text: str) -> None:
     assert duration_text(duration) == text
 
 
-MINIMAL = """
-kind: Provider
-id: builtin
-spec: {builtin: {}}
----
-kind: Provider
-id: openai
-spec: {openai: {}}
----
-kind: Provider
-id: anthropic
-spec: {anthropic: {}}
----
-kind: Provider
-id: grpc
-spec: {grpc: {}, base_url: "host:1"}
----
-kind: Model
-id: model
-spec: {provider_id: builtin, upstream_model: m, prices: {}}
----
-kind: ModelPool
-id: pool
-spec: {members: [{model_id: model}]}
----
-kind: Agent
-id: local
-spec: {model_id: pool}
----
-kind: Agent
-id: remote
-spec: {endpoint: {base_url: "https://agents.example"}}
----
-kind: Tool
-id: worker
-spec: {worker: {}}
----
-kind: Tool
-id: builtin
-spec: {builtin: pool_send}
-"""
+MINIMAL = "\n---\n".join(
+    (
+        "{kind: Provider, id: builtin, spec: {builtin: {}}}",
+        "{kind: Provider, id: openai, spec: {openai: {}}}",
+        "{kind: Provider, id: anthropic, spec: {anthropic: {}}}",
+        "{kind: Provider, id: grpc, spec: {grpc: {}, base_url: 'host:1'}}",
+        "{kind: Model, id: model, spec: {provider_id: builtin, upstream_model: m, prices: {}}}",
+        "{kind: ModelPool, id: pool, spec: {members: [{model_id: model}]}}",
+        "{kind: Agent, id: local, spec: {model_id: pool}}",
+        "{kind: Agent, id: remote, spec: {endpoint: {base_url: 'https://agents.example'}}}",
+        "{kind: Tool, id: worker, spec: {worker: {}}}",
+        "{kind: Tool, id: builtin, spec: {builtin: pool_send}}",
+    )
+)
 
 
 def test_every_default_is_what_the_registry_fills_in_and_no_other() -> None:

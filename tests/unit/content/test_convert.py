@@ -2,68 +2,57 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 import pytest
 
 from runyard.types.v1 import content_pb2 as pb
-from services.chassis.errors import Violation
-from services.content import convert
-from services.content.model import (
-    Approval,
-    EffectClass,
-    FinishReason,
-    Image,
-    Message,
-    Part,
-    Reasoning,
-    Role,
-    Text,
-    ToolCall,
-    ToolDefinition,
-    ToolResult,
-    Usage,
-    UsageSource,
-)
+from services.chassis.protobuf.decoder import Decoder
+from services.chassis.protobuf.enums import EnumTable
+from services.content import convert, model
 
-PARTS: list[Part] = [
-    Text("héllo"),
-    Image(url="https://example.com/a.png"),
-    Image(data=b"\x89PNG", media_type="image/png"),
-    ToolCall("c1", "search", '{"q": 1}'),
-    ToolResult("c1", "nothing found", is_error=True),
-    Reasoning("because", "anthropic", b"\x00sig"),
+PARTS: list[model.Part] = [
+    model.Text("héllo"),
+    model.Image(url="https://example.com/a.png"),
+    model.Image(data=b"\x89PNG", media_type="image/png"),
+    model.ToolCall("c1", "search", '{"q": 1}'),
+    model.ToolResult("c1", "nothing found", is_error=True),
+    model.Reasoning("because", "anthropic", b"\x00sig"),
 ]
 
 
-SPOKEN = (Role.SYSTEM, Role.USER, Role.ASSISTANT)
-ROLES: dict[type[Part], tuple[Role, ...]] = {
-    Text: SPOKEN,
-    Image: SPOKEN,
-    ToolCall: (Role.ASSISTANT,),
-    ToolResult: (Role.TOOL,),
-    Reasoning: (Role.ASSISTANT,),
+SPOKEN = (model.Role.SYSTEM, model.Role.USER, model.Role.ASSISTANT)
+ROLES: dict[type[model.Part], tuple[model.Role, ...]] = {
+    model.Text: SPOKEN,
+    model.Image: SPOKEN,
+    model.ToolCall: (model.Role.ASSISTANT,),
+    model.ToolResult: (model.Role.TOOL,),
+    model.Reasoning: (model.Role.ASSISTANT,),
 }
-EVERYWHERE = [(role, part) for part in PARTS for role in Role]
+EVERYWHERE = [(role, part) for part in PARTS for role in model.Role]
 
 
 def named(value: object) -> str:
-    return value.value if isinstance(value, Role) else type(value).__name__
+    return value.value if isinstance(value, model.Role) else type(value).__name__
 
 
 @pytest.mark.parametrize(
     ("role", "part"), [each for each in EVERYWHERE if each[0] in ROLES[type(each[1])]], ids=named
 )
-def test_every_part_survives_the_wire_in_every_role_it_may_have(role: Role, part: Part) -> None:
+def test_every_part_survives_the_wire_in_every_role_it_may_have(
+    role: model.Role, part: model.Part
+) -> None:
     # given a message
-    message = Message(role, (part,))
+    message = model.Message(role, (part,))
 
     # when it is encoded, serialised, parsed and decoded
     wire = convert.message_to_pb(message).SerializeToString()
-    found: list[Violation] = []
-    decoded = convert.message_from_pb(pb.Message.FromString(wire), "m", found)
+    decoder = Decoder()
+    decoded = convert.message_from_pb(pb.Message.FromString(wire), "m", decoder)
 
     # then nothing changed
     assert decoded == message
-    assert found == []
+    assert decoder.found == []
 
 
 @pytest.mark.parametrize(
@@ -71,17 +60,17 @@ def test_every_part_survives_the_wire_in_every_role_it_may_have(role: Role, part
     [each for each in EVERYWHERE if each[0] not in ROLES[type(each[1])]],
     ids=named,
 )
-def test_a_part_that_no_provider_would_see_is_refused(role: Role, part: Part) -> None:
+def test_a_part_that_no_provider_would_see_is_refused(role: model.Role, part: model.Part) -> None:
     # given a part in a message of a role it does not belong to
-    wire = convert.message_to_pb(Message(role, (part,)))
+    wire = convert.message_to_pb(model.Message(role, (part,)))
 
     # when
-    found: list[Violation] = []
-    decoded = convert.message_from_pb(wire, "m", found)
+    decoder = Decoder()
+    decoded = convert.message_from_pb(wire, "m", decoder)
 
     # then
     assert decoded is None
-    (violation,) = found
+    (violation,) = decoder.found
     assert violation.field == f"m.parts[0].{wire.parts[0].WhichOneof('part')}"
     assert violation.description.endswith(f"not {role.value}")
 
@@ -106,12 +95,12 @@ def test_every_mistake_of_every_message_is_reported_with_its_path() -> None:
     ]
 
     # when they are decoded
-    found: list[Violation] = []
-    decoded = convert.messages_from_pb(messages, "messages", found)
+    decoder = Decoder()
+    decoded = convert.messages_from_pb(messages, "messages", decoder)
 
     # then the good one is there and each mistake names its field
     assert [message.text for message in decoded] == ["ok"]
-    assert [violation.field for violation in found] == [
+    assert [violation.field for violation in decoder.found] == [
         "messages[1].role",
         "messages[1].parts",
         "messages[2].parts[0]",
@@ -124,40 +113,42 @@ def test_every_mistake_of_every_message_is_reported_with_its_path() -> None:
 @pytest.mark.parametrize(
     ("enum", "table", "values"),
     [
-        (Role, convert.ROLE_FROM_PB, pb.MessageRole.values()),
-        (FinishReason, convert.FINISH_REASON_FROM_PB, pb.FinishReason.values()),
-        (UsageSource, convert.USAGE_SOURCE_FROM_PB, pb.UsageSource.values()),
-        (EffectClass, convert.EFFECT_CLASS_FROM_PB, pb.EffectClass.values()),
-        (Approval, convert.APPROVAL_FROM_PB, pb.Approval.values()),
+        (model.Role, convert.ROLES, pb.MessageRole.values()),
+        (model.FinishReason, convert.FINISH_REASONS, pb.FinishReason.values()),
+        (model.UsageSource, convert.USAGE_SOURCES, pb.UsageSource.values()),
+        (model.EffectClass, convert.EFFECT_CLASSES, pb.EffectClass.values()),
+        (model.Approval, convert.APPROVALS, pb.Approval.values()),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_every_enum_value_converts_both_ways(enum: type, table: dict, values: list[int]) -> None:  # type: ignore[type-arg]  # any enum
+def test_every_enum_value_converts_both_ways(
+    enum: type[Enum], table: EnumTable[Enum], values: list[int]
+) -> None:
     # given the numbers of the contract without the unspecified one
     numbers = set(values) - {0}
 
     # then each decodes to its own member, and every member is reached
-    assert set(table) == numbers
-    assert set(table.values()) == set(enum)
+    assert set(table.from_pb) == numbers
+    assert set(table.from_pb.values()) == set(enum) == set(table.to_pb)
 
 
 def test_usage_adds_up_and_one_estimate_makes_the_sum_an_estimate() -> None:
     # given a counted and an estimated call
-    counted = Usage(10, 5, 4, 3, 2, UsageSource.PROVIDER)
-    estimated = Usage(1, 1, 1, 1, 1, UsageSource.ESTIMATED)
+    counted = model.Usage(10, 5, 4, 3, 2, model.UsageSource.PROVIDER)
+    estimated = model.Usage(1, 1, 1, 1, 1, model.UsageSource.ESTIMATED)
 
     # when they are added
     total = counted.plus(estimated)
 
     # then the numbers add and the source is the weaker one, over the wire too
-    assert total == Usage(11, 6, 5, 4, 3, UsageSource.ESTIMATED)
+    assert total == model.Usage(11, 6, 5, 4, 3, model.UsageSource.ESTIMATED)
     assert convert.usage_from_pb(convert.usage_to_pb(total)) == total
-    assert counted.plus(counted).source is UsageSource.PROVIDER
+    assert counted.plus(counted).source is model.UsageSource.PROVIDER
 
 
 def test_tool_definitions_survive_the_wire() -> None:
     # given a definition
-    tool = ToolDefinition("search", "finds things", '{"type": "object"}')
+    tool = model.ToolDefinition("search", "finds things", '{"type": "object"}')
 
     # then it converts both ways
     assert convert.tool_definition_from_pb(convert.tool_definition_to_pb(tool)) == tool
@@ -165,8 +156,8 @@ def test_tool_definitions_survive_the_wire() -> None:
 
 def test_a_message_offers_its_text_and_its_calls() -> None:
     # given text, a call and text again
-    call = ToolCall("c1", "search", "{}")
-    message = Message(Role.ASSISTANT, (Text("a"), call, Text("b")))
+    call = model.ToolCall("c1", "search", "{}")
+    message = model.Message(model.Role.ASSISTANT, (model.Text("a"), call, model.Text("b")))
 
     # then both views leave the rest out
     assert message.text == "ab"
@@ -175,8 +166,9 @@ def test_a_message_offers_its_text_and_its_calls() -> None:
 
 def test_approvals_are_ordered_from_lax_to_strict() -> None:
     # when the strictest of allow and ask is taken
-    strictest = max([Approval.ALLOW, Approval.ASK], key=lambda approval: approval.strictness)
+    allow, ask = model.Approval.ALLOW, model.Approval.ASK
+    strictest = max([allow, ask], key=lambda approval: approval.strictness)
 
     # then asking wins, and denial beats both
-    assert strictest is Approval.ASK
-    assert Approval.DENY.strictness > Approval.ASK.strictness
+    assert strictest is ask
+    assert model.Approval.DENY.strictness > ask.strictness

@@ -7,39 +7,23 @@ from dataclasses import replace
 import pytest
 
 from services.chassis.errors import InvalidRequestError, Violation
-from services.registry.core.applying import (
-    Action,
-    ApplyCommand,
-    Change,
-    Held,
-    Mode,
-    check,
-    check_count,
-    check_version,
-    draft,
-    pruned,
-)
-from services.registry.core.canonical import content_hash
+from services.registry.core.canonical import content_hash, normalised
+from services.registry.core.changes import applying
+from services.registry.core.changes.applying import ApplyCommand, Mode, draft, judge
+from services.registry.core.changes.publishing import Action, Change, check_version
 from services.registry.core.errors import (
     ResourceExistsError,
     ResourceNotFoundError,
     VersionMismatchError,
 )
-from services.registry.core.model import (
-    Agent,
-    BuiltinAdapter,
-    Kind,
-    Model,
-    Provider,
-    Ref,
-    Resource,
-)
-from services.registry.core.normalising import normalised
-from services.registry.core.validating import Submitted, Surroundings
+from services.registry.core.model import Agent, BuiltinAdapter, Model, Provider, Resource
+from services.registry.core.refs import Kind, Ref
+from services.registry.core.rules.validating import Submitted
+from services.registry.core.stored import Existing, ReferenceFacts
 
 ONE = Provider("one", BuiltinAdapter())
 TWO = Provider("two", BuiltinAdapter())
-NOTHING_AROUND = Surroundings()
+NOTHING_AROUND = ReferenceFacts()
 
 
 def command(*resources: Resource, **fields: object) -> ApplyCommand:
@@ -47,20 +31,20 @@ def command(*resources: Resource, **fields: object) -> ApplyCommand:
     return ApplyCommand(submitted, **fields)  # type: ignore[arg-type]  # fields of the command
 
 
-def held(resource: Resource, apply_set: str = "") -> dict[Ref, Held]:
-    return {resource.ref: Held(content_hash(normalised(resource)), apply_set)}
+def existing(resource: Resource, apply_set: str = "") -> dict[Ref, Existing]:
+    return {resource.ref: Existing(content_hash(normalised(resource)), apply_set)}
 
 
 def violations(wrong: ApplyCommand, removed: tuple[Ref, ...] = ()) -> list[tuple[str, str]]:
     with pytest.raises(InvalidRequestError) as caught:
-        check(wrong, removed, NOTHING_AROUND)
+        judge(wrong, removed, NOTHING_AROUND).check()
     return [(each.field, each.reason) for each in caught.value.violations]
 
 
 def test_what_is_unknown_is_created_and_what_differs_updated() -> None:
     # given one that differs and one that is the same
     changed = replace(ONE, adapter=BuiltinAdapter(), credential_ref=None, base_url="")
-    known = {ONE.ref: Held(b"of another content", "kept"), **held(TWO)}
+    known = {ONE.ref: Existing(b"of another content", "kept"), **existing(TWO)}
     new = Provider("new", BuiltinAdapter())
 
     # when
@@ -81,7 +65,7 @@ def test_what_is_unknown_is_created_and_what_differs_updated() -> None:
 
 
 def test_the_same_again_makes_no_version() -> None:
-    decided = draft(command(ONE), held(ONE), [])
+    decided = draft(command(ONE), existing(ONE), [])
 
     assert not decided.makes_a_version
     assert decided.unchanged == (ONE.ref,)
@@ -107,14 +91,14 @@ def test_a_removal_alone_makes_a_version() -> None:
 def test_an_unchanged_resource_takes_the_mark_of_the_set(
     mark: str, before: str, adopted: bool
 ) -> None:
-    decided = draft(command(ONE, apply_set=mark), held(ONE, before), [])
+    decided = draft(command(ONE, apply_set=mark), existing(ONE, before), [])
 
     assert decided.adopted == ((ONE.ref,) if adopted else ())
     assert not decided.makes_a_version
 
 
 def test_mode_create_lists_everything_that_exists() -> None:
-    both = {**held(ONE), **held(TWO)}
+    both = {**existing(ONE), **existing(TWO)}
 
     with pytest.raises(ResourceExistsError) as caught:
         draft(command(TWO, ONE, mode=Mode.CREATE), both, [])
@@ -124,30 +108,25 @@ def test_mode_create_lists_everything_that_exists() -> None:
 
 def test_mode_update_lists_everything_that_is_missing() -> None:
     with pytest.raises(ResourceNotFoundError) as caught:
-        draft(command(ONE, TWO, mode=Mode.UPDATE), held(ONE), [])
+        draft(command(ONE, TWO, mode=Mode.UPDATE), existing(ONE), [])
 
-    assert caught.value.metadata == {
-        "kind": "provider",
-        "id": "two",
-        "resources": "provider/two",
-        "count": "1",
-    }
+    named = {"kind": "provider", "id": "two", "resources": "provider/two", "count": "1"}
+    assert caught.value.metadata == named
 
 
-@pytest.mark.parametrize("mode", [Mode.CREATE, Mode.UPSERT])
-def test_the_other_modes_create(mode: Mode) -> None:
-    (upsert,) = draft(command(ONE, mode=mode), {}, []).upserts
-
-    assert upsert.action is Action.CREATED
-
-
-@pytest.mark.parametrize("mode", [Mode.UPDATE, Mode.UPSERT])
-def test_the_other_modes_update(mode: Mode) -> None:
-    known = {ONE.ref: Held(b"", "")}
-
+@pytest.mark.parametrize(
+    ("mode", "known", "action"),
+    [
+        (Mode.CREATE, {}, Action.CREATED),
+        (Mode.UPSERT, {}, Action.CREATED),
+        (Mode.UPDATE, {ONE.ref: Existing(b"", "")}, Action.UPDATED),
+        (Mode.UPSERT, {ONE.ref: Existing(b"", "")}, Action.UPDATED),
+    ],
+)
+def test_the_other_modes_write(mode: Mode, known: dict[Ref, Existing], action: Action) -> None:
     (upsert,) = draft(command(ONE, mode=mode), known, []).upserts
 
-    assert upsert.action is Action.UPDATED
+    assert upsert.action is action
 
 
 def test_an_error_names_as_many_as_fit() -> None:
@@ -163,8 +142,8 @@ def test_an_error_names_as_many_as_fit() -> None:
 def test_only_what_is_marked_and_not_submitted_is_pruned() -> None:
     marked = [TWO.ref, ONE.ref, Ref(Kind.TOOL, "t")]
 
-    assert pruned(command(ONE, prune=True), marked) == (TWO.ref, Ref(Kind.TOOL, "t"))
-    assert pruned(command(ONE), marked) == ()
+    assert applying.pruned(command(ONE, prune=True), marked) == (TWO.ref, Ref(Kind.TOOL, "t"))
+    assert applying.pruned(command(ONE), marked) == ()
 
 
 @pytest.mark.parametrize("expected", [None, 7])
@@ -181,8 +160,8 @@ def test_another_version_does_not(expected: int) -> None:
 
 
 def test_a_sound_command_passes() -> None:
-    check(command(ONE, TWO), (), NOTHING_AROUND)
-    check(command(apply_set="team", prune=True), (), NOTHING_AROUND)
+    judge(command(ONE, TWO), (), NOTHING_AROUND).check()
+    judge(command(apply_set="team", prune=True), (), NOTHING_AROUND).check()
 
 
 def test_rules_of_every_sort_are_reported_together() -> None:
@@ -204,23 +183,17 @@ def test_rules_of_every_sort_are_reported_together() -> None:
     ]
 
 
-def test_a_command_without_resources_is_refused() -> None:
-    assert violations(command()) == [("resources", "")]
-
-
-def test_a_command_of_unreadable_resources_only_is_not_called_empty() -> None:
-    wrong = command(unreadable=(Violation("resources[0]", "is empty"),))
-
-    assert violations(wrong) == [("resources[0]", "")]
-
-
-def test_a_command_has_a_most() -> None:
-    check_count(5000)
-    with pytest.raises(InvalidRequestError) as caught:
-        check_count(5001)
-
-    assert [each.field for each in caught.value.violations] == ["resources"]
-
-
-def test_a_set_is_named_like_everything_else() -> None:
-    assert violations(command(ONE, apply_set="a\nb")) == [("apply_set", "")]
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        pytest.param(command(), "resources", id="no resources"),
+        pytest.param(
+            command(unreadable=(Violation("resources[0]", "is empty"),)),
+            "resources[0]",
+            id="of unreadable resources only, which is not called empty",
+        ),
+        pytest.param(command(ONE, apply_set="a\nb"), "apply_set", id="a set of no legal name"),
+    ],
+)
+def test_what_is_wrong_with_a_command_is_named(wrong: ApplyCommand, field: str) -> None:
+    assert violations(wrong) == [(field, "")]

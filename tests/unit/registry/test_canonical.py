@@ -8,27 +8,10 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 
-from services.registry.core.canonical import (
-    FieldChange,
-    content_hash,
-    field_changes,
-    plain,
-)
-from services.registry.core.model import (
-    Agent,
-    BuiltinTool,
-    EnvCredential,
-    Kind,
-    Model,
-    ModelPool,
-    OpenAiAdapter,
-    PoolClocks,
-    PoolMember,
-    Provider,
-    Ref,
-    Resource,
-    Tool,
-)
+from services.registry.core import model as m
+from services.registry.core.canonical import FieldChange, content_hash, field_changes, plain
+from services.registry.core.model import Agent, Model, ModelPool, PoolMember, Provider, Resource
+from services.registry.core.refs import Kind, Ref
 from tests.support.memory_registry import snapshot_hash
 from tests.support.registry_strategies import resources
 
@@ -37,7 +20,7 @@ POOL = ModelPool("both", (PoolMember("a"), PoolMember("b", 2)))
 
 def test_the_plain_form_has_the_paths_of_the_contract() -> None:
     """Arms of a oneof appear under their own name, and what is absent does not appear."""
-    provider = Provider("p", OpenAiAdapter(project="x"), credential_ref=EnvCredential("KEY"))
+    provider = Provider("p", m.OpenAiAdapter(project="x"), credential_ref=m.EnvCredential("KEY"))
 
     assert plain(provider) == {
         "id": "p",
@@ -52,7 +35,7 @@ def test_the_plain_form_has_the_paths_of_the_contract() -> None:
         "credential_ref": {"env": "KEY"},
         "timeout": "300s",
     }
-    assert plain(Tool("t", BuiltinTool.ASK_HUMAN)) == {
+    assert plain(m.Tool("t", m.BuiltinTool.ASK_HUMAN)) == {
         "id": "t",
         "builtin": "ask_human",
         "description": "",
@@ -105,7 +88,7 @@ def test_a_change_is_shown_at_its_path() -> None:
     after = replace(
         POOL,
         members=(PoolMember("a"), PoolMember("b", 5), PoolMember("c")),
-        clocks=PoolClocks(total=timedelta(seconds=5, microseconds=100)),
+        clocks=m.PoolClocks(total=timedelta(seconds=5, microseconds=100)),
     )
 
     # then

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from services.registry.core.deleting import check_deletable
+from services.registry.core.changes.deleting import check_deletable
 from services.registry.core.errors import ResourceInUseError, ResourceNotFoundError
-from services.registry.core.model import Kind, Ref
+from services.registry.core.refs import Kind, Ref
 
 MODEL = Ref(Kind.MODEL, "m")
 

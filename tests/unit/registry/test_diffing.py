@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from services.registry.core.applying import Action, Draft, Upsert
-from services.registry.core.diffing import MAX_FIELDS_BYTES, with_fields
-from services.registry.core.model import Agent, Kind, Ref, Tool, WorkerExecutor
+from services.registry.core.changes.diffing import MAX_FIELDS_BYTES, with_fields
+from services.registry.core.changes.publishing import Action, Draft, Upsert
+from services.registry.core.model import Agent, Tool, WorkerExecutor
+from services.registry.core.refs import Kind, Ref
 
 UNCHANGED = Ref(Kind.MODEL, "same")
 
@@ -27,7 +28,7 @@ def test_a_plan_shows_what_is_new_changed_and_gone() -> None:
     )
 
     # when
-    changes = with_fields(draft, {Agent("a").ref: Agent("a", "m"), gone.ref: gone})
+    changes = with_fields(draft, {Agent("a").ref: Agent("a", "m"), gone.ref: gone}.get)
 
     # then
     assert [(str(c.ref), c.action) for c in changes] == [
@@ -51,12 +52,15 @@ def test_a_large_plan_leaves_fields_out_and_says_so() -> None:
     draft = Draft(tuple(upsert(each, Action.CREATED) for each in agents), (), (), ())
 
     # when
-    changes = with_fields(draft, {})
+    asked: list[Ref] = []
+    changes = with_fields(draft, asked.append)
 
     # then every change is there, with fields as far as they fit
     assert len(changes) == 1000
     assert not changes[0].fields_truncated
     assert changes[-1].fields_truncated
+    # and what no field is shown of is not looked up
+    assert len(asked) < 500
     total_bytes = sum(
         len(field.path) + len(field.before) + len(field.after)
         for change in changes

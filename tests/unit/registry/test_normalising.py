@@ -9,55 +9,37 @@ import pytest
 from hypothesis import given
 
 from services.content.model import EffectClass
-from services.registry.core.canonical import content_hash
-from services.registry.core.model import (
-    Agent,
-    AgentEndpoint,
-    AnthropicAdapter,
-    BuiltinAdapter,
-    BuiltinTool,
-    GrpcAdapter,
-    Modality,
-    Model,
-    ModelPool,
-    ModelPrices,
-    OpenAiAdapter,
-    PoolMember,
-    Provider,
-    Resource,
-    Tool,
-    WorkerExecutor,
-)
-from services.registry.core.normalising import normalised
+from services.registry.core import model as m
+from services.registry.core.canonical import content_hash, normalised
 from tests.support.registry_strategies import resources
 
 
 @pytest.mark.parametrize(
     ("adapter", "written", "base_url"),
     [
-        (OpenAiAdapter(), "", "https://api.openai.com/v1"),
-        (AnthropicAdapter(), "", "https://api.anthropic.com"),
-        (OpenAiAdapter(), "http://127.0.0.1:8000/v1/", "http://127.0.0.1:8000/v1"),
-        (GrpcAdapter(), "models:50051", "models:50051"),
-        (BuiltinAdapter(), "", ""),
+        (m.OpenAiAdapter(), "", "https://api.openai.com/v1"),
+        (m.AnthropicAdapter(), "", "https://api.anthropic.com"),
+        (m.OpenAiAdapter(), "http://127.0.0.1:8000/v1/", "http://127.0.0.1:8000/v1"),
+        (m.GrpcAdapter(), "models:50051", "models:50051"),
+        (m.BuiltinAdapter(), "", ""),
     ],
 )
 def test_a_base_url_is_filled_by_the_vendor(adapter: object, written: str, base_url: str) -> None:
-    provider = Provider("p", adapter, base_url=written)  # type: ignore[arg-type]  # one of the arms
+    provider = m.Provider("p", adapter, base_url=written)  # type: ignore[arg-type]  # one of the arms
 
     assert normalised(provider) == replace(provider, base_url=base_url)
 
 
 @pytest.mark.parametrize("written", ["https://agents.example/a", "https://agents.example/a/"])
 def test_the_address_of_a_remote_agent_ends_without_a_slash(written: str) -> None:
-    agent = Agent("a", endpoint=AgentEndpoint(written))
+    agent = m.Agent("a", endpoint=m.AgentEndpoint(written))
 
-    assert normalised(agent) == Agent("a", endpoint=AgentEndpoint("https://agents.example/a"))
+    assert normalised(agent) == m.Agent("a", endpoint=m.AgentEndpoint("https://agents.example/a"))
 
 
 def test_the_order_of_modalities_means_nothing() -> None:
-    one = Model("m", "p", "u", modalities=(Modality.IMAGE, Modality.TEXT))
-    other = Model("m", "p", "u", modalities=(Modality.TEXT, Modality.IMAGE))
+    one = m.Model("m", "p", "u", modalities=(m.Modality.IMAGE, m.Modality.TEXT))
+    other = m.Model("m", "p", "u", modalities=(m.Modality.TEXT, m.Modality.IMAGE))
 
     assert normalised(one) == normalised(other) == other
 
@@ -67,42 +49,40 @@ def test_the_order_of_modalities_means_nothing() -> None:
     [("", ""), ("0", "0"), ("000", "0"), ("0.150", "0.15"), ("01.0", "1"), ("10", "10")],
 )
 def test_a_price_has_one_spelling(written: str, price: str) -> None:
-    model = Model("m", "p", "u", prices=ModelPrices(input_per_million=written))
+    model = m.Model("m", "p", "u", prices=m.ModelPrices(input_per_million=written))
 
     result = normalised(model)
 
-    assert isinstance(result, Model)
-    assert result.prices == ModelPrices(input_per_million=price)
+    assert isinstance(result, m.Model)
+    assert result.prices == m.ModelPrices(input_per_million=price)
 
 
 def test_a_workers_tool_runs_at_most_once_and_for_a_minute_by_default() -> None:
-    tool = normalised(Tool("t", WorkerExecutor()))
+    tool = m.Tool("t", m.WorkerExecutor())
+    defaults = {"effect_class": EffectClass.AT_MOST_ONCE, "timeout": timedelta(seconds=60)}
 
-    assert tool == Tool(
-        "t",
-        WorkerExecutor(),
-        effect_class=EffectClass.AT_MOST_ONCE,
-        timeout=timedelta(seconds=60),
-    )
+    assert normalised(tool) == replace(tool, **defaults)
 
 
 def test_a_built_in_tool_is_idempotent_and_may_wait_for_ever() -> None:
-    tool = normalised(Tool("t", BuiltinTool.POOL_WAIT))
+    tool = normalised(m.Tool("t", m.BuiltinTool.POOL_WAIT))
 
-    assert tool == Tool("t", BuiltinTool.POOL_WAIT, effect_class=EffectClass.IDEMPOTENT)
+    assert tool == m.Tool("t", m.BuiltinTool.POOL_WAIT, effect_class=EffectClass.IDEMPOTENT)
 
 
 def test_what_a_caller_set_stays() -> None:
-    tool = Tool("t", WorkerExecutor(), effect_class=EffectClass.PURE, timeout=timedelta(hours=2))
-    pool = ModelPool("mp", (PoolMember("b"), PoolMember("a")))
+    tool = m.Tool(
+        "t", m.WorkerExecutor(), effect_class=EffectClass.PURE, timeout=timedelta(hours=2)
+    )
+    pool = m.ModelPool("mp", (m.PoolMember("b"), m.PoolMember("a")))
 
     assert normalised(tool) == tool
     assert normalised(pool) == pool
-    assert normalised(Agent("a", "m")) == Agent("a", "m")
+    assert normalised(m.Agent("a", "m")) == m.Agent("a", "m")
 
 
 @given(resources())
-def test_normalising_twice_changes_nothing(resource: Resource) -> None:
+def test_normalising_twice_changes_nothing(resource: m.Resource) -> None:
     once = normalised(resource)
 
     assert normalised(once) == once

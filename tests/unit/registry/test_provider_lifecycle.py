@@ -10,26 +10,19 @@ import pytest
 
 from services.chassis.caller import Replay
 from services.chassis.errors import InvalidRequestError, Violation
+from services.registry.core import model as m
+from services.registry.core.changes.provider_lifecycle import Registered, Removed, Replaced
+from services.registry.core.changes.removing_providers import Impact, RemovalCommand, RemovalPolicy
 from services.registry.core.errors import (
     ProviderExistsError,
     ProviderInUseError,
     ProviderNotFoundError,
     VersionMismatchError,
 )
-from services.registry.core.model import (
-    Agent,
-    AgentEndpoint,
-    BuiltinAdapter,
-    Kind,
-    Model,
-    ModelPool,
-    PoolMember,
-    Provider,
-    Ref,
-)
-from services.registry.core.provider_lifecycle import Registered, Removed, Replaced
-from services.registry.core.removing_providers import Impact, RemovalCommand, RemovalPolicy
-from tests.support.registry_bench import Bench, origin, provider_command
+from services.registry.core.model import Agent, BuiltinAdapter, Model, ModelPool, Provider
+from services.registry.core.refs import Kind, Ref
+from tests.support.callers import LOCAL, keyed
+from tests.support.registry_use_cases import UseCases, provider_command
 
 BLOCK = RemovalPolicy.BLOCK_IF_REFERENCED
 CASCADE = RemovalPolicy.CASCADE_UNUSED_MODELS
@@ -40,12 +33,12 @@ MODEL = Model("m", "one", "u")
 
 async def test_a_provider_is_registered_once() -> None:
     # given
-    bench = Bench()
-    first = await bench.providers.register(origin(), provider_command(ONE))
+    use_cases = UseCases()
+    first = await use_cases.providers.register(LOCAL, provider_command(ONE))
 
     # when the very same comes again
     with pytest.raises(ProviderExistsError) as caught:
-        await bench.providers.register(origin(), provider_command(ONE))
+        await use_cases.providers.register(LOCAL, provider_command(ONE))
 
     # then
     assert first == Registered(2, "in-memory")
@@ -54,37 +47,37 @@ async def test_a_provider_is_registered_once() -> None:
 
 async def test_a_replaced_provider_keeps_its_set_and_what_refers_to_it() -> None:
     # given
-    bench = Bench()
-    await bench.apply(ONE, MODEL, apply_set="team")
-    before = await bench.stored()
+    use_cases = UseCases()
+    await use_cases.apply(ONE, MODEL, apply_set="team")
+    before = await use_cases.stored()
 
     # when
-    answer = await bench.providers.replace(origin(), provider_command(SLOWER))
+    answer = await use_cases.providers.replace(LOCAL, provider_command(SLOWER))
 
     # then
-    after = await bench.stored()
+    after = await use_cases.stored()
     assert answer == Replaced(3, "in-memory")
     assert after[MODEL.ref] == before[MODEL.ref]
     assert after[ONE.ref].apply_set == "team"
-    assert (await bench.contents())[ONE.ref] == SLOWER
+    assert (await use_cases.contents())[ONE.ref] == SLOWER
 
 
 async def test_replacing_a_provider_with_itself_is_no_version() -> None:
-    bench = Bench()
-    await bench.apply(ONE)
+    use_cases = UseCases()
+    await use_cases.apply(ONE)
 
-    answer = await bench.providers.replace(origin(), provider_command(ONE))
+    answer = await use_cases.providers.replace(LOCAL, provider_command(ONE))
 
     assert answer == Replaced(2, "in-memory")
 
 
 async def test_an_unknown_provider_is_neither_replaced_nor_previewed_nor_removed() -> None:
-    bench = Bench()
+    use_cases = UseCases()
 
     for work in (
-        bench.providers.replace(origin(), provider_command(ONE)),
-        bench.providers.preview_removal("one"),
-        bench.providers.remove(origin(), RemovalCommand("one", CASCADE)),
+        use_cases.providers.replace(LOCAL, provider_command(ONE)),
+        use_cases.providers.preview_removal("one"),
+        use_cases.providers.remove(LOCAL, RemovalCommand("one", CASCADE)),
     ):
         with pytest.raises(ProviderNotFoundError) as caught:
             await work
@@ -92,13 +85,13 @@ async def test_an_unknown_provider_is_neither_replaced_nor_previewed_nor_removed
 
 
 async def test_every_mutation_compares_the_version() -> None:
-    bench = Bench()
-    await bench.apply(ONE)
+    use_cases = UseCases()
+    await use_cases.apply(ONE)
 
     for work in (
-        bench.providers.register(origin(), provider_command(ONE, expected_version=1)),
-        bench.providers.replace(origin(), provider_command(SLOWER, expected_version=3)),
-        bench.providers.remove(origin(), RemovalCommand("one", BLOCK, expected_version=1)),
+        use_cases.providers.register(LOCAL, provider_command(ONE, expected_version=1)),
+        use_cases.providers.replace(LOCAL, provider_command(SLOWER, expected_version=3)),
+        use_cases.providers.remove(LOCAL, RemovalCommand("one", BLOCK, expected_version=1)),
     ):
         with pytest.raises(VersionMismatchError):
             await work
@@ -106,7 +99,7 @@ async def test_every_mutation_compares_the_version() -> None:
 
 async def test_everything_that_is_wrong_with_a_provider_is_told() -> None:
     # given
-    bench = Bench()
+    use_cases = UseCases()
     wrong = provider_command(
         Provider("", BuiltinAdapter(), base_url="https://h", timeout=timedelta(0)),
         unreadable=(Violation("request_id", "is wrong"),),
@@ -114,7 +107,7 @@ async def test_everything_that_is_wrong_with_a_provider_is_told() -> None:
 
     # when
     with pytest.raises(InvalidRequestError) as caught:
-        await bench.providers.register(origin(), wrong)
+        await use_cases.providers.register(LOCAL, wrong)
 
     # then
     assert [violation.field for violation in caught.value.violations] == [
@@ -127,88 +120,84 @@ async def test_everything_that_is_wrong_with_a_provider_is_told() -> None:
 
 async def test_a_cascade_takes_models_and_empty_pools_and_nothing_else() -> None:
     # given a pool with a member elsewhere, one without, and a remote agent of the model's name
-    bench = Bench()
+    use_cases = UseCases()
     two, other = Provider("two", BuiltinAdapter()), Model("other", "two", "u")
-    shared = ModelPool("shared", (PoolMember("other", 7), PoolMember("m")))
-    alone = ModelPool("alone", (PoolMember("m"),))
-    remote = Agent("remote", "m", endpoint=AgentEndpoint("https://agents.example"))
-    await bench.apply(ONE, two, MODEL, other, shared, alone, remote, apply_set="team")
-    before = await bench.stored()
-    preview = await bench.providers.preview_removal("one")
+    shared = ModelPool("shared", (m.PoolMember("other", 7), m.PoolMember("m")))
+    alone = ModelPool("alone", (m.PoolMember("m"),))
+    remote = Agent("remote", "m", endpoint=m.AgentEndpoint("https://agents.example"))
+    await use_cases.apply(ONE, two, MODEL, other, shared, alone, remote, apply_set="team")
+    before = await use_cases.stored()
+    preview = await use_cases.providers.preview_removal("one")
 
     # when
-    answer = await bench.providers.remove(origin(), RemovalCommand("one", CASCADE))
+    answer = await use_cases.providers.remove(LOCAL, RemovalCommand("one", CASCADE))
 
     # then all of it is one version
     assert preview.impact == Impact("one", ("m",), ("alone", "shared"), ())
     assert preview.version == 2
     assert answer == Removed("one", ("m",), ("alone",), ("shared",), (), 3, "in-memory")
-    after = await bench.stored()
-    assert {ref: after[ref] for ref in (two.ref, other.ref, remote.ref)} == {
-        ref: before[ref] for ref in (two.ref, other.ref, remote.ref)
-    }
+    after = await use_cases.stored()
+    untouched = (two.ref, other.ref, remote.ref)
+    assert [after[ref] for ref in untouched] == [before[ref] for ref in untouched]
     assert after.keys() == {two.ref, other.ref, remote.ref, shared.ref}
     assert after[shared.ref].apply_set == "team"
-    assert (await bench.contents())[shared.ref] == replace(
-        shared, members=(PoolMember("other", 7),)
-    )
+    left = replace(shared, members=(m.PoolMember("other", 7),))
+    assert (await use_cases.contents())[shared.ref] == left
 
 
 @pytest.mark.parametrize("policy", RemovalPolicy)
-async def test_an_agent_behind_a_pool_is_in_the_way_of_both_policies(
-    policy: RemovalPolicy,
-) -> None:
+async def test_an_agent_behind_a_pool_is_in_the_way(policy: RemovalPolicy) -> None:
     # given
-    bench = Bench()
-    pool = ModelPool("pool", (PoolMember("m"),))
-    await bench.apply(ONE, MODEL, pool, Agent("behind", "pool"))
-    before = await bench.stored()
+    use_cases = UseCases()
+    pool = ModelPool("pool", (m.PoolMember("m"),))
+    await use_cases.apply(ONE, MODEL, pool, Agent("behind", "pool"))
+    before = await use_cases.stored()
 
     # when
     with pytest.raises(ProviderInUseError) as caught:
-        await bench.providers.remove(origin(), RemovalCommand("one", policy))
+        await use_cases.providers.remove(LOCAL, RemovalCommand("one", policy))
 
     # then
     assert caught.value.metadata["agent_ids"] == "behind"
     assert caught.value.metadata["pool_ids"] == "pool"
-    assert await bench.stored() == before
+    assert await use_cases.stored() == before
 
 
 async def test_a_model_alone_is_in_the_way_of_blocking() -> None:
     # given
-    bench = Bench()
-    await bench.apply(ONE, MODEL)
+    use_cases = UseCases()
+    await use_cases.apply(ONE, MODEL)
 
     # when
     with pytest.raises(ProviderInUseError) as caught:
-        await bench.providers.remove(origin(), RemovalCommand("one", BLOCK))
+        await use_cases.providers.remove(LOCAL, RemovalCommand("one", BLOCK))
 
     # then
     assert caught.value.metadata["model_ids"] == "m"
-    assert (await bench.head()).version == 2
+    assert (await use_cases.head()).version == 2
 
 
 async def test_a_provider_without_models_goes_alone() -> None:
-    bench = Bench()
-    await bench.apply(ONE)
+    use_cases = UseCases()
+    await use_cases.apply(ONE)
 
-    answer = await bench.providers.remove(origin(), RemovalCommand("one", BLOCK))
+    answer = await use_cases.providers.remove(LOCAL, RemovalCommand("one", BLOCK))
 
     assert answer == Removed("one", (), (), (), (), 3, "in-memory")
-    assert await bench.stored() == {}
+    assert await use_cases.stored() == {}
 
 
 async def test_a_repeat_gets_the_first_answer_whatever_has_become_of_it() -> None:
     # given a provider that was registered, then removed
-    bench = Bench()
-    asked = origin("k", b"1")
-    first = await bench.providers.register(asked, provider_command(ONE))
-    await bench.providers.remove(origin(), RemovalCommand("one", BLOCK))
+    use_cases = UseCases()
+    asked = keyed(LOCAL, "k", b"1")
+    first = await use_cases.providers.register(asked, provider_command(ONE))
+    await use_cases.providers.remove(LOCAL, RemovalCommand("one", BLOCK))
 
     # when
-    again = await bench.providers.register(asked, provider_command(ONE))
+    again = await use_cases.providers.register(asked, provider_command(ONE))
 
     # then it is told what was true then, and nothing is done
     assert isinstance(again, Replay)
-    assert pickle.loads(again.body) == first  # noqa: S301  # what the bench made
-    assert Ref(Kind.PROVIDER, "one") not in await bench.stored()
+    assert pickle.loads(again.body) == first  # noqa: S301  # what the use_cases made
+    assert Ref(Kind.PROVIDER, "one") not in await use_cases.stored()

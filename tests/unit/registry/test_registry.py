@@ -7,22 +7,20 @@ from dataclasses import replace
 
 import pytest
 
-from services.chassis.caller import LOCAL_PRINCIPAL, Replay
+from services.chassis.caller import LOCAL_PRINCIPAL, Caller, Replay
 from services.chassis.errors import IdempotencyConflictError, InvalidRequestError
-from services.registry.core.applying import Action
-from services.registry.core.deleting import DeleteCommand
-from services.registry.core.errors import (
-    ResourceInUseError,
-    ResourceNotFoundError,
-    VersionMismatchError,
-    VersionNotFoundError,
-)
-from services.registry.core.model import Agent, BuiltinAdapter, Kind, Model, Provider, Ref
-from services.registry.core.ports import Origin, Stored
-from services.registry.core.registry import Applied, Deleted
-from services.registry.core.validating import Code
+from services.registry.core import errors
+from services.registry.core.changes.applying import Applied
+from services.registry.core.changes.deleting import DeleteCommand
+from services.registry.core.changes.publishing import Action
+from services.registry.core.model import Agent, BuiltinAdapter, Model, Provider
+from services.registry.core.refs import Kind, Ref
+from services.registry.core.registry import Deleted
+from services.registry.core.rules.validating import Code
+from services.registry.core.stored import Stored
 from services.registry.core.watching import NetChange, Part, read_part
-from tests.support.registry_bench import EVERYTHING, Bench, command, origin
+from tests.support.callers import LOCAL, keyed
+from tests.support.registry_use_cases import EVERYTHING, UseCases, command
 
 PROVIDER = Provider("p", BuiltinAdapter())
 MODEL = Model("m", "p", "u")
@@ -30,46 +28,46 @@ MODEL = Model("m", "p", "u")
 
 async def test_an_apply_is_recorded_with_its_time_and_author() -> None:
     # given
-    bench = Bench()
-    bench.clock.advance(60)
+    use_cases = UseCases()
+    use_cases.clock.advance(60)
 
     # when somebody acts for somebody else
     acting = replace(LOCAL_PRINCIPAL, on_behalf_of="ada")
-    await bench.registry.apply(Origin(acting, "/Apply"), command([PROVIDER]))
+    await use_cases.applier.apply(Caller(acting, "/Apply"), command([PROVIDER]))
 
     # then
-    found = await bench.registry.get(PROVIDER.ref)
+    found = await use_cases.registry.get(PROVIDER.ref)
     assert found.version == 2
     assert found.stored.updated_by == "ada"
-    assert found.stored.updated_at == bench.clock.now()
+    assert found.stored.updated_at == use_cases.clock.now()
     assert found.stored.since_version == 2
-    assert bench.codec.decode(found.stored.body) == PROVIDER
+    assert use_cases.codec.decode(found.stored.body) == PROVIDER
 
 
 async def test_a_repeat_is_answered_from_the_log() -> None:
     # given
-    bench = Bench()
-    first = await bench.registry.apply(origin("k", b"1"), command([PROVIDER]))
+    use_cases = UseCases()
+    first = await use_cases.applier.apply(keyed(LOCAL, "k", b"1"), command([PROVIDER]))
 
     # when
-    again = await bench.registry.apply(origin("k", b"1"), command([PROVIDER]))
+    again = await use_cases.applier.apply(keyed(LOCAL, "k", b"1"), command([PROVIDER]))
 
     # then
     assert isinstance(again, Replay)
-    assert pickle.loads(again.body) == first  # noqa: S301  # what the bench made
+    assert pickle.loads(again.body) == first  # noqa: S301  # what the use_cases made
     with pytest.raises(IdempotencyConflictError):
-        await bench.registry.apply(origin("k", b"2"), command([MODEL]))
+        await use_cases.applier.apply(keyed(LOCAL, "k", b"2"), command([MODEL]))
 
 
 async def test_a_dry_run_remembers_nothing() -> None:
     # given a plan that removes one, changes one and keeps one
-    bench = Bench()
-    await bench.apply(PROVIDER, MODEL, replace(MODEL, id="n"), apply_set="s")
+    use_cases = UseCases()
+    await use_cases.apply(PROVIDER, MODEL, replace(MODEL, id="n"), apply_set="s")
     changed = replace(MODEL, upstream_model="v")
     asked = command([PROVIDER, changed], apply_set="s", prune=True, dry_run=True)
 
     # when
-    plan = await bench.registry.apply(origin("k", b"1"), asked)
+    plan = await use_cases.applier.apply(keyed(LOCAL, "k", b"1"), asked)
 
     # then it is told and nothing is done
     assert isinstance(plan, Applied)
@@ -79,42 +77,42 @@ async def test_a_dry_run_remembers_nothing() -> None:
         ("model/m", Action.UPDATED, 1),
         ("model/n", Action.REMOVED, 6),
     ]
-    assert (await bench.head()).version == 2
-    assert len(await bench.contents()) == 3
-    repeated = await bench.registry.apply(origin("k", b"1"), replace(asked, dry_run=False))
+    assert (await use_cases.head()).version == 2
+    assert len(await use_cases.contents()) == 3
+    repeated = await use_cases.applier.apply(keyed(LOCAL, "k", b"1"), replace(asked, dry_run=False))
     assert isinstance(repeated, Applied)
 
 
 async def test_a_dry_run_that_changes_nothing_keeps_the_version() -> None:
-    bench = Bench()
-    await bench.apply(PROVIDER)
+    use_cases = UseCases()
+    await use_cases.apply(PROVIDER)
 
-    plan = await bench.apply(PROVIDER, dry_run=True)
+    plan = await use_cases.apply(PROVIDER, dry_run=True)
 
     assert plan.version == 2
 
 
 async def test_an_unknown_resource_and_an_unknown_version_are_not_found() -> None:
-    bench = Bench()
+    use_cases = UseCases()
 
-    with pytest.raises(ResourceNotFoundError):
-        await bench.registry.get(Ref(Kind.AGENT, "nobody"))
-    with pytest.raises(VersionNotFoundError) as caught:
-        await bench.registry.snapshot_facts(2)
+    with pytest.raises(errors.ResourceNotFoundError):
+        await use_cases.registry.get(Ref(Kind.AGENT, "nobody"))
+    with pytest.raises(errors.VersionNotFoundError) as caught:
+        await use_cases.registry.snapshot_facts(2)
 
     assert caught.value.metadata == {"version": "2", "oldest": "1", "current": "1"}
-    assert (await bench.registry.snapshot_facts(None)).version == 1
-    assert (await bench.registry.snapshot_facts(1)).content_hash
+    assert (await use_cases.registry.snapshot_facts(None)).version == 1
+    assert (await use_cases.registry.snapshot_facts(1)).content_hash
 
 
 async def test_a_listing_goes_on_where_a_page_ends() -> None:
     # given
-    bench = Bench()
-    await bench.apply(PROVIDER, MODEL, Agent("a", "m"))
+    use_cases = UseCases()
+    await use_cases.apply(PROVIDER, MODEL, Agent("a", "m"))
 
     # when
-    first = await bench.registry.list(replace(EVERYTHING, limit=2))
-    second = await bench.registry.list(replace(EVERYTHING, limit=2, after=first.next_after))
+    first = await use_cases.registry.list(replace(EVERYTHING, limit=2))
+    second = await use_cases.registry.list(replace(EVERYTHING, limit=2, after=first.next_after))
 
     # then
     assert [s.ref for s in first.resources] == [PROVIDER.ref, MODEL.ref]
@@ -125,16 +123,16 @@ async def test_a_listing_goes_on_where_a_page_ends() -> None:
 
 async def test_parts_of_a_change_follow_each_other() -> None:
     # given two agents that do not fit into one part together
-    bench = Bench()
+    use_cases = UseCases()
     long = "x" * 50_000
-    await bench.apply(PROVIDER, MODEL, apply_set="s")
-    await bench.apply(*(Agent(id_, "m", system_prompt=long) for id_ in "ab"))
+    await use_cases.apply(PROVIDER, MODEL, apply_set="s")
+    await use_cases.apply(*(Agent(id_, "m", system_prompt=long) for id_ in "ab"))
 
     # when
     change = NetChange(2, 3)
-    first = await bench.store.read(lambda reads: read_part(reads, change, None))
+    first = await use_cases.store.read(lambda reads: read_part(reads, change, None))
     assert first is not None
-    second = await bench.store.read(lambda reads: read_part(reads, change, first.next_after))
+    second = await use_cases.store.read(lambda reads: read_part(reads, change, first.next_after))
 
     # then
     assert second is not None
@@ -144,11 +142,11 @@ async def test_parts_of_a_change_follow_each_other() -> None:
 
 
 async def test_a_part_names_what_is_gone() -> None:
-    bench = Bench()
-    await bench.apply(PROVIDER, apply_set="s")
-    await bench.apply(apply_set="s", prune=True)
+    use_cases = UseCases()
+    await use_cases.apply(PROVIDER, apply_set="s")
+    await use_cases.apply(apply_set="s", prune=True)
 
-    part = await bench.store.read(lambda reads: read_part(reads, NetChange(2, 3), None))
+    part = await use_cases.store.read(lambda reads: read_part(reads, NetChange(2, 3), None))
 
     assert part == Part([PROVIDER.ref], None)
 
@@ -165,50 +163,50 @@ def test_kinds_know_their_names_and_spaces() -> None:
 
 async def test_what_nothing_refers_to_is_deleted() -> None:
     # given
-    bench = Bench()
-    await bench.apply(PROVIDER, MODEL)
-    before = await bench.stored()
+    use_cases = UseCases()
+    await use_cases.apply(PROVIDER, MODEL)
+    before = await use_cases.stored()
 
     # when
-    answer = await bench.registry.delete(origin(), DeleteCommand(MODEL.ref, expected_version=2))
+    answer = await use_cases.registry.delete(LOCAL, DeleteCommand(MODEL.ref, expected_version=2))
 
     # then
     assert answer == Deleted(3, "in-memory")
-    assert await bench.stored() == {PROVIDER.ref: before[PROVIDER.ref]}
+    assert await use_cases.stored() == {PROVIDER.ref: before[PROVIDER.ref]}
 
 
 async def test_what_is_in_use_stays() -> None:
     # given
-    bench = Bench()
-    await bench.apply(PROVIDER, MODEL)
-    before = await bench.stored()
+    use_cases = UseCases()
+    await use_cases.apply(PROVIDER, MODEL)
+    before = await use_cases.stored()
 
     # when
-    with pytest.raises(ResourceInUseError):
-        await bench.registry.delete(origin(), DeleteCommand(PROVIDER.ref))
-    with pytest.raises(VersionMismatchError):
-        await bench.registry.delete(origin(), DeleteCommand(MODEL.ref, expected_version=1))
+    with pytest.raises(errors.ResourceInUseError):
+        await use_cases.registry.delete(LOCAL, DeleteCommand(PROVIDER.ref))
+    with pytest.raises(errors.VersionMismatchError):
+        await use_cases.registry.delete(LOCAL, DeleteCommand(MODEL.ref, expected_version=1))
 
     # then
-    assert await bench.stored() == before
+    assert await use_cases.stored() == before
 
 
 async def test_a_validation_says_what_an_apply_would_and_writes_nothing() -> None:
     # given
-    bench = Bench()
-    await bench.apply(PROVIDER)
+    use_cases = UseCases()
+    await use_cases.apply(PROVIDER)
     asked = command([replace(PROVIDER, base_url="https://h"), replace(MODEL, provider_id="q")])
 
     # when
-    validated = await bench.registry.validate(asked)
+    validated = await use_cases.applier.validate(asked)
     with pytest.raises(InvalidRequestError) as caught:
-        await bench.registry.apply(origin(), asked)
+        await use_cases.applier.apply(LOCAL, asked)
 
     # then
     assert validated.version == 2
-    assert [(d.code, str(d.resource), str(d.depends_on)) for d in validated.diagnostics] == [
+    assert [(d.code, str(d.resource), str(d.depends_on)) for d in validated.verdict.found] == [
         (None, "provider/p", "None"),
         (Code.MODEL_MISSING_PROVIDER, "model/m", "provider/q"),
     ]
-    assert tuple(one.violation() for one in validated.diagnostics) == caught.value.violations
-    assert (await bench.head()).version == 2
+    assert tuple(one.violation() for one in validated.verdict.found) == caught.value.violations
+    assert (await use_cases.head()).version == 2

@@ -6,24 +6,11 @@ from collections.abc import Iterable
 
 import pytest
 
+from services.registry.core.changes import removing_providers as removing
+from services.registry.core.changes.removing_providers import Dependents, Impact, RemovalPolicy
 from services.registry.core.errors import ProviderInUseError
-from services.registry.core.model import (
-    Kind,
-    MemberRole,
-    ModelPool,
-    PoolBreaker,
-    PoolMember,
-    Ref,
-    Target,
-)
-from services.registry.core.removing_providers import (
-    Dependents,
-    Impact,
-    RemovalPolicy,
-    cascade,
-    check_removable,
-    impact_of,
-)
+from services.registry.core.model import MemberRole, ModelPool, PoolBreaker, PoolMember
+from services.registry.core.refs import Kind, Ref, Target
 
 BLOCK = RemovalPolicy.BLOCK_IF_REFERENCED
 CASCADE = RemovalPolicy.CASCADE_UNUSED_MODELS
@@ -47,7 +34,7 @@ def _ref(text: str) -> Ref:
 
 
 def test_a_provider_that_nothing_refers_to_takes_nothing_with_it() -> None:
-    impact = impact_of(PROVIDER, index({}))
+    impact = removing.impact_of(PROVIDER, index({}))
 
     assert impact == Impact("p")
     assert impact.allows(BLOCK)
@@ -65,7 +52,7 @@ def test_the_impact_reaches_agents_behind_pools_sorted_and_once() -> None:
     }
 
     # when
-    impact = impact_of(PROVIDER, index(edges))
+    impact = removing.impact_of(PROVIDER, index(edges))
 
     # then
     assert impact == Impact("p", ("m", "n"), ("x", "y"), ("a", "b", "direct"))
@@ -74,17 +61,19 @@ def test_the_impact_reaches_agents_behind_pools_sorted_and_once() -> None:
 
 
 def test_models_in_pools_that_no_agent_uses_may_cascade() -> None:
-    impact = impact_of(PROVIDER, index({"provider/p": ["model/m"], "model/m": ["model_pool/x"]}))
+    impact = removing.impact_of(
+        PROVIDER, index({"provider/p": ["model/m"], "model/m": ["model_pool/x"]})
+    )
 
     assert not impact.allows(BLOCK)
     assert impact.allows(CASCADE)
-    check_removable(impact, CASCADE)
+    removing.check_removable(impact, CASCADE)
 
 
 @pytest.mark.parametrize("policy", RemovalPolicy)
 def test_a_refusal_names_everything_whatever_is_in_the_way(policy: RemovalPolicy) -> None:
     with pytest.raises(ProviderInUseError) as caught:
-        check_removable(Impact("p", ("m", "n"), ("x",), ("a",)), policy)
+        removing.check_removable(Impact("p", ("m", "n"), ("x",), ("a",)), policy)
 
     assert caught.value.metadata == {
         "provider_id": "p",
@@ -106,7 +95,7 @@ def test_a_pool_keeps_its_other_members_in_order_and_everything_else() -> None:
     pool = ModelPool("x", members, breaker=PoolBreaker(cooldown=PoolBreaker().cooldown / 2))
 
     # when
-    result = cascade([pool], {"m"})
+    result = removing.cascade([pool], {"m"})
 
     # then
     left = (PoolMember("b", 3), PoolMember("a", role=SPARE))
@@ -116,13 +105,10 @@ def test_a_pool_keeps_its_other_members_in_order_and_everything_else() -> None:
 
 @pytest.mark.parametrize(
     "members",
-    [
-        (PoolMember("m"),),
-        (PoolMember("m"), PoolMember("a", role=SPARE)),
-    ],
+    [(PoolMember("m"),), (PoolMember("m"), PoolMember("a", role=SPARE))],
 )
 def test_a_pool_without_a_home_goes_too(members: tuple[PoolMember, ...]) -> None:
-    result = cascade([ModelPool("x", members)], {"m", "n"})
+    result = removing.cascade([ModelPool("x", members)], {"m", "n"})
 
     assert result.shrunk == ()
     assert result.emptied == (Ref(Kind.MODEL_POOL, "x"),)

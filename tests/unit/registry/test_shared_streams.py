@@ -8,14 +8,15 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from services.chassis.drain import Drain
-from services.chassis.notifier import LocalNotifier
-from services.registry.core.history_ports import HistoryReads
-from services.registry.core.model import BuiltinAdapter, Provider, Ref
-from services.registry.core.ports import Stored
+from services.chassis.follow.notifier import LocalNotifier
+from services.registry.core.model import BuiltinAdapter, Provider
+from services.registry.core.ports import Reads
+from services.registry.core.refs import Ref
+from services.registry.core.stored import Stored
 from services.registry.core.watching import ChangePart, Frame, Position
 from services.registry.engine.streams import SnapshotStreams
 from tests.support.memory_registry import MemoryRegistryStore
-from tests.support.registry_bench import Bench
+from tests.support.registry_use_cases import UseCases
 
 T = TypeVar("T")
 
@@ -27,33 +28,33 @@ class CountingStore(MemoryRegistryStore):
         super().__init__()
         self.reads = 0
 
-    async def read(self, fn: Callable[[HistoryReads], T]) -> T:
+    async def read(self, fn: Callable[[Reads], T]) -> T:
         self.reads += 1
         await asyncio.sleep(0)
         return fn(self.tx)
 
 
-class Rig:
+class WatchedRegistry:
     def __init__(self) -> None:
         self.store = CountingStore()
-        self.bench = Bench(self.store)
-        self.notifier = LocalNotifier(self.bench.clock)
+        self.use_cases = UseCases(self.store)
+        self.notifier = LocalNotifier(self.use_cases.clock)
         self.streams = SnapshotStreams(
             self.store,
-            self.bench.registry,
+            self.use_cases.registry,
             notifier=self.notifier,
             channel="snapshot",
-            clock=self.bench.clock,
+            clock=self.use_cases.clock,
             drain=Drain(),
         )
 
     async def publish(self, *ids: str) -> None:
-        await self.bench.apply(*(Provider(each, BuiltinAdapter()) for each in ids))
-        self.notifier.ring("snapshot")
+        await self.use_cases.apply(*(Provider(each, BuiltinAdapter()) for each in ids))
+        self.notifier.notify("snapshot")
 
     @asynccontextmanager
     async def watchers(self, count: int, version: int = 0) -> AsyncIterator[list[Watcher]]:
-        has = Position(version, (await self.bench.head()).incarnation)
+        has = Position(version, (await self.use_cases.head()).incarnation)
         found = [Watcher(self.streams, has) for _ in range(count)]
         await settle()
         try:
@@ -94,42 +95,43 @@ async def settle() -> None:
 
 async def test_two_hundred_watchers_cost_a_handful_of_reads_per_commit() -> None:
     # given two hundred at the head
-    rig = Rig()
-    async with rig.watchers(200, version=1) as watchers:
-        rig.store.reads = 0
+    registry = WatchedRegistry()
+    async with registry.watchers(200, version=1) as watchers:
+        registry.store.reads = 0
 
         # when
-        await rig.publish("a")
+        await registry.publish("a")
         await settle()
 
         # then everybody has it: looks before, a part, looks after
         assert [each.seen for each in watchers] == [[(1, 2, ["a"])]] * 200
-        assert rig.store.reads <= 8
+        assert registry.store.reads <= 8
 
 
 async def test_whoever_needs_everything_shares_it() -> None:
-    rig = Rig()
-    await rig.publish(*(f"p{n:03}" for n in range(300)))
-    async with rig.watchers(50) as watchers:
+    registry = WatchedRegistry()
+    await registry.publish(*(f"p{n:03}" for n in range(300)))
+    registry.store.reads = 0
+    async with registry.watchers(50) as watchers:
         await settle()
         whole = [f"p{n:03}" for n in range(300)]
         assert [sum((ids for *_, ids in each.seen), []) for each in watchers] == [whole] * 50  # noqa: RUF017
         # each looks up where it stands; the parts are read once
         parts = len(watchers[0].seen)
-        assert rig.store.reads <= 50 + parts + 6
+        assert registry.store.reads <= 50 + parts + 6
 
 
 async def test_watchers_at_different_versions_each_get_their_own_change() -> None:
     # given
-    rig = Rig()
-    await rig.publish("a")
-    await rig.publish("b")
+    registry = WatchedRegistry()
+    await registry.publish("a")
+    await registry.publish("b")
 
     # when
     async with (
-        rig.watchers(1, 1) as (one,),
-        rig.watchers(1, 2) as (two,),
-        rig.watchers(1) as (all_,),
+        registry.watchers(1, 1) as (one,),
+        registry.watchers(1, 2) as (two,),
+        registry.watchers(1) as (all_,),
     ):
         await settle()
 
@@ -140,8 +142,8 @@ async def test_watchers_at_different_versions_each_get_their_own_change() -> Non
 
 
 async def test_nothing_is_remembered_once_nobody_reads() -> None:
-    rig = Rig()
-    async with rig.watchers(3, version=1):
-        await rig.publish("a")
+    registry = WatchedRegistry()
+    async with registry.watchers(3, version=1):
+        await registry.publish("a")
         await settle()
-        assert len(rig.streams._shared._known) == 0
+        assert len(registry.streams._shared._cache) == 0

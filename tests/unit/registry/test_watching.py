@@ -8,17 +8,12 @@ from functools import partial
 
 import pytest
 
+from services.registry.core import watching
 from services.registry.core.model import BuiltinAdapter, Provider
-from services.registry.core.ports import Head, RegistryReads
-from services.registry.core.watching import (
-    NetChange,
-    Part,
-    Position,
-    next_change,
-    read_part,
-    resume_from,
-)
-from tests.support.registry_bench import Bench
+from services.registry.core.ports import Reads
+from services.registry.core.stored import Head
+from services.registry.core.watching import NetChange, Part, Position
+from tests.support.registry_use_cases import UseCases
 
 # Versions 5 to 9 are kept.
 HEAD = Head(version=9, incarnation="this", oldest_version=5)
@@ -40,7 +35,7 @@ HEAD = Head(version=9, incarnation="this", oldest_version=5)
 def test_a_watcher_resumes_from_what_is_kept(
     after_version: int, incarnation: str, resumed: int
 ) -> None:
-    assert resume_from(HEAD, Position(after_version, incarnation), "line") == resumed
+    assert watching.resume_from(HEAD, Position(after_version, incarnation), "line") == resumed
 
 
 @pytest.mark.parametrize(
@@ -52,7 +47,7 @@ def test_a_watcher_resumes_from_what_is_kept(
     ],
 )
 def test_a_watcher_of_another_history_begins_anew(lineage: str, resumed: int) -> None:
-    assert resume_from(HEAD, Position(7, "this", lineage), "line") == resumed
+    assert watching.resume_from(HEAD, Position(7, "this", lineage), "line") == resumed
 
 
 @pytest.mark.parametrize(
@@ -67,7 +62,7 @@ def test_a_watcher_of_another_history_begins_anew(lineage: str, resumed: int) ->
     ],
 )
 def test_a_watcher_is_owed_one_net_change(has: int, change: NetChange | None) -> None:
-    assert next_change(HEAD, has) == change
+    assert watching.next_change(HEAD, has) == change
 
 
 @pytest.mark.parametrize(
@@ -82,18 +77,18 @@ def test_a_watcher_is_owed_one_net_change(has: int, change: NetChange | None) ->
 def test_a_watcher_is_not_sent_on_from_another_history(
     has: int, lineage: str, change: NetChange | None
 ) -> None:
-    assert next_change(replace(HEAD, lineage="line"), has, lineage) == change
+    assert watching.next_change(replace(HEAD, lineage="line"), has, lineage) == change
 
 
 async def test_a_change_from_a_version_that_went_has_no_parts() -> None:
     # given that versions 2 and 3 are kept
-    bench = Bench()
+    use_cases = UseCases()
     for timeout_s in (1, 2):
-        await bench.apply(Provider("p", BuiltinAdapter(), timeout=timedelta(seconds=timeout_s)))
-    await bench.store.write(lambda tx: tx.retire(2))
+        await use_cases.apply(Provider("p", BuiltinAdapter(), timeout=timedelta(seconds=timeout_s)))
+    await use_cases.store.write(lambda tx: tx.retire(2))
 
     # when
-    second, third = [await bench.store.read(partial(_lineage, version=v)) for v in (2, 3)]
+    second, third = [await use_cases.store.read(partial(_lineage, version=v)) for v in (2, 3)]
     changes = [
         NetChange(1, 3),
         NetChange(0, 1),
@@ -103,15 +98,15 @@ async def test_a_change_from_a_version_that_went_has_no_parts() -> None:
         NetChange(2, 3, third, "another"),
         NetChange(2, 3, "another", second),
     ]
-    parts = [await bench.store.read(partial(_read, change=change)) for change in changes]
+    parts = [await use_cases.store.read(partial(_read, change=change)) for change in changes]
 
     # then
     assert [part is None for part in parts] == [True, True, False, False, False, True, True]
 
 
-def _lineage(reads: RegistryReads, *, version: int) -> str:
+def _lineage(reads: Reads, *, version: int) -> str:
     return reads.lineage(version) or ""
 
 
-def _read(reads: RegistryReads, *, change: NetChange) -> Part | None:
-    return read_part(reads, change, None)
+def _read(reads: Reads, *, change: NetChange) -> Part | None:
+    return watching.read_part(reads, change, None)

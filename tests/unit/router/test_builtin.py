@@ -22,17 +22,19 @@ from services.router.core.ports import UpstreamCall
 from services.router.core.request import Prompt
 from services.router.core.script import Fault, FaultKind, Reply, Script, ScriptedCall, Step
 from tests.support.clock import ManualClock
-from tests.unit.router.build import member, user
+from tests.unit.router.builders import member, user
 
 PROMPT = Prompt((user("hello there"),))
+LIMITED = Fault(FaultKind.RATE_LIMITED, 30.0, text="x")
+INVALID = Fault(FaultKind.INVALID_REQUEST, text="too odd")
 
 
 def call(script: Script, prompt: Prompt = PROMPT) -> UpstreamCall:
     return UpstreamCall(member("m", adapter=Builtin(script)), prompt, "")
 
 
-async def read_once(adapter: BuiltinAdapter, asked: UpstreamCall) -> list[UpstreamItem]:
-    async with adapter.open(asked) as stream:
+async def read_once(asked: UpstreamCall) -> list[UpstreamItem]:
+    async with BuiltinAdapter(ManualClock()).open(asked) as stream:
         return list(await stream.read())
 
 
@@ -41,11 +43,9 @@ async def test_without_an_interval_everything_comes_at_once() -> None:
     reply = Reply("let me see", (ScriptedCall("look", "{}"),), "hm hm")
 
     # when
-    asked = call(Script((Step(reply),)))
-    items = await read_once(BuiltinAdapter(ManualClock()), asked)
+    items = await read_once(call(Script((Step(reply),))))
 
     # then
-    ready = ToolCallReady(0, ToolCall("call_1", "look", "{}"))
     assert items[:-2] == [
         Opened(),
         ReasoningDelta("hm"),
@@ -54,7 +54,7 @@ async def test_without_an_interval_everything_comes_at_once() -> None:
         TextDelta(" me"),
         TextDelta(" see"),
         ToolCallDelta(0, "{}", "call_1", "look"),
-        ready,
+        ToolCallReady(0, ToolCall("call_1", "look", "{}")),
     ]
     assert isinstance(items[-2], UsageReport)
     assert (items[-2].usage.input_tokens, items[-2].usage.output_tokens) == (3, 5)
@@ -84,14 +84,14 @@ async def test_with_an_interval_deltas_come_one_by_one() -> None:
 
 
 async def test_call_ids_are_never_used_twice_in_a_conversation() -> None:
-    # given a conversation with two calls behind it
+    # given a conversation that has two calls
     calls = (ToolCall("call_1", "look", "{}"), ToolCall("call_2", "look", "{}"))
     results = (ToolResult("call_1", "a"), ToolResult("call_2", "b"))
     prompt = Prompt((user("go"), Message(Role.ASSISTANT, calls), Message(Role.TOOL, results)))
     script = Script((Step(Reply(tool_calls=(ScriptedCall("look"),))),))
 
     # when
-    items = await read_once(BuiltinAdapter(ManualClock()), call(script, prompt))
+    items = await read_once(call(script, prompt))
 
     # then
     assert ToolCallReady(0, ToolCall("call_3", "look", "{}")) in items
@@ -100,24 +100,18 @@ async def test_call_ids_are_never_used_twice_in_a_conversation() -> None:
 @pytest.mark.parametrize(
     ("fault", "failure"),
     [
-        (
-            Fault(FaultKind.RATE_LIMITED, 30.0, text="x"),
-            Failure(FailureClass.RATE_LIMIT, 429, 30.0),
-        ),
+        (LIMITED, Failure(FailureClass.RATE_LIMIT, 429, 30.0)),
         (Fault(FaultKind.OVERLOADED), Failure(FailureClass.OVERLOADED, 503)),
         (Fault(FaultKind.SERVER_ERROR), Failure(FailureClass.SERVER_ERROR, 500)),
         (Fault(FaultKind.UNAUTHORIZED, text="x"), Failure(FailureClass.AUTH, 401)),
-        (
-            Fault(FaultKind.INVALID_REQUEST, text="too odd"),
-            Failure(FailureClass.INVALID_REQUEST, 400, None, "too odd"),
-        ),
+        (INVALID, Failure(FailureClass.INVALID_REQUEST, 400, None, "too odd")),
     ],
     ids=lambda value: value.kind.value,
 )
-async def test_refusals_come_on_opening(fault: Fault, failure: Failure) -> None:
+async def test_refusals_are_raised_on_opening(fault: Fault, failure: Failure) -> None:
     # when
     with pytest.raises(UpstreamError) as raised:
-        await read_once(BuiltinAdapter(ManualClock()), call(Script((Step(fault),))))
+        await read_once(call(Script((Step(fault),))))
 
     # then
     assert raised.value.failure == failure
@@ -137,8 +131,7 @@ async def test_a_stream_breaks_after_so_many_deltas(
     fault = Fault(kind, after_deltas=2, text="one two three")
 
     # when
-    adapter = BuiltinAdapter(ManualClock())
-    async with adapter.open(call(Script((Step(fault),)))) as stream:
+    async with BuiltinAdapter(ManualClock()).open(call(Script((Step(fault),)))) as stream:
         items = await stream.read()
         with pytest.raises(UpstreamError) as raised:
             await stream.read()
@@ -148,13 +141,12 @@ async def test_a_stream_breaks_after_so_many_deltas(
     assert raised.value.failure == Failure(expected)
 
 
-async def test_a_stall_sends_nothing_more() -> None:
+async def test_a_stall_sends_no_more_items() -> None:
     # given
     fault = Fault(FaultKind.STALL, after_deltas=1, text="one two")
 
     # when
-    adapter = BuiltinAdapter(ManualClock())
-    async with adapter.open(call(Script((Step(fault),)))) as stream:
+    async with BuiltinAdapter(ManualClock()).open(call(Script((Step(fault),)))) as stream:
         items = await stream.read()
         reading = asyncio.create_task(stream.read())
         for _ in range(20):
@@ -168,10 +160,10 @@ async def test_a_stall_sends_nothing_more() -> None:
     assert stalled
 
 
-async def test_another_kind_of_provider_is_a_defect() -> None:
+async def test_a_provider_of_another_kind_raises_type_error() -> None:
     # given
-    strange = UpstreamCall(member("m", adapter=OpenAi("http://x")), PROMPT, "")
+    other = UpstreamCall(member("m", adapter=OpenAi("http://x")), PROMPT, "")
 
     # when, then
     with pytest.raises(TypeError):
-        await read_once(BuiltinAdapter(ManualClock()), strange)
+        await read_once(other)

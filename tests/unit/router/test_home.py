@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.router.core.home import homes, preference, round_robin_home
+from services.router.core.home import home_candidates, ranking, round_robin_home
 from services.router.core.model import HomeStrategy, Member
-from tests.unit.router.build import ids, member, target
+from tests.unit.router.builders import ids, member, target
 
 POOLS = [
     {"a": 1, "b": 1, "c": 1},
@@ -20,14 +20,12 @@ POOLS = [
 
 
 @pytest.mark.parametrize("weights", POOLS, ids="+".join)
-def test_sessions_are_shared_by_weight_also_among_ids_that_hardly_differ(
-    weights: dict[str, int],
-) -> None:
+def test_sessions_are_distributed_by_weight_also_among_similar_ids(weights: dict[str, int]) -> None:
     # given a pool and 100,000 sessions
     pool = target(*(member(name, weight) for name, weight in weights.items()))
 
     # when each finds its home
-    found = Counter(preference(pool, f"default\0thread:t{number}")[0] for number in range(100_000))
+    found = Counter(ranking(pool, f"default\0thread:t{number}")[0] for number in range(100_000))
 
     # then every member has its share within one percentage point
     total = sum(weights.values())
@@ -36,12 +34,12 @@ def test_sessions_are_shared_by_weight_also_among_ids_that_hardly_differ(
 
 
 def test_the_order_is_the_same_in_every_process() -> None:
-    """Golden values: a replica or a restart that disagreed would move every conversation."""
+    """Golden values: another ranking after an upgrade would move every conversation."""
     # given
     pool = target(member("m1"), member("m2"), member("m3", 2), member("m4"))
 
     # when
-    orders = [ids(pool, preference(pool, f"default\0thread:t{number}")) for number in range(4)]
+    orders = [ids(pool, ranking(pool, f"default\0thread:t{number}")) for number in range(4)]
 
     # then
     assert orders == [
@@ -57,7 +55,7 @@ def test_the_order_is_the_same_in_every_process() -> None:
     session=st.text(min_size=1),
     lost=st.integers(0, 5),
 )
-def test_losing_a_member_moves_only_its_own_sessions(
+def test_removing_a_member_moves_only_its_own_sessions(
     names: list[str], session: str, lost: int
 ) -> None:
     # given a pool and the same pool without one member
@@ -66,56 +64,48 @@ def test_losing_a_member_moves_only_its_own_sessions(
     rest = target(*(member(name) for index, name in enumerate(names) if index != lost))
 
     # when
-    before = ids(whole, preference(whole, session))
-    after = ids(rest, preference(rest, session))
+    before = ids(whole, ranking(whole, session))
+    after = ids(rest, ranking(rest, session))
 
-    # then nobody else changes places
+    # then the ranking of the others is unchanged
     assert after == [name for name in before if name != names[lost]]
 
 
 def test_first_healthy_keeps_the_order_of_declaration() -> None:
-    # given heavier members behind
+    # given members of which the last are the heaviest
     pool = target(member("c", 1), member("a", 9), member("b", 99), home=HomeStrategy.FIRST_HEALTHY)
 
     # when, then
-    assert preference(pool, "default\0thread:t") == (0, 1, 2)
+    assert ranking(pool, "default\0thread:t") == (0, 1, 2)
 
 
 def test_a_member_for_failover_only_is_ranked_but_never_a_home() -> None:
-    # given a stand-in that outweighs the only home
-    pool = target(member("home"), member("stand-in", 1_000_000, failover_only=True))
+    # given a failover-only member with more weight than the only home
+    pool = target(member("home"), member("backup", 1_000_000, failover_only=True))
 
     # when
-    order = preference(pool, "default\0thread:t")
+    order = ranking(pool, "default\0thread:t")
 
     # then
     assert order == (1, 0)
-    assert homes(pool.members, order) == (0,)
+    assert home_candidates(pool.members, order) == (0,)
 
 
-def turns(members: list[Member], available: list[bool], count: int) -> list[int]:
-    return [round_robin_home(members, available, sequence) for sequence in range(count)]
+WEIGHTED = [member("a", 2), member("b"), member("c")]
+ROUND_ROBIN = {
+    "by weight": (WEIGHTED, [True, True, True], [0, 0, 1, 2, 0, 0, 1, 2]),
+    "without members that are set aside": (WEIGHTED, [True, False, True], [0, 0, 2, 0, 0, 2]),
+    "never a failover-only member": (
+        [member("a"), member("b"), member("x", failover_only=True)],
+        [False, False, True],
+        [0, 1, 0, 1],
+    ),
+}
 
 
-def test_turns_go_round_by_weight() -> None:
-    # given weights 2, 1, 1
-    members = [member("a", 2), member("b"), member("c")]
-
-    # when, then
-    assert turns(members, [True, True, True], 8) == [0, 0, 1, 2, 0, 0, 1, 2]
-
-
-def test_turns_leave_out_who_is_set_aside() -> None:
-    # given weights 2, 1, 1 and the middle one set aside
-    members = [member("a", 2), member("b"), member("c")]
-
-    # when, then
-    assert turns(members, [True, False, True], 6) == [0, 0, 2, 0, 0, 2]
-
-
-def test_turns_never_go_to_a_stand_in_even_when_every_home_is_down() -> None:
-    # given
-    members = [member("a"), member("b"), member("x", failover_only=True)]
-
-    # when, then
-    assert turns(members, [False, False, True], 4) == [0, 1, 0, 1]
+@pytest.mark.parametrize(("members", "available", "homes"), ROUND_ROBIN.values(), ids=ROUND_ROBIN)
+def test_round_robin_gives_out_slots(
+    members: list[Member], available: list[bool], homes: list[int]
+) -> None:
+    found = [round_robin_home(members, available, sequence) for sequence in range(len(homes))]
+    assert found == homes

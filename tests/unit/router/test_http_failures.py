@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 
 import pytest
 
@@ -12,8 +11,7 @@ from services.router.clients.http_failures import (
     retry_after_s,
 )
 from services.router.core.failures import Failure, FailureClass
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
+from tests.unit.router.builders import NOW
 
 
 def failure(status: int, body: object, secrets: tuple[str, ...] = (), **headers: str) -> Failure:
@@ -86,13 +84,11 @@ def test_a_status_and_its_body_name_the_failure(
         ({}, None),
     ],
 )
-def test_the_wish_for_rest_is_read_in_every_form(
-    headers: dict[str, str], seconds: float | None
-) -> None:
+def test_retry_hints_are_read_in_every_form(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after_s(headers, NOW) == seconds
 
 
-def test_the_caller_is_told_what_is_wrong_with_its_request() -> None:
+def test_the_detail_of_an_invalid_request_is_kept() -> None:
     # given an error text with a line break, beyond any sensible length
     found = failure(400, vendor("top_p\nis wrong " + "x" * 600))
 
@@ -102,11 +98,11 @@ def test_the_caller_is_told_what_is_wrong_with_its_request() -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500])
-def test_what_only_the_operator_can_mend_is_not_told(status: int) -> None:
+def test_the_detail_of_an_operators_error_is_left_out(status: int) -> None:
     assert failure(status, vendor("Incorrect API key provided: sk-1234")).detail == ""
 
 
-def test_a_secret_that_the_provider_repeats_is_hidden() -> None:
+def test_a_secret_that_the_provider_repeats_is_masked() -> None:
     # given
     body = vendor("header sk-secret is not allowed here")
 
@@ -128,7 +124,7 @@ def test_a_secret_that_the_provider_repeats_is_hidden() -> None:
         (ErrorBody(error=17), FailureClass.SERVER_ERROR, 0),
     ],
 )
-def test_an_error_inside_a_stream_is_named_too(
+def test_an_error_inside_a_stream_is_classified(
     body: ErrorBody, kind: FailureClass, status: int
 ) -> None:
     found = failure_in_stream(body, ())

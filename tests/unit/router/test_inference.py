@@ -6,59 +6,32 @@ import json
 from services.content.model import FinishReason
 from services.router.core.decision import AttemptKind, AttemptOutcome, Sticky
 from services.router.core.failures import Failure, FailureClass
-from services.router.core.items import (
-    Finished,
-    Opened,
-    Started,
-    TextDelta,
-)
-from services.router.core.model import (
-    SwitchPolicy,
-)
+from services.router.core.items import Finished, Opened, Started, TextDelta
+from services.router.core.model import SwitchPolicy
 from services.router.core.session import Session
-from tests.support.scripted_adapter import (
-    Break,
-    reply,
-)
-from tests.unit.router.build import member, target
-from tests.unit.router.rig import (
-    FINISHED,
-    MEMBERS,
-    limited,
-    order_of,
-    pool,
-    refused,
-    router,
-)
+from tests.support.scripted_adapter import Break, reply
+from tests.unit.router.in_memory_router import FINISHED, limited, order_of, pool, refused, router_of
 
 
-async def test_one_call_reaches_exactly_the_home() -> None:
+async def test_a_call_reaches_the_home_only() -> None:
     # given
-    found = pool()
-    home, *_ = order_of(found)
-    async with router(found) as running:
+    async with router_of() as (running, (home, *_)):
         # when
         outcome = await running.ask()
 
         # then
         assert running.provider.calls == [home]
         assert running.provider.requests[0].member.model.upstream_model == f"up-{home}"
-        assert outcome.items[1:] == [TextDelta("ok"), FINISHED]
-        started = outcome.items[0]
-        assert isinstance(started, Started)
-        assert started.response_id == "r1"
-        assert started.decision == outcome.decision
+        assert outcome.items == [Started(outcome.decision, "r1"), TextDelta("ok"), FINISHED]
         assert outcome.path == [(home, AttemptKind.INITIAL, AttemptOutcome.SUCCEEDED)]
         assert outcome.decision.sticky is Sticky.HOME
         assert (outcome.decision.home_member_id, outcome.decision.member_id) == (home, home)
         assert outcome.decision.registry_version == 7
 
 
-async def test_a_rate_limited_home_is_replaced_unseen_and_the_session_stays_where_it_went() -> None:
+async def test_a_call_fails_over_from_a_rate_limited_home_and_pins_the_session() -> None:
     # given a home that is limited once
-    found = pool()
-    home, second, _ = order_of(found)
-    async with router(found) as running:
+    async with router_of() as (running, (home, second, _)):
         running.provider.will(home, limited(1.0))
 
         # when
@@ -78,27 +51,20 @@ async def test_a_rate_limited_home_is_replaced_unseen_and_the_session_stays_wher
         assert running.provider.calls == [home, second, second]
 
 
-async def test_a_quota_deadline_hides_the_member_from_every_session_without_a_call() -> None:
-    # given a home that asked for 30 s of rest
-    found = pool()
-    home, *_ = order_of(found)
-    other = next(f"t{n}" for n in range(2, 99) if order_of(found, f"thread:t{n}")[0] == home)
-    async with router(found) as running:
+async def test_a_quota_deadline_sets_the_member_aside_for_every_session() -> None:
+    # given a home with a quota deadline in 30 s
+    async with router_of() as (running, (home, *_)):
+        names = (f"t{n}" for n in range(2, 199))
+        same_home = (name for name in names if order_of(pool(), f"thread:{name}")[0] == home)
         running.provider.will(home, limited(30.0))
         await running.ask()
         running.provider.calls.clear()
 
         # when another session with the same home asks within it, and a third one after it
-        during = await running.ask(Session(thread_id=other))
+        during = await running.ask(Session(thread_id=next(same_home)))
         calls_during = list(running.provider.calls)
         running.clock.advance(30)
-        after = await running.ask(
-            Session(
-                thread_id=next(
-                    f"t{n}" for n in range(100, 199) if order_of(found, f"thread:t{n}")[0] == home
-                )
-            )
-        )
+        after = await running.ask(Session(thread_id=next(same_home)))
 
         # then
         assert home not in calls_during
@@ -108,11 +74,9 @@ async def test_a_quota_deadline_hides_the_member_from_every_session_without_a_ca
         assert after.decision.member_id == home
 
 
-async def test_with_everybody_set_aside_no_provider_is_called() -> None:
+async def test_with_every_member_set_aside_no_provider_is_called() -> None:
     # given a pool of two that are both limited
-    found = pool("a", "b")
-    first, second = order_of(found)
-    async with router(found) as running:
+    async with router_of("a", "b") as (running, (first, second)):
         running.provider.will(first, limited(20.0))
         running.provider.will(second, limited(50.0))
         exhausted = await running.ask()
@@ -124,25 +88,19 @@ async def test_with_everybody_set_aside_no_provider_is_called() -> None:
 
         # then
         assert exhausted.reason == "MEMBERS_EXHAUSTED"
-        assert exhausted.error is not None
         assert exhausted.error.retry_after_s == 20.0
-        assert json.loads(exhausted.error.metadata["causes"]) == {
-            first: "rate_limit",
-            second: "rate_limit",
-        }
+        causes = json.loads(exhausted.error.metadata["causes"])
+        assert causes == {first: "rate_limit", second: "rate_limit"}
         assert outcome.reason == "ALL_MEMBERS_UNAVAILABLE"
-        assert outcome.error is not None
         assert outcome.error.retry_after_s == 15.0
         assert running.provider.calls == []
         assert outcome.frames == []
         assert outcome.decision.member_id == ""
 
 
-async def test_a_call_that_failed_everywhere_pins_nobody() -> None:
+async def test_a_call_that_fails_on_every_member_makes_no_pin() -> None:
     # given
-    found = pool("a", "b")
-    home, second = order_of(found)
-    async with router(found) as running:
+    async with router_of("a", "b") as (running, (home, second)):
         running.provider.will(home, limited(20.0))
         running.provider.will(second, limited(20.0))
 
@@ -156,11 +114,9 @@ async def test_a_call_that_failed_everywhere_pins_nobody() -> None:
         assert outcome.decision.member_id == home
 
 
-async def test_a_hint_below_the_threshold_is_sat_out_on_the_same_member() -> None:
+async def test_a_hint_below_the_threshold_is_waited_for_on_the_same_member() -> None:
     # given
-    found = pool(switch=SwitchPolicy(quota_threshold_s=5.0))
-    home, *_ = order_of(found)
-    async with router(found) as running:
+    async with router_of(switch=SwitchPolicy(quota_threshold_s=5.0)) as (running, (home, *_)):
         running.provider.will(home, limited(2.0))
 
         # when
@@ -177,48 +133,41 @@ async def test_a_hint_below_the_threshold_is_sat_out_on_the_same_member() -> Non
         ]
 
 
-async def test_a_hint_below_the_threshold_that_is_too_long_to_sit_out_surfaces() -> None:
+async def test_a_hint_below_the_threshold_beyond_the_longest_wait_is_an_error() -> None:
     # given
-    found = pool(switch=SwitchPolicy(quota_threshold_s=60.0))
-    home, *_ = order_of(found)
-    async with router(found) as running:
+    async with router_of(switch=SwitchPolicy(quota_threshold_s=60.0)) as (running, (home, *_)):
         running.provider.will(home, limited(30.0))
 
         # when
         outcome = await running.ask()
         again = await running.ask()
 
-        # then the deadline hides the member from nobody
+        # then the deadline sets the member aside for no session
         assert outcome.reason == "UPSTREAM_EXHAUSTED"
-        assert outcome.error is not None
         assert outcome.error.retry_after_s == 30.0
         assert again.decision.member_id == home
         assert running.provider.calls == [home, home]
 
 
-async def test_a_lone_model_is_never_set_aside() -> None:
+async def test_a_model_called_directly_is_never_set_aside() -> None:
     # given a model called directly, limited without a hint
-    alone = target(member("solo"), id="solo")
-    async with router(alone) as running:
+    async with router_of("solo") as (running, _):
         running.provider.will("solo", limited(None))
 
         # when
-        outcome = await running.ask(target_id="solo")
-        again = await running.ask(target_id="solo")
+        outcome = await running.ask()
+        again = await running.ask()
 
-        # then the error tells when it is worth a try, and the next call tries
+        # then the error has the time of the recovery, and the next call calls the model
         assert outcome.reason == "UPSTREAM_EXHAUSTED"
-        assert outcome.error is not None
         assert outcome.error.retry_after_s == 1.0
         assert again.text == "ok"
         assert len(running.pins) == 0
 
 
-async def test_a_members_own_fault_is_repeated_on_it_and_then_surfaces() -> None:
+async def test_a_transient_failure_is_retried_on_its_member_and_then_returned() -> None:
     # given
-    found = pool()
-    home, *_ = order_of(found)
-    async with router(found) as running:
+    async with router_of() as (running, (home, *_)):
         running.provider.will(home, refused(FailureClass.SERVER_ERROR, 500), reply("cured"))
 
         # when
@@ -226,18 +175,16 @@ async def test_a_members_own_fault_is_repeated_on_it_and_then_surfaces() -> None
         running.provider.always(home, refused(FailureClass.SERVER_ERROR, 500))
         failed = await running.ask()
 
-        # then nobody else was asked
+        # then no other member was called
         assert cured.text == "cured"
         assert [kind for _, kind, _ in cured.path] == [AttemptKind.INITIAL, AttemptKind.RETRY]
         assert failed.reason == "UPSTREAM_FAILED"
         assert running.provider.calls == [home] * 4
 
 
-async def test_a_rejected_credential_moves_the_call() -> None:
+async def test_a_rejected_credential_fails_over() -> None:
     # given
-    found = pool("a", "b")
-    home, second = order_of(found)
-    async with router(found) as running:
+    async with router_of("a", "b") as (running, (home, second)):
         running.provider.will(home, refused(FailureClass.AUTH, 401))
 
         # when
@@ -248,27 +195,23 @@ async def test_a_rejected_credential_moves_the_call() -> None:
         assert outcome.decision.attempts[0].failure == Failure(FailureClass.AUTH, 401)
 
 
-async def test_without_on_permanent_a_rejected_credential_surfaces() -> None:
+async def test_without_on_permanent_a_rejected_credential_is_returned() -> None:
     # given
-    found = pool("a", "b", switch=SwitchPolicy(on_permanent=False))
-    home, _ = order_of(found)
-    async with router(found) as running:
+    async with router_of("a", "b", switch=SwitchPolicy(on_permanent=False)) as (running, (home, _)):
         running.provider.always(home, refused(FailureClass.AUTH, 401))
 
         # when
         outcome = await running.ask()
         again = await running.ask()
 
-        # then, and the member is asked again next time
+        # then, and the next call calls the member again
         assert outcome.reason == again.reason == "UPSTREAM_REJECTED"
         assert running.provider.calls == [home, home]
 
 
-async def test_an_invalid_request_is_nobodys_fault_but_the_callers() -> None:
+async def test_an_invalid_request_is_returned_without_failover() -> None:
     # given
-    found = pool("a", "b")
-    home, _ = order_of(found)
-    async with router(found) as running:
+    async with router_of("a", "b") as (running, (home, _)):
         running.provider.will(home, refused(FailureClass.INVALID_REQUEST, 400))
 
         # when
@@ -279,11 +222,9 @@ async def test_an_invalid_request_is_nobodys_fault_but_the_callers() -> None:
         assert running.provider.calls == [home]
 
 
-async def test_refused_content_ends_as_an_answer() -> None:
-    # given a provider that refuses at once, and one that does in the middle
-    found = pool("a", "b")
-    home, _ = order_of(found)
-    async with router(found) as running:
+async def test_refused_content_ends_with_finish_reason_content_filter() -> None:
+    # given a provider that refuses on opening, and one that refuses inside its stream
+    async with router_of("a", "b") as (running, (home, _)):
         running.provider.will(home, refused(FailureClass.CONTENT_POLICY, 400))
         midway = Break(Failure(FailureClass.CONTENT_POLICY))
         running.provider.will(home, [[Opened(), TextDelta("a")], midway])
@@ -299,27 +240,24 @@ async def test_refused_content_ends_as_an_answer() -> None:
         assert in_the_middle.items[1:] == [TextDelta("a"), filtered]
 
 
-async def test_a_call_may_bound_its_attempts() -> None:
+async def test_max_attempts_bounds_the_attempts() -> None:
     # given two members that are limited
-    found = pool()
-    home, second, _ = order_of(found)
-    async with router(found) as running:
+    async with router_of() as (running, (home, second, _)):
         running.provider.always(home, limited(30.0))
         running.provider.always(second, limited(30.0))
 
         # when
         outcome = await running.ask(max_attempts=2)
 
-        # then the last provider's own error surfaces
+        # then the error of the last provider is returned
         assert outcome.reason == "UPSTREAM_EXHAUSTED"
         assert running.provider.calls == [home, second]
 
 
-async def test_each_member_is_visited_at_most_once() -> None:
+async def test_each_member_is_called_at_most_once() -> None:
     # given all limited without a hint
-    found = pool()
-    async with router(found) as running:
-        for name in MEMBERS:
+    async with router_of() as (running, order):
+        for name in order:
             running.provider.always(name, limited(None))
 
         # when
@@ -327,4 +265,4 @@ async def test_each_member_is_visited_at_most_once() -> None:
 
         # then
         assert outcome.reason == "MEMBERS_EXHAUSTED"
-        assert running.provider.calls == order_of(found)
+        assert running.provider.calls == order

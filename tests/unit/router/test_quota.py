@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -9,17 +9,12 @@ from hypothesis import strategies as st
 from services.router.core.model import SwitchPolicy
 from services.router.core.quota import (
     QuotaDeadline,
-    after_answer,
     after_refusal,
-    is_worth_a_move,
+    after_success,
+    justifies_failover,
     sets_aside,
 )
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def at(seconds: float) -> datetime:
-    return NOW + timedelta(seconds=seconds)
+from tests.unit.router.builders import NOW, at
 
 
 def test_a_hint_sets_the_deadline() -> None:
@@ -35,7 +30,7 @@ def test_a_shorter_hint_does_not_bring_the_deadline_forward() -> None:
     assert after_refusal(before, 90.0, NOW) == QuotaDeadline(at(90), 90.0)
 
 
-def test_an_absurd_hint_counts_as_a_day() -> None:
+def test_a_hint_beyond_a_day_counts_as_a_day() -> None:
     assert after_refusal(None, 1e9, NOW) == QuotaDeadline(at(86_400), 1e9)
 
 
@@ -55,7 +50,7 @@ def test_refusals_without_a_hint_wait_longer_each_time_up_to_30_s() -> None:
     assert waits == [1, 2, 4, 8, 16, 30, 30]
 
 
-def test_refusals_of_calls_that_ran_together_are_one() -> None:
+def test_refusals_of_concurrent_calls_count_once() -> None:
     # given a first refusal
     first = after_refusal(None, None, NOW)
 
@@ -72,33 +67,33 @@ def test_an_answer_ends_the_streak_but_not_a_deadline_that_runs() -> None:
     over = QuotaDeadline(at(-1), None, 4)
 
     # when, then
-    assert after_answer(running, NOW) is running
-    assert after_answer(over, NOW) is None
-    assert after_answer(None, NOW) is None
+    assert after_success(running, NOW) is running
+    assert after_success(over, NOW) is None
+    assert after_success(None, NOW) is None
 
 
 @pytest.mark.parametrize(
     ("hint_s", "moves"), [(30.0, False), (60.0, True), (120.0, True), (None, True)]
 )
-def test_a_threshold_of_60_s_lets_shorter_hints_stay(hint_s: float | None, moves: bool) -> None:
+def test_hints_below_the_threshold_do_not_fail_over(hint_s: float | None, moves: bool) -> None:
     # given
     switch = SwitchPolicy(quota_threshold_s=60.0)
 
     # when, then
-    assert is_worth_a_move(hint_s, switch) is moves
+    assert justifies_failover(hint_s, switch) is moves
     assert sets_aside(QuotaDeadline(at(10), hint_s), switch, NOW) is moves
 
 
-def test_a_pool_that_does_not_move_on_quota_sees_no_deadline() -> None:
+def test_without_on_quota_a_deadline_sets_no_member_aside() -> None:
     # given
     switch = SwitchPolicy(on_quota=False)
 
     # when, then
-    assert not is_worth_a_move(None, switch)
+    assert not justifies_failover(None, switch)
     assert not sets_aside(QuotaDeadline(at(10), 10.0), switch, NOW)
 
 
-def test_a_deadline_ends_on_its_instant() -> None:
+def test_a_deadline_has_passed_at_its_instant() -> None:
     # given
     deadline = QuotaDeadline(at(10), 10.0)
 

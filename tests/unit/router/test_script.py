@@ -18,7 +18,7 @@ from services.router.core.script import (
     outcome_of,
     words,
 )
-from tests.unit.router.build import user
+from tests.unit.router.builders import user
 
 HELLO = Reply("hello")
 CALLED = Message(Role.ASSISTANT, (ToolCall("call_1", "look", "{}"),))
@@ -55,7 +55,7 @@ def test_the_first_step_that_matches_answers() -> None:
     assert outcome_of(script, [user("?")], "m") == HELLO
 
 
-def test_a_step_for_another_upstream_model_is_passed_over() -> None:
+def test_a_step_for_another_upstream_model_is_skipped() -> None:
     # given
     script = Script((Step(HELLO, upstream_model="big"),))
 
@@ -83,7 +83,7 @@ def test_the_text_of_tool_results_is_searched_too() -> None:
     assert outcome_of(script, [user("a"), CALLED, results("dark", "sunny")], "m") == HELLO
 
 
-def test_named_groups_fill_the_outcome() -> None:
+def test_named_groups_are_substituted_in_the_outcome() -> None:
     # given
     reply = Reply(
         "for ${who}, ${unknown}", (ScriptedCall("ask_${who}", '{"to": "${who}"}'),), "of ${who}"
@@ -99,7 +99,7 @@ def test_named_groups_fill_the_outcome() -> None:
 
 
 @given(st.text())
-def test_whatever_fills_json_leaves_it_valid(said: str) -> None:
+def test_substituted_json_stays_valid(said: str) -> None:
     # given a step that repeats everything inside a JSON string
     call = ScriptedCall("note", '{"said": "${said}"}')
     script = Script((Step(Reply(tool_calls=(call,)), re.compile(r"(?P<said>(?s:.*))")),))
@@ -112,7 +112,7 @@ def test_whatever_fills_json_leaves_it_valid(said: str) -> None:
     assert json.loads(outcome.tool_calls[0].arguments_json) == {"said": said}
 
 
-def test_groups_fill_the_text_of_a_fault() -> None:
+def test_groups_are_substituted_in_the_text_of_a_fault() -> None:
     # given
     fault = Fault(FaultKind.CUT, after_deltas=2, text="dear ${who}")
     script = Script((Step(fault, re.compile("(?P<who>bob)")),))
@@ -122,7 +122,7 @@ def test_groups_fill_the_text_of_a_fault() -> None:
     assert outcome_of(script, [user("bob")], "m") == expected
 
 
-def test_an_outcome_without_groups_stays_as_it_is() -> None:
+def test_an_outcome_without_groups_is_unchanged() -> None:
     # given
     script = Script((Step(Reply("${who}"), re.compile("bob")),))
 

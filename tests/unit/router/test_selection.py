@@ -1,32 +1,24 @@
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import UTC, datetime
-
 import pytest
 
 from services.router.core.decision import Skipped, SkipReason, Sticky
-from services.router.core.home import preference
+from services.router.core.home import ranking
 from services.router.core.model import HomeStrategy, ReturnHome, Target
 from services.router.core.pins import Pin
-from services.router.core.selection import Health, Selection, next_member, select, set_aside
+from services.router.core.selection import Health, Selection, next_member, select, skipped_members
 from services.router.core.session import SessionKey
-from tests.unit.router.build import member, target
+from tests.unit.router.builders import NOW, a_pin, member, target
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEY = SessionKey("default", "thread:t1")
-ANYBODY = SessionKey("default", "call:c1", anonymous=True)
+ANONYMOUS = SessionKey("default", "call:c1", anonymous=True)
 # With this key the hash ranks them so; the pools below are written in this order.
 POOL = target(*(member(name) for name in ("m2", "m1", "m3")))
-ORDER = preference(POOL, KEY.routing_key)
+ORDER = ranking(POOL, KEY.routing_key)
 FIRST, SECOND, THIRD = ORDER
 
 
-def all_well(pool: Target) -> list[Skipped | None]:
-    return [None] * len(pool.members)
-
-
-def without(pool: Target, *down: int) -> Health:
+def health(pool: Target, *down: int) -> Health:
     return [
         Skipped(m.id, SkipReason.QUOTA_DEADLINE, NOW) if index in down else None
         for index, m in enumerate(pool.members)
@@ -34,65 +26,45 @@ def without(pool: Target, *down: int) -> Health:
 
 
 def pinned(pool: Target, member_index: int, home_index: int = FIRST, **changes: object) -> Pin:
-    pin = Pin(
-        tenant="default",
-        pool_id="pool",
-        session=KEY.name,
-        revision="r1",
-        member_id=pool.members[member_index].id,
-        home_member_id=pool.members[home_index].id,
-        reason=None,
-        run_id="run-1",
-        moved_at=NOW,
-        used_at=NOW,
-        ttl_s=3600.0,
-    )
-    return replace(pin, **changes)  # type: ignore[arg-type]  # fields by name
+    member_id, home_id = pool.members[member_index].id, pool.members[home_index].id
+    return a_pin(KEY.name, **{"member_id": member_id, "home_member_id": home_id, **changes})
 
 
 def chosen(
-    pool: Target, pin: Pin | None, health: Health, *, key: SessionKey = KEY, run_id: str = ""
+    pool: Target, pin: Pin | None, *down: int, key: SessionKey = KEY, run_id: str = ""
 ) -> Selection:
-    return select(pool, key, run_id, pin, health, 0)
+    return select(pool, key, run_id, pin, health(pool, *down), 0)
 
 
 def test_a_session_starts_at_home() -> None:
     # when
-    found = chosen(POOL, None, all_well(POOL))
+    found = chosen(POOL, None)
 
     # then
     assert (found.start, found.home, found.sticky) == (FIRST, FIRST, Sticky.HOME)
     assert not found.pinned
 
 
-def test_a_call_without_a_session_has_a_home_for_itself() -> None:
+def test_a_call_without_a_session_has_a_home_of_its_own() -> None:
     # when
-    found = chosen(POOL, None, all_well(POOL), key=ANYBODY)
+    found = chosen(POOL, None, key=ANONYMOUS)
 
     # then
     assert found.sticky is Sticky.ANONYMOUS
     assert found.start == found.home
 
 
-def test_a_session_whose_home_is_set_aside_starts_on_the_next_in_the_order() -> None:
-    # when
-    found = chosen(POOL, None, without(POOL, FIRST))
-
-    # then
-    assert (found.start, found.home, found.sticky) == (SECOND, FIRST, Sticky.MOVED)
-
-
-def test_a_new_session_prefers_another_home_to_a_stand_in() -> None:
-    """A stand-in ranks like anybody else, but only for sessions that have to move."""
+def test_a_new_session_prefers_another_home_to_a_failover_only_member() -> None:
+    """A failover-only member is ranked like the others for sessions that fail over."""
     # given a pool where the heaviest member is for failover only
-    stand_in = member("x", 1_000_000, failover_only=True)
-    pool = target(stand_in, member("a"), member("b"))
-    order = preference(pool, KEY.routing_key)
+    heaviest = member("x", 1_000_000, failover_only=True)
+    pool = target(heaviest, member("a"), member("b"))
+    order = ranking(pool, KEY.routing_key)
     home = order[1]
 
-    # when the home is set aside for a new session, and for one that was held there
-    new = chosen(pool, None, without(pool, home))
-    held = chosen(pool, pinned(pool, home, home), without(pool, home))
+    # when the home is set aside for a new session, and for one that was pinned there
+    new = chosen(pool, None, home)
+    held = chosen(pool, pinned(pool, home, home), home)
 
     # then
     assert order[0] == 0
@@ -100,55 +72,51 @@ def test_a_new_session_prefers_another_home_to_a_stand_in() -> None:
     assert held.start == 0
 
 
-def test_a_stand_in_takes_over_when_every_home_is_set_aside() -> None:
+def test_a_failover_only_member_starts_when_every_home_is_set_aside() -> None:
     # given
     pool = target(member("a"), member("b"), member("x", failover_only=True))
 
     # when
-    found = chosen(pool, None, without(pool, 0, 1))
+    found = chosen(pool, None, 0, 1)
 
     # then
     assert (found.start, found.sticky) == (2, Sticky.MOVED)
     assert found.home in {0, 1}
 
 
-def test_nobody_is_chosen_when_everybody_is_set_aside() -> None:
-    # when
-    found = chosen(POOL, None, without(POOL, 0, 1, 2))
-
-    # then
-    assert (found.start, found.home, found.sticky) == (None, FIRST, Sticky.MOVED)
-
-
-def test_a_pin_is_followed_although_the_home_is_well() -> None:
+def test_a_pin_is_followed_although_the_home_is_healthy() -> None:
     # given
     pin = pinned(POOL, THIRD)
 
     # when
-    found = chosen(POOL, pin, all_well(POOL))
+    found = chosen(POOL, pin)
 
     # then
     assert (found.start, found.sticky) == (THIRD, Sticky.PINNED)
     assert found.pinned
-    assert found.follows is pin
+    assert found.found_pin is pin
 
 
-def test_a_session_whose_pin_is_set_aside_goes_to_the_best_that_is_left() -> None:
-    # when the held member is down, and then the home too
-    home = chosen(POOL, pinned(POOL, THIRD), without(POOL, THIRD))
-    other = chosen(POOL, pinned(POOL, THIRD), without(POOL, THIRD, FIRST))
+STAYS, LEFT = pinned(POOL, THIRD), pinned(POOL, THIRD, member_id="gone")
+STARTS: dict[str, tuple[Pin | None, list[int], tuple[int | None, Sticky]]] = {
+    "home set aside": (None, [FIRST], (SECOND, Sticky.MOVED)),
+    "every member set aside": (None, [FIRST, SECOND, THIRD], (None, Sticky.MOVED)),
+    "pinned member set aside": (STAYS, [THIRD], (FIRST, Sticky.RETURNED)),
+    "pinned member and home set aside": (STAYS, [THIRD, FIRST], (SECOND, Sticky.MOVED)),
+    "pinned to a member that left the pool": (LEFT, [], (FIRST, Sticky.HOME)),
+}
 
-    # then
-    assert (home.start, home.sticky) == (FIRST, Sticky.RETURNED)
-    assert (other.start, other.sticky) == (SECOND, Sticky.MOVED)
 
-
-def test_a_pin_to_a_member_that_left_the_pool_is_no_pin() -> None:
+@pytest.mark.parametrize(("pin", "down", "expected"), STARTS.values(), ids=STARTS)
+def test_a_session_starts_on_the_best_healthy_member(
+    pin: Pin | None, down: list[int], expected: tuple[int | None, Sticky]
+) -> None:
     # when
-    found = chosen(POOL, pinned(POOL, THIRD, member_id="gone"), all_well(POOL))
+    found = chosen(POOL, pin, *down)
 
     # then
-    assert (found.start, found.sticky) == (FIRST, Sticky.HOME)
+    assert (found.start, found.sticky) == expected
+    assert found.home == FIRST
 
 
 @pytest.mark.parametrize(
@@ -159,15 +127,15 @@ def test_a_pin_to_a_member_that_left_the_pool_is_no_pin() -> None:
         ("run-2", True, Sticky.PINNED),
     ],
 )
-def test_a_new_run_goes_back_to_a_home_that_is_well(
+def test_a_new_run_returns_to_a_healthy_home(
     run_id: str, home_down: bool, expected: Sticky
 ) -> None:
     # given a pool that lets sessions return, and a pin made in run-1
     pool = target(*POOL.members, return_home=ReturnHome.NEXT_SESSION)
-    health = without(pool, FIRST) if home_down else all_well(pool)
+    down = [FIRST] if home_down else []
 
     # when
-    found = chosen(pool, pinned(pool, THIRD), health, run_id=run_id)
+    found = chosen(pool, pinned(pool, THIRD), *down, run_id=run_id)
 
     # then
     assert found.sticky is expected
@@ -179,17 +147,17 @@ def test_first_healthy_takes_the_first_as_declared() -> None:
     pool = target(*POOL.members, home=HomeStrategy.FIRST_HEALTHY)
 
     # when, then
-    assert chosen(pool, None, all_well(pool)).start == 0
-    assert chosen(pool, None, without(pool, 0)).start == 1
+    assert chosen(pool, None).start == 0
+    assert chosen(pool, None, 0).start == 1
 
 
-def test_a_turn_gives_a_home_that_the_session_keeps() -> None:
+def test_a_session_keeps_its_round_robin_home() -> None:
     # given
     pool = target(*POOL.members, home=HomeStrategy.ROUND_ROBIN)
 
-    # when a session takes turn 1, and comes back later with the home it was given
-    first = select(pool, KEY, "", None, all_well(pool), 1)
-    again = select(pool, KEY, "", pinned(pool, 1, 1), all_well(pool), 7)
+    # when a session takes slot 1, and calls again later with its home
+    first = select(pool, KEY, "", None, health(pool), 1)
+    again = select(pool, KEY, "", pinned(pool, 1, 1), health(pool), 7)
 
     # then
     assert (first.start, first.home, first.sticky) == (1, 1, Sticky.HOME)
@@ -197,23 +165,23 @@ def test_a_turn_gives_a_home_that_the_session_keeps() -> None:
     assert again.pinned
 
 
-def test_the_next_member_is_the_best_that_is_well_and_was_not_called() -> None:
+def test_the_next_member_is_the_best_healthy_one_that_was_not_called() -> None:
     # given
-    health = without(POOL, SECOND)
+    second_down = health(POOL, SECOND)
 
     # when, then
-    assert next_member(ORDER, health, {FIRST}) == THIRD
-    assert next_member(ORDER, health, {FIRST, THIRD}) is None
+    assert next_member(ORDER, second_down, {FIRST}) == THIRD
+    assert next_member(ORDER, second_down, {FIRST, THIRD}) is None
 
 
-def test_whoever_was_set_aside_is_named_home_first() -> None:
+def test_skipped_members_are_listed_home_first() -> None:
     # given a pool whose home is not the first of the order
     pool = target(member("x", 1_000_000, failover_only=True), member("a"), member("b"))
-    order = preference(pool, KEY.routing_key)
+    order = ranking(pool, KEY.routing_key)
     home = order[1]
 
     # when
-    named = set_aside(order, home, without(pool, 0, 1, 2), {order[2]})
+    named = skipped_members(order, home, health(pool, 0, 1, 2), {order[2]})
 
     # then
     assert [skip.member_id for skip in named] == [pool.members[home].id, "x"]

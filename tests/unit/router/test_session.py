@@ -18,7 +18,7 @@ EVERYTHING = Session("t1", "r1", "a1", "k1")
         (Session(thread_id="   ", agent_id="a1"), StickyScope.THREAD, "agent:a1"),
     ],
 )
-def test_the_nearest_name_makes_the_session(
+def test_the_most_specific_id_names_the_session(
     session: Session, scope: StickyScope, name: str
 ) -> None:
     # when
@@ -28,7 +28,7 @@ def test_the_nearest_name_makes_the_session(
     assert key == SessionKey("acme", name)
 
 
-def test_a_call_that_names_nothing_is_a_session_of_its_own() -> None:
+def test_a_call_without_ids_is_a_session_of_its_own() -> None:
     # when
     key = session_key("acme", Session(), StickyScope.THREAD, "c1")
 

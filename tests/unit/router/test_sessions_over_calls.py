@@ -7,64 +7,43 @@ import pytest
 from services.chassis.errors import DomainError, UnimplementedError
 from services.router.core.decision import Sticky
 from services.router.core.failures import FailureClass
-from services.router.core.items import (
-    Item,
-    TextDelta,
-)
-from services.router.core.model import (
-    HomeStrategy,
-    ReturnHome,
-    Snapshot,
-    StickyScope,
-    Unsupported,
-)
+from services.router.core.items import Item, TextDelta
+from services.router.core.model import HomeStrategy, ReturnHome, Snapshot, StickyScope, Unsupported
 from services.router.core.session import Session
-from services.router.engine.inference import portions
-from tests.unit.router.build import member, target
-from tests.unit.router.rig import (
-    limited,
-    order_of,
-    pool,
-    refused,
-    router,
-)
+from services.router.engine.inference import split_into_frames
+from tests.unit.router.builders import member, target
+from tests.unit.router.in_memory_router import limited, order_of, pool, refused, router, router_of
 
 
-async def test_sessions_in_turn_advance_and_stay() -> None:
+async def test_round_robin_sessions_advance_and_keep_their_home() -> None:
     # given
-    found = pool("a", "b", home=HomeStrategy.ROUND_ROBIN)
-    async with router(found) as running:
+    async with router_of("a", "b", home=HomeStrategy.ROUND_ROBIN) as (running, _):
         # when two threads ask twice each
         for thread in ("t1", "t2", "t1", "t2"):
             await running.ask(Session(thread_id=thread))
 
         # then
-        first, second = (m.id for m in found.members)
-        assert running.provider.calls == [first, second, first, second]
+        assert running.provider.calls == ["a", "b", "a", "b"]
         assert running.pins.take_unsaved() == ([], [])
 
 
-async def test_calls_without_a_session_go_round_too() -> None:
+async def test_calls_without_a_session_advance_round_robin_too() -> None:
     # given
-    found = pool("a", "b", home=HomeStrategy.ROUND_ROBIN)
-    async with router(found) as running:
+    async with router_of("a", "b", home=HomeStrategy.ROUND_ROBIN) as (running, _):
         # when
         outcomes = [await running.ask(Session()) for _ in range(4)]
 
         # then
-        first, second = (m.id for m in found.members)
-        assert running.provider.calls == [first, second, first, second]
+        assert running.provider.calls == ["a", "b", "a", "b"]
         assert {outcome.decision.sticky for outcome in outcomes} == {Sticky.ANONYMOUS}
         assert len(running.pins) == 0
         assert running.provider.requests[0].cache_key == ""
 
 
-async def test_a_home_in_turn_that_fails_is_left_and_not_returned_to() -> None:
+async def test_a_session_does_not_return_to_a_round_robin_home_that_failed() -> None:
     # given
-    found = pool("a", "b", home=HomeStrategy.ROUND_ROBIN)
-    first, second = (m.id for m in found.members)
-    async with router(found) as running:
-        running.provider.will(first, limited(1.0))
+    async with router_of("a", "b", home=HomeStrategy.ROUND_ROBIN) as (running, _):
+        running.provider.will("a", limited(1.0))
 
         # when
         moved = await running.ask()
@@ -72,12 +51,12 @@ async def test_a_home_in_turn_that_fails_is_left_and_not_returned_to() -> None:
         stays = await running.ask()
 
         # then
-        assert (moved.decision.home_member_id, moved.decision.member_id) == (first, second)
-        assert (stays.decision.home_member_id, stays.decision.member_id) == (first, second)
+        assert (moved.decision.home_member_id, moved.decision.member_id) == ("a", "b")
+        assert (stays.decision.home_member_id, stays.decision.member_id) == ("a", "b")
 
 
-async def test_a_new_revision_starts_its_turns_over() -> None:
-    # given one turn taken
+async def test_a_new_revision_restarts_round_robin() -> None:
+    # given a pool of which one slot is taken
     found = pool("a", "b", home=HomeStrategy.ROUND_ROBIN)
     async with router(found) as running:
         await running.ask(Session())
@@ -91,15 +70,13 @@ async def test_a_new_revision_starts_its_turns_over() -> None:
         running.snapshots.current = Snapshot(9, "incarnation", {"pool": found})
         await running.ask(Session())
 
-        # then each begins with the first, the old one's turns forgotten
-        first = found.members[0].id
-        assert running.provider.calls == [first, first, first]
+        # then each revision starts at the first slot
+        assert running.provider.calls == ["a", "a", "a"]
 
 
-async def test_an_answer_makes_the_next_wait_without_a_hint_short_again() -> None:
-    # given a lone model that was overloaded twice, so that it is left alone for 2 s
-    found = pool("a", in_place_retries=0)
-    async with router(found) as running:
+async def test_an_answer_resets_the_pause_after_refusals_without_a_hint() -> None:
+    # given a model called directly that was overloaded twice, so that its pause is 2 s
+    async with router_of("a", in_place_retries=0) as (running, _):
         overloaded = refused(FailureClass.OVERLOADED, 503)
         running.provider.will("a", overloaded)
         await running.ask()
@@ -114,33 +91,31 @@ async def test_an_answer_makes_the_next_wait_without_a_hint_short_again() -> Non
         after = await running.ask()
 
         # then
-        assert again.error is not None
         assert again.error.retry_after_s == 2.0
-        assert after.error is not None
         assert after.error.retry_after_s == 1.0
 
 
-async def test_runs_are_sessions_where_the_pool_says_so() -> None:
+async def test_with_scope_run_runs_are_sessions() -> None:
     # given a limited home for run-1
     found = pool("a", "b", sticky_scope=StickyScope.RUN)
-    home = order_of(found, "run:run-1")[0]
     async with router(found) as running:
-        running.provider.will(home, limited(1.0))
+        running.provider.will(order_of(found, "run:run-1")[0], limited(1.0))
         await running.ask(Session(thread_id="t1", run_id="run-1"))
 
         # when the same thread asks in another run
         other = await running.ask(Session(thread_id="t1", run_id="run-2"))
 
-        # then nothing of the first run is remembered
+        # then the pin of the first run does not apply
         assert other.decision.sticky is not Sticky.PINNED
         assert other.decision.home_member_id == order_of(found, "run:run-2")[0]
 
 
 async def test_a_session_returns_home_with_its_next_run() -> None:
-    # given a session that moved in run-1
-    found = pool("a", "b", return_home=ReturnHome.NEXT_SESSION)
-    home, second = order_of(found)
-    async with router(found) as running:
+    # given a session that failed over in run-1
+    async with router_of("a", "b", return_home=ReturnHome.NEXT_SESSION) as (
+        running,
+        (home, second),
+    ):
         running.provider.will(home, limited(1.0))
         await running.ask(Session(thread_id="t1", run_id="run-1"))
         running.clock.advance(60)
@@ -155,15 +130,15 @@ async def test_a_session_returns_home_with_its_next_run() -> None:
         assert len(running.pins) == 0
 
 
-async def test_a_member_without_an_adapter_is_passed_over() -> None:
+async def test_a_member_without_an_adapter_is_skipped() -> None:
     # given a pool of which one provider is of a kind that is not served
-    known, strange = member("known"), member("strange", 10**6, adapter=Unsupported("anthropic"))
-    mixed = target(known, strange, id="mixed")
-    alone = target(strange, id="strange")
+    known, unserved = member("known"), member("unserved", 10**6, adapter=Unsupported("anthropic"))
+    mixed = target(known, unserved, id="mixed")
+    alone = target(unserved, id="unserved")
     async with router(mixed, alone) as running:
         # when
         served = await running.ask(target_id="mixed")
-        refused_call = await running.ask(target_id="strange")
+        refused_call = await running.ask(target_id="unserved")
 
         # then
         assert served.decision.member_id == "known"
@@ -200,7 +175,7 @@ async def test_without_a_snapshot_nothing_is_routed() -> None:
         assert raised.value.retry_after_s == 1.0
 
 
-async def test_the_version_asked_for_is_waited_for() -> None:
+async def test_min_registry_version_is_waited_for() -> None:
     # given
     async with router(pool()) as running:
         # when
@@ -210,12 +185,12 @@ async def test_the_version_asked_for_is_waited_for() -> None:
         assert outcome.decision.registry_version == 9
 
 
-def test_items_are_portioned_by_number_and_size() -> None:
+def test_items_are_split_into_frames_by_count_and_size() -> None:
     # given
     many: list[Item] = [TextDelta("x")] * 130
     large: list[Item] = [TextDelta("x" * 40_000), TextDelta("y" * 40_000), TextDelta("z" * 99_999)]
 
     # when, then
-    assert [len(portion) for portion in portions(many)] == [64, 64, 2]
-    assert [len(portion) for portion in portions(large)] == [1, 1, 1]
-    assert list(portions([])) == []
+    assert [len(portion) for portion in split_into_frames(many)] == [64, 64, 2]
+    assert [len(portion) for portion in split_into_frames(large)] == [1, 1, 1]
+    assert list(split_into_frames([])) == []

@@ -19,43 +19,26 @@ def parsed(*reads: bytes) -> list[tuple[str, str]]:
     return [(event.name.decode(), event.data.decode()) for event in events]
 
 
-@pytest.mark.parametrize(
-    ("stream", "events"),
-    [
-        (b"data: a\n\ndata: b\n\n", [("", "a"), ("", "b")]),
-        (b"data: a\r\n\r\ndata: b\r\n\r\n", [("", "a"), ("", "b")]),
-        (b"data: a\r\rdata: b\r\r", [("", "a"), ("", "b")]),
-        (b"data: a\ndata: b\n\n", [("", "a\nb")]),
-        (b": keep-alive\n\n: again\ndata: a\n\n", [("", "a")]),
-        (b"\xef\xbb\xbfdata: a\n\n", [("", "a")]),
-        (b"data:a\n\ndata:  b\n\n", [("", "a"), ("", " b")]),
-        (b"data\n\n", [("", "")]),
-        (b"event: ping\ndata: {}\n\ndata: a\n\n", [("ping", "{}"), ("", "a")]),
-        (b"event: lost\n\ndata: a\n\n", [("", "a")]),
-        (b"id: 7\nretry: 10\nwhatever: x\ndata: a\n\n", [("", "a")]),
-        (b"data: a\n\ndata: [DONE]", [("", "a"), ("", "[DONE]")]),
-        (b"data: a\n", [("", "a")]),
-        (b"", []),
-        (b"\n\n\n", []),
-    ],
-    ids=[
-        "lf",
-        "crlf",
-        "cr",
-        "several lines",
-        "comments",
-        "byte order mark",
-        "spaces",
-        "no colon",
-        "named",
-        "name without data",
-        "other fields",
-        "no final line break",
-        "no final blank line",
-        "empty",
-        "blank lines",
-    ],
-)
+RULES = {
+    "lf": (b"data: a\n\ndata: b\n\n", [("", "a"), ("", "b")]),
+    "crlf": (b"data: a\r\n\r\ndata: b\r\n\r\n", [("", "a"), ("", "b")]),
+    "cr": (b"data: a\r\rdata: b\r\r", [("", "a"), ("", "b")]),
+    "several lines": (b"data: a\ndata: b\n\n", [("", "a\nb")]),
+    "comments": (b": keep-alive\n\n: again\ndata: a\n\n", [("", "a")]),
+    "byte order mark": (b"\xef\xbb\xbfdata: a\n\n", [("", "a")]),
+    "spaces": (b"data:a\n\ndata:  b\n\n", [("", "a"), ("", " b")]),
+    "no colon": (b"data\n\n", [("", "")]),
+    "named": (b"event: ping\ndata: {}\n\ndata: a\n\n", [("ping", "{}"), ("", "a")]),
+    "name without data": (b"event: lost\n\ndata: a\n\n", [("", "a")]),
+    "other fields": (b"id: 7\nretry: 10\nwhatever: x\ndata: a\n\n", [("", "a")]),
+    "no final line break": (b"data: a\n\ndata: [DONE]", [("", "a"), ("", "[DONE]")]),
+    "no final blank line": (b"data: a\n", [("", "a")]),
+    "empty": (b"", []),
+    "blank lines": (b"\n\n\n", []),
+}
+
+
+@pytest.mark.parametrize(("stream", "events"), RULES.values(), ids=RULES)
 def test_the_rules_of_server_sent_events(stream: bytes, events: list[tuple[str, str]]) -> None:
     assert parsed(stream) == events
 
@@ -70,7 +53,7 @@ LINES = st.sampled_from(
     cuts=st.lists(st.integers(0, 200), max_size=8),
     bom=st.booleans(),
 )
-def test_it_does_not_matter_where_a_read_ends(
+def test_events_do_not_depend_on_where_reads_end(
     lines: list[tuple[str, str]], cuts: list[int], bom: bool
 ) -> None:
     """In the middle of a character, of the byte order mark, or between CR and LF."""

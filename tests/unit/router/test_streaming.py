@@ -9,48 +9,23 @@ import pytest
 from services.content.model import Usage
 from services.router.core.decision import AttemptKind, AttemptOutcome
 from services.router.core.failures import Failure, FailureClass
-from services.router.core.items import (
-    Interrupted,
-    Opened,
-    TextDelta,
-    UsageReport,
-)
-from services.router.core.model import (
-    Clocks,
-)
-from tests.support.scripted_adapter import (
-    Break,
-    Hang,
-    Move,
-    Raise,
-)
-from tests.unit.router.build import member, target
-from tests.unit.router.rig import (
-    FINISHED,
-    drained,
-    limited,
-    order_of,
-    pool,
-    router,
-)
+from services.router.core.items import Interrupted, Opened, TextDelta, UsageReport
+from services.router.core.model import Clocks
+from tests.support.scripted_adapter import Action, Break, Hang, Raise
+from tests.unit.router.builders import member, target
+from tests.unit.router.in_memory_router import FINISHED, drained, limited, router, router_of
 
 
 async def test_nothing_is_sent_before_the_commit_point() -> None:
     # given a member that opens, counts and then hangs before any content
-    found = pool("a", "b")
-    home, second = order_of(found)
-    async with router(found) as running:
-        silent: list[Move] = [
-            [Opened("r0")],
-            [UsageReport(Usage(1))],
-            Break(Failure(FailureClass.OVERLOADED, 503)),
-        ]
-        running.provider.will(home, silent)
+    async with router_of("a", "b") as (running, (home, second)):
+        overloaded = Break(Failure(FailureClass.OVERLOADED, 503))
+        running.provider.will(home, [[Opened("r0")], [UsageReport(Usage(1))], overloaded])
 
         # when
         outcome = await running.ask()
 
-        # then its start-up frames are gone without a trace
+        # then its start-up frames were not sent
         assert outcome.items[1:] == [TextDelta("ok"), FINISHED]
         assert outcome.path[0] == (home, AttemptKind.INITIAL, AttemptOutcome.FAILED)
         assert outcome.decision.member_id == second
@@ -58,43 +33,39 @@ async def test_nothing_is_sent_before_the_commit_point() -> None:
 
 async def test_start_up_frames_are_held_up_to_64() -> None:
     # given a member that sends nothing but counts, then breaks
-    found = pool("a", "b")
-    home, _ = order_of(found)
-    chatter: list[Move] = [[UsageReport(Usage(n))] for n in range(63)]
-    async with router(found) as running:
-        running.provider.will(home, [[Opened()], *chatter, Break(Failure(FailureClass.RATE_LIMIT))])
+    counts: list[Action] = [[UsageReport(Usage(n))] for n in range(63)]
+    async with router_of("a", "b") as (running, (home, _)):
+        running.provider.will(home, [[Opened()], *counts, Break(Failure(FailureClass.RATE_LIMIT))])
 
         # when
         outcome = await running.ask()
 
-        # then the 64th commits, and the break is the caller's to see
+        # then the 64th commits, and the caller gets the failure
         assert outcome.reason == "STREAM_INTERRUPTED"
         assert len(running.provider.calls) == 1
 
 
 async def test_an_answer_of_several_reads_is_closed_at_its_end() -> None:
     # given a member that sends word by word
-    found = pool("a")
-    pieces: list[Move] = [[Opened("r1")], [TextDelta("o")], [TextDelta("k")], [FINISHED]]
-    async with router(found) as running:
+    pieces: list[Action] = [[Opened("r1")], [TextDelta("o")], [TextDelta("k")], [FINISHED]]
+    async with router_of("a") as (running, _):
         running.provider.will("a", pieces)
 
         # when
         outcome = await running.ask()
 
-        # then the provider has its connection back, and the decision knows how it ended
+        # then the connection is released, and the decision has the outcome
         assert running.provider.open_now == 0
         assert outcome.text == "ok"
         assert outcome.path == [("a", AttemptKind.INITIAL, AttemptOutcome.SUCCEEDED)]
 
 
-async def test_a_slow_reader_of_a_complete_answer_holds_no_connection() -> None:
+async def test_a_complete_answer_releases_its_connection_before_it_is_read() -> None:
     # given an answer whose end comes in a read of its own
-    found = pool("a")
-    async with router(found) as running:
+    async with router_of("a") as (running, _):
         running.provider.will("a", [[Opened(), TextDelta("ok")], [FINISHED]])
 
-        # when the reader has got the last frame and not come back
+        # when the reader has the last frame and does not read on
         async with aclosing(running.begin().frames()) as frames:
             await anext(frames)
             held = running.provider.open_now
@@ -106,33 +77,28 @@ async def test_a_slow_reader_of_a_complete_answer_holds_no_connection() -> None:
 
 async def test_after_the_commit_point_a_broken_stream_ends_with_what_was_sent() -> None:
     # given
-    found = pool("a", "b")
-    home, _ = order_of(found)
-    broken: list[Move] = [
+    broken: list[Action] = [
         [Opened(), TextDelta("gr")],
         [TextDelta("üß"), UsageReport(Usage(3, 2))],
         Break(Failure(FailureClass.STREAM_TRUNCATED)),
     ]
-    async with router(found) as running:
+    async with router_of("a", "b") as (running, (home, _)):
         running.provider.will(home, broken)
 
         # when
         outcome = await running.ask()
 
-        # then nobody else was asked
-        assert outcome.items[-1] == Interrupted(
-            FailureClass.STREAM_TRUNCATED, Usage(3, 2), 6, resumable=True
-        )
+        # then no other member was called
+        kind = FailureClass.STREAM_TRUNCATED
+        assert outcome.items[-1] == Interrupted(kind, Usage(3, 2), 6, resumable=True)
         assert outcome.reason == "STREAM_INTERRUPTED"
         assert outcome.path == [(home, AttemptKind.INITIAL, AttemptOutcome.INTERRUPTED)]
         assert outcome.decision.member_id == home
 
 
-async def test_a_rate_limit_in_the_middle_moves_the_next_call() -> None:
+async def test_a_rate_limit_inside_a_stream_fails_over_the_next_call() -> None:
     # given
-    found = pool("a", "b")
-    home, second = order_of(found)
-    async with router(found) as running:
+    async with router_of("a", "b") as (running, (home, second)):
         limit = Failure(FailureClass.RATE_LIMIT, 429, 30.0)
         running.provider.will(home, [[Opened(), TextDelta("a")], Break(limit)])
 
@@ -146,11 +112,9 @@ async def test_a_rate_limit_in_the_middle_moves_the_next_call() -> None:
         assert running.provider.calls == [home, second]
 
 
-async def test_what_cannot_go_better_is_not_resumable() -> None:
+async def test_a_final_failure_is_not_resumable() -> None:
     # given
-    found = pool("a", "b")
-    home, _ = order_of(found)
-    async with router(found) as running:
+    async with router_of("a", "b") as (running, (home, _)):
         wrong = Break(Failure(FailureClass.INVALID_REQUEST))
         running.provider.will(home, [[Opened(), TextDelta("a")], wrong])
 
@@ -158,52 +122,38 @@ async def test_what_cannot_go_better_is_not_resumable() -> None:
         outcome = await running.ask()
 
         # then
-        last = outcome.items[-1]
-        assert isinstance(last, Interrupted)
-        assert not last.resumable
+        kind = FailureClass.INVALID_REQUEST
+        assert outcome.items[-1] == Interrupted(kind, None, 1, resumable=False)
 
 
 CLOCKS = Clocks(first_chunk_s=2.0, idle_s=3.0, total_s=4.0)
 
 
 @pytest.mark.parametrize(
-    ("moves", "after_s", "kind"),
-    [
-        ([Hang()], 2.0, FailureClass.TIMEOUT_FIRST_CHUNK),
-        ([[Opened()], Hang()], 2.0, FailureClass.TIMEOUT_FIRST_CHUNK),
-    ],
-    ids=["no headers", "no content"],
+    "moves", [[Hang()], [[Opened()], Hang()]], ids=["no headers", "no content"]
 )
-async def test_the_first_chunk_has_its_clock(
-    moves: list[Move], after_s: float, kind: FailureClass
-) -> None:
+async def test_a_late_first_chunk_times_out(moves: list[Action]) -> None:
     # given a pool without repeats
-    found = pool("a", "b", clocks=CLOCKS, in_place_retries=0)
-    home, _ = order_of(found)
-    async with router(found) as running:
+    async with router_of("a", "b", clocks=CLOCKS, in_place_retries=0) as (running, (home, _)):
         running.provider.will(home, moves)
-        asking = asyncio.create_task(running.ask())
-        await running.provider.until_hanging()
+        asking = await running.ask_until_it_hangs()
 
         # when
-        await running.pass_time(after_s - 0.1)
+        await running.pass_time(1.9)
         assert not asking.done()
         await running.pass_time(0.3)
         outcome = await asking
 
         # then
         assert outcome.reason == "UPSTREAM_FAILED"
-        assert outcome.decision.attempts[0].failure == Failure(kind)
+        assert outcome.decision.attempts[0].failure == Failure(FailureClass.TIMEOUT_FIRST_CHUNK)
 
 
-async def test_a_pause_in_the_answer_has_its_clock() -> None:
+async def test_a_pause_in_the_answer_times_out() -> None:
     # given
-    found = pool("a", "b", clocks=replace(CLOCKS, total_s=None))
-    home, _ = order_of(found)
-    async with router(found) as running:
+    async with router_of("a", "b", clocks=replace(CLOCKS, total_s=None)) as (running, (home, _)):
         running.provider.will(home, [[Opened(), TextDelta("a")], Hang()])
-        asking = asyncio.create_task(running.ask())
-        await running.provider.until_hanging()
+        asking = await running.ask_until_it_hangs()
 
         # when
         await running.pass_time(2.9)
@@ -212,23 +162,22 @@ async def test_a_pause_in_the_answer_has_its_clock() -> None:
         outcome = await asking
 
         # then
-        last = outcome.items[-1]
-        assert isinstance(last, Interrupted)
-        assert last.reason is FailureClass.TIMEOUT_IDLE
+        kind = FailureClass.TIMEOUT_IDLE
+        assert outcome.items[-1] == Interrupted(kind, None, 1, resumable=True)
 
 
-async def test_a_reasoning_model_may_pause_twice_as_long_but_not_beyond_its_provider() -> None:
-    # given idle clocks of 3 s, a model that thinks, and one whose provider allows 1 s
-    thinking = member("thinker", reasoning=True)
-    short = member("hasty")
+async def test_a_reasoning_model_has_twice_the_idle_time_within_the_providers_timeout() -> None:
+    # given idle clocks of 3 s, a reasoning model, and one whose provider allows 1 s
+    thinking = member("reasoning", reasoning=True)
+    short = member("short")
     short = replace(short, provider=replace(short.provider, timeout_s=1.0))
     clocks = Clocks(first_chunk_s=2.0, idle_s=3.0)
     one = target(thinking, id="one", clocks=clocks)
     two = target(short, id="two", clocks=clocks)
-    hangs: list[Move] = [[Opened(), TextDelta("a")], Hang()]
+    hangs: list[Action] = [[Opened(), TextDelta("a")], Hang()]
     async with router(one, two) as running:
-        running.provider.always("thinker", hangs)
-        running.provider.always("hasty", hangs)
+        running.provider.always("reasoning", hangs)
+        running.provider.always("short", hangs)
         slow = asyncio.create_task(running.ask(target_id="one"))
         fast = asyncio.create_task(running.ask(target_id="two"))
         await running.settle()
@@ -243,39 +192,36 @@ async def test_a_reasoning_model_may_pause_twice_as_long_but_not_beyond_its_prov
         await asyncio.gather(slow, fast, return_exceptions=True)
 
 
-async def test_the_whole_call_has_its_clock() -> None:
+async def test_the_whole_call_times_out() -> None:
     # given a total of 4 s, less than a first chunk of 60 s
-    found = pool("a", "b", clocks=replace(CLOCKS, first_chunk_s=60.0))
-    home, _ = order_of(found)
-    async with router(found) as running:
+    clocks = replace(CLOCKS, first_chunk_s=60.0)
+    async with router_of("a", "b", clocks=clocks) as (running, (home, _)):
         running.provider.will(home, [Hang()])
-        asking = asyncio.create_task(running.ask())
-        await running.provider.until_hanging()
+        asking = await running.ask_until_it_hangs()
 
         # when
         await running.pass_time(4.3)
         outcome = await asking
 
-        # then nobody else is tried: there is no time for it
+        # then no other member is called: no time is left
         assert outcome.decision.attempts[0].failure == Failure(FailureClass.TIMEOUT_TOTAL)
         assert running.provider.calls == [home]
 
 
-async def test_nobody_sleeps_beyond_the_callers_deadline() -> None:
+async def test_no_wait_goes_beyond_the_callers_deadline() -> None:
     # given a hint of 2 s and a deadline in 1 s
-    alone = target(member("solo"), id="solo")
-    async with router(alone) as running:
+    async with router_of("solo") as (running, _):
         running.provider.will("solo", limited(2.0))
 
         # when
-        outcome = await running.ask(target_id="solo", deadline_s=1.0)
+        outcome = await running.ask(deadline_s=1.0)
 
         # then
         assert outcome.reason == "UPSTREAM_EXHAUSTED"
         assert len(running.provider.calls) == 1
 
 
-HANGING: dict[str, list[Move]] = {
+HANGING: dict[str, list[Action]] = {
     "opening": [Hang()],
     "start-up": [[Opened()], Hang()],
     "streaming": [[Opened(), TextDelta("a")], Hang()],
@@ -283,11 +229,9 @@ HANGING: dict[str, list[Move]] = {
 
 
 @pytest.mark.parametrize("moment", HANGING)
-async def test_a_cancel_closes_the_upstream_at_once_and_blames_nobody(moment: str) -> None:
+async def test_a_cancel_closes_the_upstream_at_once_and_counts_as_no_failure(moment: str) -> None:
     # given a call that waits for its provider
-    found = pool("a", "b")
-    home, _ = order_of(found)
-    async with router(found) as running:
+    async with router_of("a", "b") as (running, (home, _)):
         running.provider.will(home, HANGING[moment])
         answer = running.begin()
         asking = asyncio.create_task(drained(answer))
@@ -308,10 +252,9 @@ async def test_a_cancel_closes_the_upstream_at_once_and_blames_nobody(moment: st
 
 async def test_a_cancel_while_waiting_in_place_ends_the_call() -> None:
     # given
-    alone = target(member("solo"), id="solo")
-    async with router(alone) as running:
+    async with router_of("solo") as (running, _):
         running.provider.will("solo", limited(2.0))
-        asking = asyncio.create_task(running.ask(target_id="solo"))
+        asking = asyncio.create_task(running.ask())
         await running.settle()
 
         # when
@@ -323,11 +266,9 @@ async def test_a_cancel_while_waiting_in_place_ends_the_call() -> None:
         assert len(running.provider.calls) == 1
 
 
-async def test_a_reader_that_leaves_between_frames_closes_the_upstream() -> None:
+async def test_closing_the_answer_between_frames_closes_the_upstream() -> None:
     # given
-    found = pool("a", "b")
-    home, _ = order_of(found)
-    async with router(found) as running:
+    async with router_of("a", "b") as (running, (home, _)):
         running.provider.will(home, [[Opened(), TextDelta("a")], Hang()])
         answer = running.begin()
 
@@ -343,12 +284,10 @@ async def test_a_reader_that_leaves_between_frames_closes_the_upstream() -> None
 
 
 @pytest.mark.parametrize("committed", [False, True])
-async def test_a_defect_of_an_adapter_leaves_nothing_open(committed: bool) -> None:
+async def test_a_defect_of_an_adapter_leaves_no_stream_open(committed: bool) -> None:
     # given
-    found = pool("a", "b")
-    home, _ = order_of(found)
-    before: list[Move] = [[Opened(), TextDelta("a")]] if committed else []
-    async with router(found) as running:
+    before: list[Action] = [[Opened(), TextDelta("a")]] if committed else []
+    async with router_of("a", "b") as (running, (home, _)):
         running.provider.will(home, [*before, Raise(RuntimeError("defect"))])
         answer = running.begin()
 

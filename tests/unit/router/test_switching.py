@@ -7,131 +7,106 @@ import pytest
 from services.router.core.failures import PERMANENT, QUOTA, TRANSIENT, Failure, FailureClass
 from services.router.core.model import SwitchPolicy
 from services.router.core.switching import (
-    Filtered,
-    Move,
-    Situation,
-    Stay,
-    Surface,
-    after_failure,
+    FailOver,
+    Remaining,
+    RetryInPlace,
+    ReturnError,
+    ReturnRefusal,
+    Step,
+    next_step,
 )
 
-FRESH = Situation(
-    retries_done=0, retries_allowed=1, can_move=True, can_repeat=True, time_left_s=None
+FRESH = Remaining(
+    retries_done=0, retries_allowed=1, can_fail_over=True, can_retry=True, time_left_s=None
 )
 SPENT = replace(FRESH, retries_done=1)
-ALONE = replace(FRESH, can_move=False)
+ALONE = replace(FRESH, can_fail_over=False)
 POLICY = SwitchPolicy()
+FROM_5_S, FROM_60_S = SwitchPolicy(quota_threshold_s=5.0), SwitchPolicy(quota_threshold_s=60.0)
+NO_MEMBER = ReturnError(no_member_left=True)
 
 
 @pytest.mark.parametrize("kind", [k for k in FailureClass if k in QUOTA])
-def test_a_refusal_for_quota_or_load_moves(kind: FailureClass) -> None:
-    assert after_failure(Failure(kind, retry_after_s=2.0), POLICY, FRESH) == Move()
+def test_a_refusal_for_quota_or_load_fails_over(kind: FailureClass) -> None:
+    assert next_step(Failure(kind, retry_after_s=2.0), POLICY, FRESH) == FailOver()
 
 
 @pytest.mark.parametrize("kind", [k for k in FailureClass if k in QUOTA])
-def test_with_nowhere_to_go_a_short_hint_is_sat_out(kind: FailureClass) -> None:
-    assert after_failure(Failure(kind, retry_after_s=2.0), POLICY, ALONE) == Stay(2.0)
+def test_without_another_member_a_short_hint_is_waited_for(kind: FailureClass) -> None:
+    assert next_step(Failure(kind, retry_after_s=2.0), POLICY, ALONE) == RetryInPlace(2.0)
+
+
+def limited(hint_s: float | None) -> Failure:
+    return Failure(FailureClass.RATE_LIMIT, retry_after_s=hint_s)
+
+
+def overloaded(hint_s: float | None) -> Failure:
+    return Failure(FailureClass.OVERLOADED, retry_after_s=hint_s)
+
+
+REFUSALS = {
+    "hint up to the deadline": (limited(2.0), POLICY, replace(ALONE, time_left_s=2.0), NO_MEMBER),
+    "hint, repeated": (limited(2.0), POLICY, replace(ALONE, retries_done=1), NO_MEMBER),
+    "hint, attempts spent": (limited(2.0), POLICY, replace(ALONE, can_retry=False), NO_MEMBER),
+    "hint, no repeats": (limited(2.0), POLICY, replace(ALONE, retries_allowed=0), NO_MEMBER),
+    "no wait beyond 10 s": (limited(10.001), POLICY, ALONE, NO_MEMBER),
+    "no wait of minutes": (limited(120.0), POLICY, ALONE, NO_MEMBER),
+    "no wait without a hint": (limited(None), POLICY, ALONE, NO_MEMBER),
+    "hint below the threshold": (overloaded(4.0), FROM_5_S, FRESH, RetryInPlace(4.0)),
+    "hint at the threshold": (overloaded(5.0), FROM_5_S, FRESH, FailOver()),
+    "threshold without a hint": (overloaded(None), FROM_5_S, FRESH, FailOver()),
+    "long hint below the threshold": (limited(30.0), FROM_60_S, FRESH, ReturnError()),
+    "without on_quota": (limited(30.0), SwitchPolicy(on_quota=False), FRESH, ReturnError()),
+}
 
 
 @pytest.mark.parametrize(
-    "situation",
-    [
-        replace(ALONE, time_left_s=2.0),
-        replace(ALONE, retries_done=1),
-        replace(ALONE, can_repeat=False),
-        replace(ALONE, retries_allowed=0),
-    ],
-    ids=["deadline", "repeated", "attempts spent", "no repeats"],
+    ("refusal", "switch", "remaining", "step"), REFUSALS.values(), ids=REFUSALS
 )
-def test_a_hint_that_cannot_be_sat_out_surfaces(situation: Situation) -> None:
-    # given a hint of 2 s
-    refusal = Failure(FailureClass.RATE_LIMIT, retry_after_s=2.0)
-
-    # when, then
-    assert after_failure(refusal, POLICY, situation) == Surface(wanted_to_move=True)
-
-
-@pytest.mark.parametrize("hint_s", [10.001, 120.0, None])
-def test_nobody_sleeps_beyond_10_s_or_without_a_hint(hint_s: float | None) -> None:
-    # given
-    refusal = Failure(FailureClass.RATE_LIMIT, retry_after_s=hint_s)
-
-    # when, then
-    assert after_failure(refusal, POLICY, ALONE) == Surface(wanted_to_move=True)
-
-
-def test_a_hint_below_the_threshold_is_sat_out_although_others_are_free() -> None:
-    # given
-    switch = SwitchPolicy(quota_threshold_s=5.0)
-
-    # when, then
-    def step(hint_s: float | None) -> object:
-        return after_failure(Failure(FailureClass.OVERLOADED, retry_after_s=hint_s), switch, FRESH)
-
-    assert step(4.0) == Stay(4.0)
-    assert step(5.0) == Move()
-    assert step(None) == Move()
-
-
-def test_a_long_hint_below_the_threshold_surfaces_as_the_providers_own() -> None:
-    # given
-    switch = SwitchPolicy(quota_threshold_s=60.0)
-    refusal = Failure(FailureClass.RATE_LIMIT, retry_after_s=30.0)
-
-    # when, then
-    assert after_failure(refusal, switch, FRESH) == Surface(wanted_to_move=False)
-
-
-def test_a_pool_that_does_not_move_on_quota_surfaces() -> None:
-    # given
-    refusal = Failure(FailureClass.RATE_LIMIT, retry_after_s=30.0)
-
-    # when, then
-    assert after_failure(refusal, SwitchPolicy(on_quota=False), FRESH) == Surface()
+def test_a_refusal_is_waited_for_or_fails_over_or_is_returned(
+    refusal: Failure, switch: SwitchPolicy, remaining: Remaining, step: Step
+) -> None:
+    assert next_step(refusal, switch, remaining) == step
 
 
 @pytest.mark.parametrize("kind", [k for k in FailureClass if k in PERMANENT])
-def test_what_no_repeat_cures_moves_by_on_permanent(kind: FailureClass) -> None:
-    assert after_failure(Failure(kind), POLICY, FRESH) == Move()
-    assert after_failure(Failure(kind), POLICY, ALONE) == Surface(wanted_to_move=True)
-    assert after_failure(Failure(kind), SwitchPolicy(on_permanent=False), FRESH) == Surface()
+def test_a_permanent_failure_fails_over_with_on_permanent(kind: FailureClass) -> None:
+    assert next_step(Failure(kind), POLICY, FRESH) == FailOver()
+    assert next_step(Failure(kind), POLICY, ALONE) == NO_MEMBER
+    assert next_step(Failure(kind), SwitchPolicy(on_permanent=False), FRESH) == ReturnError()
 
 
 @pytest.mark.parametrize("kind", [k for k in FailureClass if k in TRANSIENT])
-def test_a_members_own_fault_is_repeated_on_it_and_never_moves(kind: FailureClass) -> None:
-    assert after_failure(Failure(kind), POLICY, FRESH) == Stay(0.0)
-    assert after_failure(Failure(kind), POLICY, SPENT) == Surface()
+def test_a_transient_failure_is_retried_in_place_only(kind: FailureClass) -> None:
+    assert next_step(Failure(kind), POLICY, FRESH) == RetryInPlace(0.0)
+    assert next_step(Failure(kind), POLICY, SPENT) == ReturnError()
 
 
-def test_a_pool_may_move_once_the_repeats_are_spent() -> None:
+def test_with_on_retry_exhausted_a_transient_failure_fails_over() -> None:
     # given
     switch = SwitchPolicy(on_retry_exhausted=True)
     fault = Failure(FailureClass.SERVER_ERROR, 500)
 
     # when, then
-    assert after_failure(fault, switch, FRESH) == Stay(0.0)
-    assert after_failure(fault, switch, SPENT) == Move()
-    nowhere = replace(SPENT, can_move=False)
-    assert after_failure(fault, switch, nowhere) == Surface(wanted_to_move=True)
+    assert next_step(fault, switch, FRESH) == RetryInPlace(0.0)
+    assert next_step(fault, switch, SPENT) == FailOver()
+    nowhere = replace(SPENT, can_fail_over=False)
+    assert next_step(fault, switch, nowhere) == NO_MEMBER
 
 
-def test_later_repeats_wait_longer_up_to_4_s() -> None:
+def test_later_retries_wait_longer_up_to_4_s() -> None:
     # given a pool that grants ten repeats
     fault = Failure(FailureClass.SERVER_ERROR, 500)
 
     # when
     steps = [
-        after_failure(fault, POLICY, replace(FRESH, retries_done=done, retries_allowed=10))
+        next_step(fault, POLICY, replace(FRESH, retries_done=done, retries_allowed=10))
         for done in range(7)
     ]
 
     # then
-    waits = [step.delay_s for step in steps if isinstance(step, Stay)]
+    waits = [step.delay_s for step in steps if isinstance(step, RetryInPlace)]
     assert waits == [0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 4.0]
-
-
-def test_the_total_clock_leaves_no_time_for_another_try() -> None:
-    assert after_failure(Failure(FailureClass.TIMEOUT_TOTAL), POLICY, FRESH) == Surface()
 
 
 @pytest.mark.parametrize(
@@ -141,11 +116,12 @@ def test_the_total_clock_leaves_no_time_for_another_try() -> None:
         FailureClass.CONTEXT_LENGTH,
         FailureClass.CANCELLED,
         FailureClass.LOCAL_SHED,
+        FailureClass.TIMEOUT_TOTAL,
     ],
 )
-def test_what_is_nobodys_fault_here_surfaces(kind: FailureClass) -> None:
-    assert after_failure(Failure(kind), POLICY, FRESH) == Surface()
+def test_a_failure_of_the_request_or_of_its_time_is_returned(kind: FailureClass) -> None:
+    assert next_step(Failure(kind), POLICY, FRESH) == ReturnError()
 
 
-def test_refused_content_is_an_answer() -> None:
-    assert after_failure(Failure(FailureClass.CONTENT_POLICY), POLICY, FRESH) == Filtered()
+def test_refused_content_is_no_error() -> None:
+    assert next_step(Failure(FailureClass.CONTENT_POLICY), POLICY, FRESH) == ReturnRefusal()

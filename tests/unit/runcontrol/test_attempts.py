@@ -1,7 +1,8 @@
-"""Claims, fences, retries, hand-offs, deadlines: who executes a run, and what a failure costs."""
+"""Claims, fences, retries, hand-offs and deadlines."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,314 +12,325 @@ from services.runcontrol.core.claiming import LEASE_S
 from services.runcontrol.core.errors import FencedError, RunNotFoundError
 from services.runcontrol.core.events import AttemptFailed, StepReset, TextDelta
 from services.runcontrol.core.exchange import VerdictKind
-from services.runcontrol.core.model import DispatchState, RunState, TerminationReason, WaitingKind
-from services.runcontrol.core.ports import run_channel
+from services.runcontrol.core.model import (
+    DispatchState,
+    RunState,
+    TerminationReason,
+    WaitingKind,
+    run_channel,
+)
 from services.runcontrol.core.retrying import Failure, RetryClass, backoff_s
 from services.runcontrol.core.stepping import Ended, Infer
+from services.runcontrol.core.work import Work
 from tests.support.clock import START
-from tests.support.runcontrol_memory import MemoryTx
-from tests.unit.runcontrol.world import World, now
+from tests.support.memory_runcontrol import MemoryTx
+from tests.unit.runcontrol.in_memory_runcontrol import QUESTION, InMemoryRunControl, now
 
 BROKEN = Failure(RetryClass.ERROR, "BROKEN", "it broke")
 
 
-def fail(world: World, kind: RetryClass, retry_after_s: float | None = None) -> None:
+def fail(system: InMemoryRunControl, kind: RetryClass, retry_after_s: float | None = None) -> None:
     failure = Failure(kind, "BROKEN", "it broke", retry_after_s)
-    now(world.execution.fail(world.claim_one(), failure))
+    now(system.execution.fail(system.claim_one(), failure))
 
 
-def test_a_claim_counts_the_attempt_and_raises_the_fence() -> None:
+def loaded(system: InMemoryRunControl) -> Work:
+    """The run as a use case loads it."""
+    work = MemoryTx(system.tables).load("default", system.run().run_id, system.clock.now())
+    assert work is not None
+    return work
+
+
+def test_a_claim_counts_the_attempt_and_raises_the_fence(system: InMemoryRunControl) -> None:
     # given a queued run
-    world = World()
-    world.submit()
+    system.submit()
 
     # when it is claimed
-    claimed = world.claim_one()
+    claimed = system.claim_one()
 
     # then it runs under a lease of its own
-    (lease,) = world.store.tables.leases.values()
+    (lease,) = system.tables.leases.values()
     assert (claimed.attempt, claimed.fence, lease.fence) == (1, 1, 1)
     assert lease.until == START + timedelta(seconds=LEASE_S)
-    assert world.run().state is RunState.RUNNING
-    assert world.claim() == []
+    assert system.run().state is RunState.RUNNING
+    assert system.claim() == []
 
 
-def test_a_stale_owner_changes_nothing() -> None:
+def test_a_stale_owner_changes_nothing(system: InMemoryRunControl) -> None:
     # given a run that was taken from its owner
-    world = World()
-    world.submit()
-    stale = world.claim_one()
-    now(world.execution.reclaim_all())
-    world.claim_one()
-    before = world.store.tables
+    system.submit()
+    stale = system.claim_one()
+    now(system.execution.reclaim_all())
+    system.claim_one()
+    before = system.tables
 
-    # when the old owner goes on
+    # when the old owner writes
     for act in (
-        lambda: world.advance(stale),
-        lambda: world.answer(stale),
-        lambda: now(world.execution.record(stale, (TextDelta("x"),))),
-        lambda: now(world.execution.fail(stale, BROKEN)),
-        lambda: now(world.execution.hand_back(stale)),
+        lambda: system.advance(stale),
+        lambda: system.answer(stale),
+        lambda: now(system.execution.record(stale, (TextDelta("x"),))),
+        lambda: now(system.execution.fail(stale, BROKEN)),
+        lambda: now(system.execution.hand_back(stale)),
     ):
         with pytest.raises(FencedError):
             act()
 
-    # then nothing of it is there
-    assert world.store.tables is before
+    # then nothing is written
+    assert system.store.tables is before
 
 
-def test_an_owner_of_a_run_that_is_gone_is_fenced() -> None:
-    # given a claim on a run that was deleted since
-    world = World()
-    world.submit()
-    claimed = world.claim_one()
-    world.store.tables.runs.clear()
+def test_the_owner_of_a_deleted_run_is_fenced(system: InMemoryRunControl) -> None:
+    # given the claim of a run that was deleted afterwards
+    claimed = system.claim_new()
+    system.tables.runs.clear()
 
-    # when its owner goes on
+    # when its owner writes
     with pytest.raises(FencedError):
-        world.advance(claimed)
+        system.advance(claimed)
 
-    # then a caller learns that there is no such run
+    # then the owner is fenced, and a caller gets RUN_NOT_FOUND
     with pytest.raises(RunNotFoundError):
-        world.cancel(run_id=claimed.run.run_id)
+        system.cancel(run_id=claimed.run.run_id)
 
 
-def test_a_thread_without_a_head_yields_nothing() -> None:
-    # given a thread that says it is ready and has nothing queued
-    world = World()
-    world.submit()
-    world.store.tables.dispatches.clear()
+def test_a_thread_without_a_queued_dispatch_is_not_claimed(system: InMemoryRunControl) -> None:
+    # given a thread that is marked ready and has no queued dispatch
+    system.submit()
+    system.tables.dispatches.clear()
 
     # when work is claimed
-    # then there is none
-    assert world.claim() == []
+    # then nothing is
+    assert system.claim() == []
 
 
-def test_a_lost_server_costs_no_pause_the_first_time() -> None:
+def test_the_first_lost_server_causes_no_pause(system: InMemoryRunControl) -> None:
     # given a run whose step has begun
-    world = World()
-    world.submit()
-    claimed = world.claim_one()
-    world.advance(claimed)
-    now(world.execution.record(claimed, (TextDelta("half"),)))
+    claimed = system.claim_new()
+    system.advance(claimed)
+    now(system.execution.record(claimed, (TextDelta("half"),)))
 
     # when its server is lost and the run claimed again
-    assert now(world.execution.reclaim_all()) == 1
-    again = world.claim_one()
+    assert now(system.execution.reclaim_all()) == 1
+    again = system.claim_one()
 
     # then the step runs again, and its deltas do not count
     assert again.attempt == 2
-    assert world.advance(again) == Infer(1)
-    assert world.last_event(StepReset).from_run_seq == world.run().step_seq + 1
-    assert world.kinds().count("StepStarted") == 1
+    assert system.advance(again) == Infer(1)
+    assert system.last_event(StepReset).from_run_seq == system.run().step_seq + 1
+    assert system.kinds().count("StepStarted") == 1
 
 
-def test_five_lost_servers_in_one_step_are_a_dead_letter() -> None:
-    # given a run that takes its server down with it
-    world = World()
-    world.submit()
+def test_a_run_whose_step_loses_five_servers_is_a_dead_letter(system: InMemoryRunControl) -> None:
+    # given a run whose server crashes
+    system.submit()
 
     # when that happens five times
     for _ in range(5):
-        world.clock.advance(61)
-        world.claim_one()
-        now(world.execution.reclaim_all())
+        system.clock.advance(61)
+        system.claim_one()
+        now(system.execution.reclaim_all())
 
-    # then it is not tried again
-    termination = world.run().termination
-    assert termination is not None
-    assert termination.reason is TerminationReason.DEAD_LETTER
-    assert [d.state for d in world.store.tables.dispatches.values()] == [DispatchState.DEAD]
+    # then it is a dead letter
+    assert system.termination().reason is TerminationReason.DEAD_LETTER
+    assert [d.state for d in system.tables.dispatches.values()] == [DispatchState.DEAD]
 
 
-def test_an_error_backs_off_and_is_tried_again() -> None:
+def test_a_server_that_is_lost_again_causes_a_pause(system: InMemoryRunControl) -> None:
+    # given a run whose server is lost
+    system.submit()
+    system.claim_one()
+    now(system.execution.reclaim_all())
+    (first,) = system.tables.dispatches.values()
+    first_wait = system.run().waiting
+
+    # when that happens a second time
+    system.claim_one()
+    now(system.execution.reclaim_all())
+
+    # then only the second time it waits, and its dispatch says why
+    (second,) = system.tables.dispatches.values()
+    (reason,) = system.run().waiting
+    assert (first.available_at, [cause.kind for cause in first.causes]) == (START, ["recovery"])
+    assert first_wait == ()
+    assert (reason.kind, reason.until) == (WaitingKind.BACKOFF, START + timedelta(seconds=0.5))
+    assert [cause.kind for cause in second.causes] == ["backoff"]
+
+
+def test_a_run_whose_step_fails_five_times_is_a_dead_letter(system: InMemoryRunControl) -> None:
+    # given a run
+    system.submit()
+
+    # when its step fails four times, and once more
+    for _ in range(4):
+        fail(system, RetryClass.ERROR)
+        system.clock.advance(61)
+    after_four = system.run().state
+    fail(system, RetryClass.ERROR)
+
+    # then it is a dead letter
+    assert after_four is RunState.WAITING
+    assert system.termination().reason is TerminationReason.DEAD_LETTER
+
+
+def test_a_step_that_failed_more_often_than_is_allowed_now_is_a_dead_letter(
+    system: InMemoryRunControl,
+) -> None:
+    # given a dispatch that another version has let fail seven times
+    system.submit()
+    ((key, dispatch),) = system.tables.dispatches.items()
+    system.tables.dispatches[key] = replace(dispatch, errors=7)
+
+    # when it fails once more
+    fail(system, RetryClass.ERROR)
+
+    # then it is a dead letter
+    assert system.termination().reason is TerminationReason.DEAD_LETTER
+
+
+def test_a_failed_attempt_is_repeated_after_a_pause(system: InMemoryRunControl) -> None:
     # given a queued run
-    world = World()
-    world.submit()
+    system.submit()
 
     # when its first attempt fails
-    fail(world, RetryClass.ERROR)
+    fail(system, RetryClass.ERROR)
 
-    # then it waits, says until when, and is not claimed before
-    (reason,) = world.run().waiting
-    assert (reason.kind, reason.until) == (
-        WaitingKind.BACKOFF,
-        START + timedelta(seconds=0.25),
-    )
-    assert world.claim() == []
-    world.clock.advance(0.25)
-    assert world.claim_one().attempt == 2
-    assert world.last_event(AttemptFailed).will_retry
+    # then it waits until a time that its event names, and is not claimed before
+    (reason,) = system.run().waiting
+    assert reason.kind is WaitingKind.BACKOFF
+    assert reason.until == START + timedelta(seconds=0.25)
+    assert system.claim() == []
+    system.clock.advance(0.25)
+    assert system.claim_one().attempt == 2
+    assert system.last_event(AttemptFailed).will_retry
 
 
-def test_a_committed_step_forgives_what_failed_before_it() -> None:
+def test_a_committed_step_resets_the_count_of_failures(system: InMemoryRunControl) -> None:
     # given a run with four failures
-    world = World()
-    world.submit()
+    system.submit()
     for _ in range(4):
-        fail(world, RetryClass.ERROR)
-        world.clock.advance(60)
+        fail(system, RetryClass.ERROR)
+        system.clock.advance(60)
 
     # when its step is committed and it fails again
-    claimed = world.claim_one()
-    world.advance(claimed)
-    world.answer(claimed, ("remote", "{}"))
-    now(world.execution.fail(claimed, BROKEN))
+    claimed, _ = system.execute(("never", "{}"))
+    now(system.execution.fail(claimed, BROKEN))
 
-    # then that is its first failure
-    assert world.run().state is RunState.WAITING
-    assert next(iter(world.store.tables.dispatches.values())).errors == 1
+    # then that counts as its first failure
+    assert system.run().state is RunState.WAITING
+    assert next(iter(system.tables.dispatches.values())).errors == 1
 
 
-def test_throttling_goes_on_and_honours_what_was_asked_for() -> None:
-    # given a run that is refused for load, many times
-    world = World()
-    world.submit()
+def test_a_throttled_run_is_repeated_after_the_requested_pause(system: InMemoryRunControl) -> None:
+    # given a run that was refused because of load, many times
+    system.submit()
     for _ in range(9):
-        fail(world, RetryClass.THROTTLED)
-        world.clock.advance(60)
+        fail(system, RetryClass.THROTTLED)
+        system.clock.advance(60)
 
-    # when the refusing side asks for two minutes
-    fail(world, RetryClass.THROTTLED, retry_after_s=120.0)
+    # when the refusing service asks for two minutes
+    fail(system, RetryClass.THROTTLED, retry_after_s=120.0)
 
-    # then it is given two minutes
-    (reason,) = world.run().waiting
-    assert reason.until == world.clock.now() + timedelta(seconds=120)
+    # then the pause is two minutes
+    (reason,) = system.run().waiting
+    assert reason.until == system.clock.now() + timedelta(seconds=120)
 
 
-def test_a_fatal_failure_ends_the_run_at_once() -> None:
+def test_a_requested_pause_shorter_than_the_back_off_does_not_shorten_it(
+    system: InMemoryRunControl,
+) -> None:
+    # given a run that was refused because of load four times
+    system.submit()
+    for _ in range(4):
+        fail(system, RetryClass.THROTTLED)
+        system.clock.advance(60)
+
+    # when the refusing service asks for one second
+    fail(system, RetryClass.THROTTLED, retry_after_s=1.0)
+
+    # then the pause is that of a fifth failure
+    (reason,) = system.run().waiting
+    assert reason.until == system.clock.now() + timedelta(seconds=4)
+
+
+def test_a_pause_ends_with_the_deadline(system: InMemoryRunControl) -> None:
+    # given a run with ten seconds
+    system.submit(deadline_s=10.0)
+
+    # when the refusing service asks for a minute
+    fail(system, RetryClass.THROTTLED, retry_after_s=60.0)
+
+    # then the run waits for ten seconds
+    (reason,) = system.run().waiting
+    assert reason.until == START + timedelta(seconds=10)
+
+
+def test_a_fatal_failure_ends_the_run(system: InMemoryRunControl) -> None:
     # given a queued run
-    world = World()
-    world.submit()
+    system.submit()
 
-    # when its model call is refused for good
-    fail(world, RetryClass.FATAL)
+    # when its model call fails fatally
+    fail(system, RetryClass.FATAL)
 
-    # then it is over, with the reason
-    termination = world.run().termination
-    assert termination is not None
+    # then it has ended with the reason
+    termination = system.termination()
     assert (termination.reason, termination.error_reason) == (TerminationReason.ERROR, "BROKEN")
-    assert not world.last_event(AttemptFailed).will_retry
+    assert not system.last_event(AttemptFailed).will_retry
 
 
-def test_a_failure_after_the_deadline_is_the_deadline() -> None:
-    # given a run that fails when its time is over
-    world = World()
-    world.submit(deadline_s=10.0)
-    claimed = world.claim_one()
-    world.clock.advance(10)
+def test_the_first_twenty_hand_offs_do_not_count_as_attempts(system: InMemoryRunControl) -> None:
+    # given a run
+    system.submit()
 
-    # when the failure is handed in
-    now(world.execution.fail(claimed, BROKEN))
-
-    # then the deadline is why it ended
-    termination = world.run().termination
-    assert termination is not None
-    assert termination.reason is TerminationReason.DEADLINE
-
-
-def test_a_hand_off_does_not_count_until_there_are_too_many() -> None:
-    # given a run that stopping servers hand back
-    world = World()
-    world.submit()
-
-    # when that happens twenty times, and once more
+    # when stopping servers hand it back twenty times, and twice more
     attempts = []
-    for _ in range(22):
-        claimed = world.claim_one()
+    for _ in range(23):
+        claimed = system.claim_one()
         attempts.append(claimed.attempt)
-        now(world.execution.hand_back(claimed))
+        now(system.execution.hand_back(claimed))
 
-    # then only the one beyond twenty counted
-    assert attempts == [1] * 21 + [2]
-    assert world.run().state is RunState.WAITING
+    # then only the last two count as attempts
+    assert attempts == [1] * 21 + [2, 3]
+    assert system.run().state is RunState.WAITING
 
 
 @pytest.mark.parametrize("how", ["hand_back", "fail", "crash"])
-def test_a_cancelled_run_ends_cancelled_however_its_owner_leaves(how: str) -> None:
+def test_a_cancelled_run_ends_as_cancelled_however_its_attempt_ends(
+    system: InMemoryRunControl, how: str
+) -> None:
     # given a run that executes and was cancelled
-    world = World()
-    world.submit()
-    claimed = world.claim_one()
-    world.cancel(run_id=claimed.run.run_id, reason="enough")
+    claimed = system.claim_new()
+    system.cancel(run_id=claimed.run.run_id, reason="enough")
 
-    # when its owner leaves
+    # when its attempt ends
     if how == "hand_back":
-        now(world.execution.hand_back(claimed))
+        now(system.execution.hand_back(claimed))
     elif how == "fail":
-        now(world.execution.fail(claimed, BROKEN))
+        now(system.execution.fail(claimed, BROKEN))
     else:
-        now(world.execution.reclaim_all())
+        now(system.execution.reclaim_all())
 
-    # then it is cancelled, not tried again
-    termination = world.run().termination
-    assert termination is not None
+    # then it is cancelled, and not repeated
+    termination = system.termination()
     assert (termination.reason, termination.message) == (TerminationReason.CANCELLED, "enough")
 
 
-def test_renewing_keeps_a_lease_and_lapsing_frees_it() -> None:
-    # given a run that executes
-    world = World()
-    world.submit()
-    claimed = world.claim_one()
-    key = ("default", claimed.run.thread_id, claimed.fence)
-
-    # when its lease is renewed once, and then no more
-    world.clock.advance(10)
-    (lease,) = now(world.execution.renew(frozenset({key})))
-    nothing = now(world.execution.renew(frozenset({(*key[:2], claimed.fence + 1)})))
-    world.clock.advance(LEASE_S - 1)
-    early = now(world.execution.reclaim_lapsed())
-    world.clock.advance(1)
-    late = now(world.execution.reclaim_lapsed())
-
-    # then it held for exactly its time
-    assert lease.until == START + timedelta(seconds=10 + LEASE_S)
-    assert (nothing, early, late) == ([], 0, 1)
-    assert world.run().state is RunState.WAITING
-
-
-def test_a_deadline_ends_what_nobody_executes() -> None:
-    # given a queued run with ten seconds
-    world = World()
-    world.submit(deadline_s=10.0)
-
-    # when the sweeper comes too early, and then in time
-    world.clock.advance(9)
-    early = now(world.execution.expire_due())
-    world.clock.advance(1)
-    late = now(world.execution.expire_due())
-
-    # then it ends with its deadline
-    termination = world.run().termination
-    assert (early, late) == (0, 1)
-    assert termination is not None
-    assert termination.reason is TerminationReason.DEADLINE
-
-
-def test_a_deadline_leaves_a_run_that_executes_to_its_owner() -> None:
+def test_a_sweep_leaves_an_executing_run_to_its_owner(system: InMemoryRunControl) -> None:
     # given a run that executes beyond its deadline
-    world = World()
-    submitted = world.submit(deadline_s=10.0)
-    world.claim_one()
-    world.clock.advance(10)
-    work = MemoryTx(world.store.tables).load("default", submitted.run_id, world.clock.now())
-    assert work is not None
+    system.claim_new(deadline_s=10.0)
+    system.clock.advance(10)
+    work = loaded(system)
 
-    # when it is swept
-    # then its owner ends it, not the sweeper
+    # when runs are swept
+    # then the run goes on: its owner will end it
     assert expire(work) is work
 
 
-def test_a_run_without_a_dispatch_is_nobodys() -> None:
-    # given a run that waits for its thread's pool
-    world = World()
-    submitted = world.submit(pool="room")
-    world.advance(world.claim_one())
-    work = MemoryTx(world.store.tables).load("default", submitted.run_id, world.clock.now())
-    assert work is not None
+def test_a_parked_run_has_no_claimed_dispatch(system: InMemoryRunControl) -> None:
+    # given a run that waits for its pool
+    system.advance(system.claim_new(pool="room"))
+    work = loaded(system)
 
-    # when its claimed dispatch is asked for
+    # when its claimed dispatch is requested
     # then there is none
     with pytest.raises(FencedError):
         work.claimed()
@@ -331,52 +343,51 @@ def test_a_run_has_a_channel_of_its_own() -> None:
     assert run_channel("a", "r") != run_channel("b", "r")
 
 
-def test_a_run_that_executes_notices_its_deadline_by_itself() -> None:
+@pytest.mark.parametrize("how", ["advance", "fail"])
+def test_an_executing_run_ends_at_its_deadline(system: InMemoryRunControl, how: str) -> None:
     # given a run that executes beyond its deadline
-    world = World()
-    world.submit(deadline_s=10.0)
-    claimed = world.claim_one()
-    world.clock.advance(10)
+    claimed = system.claim_new(deadline_s=10.0)
+    system.clock.advance(10)
 
-    # when it is to go on
-    # then it ends
-    assert world.advance(claimed) == Ended()
-    assert world.kinds()[-1] == "RunFinished"
+    # when it is advanced, or its attempt fails
+    if how == "advance":
+        assert system.advance(claimed) == Ended()
+    else:
+        now(system.execution.fail(claimed, BROKEN))
+
+    # then it ends with the deadline
+    assert system.termination().reason is TerminationReason.DEADLINE
+    assert system.kinds()[-1] == "RunFinished"
 
 
-def test_waiting_for_a_person_stops_the_clock() -> None:
-    # given a run with ten seconds that asks a person after four
-    world = World()
-    world.submit(deadline_s=10.0)
-    claimed = world.claim_one()
-    world.clock.advance(4)
-    world.advance(claimed)
-    world.answer(claimed, ("ask_human", '{"question": "why?"}'))
+def test_waiting_for_a_person_pauses_the_deadline(system: InMemoryRunControl) -> None:
+    # given a run with a deadline of ten seconds that asks a person after four
+    claimed = system.claim_new(deadline_s=10.0)
+    system.clock.advance(4)
+    system.advance(claimed)
+    system.answer(claimed, QUESTION)
 
     # when the person takes an hour
-    world.clock.advance(3600)
-    swept = now(world.execution.expire_due())
-    world.decide(VerdictKind.ANSWER, "because")
-    world.claim_one()
+    system.clock.advance(3600)
+    swept = now(system.execution.expire_due())
+    system.decide(VerdictKind.ANSWER, "because")
+    system.claim_one()
 
     # then the run has six seconds left
     assert swept == 0
-    assert world.run().deadline_at - world.clock.now() == timedelta(seconds=6)
+    assert system.run().deadline_at - system.clock.now() == timedelta(seconds=6)
 
 
-def test_a_lost_specification_ends_the_run() -> None:
+def test_a_lost_specification_ends_the_run(system: InMemoryRunControl) -> None:
     # given a run whose pinned specification is gone
-    world = World()
-    world.submit()
-    world.forget_specs()
-    claimed = world.claim_one()
+    system.submit()
+    system.tables.specs.clear()
+    claimed = system.claim_one()
 
-    # when it is to go on
-    # then it cannot, and says why
-    assert world.advance(claimed) == Ended()
-    termination = world.run().termination
-    assert termination is not None
-    assert termination.error_reason == "PIN_LOST"
+    # when it is advanced
+    # then it ends with the reason
+    assert system.advance(claimed) == Ended()
+    assert system.termination().error_reason == "PIN_LOST"
 
 
 @pytest.mark.parametrize(
@@ -384,7 +395,7 @@ def test_a_lost_specification_ends_the_run() -> None:
     [(1, 1.0, 0.25), (2, 1.0, 0.5), (3, 0.5, 0.5), (9, 1.0, 60.0), (500, 1.0, 60.0)],
 )
 def test_backing_off_doubles_up_to_a_minute(failures: int, draw: float, expected_s: float) -> None:
-    # given so many failures
-    # when the pause is drawn
-    # then it is that part of a ceiling that doubles
+    # given a number of failures
+    # when the pause is computed
+    # then it is the drawn fraction of a limit that doubles
     assert backoff_s(failures, draw) == expected_s

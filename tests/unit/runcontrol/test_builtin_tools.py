@@ -1,4 +1,4 @@
-"""What calls of built-in tools mean, and which are not meant."""
+"""Calls of built-in tools: the commands they become, and the arguments that are refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from services.runcontrol.core.commands import (
 from services.runcontrol.core.exchange import CallState
 from services.runcontrol.core.model import RunState
 from services.runcontrol.core.specs import Builtin
-from tests.unit.runcontrol.world import World
+from tests.unit.runcontrol.in_memory_runcontrol import JOINED, InMemoryRunControl
+
+ONE_ADDRESS = "to must have exactly one of agent_id, run_id, topic"
 
 
 @pytest.mark.parametrize(
@@ -26,21 +28,9 @@ from tests.unit.runcontrol.world import World
         ("pool_send", {}, "body is required"),
         ("pool_send", {"body": "x" * 65_537}, "body is larger than 65536 bytes"),
         ("pool_send", {"body": "x", "pool_id": 3}, "pool_id must be a string"),
-        (
-            "pool_send",
-            {"body": "x", "to": {"agent_id": "a", "run_id": "b"}},
-            "to must have exactly one of agent_id, run_id, topic",
-        ),
-        (
-            "pool_send",
-            {"body": "x", "to": {"planet": "a"}},
-            "to must have exactly one of agent_id, run_id, topic",
-        ),
-        (
-            "pool_send",
-            {"body": "x", "to": "a"},
-            "to must have exactly one of agent_id, run_id, topic",
-        ),
+        ("pool_send", {"body": "x", "to": {"agent_id": "a", "run_id": "b"}}, ONE_ADDRESS),
+        ("pool_send", {"body": "x", "to": {"planet": "a"}}, ONE_ADDRESS),
+        ("pool_send", {"body": "x", "to": "a"}, ONE_ADDRESS),
         ("pool_send", {"body": "x", "to": {"topic": ""}}, "topic is required"),
         ("pool_join", {}, "pool_id is required"),
         ("pool_join", {"pool_id": "p", "topics": "t"}, "topics must be an array of strings"),
@@ -52,75 +42,65 @@ from tests.unit.runcontrol.world import World
         ("ask_human", {"question": 3}, "question must be a string"),
     ],
 )
-def test_arguments_that_do_not_fit_are_explained_to_the_model(
-    tool_id: str, arguments: dict[str, object], text: str
+def test_wrong_arguments_fail_the_call_with_the_reason(
+    system: InMemoryRunControl, tool_id: str, arguments: dict[str, object], text: str
 ) -> None:
     # given a run in a pool
-    world = World()
+    # when its model calls a tool with wrong arguments
+    system.in_pool((tool_id, json.dumps(arguments)))
 
-    # when its model calls a tool with arguments that do not fit
-    world.in_pool((tool_id, json.dumps(arguments)))
-
-    # then the call has failed with the reason, and nothing left
-    assert (world.call().state, world.call().result) == (
-        CallState.FAILED,
-        f"bad arguments: {text}",
-    )
+    # then the call has failed with the reason, and nothing was sent
+    assert system.call().state is CallState.FAILED
+    assert system.call().result == f"bad arguments: {text}"
 
 
 @pytest.mark.parametrize(
     "arguments",
     ['{"body": "half of \\ud83d"}', '{"body": ' + "[" * 100_000 + "]" * 100_000 + "}", "[]", "{"],
 )
-def test_arguments_that_nobody_can_carry_fail_their_call_and_not_the_run(arguments: str) -> None:
+def test_arguments_that_cannot_be_encoded_fail_the_call_and_not_the_run(
+    system: InMemoryRunControl, arguments: str
+) -> None:
     # given a run in a pool
-    world = World()
+    # when its model calls a tool with arguments that are no encodable object
+    system.in_pool(("pool_send", arguments))
 
-    # when its model calls a tool with what is no object that could be passed on
-    world.in_pool(("pool_send", arguments))
-
-    # then the model reads why, in the step that follows
-    assert world.call().result == "the arguments are not a JSON object"
-    assert (world.run().state, world.run().step) == (RunState.RUNNING, 2)
+    # then the model reads the reason in the next step
+    assert system.call().result == "the arguments are not a JSON object"
+    assert (system.run().state, system.run().step) == (RunState.RUNNING, 2)
 
 
-def test_with_several_pools_the_pool_has_to_be_named() -> None:
+def test_a_run_in_several_pools_has_to_name_the_pool(system: InMemoryRunControl) -> None:
     # given a run in two pools
-    world = World()
-    world.in_pool(("pool_join", '{"pool_id": "other"}'))
-    world.settle(world.command(), world.joined())
-    claimed = world.claim_one()
-    world.advance(claimed)
+    system.in_pool(("pool_join", '{"pool_id": "other"}'))
+    system.settle(system.command(), JOINED)
 
-    # when it sends without naming one
-    world.answer(claimed, ("pool_send", '{"body": "hi"}'))
+    # when it sends without naming a pool
+    system.execute(("pool_send", '{"body": "hi"}'))
 
-    # then it cannot be guessed
-    assert world.call().result == (
-        "bad arguments: pool_id is required: the run has joined several pools"
-    )
+    # then the call fails
+    reason = "pool_id is required: the run has joined several pools"
+    assert system.call().result == f"bad arguments: {reason}"
 
 
 @pytest.mark.parametrize("to", ["agent_id", "run_id", "topic"])
-def test_a_message_goes_to_whom_it_names(to: str) -> None:
+def test_a_message_is_sent_to_the_named_address(system: InMemoryRunControl, to: str) -> None:
     # given a run in a pool
-    world = World()
-
-    # when it sends to somebody
-    world.in_pool(("pool_send", json.dumps({"body": "hi", "to": {to: "x"}})))
+    # when it sends to an address
+    system.in_pool(("pool_send", json.dumps({"body": "hi", "to": {to: "x"}})))
 
     # then only that address is set
-    command = world.command()
+    command = system.command()
     addresses = {n: getattr(command, f"to_{n}") for n in ("agent_id", "run_id", "topic")}
     assert {name for name, value in addresses.items() if value} == {to}
 
 
-def test_every_tool_that_is_served_says_how_it_is_used() -> None:
+def test_every_served_tool_has_a_schema() -> None:
     # given the definitions
     # when their schemas are read
     schemas = {b: json.loads(d.json_schema) for b, d in DEFINITIONS.items()}
 
-    # then every served tool has one, and requires only what it has
+    # then every served tool has one, whose required properties exist
     assert set(schemas) == set(Builtin) - {Builtin.POOL_CHECK}
     for builtin, schema in schemas.items():
         assert DEFINITIONS[builtin].description
@@ -135,23 +115,21 @@ def test_every_tool_that_is_served_says_how_it_is_used() -> None:
         AckCommand("default", "me", "r", "", "p", "m", "token"),
     ],
 )
-def test_commands_survive_the_outbox(command: JoinCommand | AckCommand) -> None:
-    # given a command as it is put into the outbox
+def test_commands_are_decoded_as_they_were_encoded(command: JoinCommand | AckCommand) -> None:
+    # given a command
     payload = encode_command(command)
 
-    # when it is taken out again
+    # when it is encoded and decoded
     # then it is the same
     assert decode_command(command.kind, payload) == command
 
 
-def test_a_tool_that_is_not_pinned_is_a_defect() -> None:
+def test_requiring_an_unknown_tool_raises(system: InMemoryRunControl) -> None:
     # given specifications without that tool
-    world = World()
-    world.submit()
-    specs = world.claim_one().specs
+    specs = system.claim_new().specs
     assert specs is not None
 
     # when it is required
-    # then that is said, never guessed
+    # then that raises
     with pytest.raises(LookupError):
         specs.require("other")

@@ -1,4 +1,4 @@
-"""The siblings' contracts in run control's own terms."""
+"""The clients: requests to other services, and their answers as values of the core."""
 
 from __future__ import annotations
 
@@ -12,25 +12,29 @@ from runyard.provider.v1 import provider_pb2 as provider
 from runyard.registry.v1 import registry_pb2 as registry
 from runyard.router.v1 import router_pb2 as router
 from runyard.types.v1 import content_pb2 as content
-from services.content.model import Approval, EffectClass, FinishReason, ToolCall, Usage
-from services.runcontrol.clients.pool import (
-    _address,
-    _condition,
-    decode_answer,
-    encode_answer,
-    fetched_of,
-    receipt_json,
+from services.content.model import (
+    Approval,
+    EffectClass,
+    FinishReason,
+    Message,
+    Role,
+    Text,
+    ToolCall,
+    Usage,
 )
-from services.runcontrol.clients.registry import build_catalog
-from services.runcontrol.clients.router import failure_of, item_of, request_of, routed_of
-from services.runcontrol.core.commands import Answered, SendCommand, SuspendCommand
+from services.runcontrol.clients import pool as pool_client
+from services.runcontrol.clients.registry import build_catalog, tool_spec
+from services.runcontrol.clients.router import encoded, failure_of, item_of, request_of, routed_of
+from services.runcontrol.core.commands import CommandResult, SendCommand, SuspendCommand
 from services.runcontrol.core.events import Routed, TextDelta
-from services.runcontrol.core.inference import Finished, Question, ReasoningPiece, Restarted
+from services.runcontrol.core.inference import Finished, ModelCall, ReasoningPiece, Restarted
 from services.runcontrol.core.retrying import RetryClass
 from services.runcontrol.core.specs import Builtin, Rule
 
+CALL = content.ToolCall(call_id="c", tool_id="t", arguments_json="{}")
 
-def test_an_agent_comes_with_its_tools() -> None:
+
+def test_an_agent_is_converted_with_its_tools() -> None:
     # given an agent with limits, rules and sampling, a built-in tool and one of a worker
     agent = registry.Agent(
         id="a",
@@ -55,20 +59,17 @@ def test_an_agent_comes_with_its_tools() -> None:
         effect_class=content.EFFECT_CLASS_PURE,
         worker=registry.WorkerExecutor(),
     )
-    catalog = build_catalog(
-        {
-            (4, "a"): registry.Resource(agent=agent),
-            (5, "send"): registry.Resource(tool=send),
-            (5, "work"): registry.Resource(tool=work),
-        },
-        3,
-        "incarnation",
-    )
+    resources = {
+        (4, "a"): registry.Resource(agent=agent),
+        (5, "send"): hashed(send, "aa"),
+        (5, "work"): hashed(work, "bb"),
+    }
+    catalog = build_catalog(resources, 3, "incarnation")
 
-    # when its specifications are put together
+    # when its specifications are built
     specs = catalog.specs("a")
 
-    # then they are all there; what is not known is denied
+    # then they are complete; unknown approvals deny
     assert specs is not None
     assert catalog.version == 3
     assert specs.agent.rules == (Rule("*", Approval.ASK), Rule("x", Approval.DENY))
@@ -81,10 +82,30 @@ def test_an_agent_comes_with_its_tools() -> None:
     assert first.description.startswith("Send a message")
     assert (second.builtin, second.effect_class) == (None, EffectClass.PURE)
     assert (second.approval, second.description) == (Approval.ALLOW, "works")
-    assert first.version != second.version
+    assert (first.version, second.version) == ("aa", "bb")
 
 
-def test_an_agent_without_limits_gets_the_default_and_a_remote_one_is_not_here() -> None:
+def hashed(tool: registry.Tool, content_hash: str) -> registry.Resource:
+    return registry.Resource(tool=tool, meta=registry.ResourceMeta(content_hash=content_hash))
+
+
+def test_a_tool_has_the_version_that_the_registry_gave_it() -> None:
+    """A field that a later registry adds must not void what people approved."""
+    # given a tool, and the same with a field that this release does not know
+    tool = registry.Tool(id="work", worker=registry.WorkerExecutor())
+    newer = registry.Tool.FromString(tool.SerializeToString() + b"\xfa\x3f\x01x")
+    assert newer != tool
+
+    # when both are read, and one with other content under the registry's other hash
+    specs = [tool_spec(hashed(tool, "aa")), tool_spec(hashed(newer, "aa"))]
+    changed = tool_spec(hashed(tool, "ab"))
+
+    # then only the registry's hash makes a version
+    assert [spec.version for spec in specs] == ["aa", "aa"]
+    assert changed.version == "ab"
+
+
+def test_an_agent_without_limits_gets_the_default_and_a_remote_one_has_no_specifications() -> None:
     # given a plain agent and a remote one
     plain = registry.Resource(agent=registry.Agent(id="plain", model_id="m"))
     remote = registry.Resource(
@@ -95,13 +116,10 @@ def test_an_agent_without_limits_gets_the_default_and_a_remote_one_is_not_here()
     # when they are looked up
     specs = catalog.specs("plain")
 
-    # then the first has sixteen rounds, the others cannot be run
+    # then the first has sixteen rounds, the others have no specifications
     assert specs is not None
-    assert (specs.agent.max_rounds, specs.agent.max_total_tokens, specs.agent.sampling) == (
-        16,
-        0,
-        "",
-    )
+    assert (specs.agent.max_rounds, specs.agent.max_total_tokens) == (16, 0)
+    assert specs.agent.sampling == ""
     assert catalog.specs("remote") is None
     assert catalog.specs("nobody") is None
 
@@ -109,20 +127,13 @@ def test_an_agent_without_limits_gets_the_default_and_a_remote_one_is_not_here()
 @pytest.mark.parametrize(
     ("item", "expected"),
     [
-        (
-            router.InferItem(text_delta=provider.TextDelta(text="x")),
-            TextDelta("x"),
-        ),
+        (router.InferItem(text_delta=provider.TextDelta(text="x")), TextDelta("x")),
         (
             router.InferItem(reasoning_delta=provider.ReasoningDelta(text="y", provider_id="p")),
             ReasoningPiece("y", "p"),
         ),
         (
-            router.InferItem(
-                tool_call_ready=provider.ToolCallReady(
-                    call=content.ToolCall(call_id="c", tool_id="t", arguments_json="{}")
-                )
-            ),
+            router.InferItem(tool_call_ready=provider.ToolCallReady(call=CALL)),
             ToolCall("c", "t", "{}"),
         ),
         (router.InferItem(usage=content.Usage(input_tokens=3, source=1)), Usage(3)),  # type: ignore[arg-type]  # PROVIDER
@@ -136,47 +147,40 @@ def test_an_agent_without_limits_gets_the_default_and_a_remote_one_is_not_here()
         (router.InferItem(), None),
     ],
 )
-def test_items_of_the_router_are_what_the_loop_needs(
+def test_items_of_the_router_become_items_of_the_core(
     item: router.InferItem, expected: object
 ) -> None:
     # given an item
     # when it is decoded
-    # then it is in the loop's terms, or of no interest
+    # then it is an item of the core, or None
     assert item_of(item) == expected
 
 
-def test_a_route_says_from_where_it_was_moved_and_why() -> None:
-    # given decisions: at home, moved after a failure, moved because the home is set aside
+def test_a_route_names_the_home_it_was_switched_from_and_the_reason() -> None:
+    # given decisions: at home, switched after a failure, switched because the home was skipped
     home = router.RouteDecision(
         target_id="p", member_id="a", home_member_id="a", sticky=router.STICKY_OUTCOME_HOME
     )
+    overloaded = router.Attempt(
+        outcome=router.ATTEMPT_OUTCOME_FAILED, failure=provider.FAILURE_CLASS_OVERLOADED
+    )
+    answered = router.Attempt(outcome=router.ATTEMPT_OUTCOME_STREAMING)
     failed = router.RouteDecision(
         target_id="p",
         member_id="b",
         home_member_id="a",
         provider_id="q",
-        attempts=[
-            router.Attempt(
-                outcome=router.ATTEMPT_OUTCOME_FAILED,
-                failure=provider.FAILURE_CLASS_OVERLOADED,
-            ),
-            router.Attempt(outcome=router.ATTEMPT_OUTCOME_STREAMING),
-        ],
+        attempts=[overloaded, answered],
     )
-    skipped = router.RouteDecision(
-        member_id="b",
-        home_member_id="a",
-        skipped=[router.SkippedMember(member_id="a", reason=router.SKIP_REASON_QUOTA_DEADLINE)],
-    )
+    over_quota = router.SkippedMember(member_id="a", reason=router.SKIP_REASON_QUOTA_DEADLINE)
+    skipped = router.RouteDecision(member_id="b", home_member_id="a", skipped=[over_quota])
 
-    # when they are told
+    # when they are converted
     # then each names its reason
     assert routed_of(home) == Routed("p", "a", "", "", "home", 0)
     assert routed_of(failed) == Routed("p", "b", "q", "a", "overloaded", 2)
-    assert (routed_of(skipped).switched_from, routed_of(skipped).reason) == (
-        "a",
-        "quota_deadline",
-    )
+    assert routed_of(skipped).switched_from == "a"
+    assert routed_of(skipped).reason == "quota_deadline"
 
 
 @pytest.mark.parametrize(
@@ -186,40 +190,49 @@ def test_a_route_says_from_where_it_was_moved_and_why() -> None:
         (True, RetryClass.ERROR, "UNAVAILABLE"),
     ],
 )
-def test_a_router_that_is_away_costs_time_and_no_attempts(
+def test_an_unreachable_router_uses_up_no_attempts(
     answered: bool, retry_class: RetryClass, reason: str
 ) -> None:
-    # given a connection that fails, before or in the middle of an answer
+    # given a connection that fails before an answer or within it
     nothing = grpc.aio.Metadata()
     error = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, nothing, nothing, "refused")
 
-    # when it is judged
+    # when it is classified
     failure = failure_of(error, answered=answered)
 
-    # then only an answer that broke counts as a failed one
+    # then only the interrupted answer counts as a failed attempt
     assert (failure.retry_class, failure.reason) == (retry_class, reason)
 
 
-def test_a_question_without_sampling_leaves_it_to_the_provider() -> None:
-    # given questions with and without sampling options
+async def test_a_long_conversation_is_encoded_as_a_short_one_is() -> None:
+    # given 1,200 parts, which are encoded in slices
+    said = Message(Role.USER, (Text("a"), Text("b")))
+    call = ModelCall("m", (said,) * 600, (), "", "t", "r", "a", 4)
+
+    assert await encoded(call, 9) == request_of(call, 9)
+    assert len((await encoded(call, 9)).messages) == 600
+
+
+def test_a_model_call_without_sampling_options_sends_none() -> None:
+    # given model calls with and without sampling options
     options = provider.Sampling(top_p=0.5).SerializeToString().hex()
-    with_options = Question("m", (), (), options, "t", "r", "a", 4)
-    without = Question("m", (), (), "", "t", "r", "a", 0)
+    with_options = ModelCall("m", (), (), options, "t", "r", "a", 4)
+    without = ModelCall("m", (), (), "", "t", "r", "a", 0)
 
     # when they are encoded
-    # then only the first has any
+    # then only the first has them
     assert request_of(with_options, 9).sampling.top_p == 0.5
     assert not request_of(without, 9).HasField("sampling")
     assert request_of(with_options, 9).session.thread_id == "t"
 
 
-def test_the_router_is_asked_for_no_version_that_run_control_has_not_seen() -> None:
-    """A wiped registry begins with 1 again: the version of a run's start may never come."""
+def test_the_router_is_required_to_have_no_version_that_run_control_has_not_received() -> None:
+    """A wiped registry begins with 1 again and may never reach the version of a run's start."""
     # given a run that began with version 7
-    question = Question("m", (), (), "", "t", "r", "a", 7)
+    model_call = ModelCall("m", (), (), "", "t", "r", "a", 7)
 
-    # when run control has seen more, and when it has seen that the registry has less
-    usual, wiped = request_of(question, 9), request_of(question, 2)
+    # when run control has received a higher version, and when it has received a lower one
+    usual, wiped = request_of(model_call, 9), request_of(model_call, 2)
 
     # then
     assert usual.min_registry_version == 7
@@ -227,36 +240,34 @@ def test_the_router_is_asked_for_no_version_that_run_control_has_not_seen() -> N
 
 
 @pytest.mark.parametrize(
-    ("fields", "arm", "value"),
+    ("fields", "expected"),
     [
-        ({"to_run_id": "x"}, "run_id", "x"),
-        ({"to_agent_id": "x"}, "agent_id", "x"),
-        ({"to_topic": "x"}, "topic", "x"),
-        ({}, "pool_id", "room"),
+        ({"to_run_id": "x"}, pool.Address(run_id="x")),
+        ({"to_agent_id": "x"}, pool.Address(agent_id="x")),
+        ({"to_topic": "x"}, pool.Address(topic="x")),
+        ({}, pool.Address(pool_id="room")),
     ],
 )
 def test_a_message_without_an_address_goes_to_the_pool(
-    fields: dict[str, str], arm: str, value: str
+    fields: dict[str, str], expected: pool.Address
 ) -> None:
     # given a command
     command = SendCommand("default", "me", "r", "c", "room", "hi", "text/plain", **fields)
 
-    # when its address is made
-    address = _address(command)
-
-    # then it is the one that is set
-    assert (address.WhichOneof("target"), getattr(address, arm)) == (arm, value)
+    # when its address is built
+    # then it is the one that the command sets
+    assert pool_client._address(command) == expected
 
 
 def test_a_wait_is_for_messages_to_the_run() -> None:
-    # given a plain wait, and one for an answer with a time-out and a place
+    # given a plain wait, and one for an answer with a time-out and a cursor
     plain = SuspendCommand("default", "me", "r", "c", "room", "c")
     full = SuspendCommand("default", "me", "r", "c", "room", "c.1", "m", 1.5, "0aff")
 
-    # when their conditions are made
-    one, two = _condition(plain), _condition(full)
+    # when their conditions are built
+    one, two = pool_client._condition(plain), pool_client._condition(full)
 
-    # then they say so
+    # then they have these filters, time-outs and cursors
     assert list(one.filters[0].kinds) == ["message.delivered"]
     assert list(one.filters[0].recipient_run_ids) == ["r"]
     assert one.start == pool.WakeCondition.START_EARLIEST
@@ -266,23 +277,22 @@ def test_a_wait_is_for_messages_to_the_run() -> None:
     assert not one.HasField("timeout")
 
 
-def test_a_receipt_tells_who_got_it_and_who_did_not() -> None:
+def test_a_receipt_names_recipients_and_exclusions() -> None:
     # given a receipt with an exclusion and a failure
+    ended = pool.UNDELIVERED_REASON_TARGET_TERMINAL
     receipt = pool.Receipt(
         pool_id="room",
         message_id="m",
         state=pool.MESSAGE_STATE_FAILED,
         delivered_to=[pool.Recipient(run_id="r", agent_id="a")],
-        excluded=[
-            pool.Exclusion(run_id="s", agent_id="b", reason=pool.UNDELIVERED_REASON_TARGET_TERMINAL)
-        ],
+        excluded=[pool.Exclusion(run_id="s", agent_id="b", reason=ended)],
         failure_reason=pool.UNDELIVERED_REASON_NO_SUCH_MEMBER,
     )
 
-    # when the model reads it
-    facts = json.loads(receipt_json(receipt))
+    # when it is converted for the model
+    facts = json.loads(pool_client.receipt_json(receipt))
 
-    # then all of it is there
+    # then it is complete
     assert facts == {
         "pool_id": "room",
         "message_id": "m",
@@ -296,52 +306,46 @@ def test_a_receipt_tells_who_got_it_and_who_did_not() -> None:
 @pytest.mark.parametrize(
     ("data", "media_type", "expected"),
     [
-        (b"hi", "text/plain", {"body": "hi"}),
-        (b'{"a": 1}', "application/json; charset=utf-8", {"body": {"a": 1}}),
-        (b"{", "application/json", {"body": "{"}),
-        (b'"\\ud83d"', "application/json", {"body": '"\\ud83d"'}),
-        (b"[" * 60_000, "application/json", {"body": "[" * 60_000}),
-        (b"\xff", "application/octet-stream", {"body": "\ufffd"}),
+        (b"hi", "text/plain", "hi"),
+        (b'{"a": 1}', "application/json; charset=utf-8", {"a": 1}),
+        (b"{", "application/json", "{"),
+        (b'"\\ud83d"', "application/json", '"\\ud83d"'),
+        (b"[" * 60_000, "application/json", "[" * 60_000),
+        (b"\xff", "application/octet-stream", "\ufffd"),
     ],
 )
-def test_a_delivery_is_a_json_object(
-    data: bytes, media_type: str, expected: dict[str, object]
-) -> None:
+def test_a_delivery_is_a_json_object(data: bytes, media_type: str, expected: object) -> None:
     # given a delivery with a body
-    message = pool.Message(
-        message_id="m",
-        from_run_id="r",
-        from_agent_id="a",
-        inline_body=pool.InlineBody(data=data, media_type=media_type),
-    )
+    body = pool.InlineBody(data=data, media_type=media_type)
+    message = pool.Message(message_id="m", from_run_id="r", from_agent_id="a", inline_body=body)
     delivery = pool.Delivery(pool_id="room", message=message, lease_token="t")
 
-    # when it is shown
-    shown = fetched_of(delivery)
+    # when it is converted for the model
+    shown = pool_client.fetched_of(delivery)
 
-    # then its body is as it was meant
+    # then its body is a JSON value or text
     facts = json.loads(shown.body.encode())
     assert (shown.message_id, shown.receipt) == ("m", "t")
     assert list(facts)[:4] == ["pool_id", "message_id", "from_run_id", "from_agent_id"]
-    assert facts["body"] == expected["body"]
+    assert facts["body"] == expected
 
 
 def test_a_delivery_by_reference_names_it() -> None:
-    # given a delivery whose content is elsewhere
+    # given a delivery whose content is a reference
     delivery = pool.Delivery(message=pool.Message(message_id="m", content_ref="ref"))
 
-    # when it is shown
-    facts = json.loads(fetched_of(delivery).body)
+    # when it is converted for the model
+    facts = json.loads(pool_client.fetched_of(delivery).body)
 
-    # then the reference is there, and no body
+    # then it has the reference and no body
     assert facts["content_ref"] == "ref"
     assert "body" not in facts
 
 
-def test_answers_survive_the_outbox() -> None:
+def test_answers_are_decoded_as_they_were_encoded() -> None:
     # given an answer
-    answer = Answered('{"a": 1}', "0a")
+    answer = CommandResult('{"a": 1}', "0a")
 
-    # when it is written down and read back
+    # when it is encoded and decoded
     # then it is the same
-    assert decode_answer(encode_answer(answer)) == answer
+    assert pool_client.decode_answer(pool_client.encode_answer(answer)) == answer

@@ -1,4 +1,4 @@
-"""Model calls: what is asked, what the pieces add up to, what a status means."""
+"""Model calls: their requests, the assembly of their items, and the meaning of their statuses."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from services.runcontrol.core.inference import (
     classify,
     coalesce,
     event_of,
-    question_for,
+    model_call_for,
 )
 from services.runcontrol.core.retrying import Failure, RetryClass
 from services.runcontrol.core.specs import AgentSpec, Specs
-from tests.unit.runcontrol.world import World, agent
+from tests.unit.runcontrol.in_memory_runcontrol import InMemoryRunControl, agent
 
 ROUTED = Routed("pool", "model-1", "provider", "", "home", 1)
 
@@ -49,17 +49,17 @@ def collected(*items: Item) -> Draft:
         ("NOT_FOUND", "TARGET_NOT_FOUND", RetryClass.FATAL),
     ],
 )
-def test_a_status_of_the_router_decides_about_the_next_attempt(
+def test_a_status_of_the_router_has_a_retry_class(
     code: str, reason: str, expected: RetryClass
 ) -> None:
     # given a status
     # when it is classified
-    # then it is as the contract's table says
+    # then its class is that of the contract's table
     assert classify(code, reason) is expected
 
 
-def test_pieces_add_up_to_a_message() -> None:
-    # given a stream with everything in it
+def test_items_are_assembled_into_a_message() -> None:
+    # given a stream with every kind of item
     call = ToolCall("c", "tool", "{}")
     draft = collected(
         ROUTED,
@@ -72,50 +72,40 @@ def test_pieces_add_up_to_a_message() -> None:
         Finished(FinishReason.TOOL_CALLS),
     )
 
-    # when its message is taken
+    # when its message is built
     message = draft.message()
 
     # then it has reasoning, text and calls, in this order
     assert message.role is Role.ASSISTANT
     assert message.parts == (Reasoning("let me think", "p"), Text("one two"), call)
-    assert (draft.usage, draft.finish_reason, draft.model_id) == (
-        Usage(3, 4),
-        FinishReason.TOOL_CALLS,
-        "model-1",
-    )
+    assert (draft.usage, draft.model_id) == (Usage(3, 4), "model-1")
+    assert draft.finish_reason is FinishReason.TOOL_CALLS
 
 
-def test_sealed_reasoning_is_complete_and_providers_do_not_mix() -> None:
-    # given reasoning that is sealed, and then of another provider
-    draft = collected(
-        ReasoningPiece("a", "p", b"seal"),
-        ReasoningPiece("b", "p"),
-        ReasoningPiece("c", "q"),
-    )
+def test_reasoning_is_joined_per_provider_until_it_is_sealed() -> None:
+    # given sealed reasoning, and reasoning of another provider
+    parts = [("a", "p", b"seal"), ("b", "p", b""), ("c", "q", b"")]
+    draft = collected(*(ReasoningPiece(*part) for part in parts))
 
-    # when the parts are looked at
-    # then each is its own
-    assert draft.reasoning == (
-        Reasoning("a", "p", b"seal"),
-        Reasoning("b", "p"),
-        Reasoning("c", "q"),
-    )
+    # when the parts are read
+    # then they are separate
+    assert draft.reasoning == tuple(Reasoning(*part) for part in parts)
 
 
-def test_an_answer_that_starts_over_forgets_what_came() -> None:
-    # given an answer that is started over by another member
+def test_an_answer_that_starts_over_drops_its_earlier_items() -> None:
+    # given an answer that another member starts over
     draft = collected(ROUTED, TextDelta("half"), Restarted(), TextDelta("whole"))
 
-    # when its message is taken
-    # then only the new one counts
+    # when its message is built
+    # then it has the items after the restart only
     assert draft.message().text == "whole"
     assert draft.model_id == "model-1"
 
 
-def test_an_empty_answer_is_an_empty_text() -> None:
+def test_an_empty_answer_becomes_an_empty_text() -> None:
     # given a stream without content
-    # when its message is taken
-    # then it is legal: a message has at least one part
+    # when its message is built
+    # then it has one part, as every message must
     assert collected(Finished(FinishReason.STOP)).message().parts == (Text(""),)
     assert collected(ToolCall("c", "t", "{}")).message().parts == (ToolCall("c", "t", "{}"),)
 
@@ -132,48 +122,45 @@ def test_subscribers_see_deltas_and_the_route_only() -> None:
         Restarted(),
     ]
 
-    # when they are told
+    # when their events are made
     told = [event_of(item) for item in items]
 
-    # then the others are not
+    # then the other items have none
     assert told == [ROUTED, TextDelta("x"), ReasoningDelta("y"), None, None, None, None]
 
 
-def test_adjacent_deltas_of_one_sort_become_one() -> None:
-    # given deltas with a change of sort in between
-    kinds = [
-        TextDelta("a"),
-        TextDelta("b"),
-        ReasoningDelta("c"),
-        ReasoningDelta("d"),
-        TextDelta("e"),
-    ]
+def test_adjacent_deltas_of_one_kind_are_joined() -> None:
+    # given deltas of two kinds
+    texts, thoughts = [TextDelta("a"), TextDelta("b")], [ReasoningDelta("c"), ReasoningDelta("d")]
 
     # when they are coalesced
-    # then order and content are kept
-    assert coalesce(kinds) == (TextDelta("ab"), ReasoningDelta("cd"), TextDelta("e"))
+    # then order and text are the same
+    assert coalesce([*texts, *thoughts, TextDelta("e")]) == (
+        TextDelta("ab"),
+        ReasoningDelta("cd"),
+        TextDelta("e"),
+    )
     assert coalesce([]) == ()
 
 
-def test_the_agents_instructions_come_first() -> None:
+def test_the_agents_instructions_come_first(system: InMemoryRunControl) -> None:
     # given a run of an agent with instructions, and one without
-    world = World()
-    world.submit()
-    run = world.run()
+    system.submit()
+    run = system.run()
     specs = agent()
     silent = Specs(AgentSpec("a", "m", "", (), (), 1), ())
 
-    # when the question is put together
-    question = question_for(run, specs, world.prompt())
+    # when the model call is built
+    model_call = model_call_for(run, specs, system.prompt())
 
-    # then they precede the conversation, if there are any
-    assert [(m.role, m.text) for m in question.messages] == [(Role.SYSTEM, "be brief")]
-    assert question_for(run, silent, ()).messages == ()
-    assert (question.target_id, question.min_registry_version) == ("model", 7)
-    assert {t.tool_id for t in question.tools} == {t.tool_id for t in specs.tools}
+    # then the instructions precede the conversation, if there are any
+    assert [(m.role, m.text) for m in model_call.messages] == [(Role.SYSTEM, "be brief")]
+    assert model_call_for(run, silent, ()).messages == ()
+    assert (model_call.target_id, model_call.min_registry_version) == ("model", 7)
+    assert {t.tool_id for t in model_call.tools} == {t.tool_id for t in specs.tools}
 
 
-def test_an_inference_error_says_what_failed() -> None:
+def test_an_inference_error_names_reason_and_message() -> None:
     # given a failure
     failure = Failure(RetryClass.ERROR, "STREAM_INTERRUPTED", "it broke")
 

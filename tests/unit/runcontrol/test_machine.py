@@ -1,9 +1,10 @@
-"""Whatever happens in whatever order, what must hold at every commit holds."""
+"""The invariants of run control hold at every commit, in any order of operations."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -11,10 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from services.chassis.errors import DomainError
 from services.runcontrol.core.commands import (
     AckCommand,
-    Answered,
+    CommandRefusal,
+    CommandResult,
     FetchedMessage,
     PoolCommand,
-    RefusedForGood,
     SuspendCommand,
 )
 from services.runcontrol.core.errors import FencedError
@@ -25,18 +26,25 @@ from services.runcontrol.core.model import Phase, Priority, RunState
 from services.runcontrol.core.retrying import Failure, RetryClass
 from services.runcontrol.core.waking import FetchRequest
 from tests.support.runcontrol_invariants import check
-from tests.unit.runcontrol.world import ASK_TOOL, World, now
+from tests.unit.runcontrol.in_memory_runcontrol import (
+    ASK_TOOL,
+    QUESTION,
+    SEND,
+    InMemoryRunControl,
+    now,
+)
+
+pytestmark = pytest.mark.slow
 
 CALLS = st.lists(
     st.sampled_from(
         [
             (ASK_TOOL, '{"body": "hi"}'),
-            ("pool_send", '{"body": "hi", "pool_id": "room"}'),
+            SEND,
             ("pool_wait", '{"pool_id": "room"}'),
             ("pool_wait", "{}"),
-            ("ask_human", '{"question": "why?"}'),
+            QUESTION,
             ("never", "{}"),
-            ("remote", "{}"),
             ("unknown", "nonsense"),
         ]
     ),
@@ -48,22 +56,22 @@ VERDICTS = [VerdictKind.APPROVE, VerdictKind.APPROVE, *VerdictKind]
 
 
 class RunControlMachine(RuleBasedStateMachine):
-    """Callers, owners (current and stale), the pool and time, all acting at once."""
+    """Calls of callers, of current and stale owners and of the pool, while time passes."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = self.new_world()
+        self.system = self.new_system()
         self.claims: list[Claim] = []
         self.fences: dict[str, int] = {}
         self.fetches: dict[str, FetchRequest] = {}
 
-    def new_world(self) -> World:
-        return World()
+    def new_system(self) -> InMemoryRunControl:
+        return InMemoryRunControl()
 
     @initialize(calls=CALLS, thread=THREADS)
-    def begin_in_the_middle(self, calls: list[tuple[str, str]], thread: str) -> None:
-        """Most of what can go wrong needs a run that has asked for something."""
-        self.claims.append(self.world.in_pool(*calls, thread_id=thread))
+    def submit_a_run_with_calls(self, calls: list[tuple[str, str]], thread: str) -> None:
+        """Begin with a run whose model has asked for calls: most faults need one."""
+        self.claims.append(self.system.in_pool(*calls, thread_id=thread))
         self.fences[thread] = self.claims[-1].fence
 
     def pick(self, found: list[Any], number: int) -> Any:
@@ -76,61 +84,61 @@ class RunControlMachine(RuleBasedStateMachine):
         deadline_s=st.sampled_from([5.0, 86_400.0]),
     )
     def submit(self, thread: str, pool: str, priority: Priority, deadline_s: float) -> None:
-        self.world.submit(thread_id=thread, pool=pool, priority=priority, deadline_s=deadline_s)
+        self.system.submit(thread_id=thread, pool=pool, priority=priority, deadline_s=deadline_s)
 
     @precondition(lambda self: self.idle_threads())
     @rule(limit=st.integers(1, 2))
     def claim(self, limit: int) -> None:
-        for claimed in self.world.claim(limit):
+        for claimed in self.system.claim(limit):
             key = claimed.run.thread_id
             assert claimed.fence > self.fences.get(key, 0), "I2: a fence did not rise"
             self.fences[key] = claimed.fence
             self.claims.append(claimed)
 
     def idle_threads(self) -> bool:
-        return any(t.ready_at is not None for t in self.world.store.tables.threads.values())
+        return any(t.ready_at is not None for t in self.system.tables.threads.values())
 
     def owned(self) -> list[Claim]:
-        leases = self.world.store.tables.leases.values()
+        leases = self.system.tables.leases.values()
         live = {(lease.run_id, lease.fence) for lease in leases}
         return [c for c in self.claims if (c.run.run_id, c.fence) in live]
 
     @precondition(lambda self: self.owned())
     @rule(number=PICK, calls=CALLS)
     def go(self, number: int, calls: list[tuple[str, str]]) -> None:
-        """An owner does what there is to do next."""
+        """An owner takes the next action of its run."""
         self.act(self.pick(self.owned(), number), calls, "go")
 
     @precondition(lambda self: self.owned())
     @rule(number=PICK, calls=CALLS)
     def run_to_rest(self, number: int, calls: list[tuple[str, str]]) -> None:
-        """An owner goes on until its run rests."""
+        """An owner takes actions until its run parks or ends."""
         claimed = self.pick(self.owned(), number)
         for asked in (calls, calls, [], []):
             if claimed in self.owned():
                 self.act(claimed, asked, "go")
-                check(self.world.store.tables)
+                check(self.system.tables)
 
     @precondition(lambda self: self.claims)
     @rule(number=PICK, calls=CALLS, action=st.sampled_from(["fail", "back", "delta"]))
     def own(self, number: int, calls: list[tuple[str, str]], action: str) -> None:
-        """An owner acts; one that has lost its run must be told and change nothing."""
+        """An owner writes; one that has lost its run is fenced and changes nothing."""
         claimed = self.pick(self.claims, number)
-        run = self.world.run(claimed.run.run_id)
-        lease = self.world.store.tables.leases.get(("default", run.thread_id))
+        run = self.system.run(claimed.run.run_id)
+        lease = self.system.tables.leases.get(("default", run.thread_id))
         owns = lease is not None and (lease.fence, lease.run_id) == (claimed.fence, run.run_id)
-        before = self.world.store.tables
+        before = self.system.tables
         try:
             self.act(claimed, calls, action)
         except FencedError:
             assert not owns
-            assert self.world.store.tables is before
+            assert self.system.tables is before
         else:
             assert owns
 
     def act(self, claimed: Claim, calls: list[tuple[str, str]], action: str) -> None:
-        execution = self.world.execution
-        run = self.world.run(claimed.run.run_id)
+        execution = self.system.execution
+        run = self.system.run(claimed.run.run_id)
         if action == "fail":
             kind = list(RetryClass)[len(calls)]
             now(execution.fail(claimed, Failure(kind, "BROKEN", "it broke")))
@@ -141,64 +149,64 @@ class RunControlMachine(RuleBasedStateMachine):
         elif claimed.run.run_id in self.fetches:
             request = self.fetches[claimed.run.run_id]
             got = tuple(FetchedMessage(i, "token", "{}") for i in request.message_ids)
-            now(execution.fetched(claimed, request, got, "trace"))
+            now(execution.take_wake(claimed, request, got, "trace"))
             del self.fetches[claimed.run.run_id]
         elif run.phase is Phase.INFER and run.state is RunState.RUNNING:
-            self.follow(claimed, self.world.answer(claimed, *calls))
+            self.follow(claimed, self.system.answer(claimed, *calls))
         else:
-            self.follow(claimed, self.world.advance(claimed))
+            self.follow(claimed, self.system.advance(claimed))
 
     def follow(self, claimed: Claim, following: object) -> None:
         if isinstance(following, FetchRequest):
             self.fetches[claimed.run.run_id] = following
 
-    @precondition(lambda self: self.world.store.tables.leases)
+    @precondition(lambda self: self.system.tables.leases)
     @rule()
     def crash(self) -> None:
         """The server is killed and started again."""
         self.fetches.clear()
-        now(self.world.execution.reclaim_all())
+        now(self.system.execution.reclaim_all())
 
-    @precondition(lambda self: self.world.store.tables.runs)
+    @precondition(lambda self: self.system.tables.runs)
     @rule()
     def sweep(self) -> None:
-        now(self.world.execution.reclaim_lapsed())
-        now(self.world.execution.expire_due())
+        now(self.system.execution.reclaim_lapsed())
+        now(self.system.execution.expire_due())
 
-    @precondition(lambda self: self.world.store.tables.leases)
+    @precondition(lambda self: self.system.tables.leases)
     @rule()
     def renew(self) -> None:
-        leases = self.world.store.tables.leases.values()
+        leases = self.system.tables.leases.values()
         held = frozenset((each.tenant, each.thread_id, each.fence) for each in leases)
-        assert len(now(self.world.execution.renew(held))) == len(held)
+        assert len(now(self.system.execution.renew(held))) == len(held)
 
-    @precondition(lambda self: self.world.store.tables.runs)
+    @precondition(lambda self: self.system.tables.runs)
     @rule(number=PICK, by=st.sampled_from(["run_id", "dispatch_id", "thread_id"]))
     def cancel(self, number: int, by: str) -> None:
-        run = self.pick(list(self.world.store.tables.runs.values()), number)
+        run = self.pick(list(self.system.tables.runs.values()), number)
         target = {by: getattr(run, by)} if getattr(run, by) else {"run_id": run.run_id}
-        self.world.cancel(reason="enough", **target)
+        self.system.cancel(reason="enough", **target)
 
-    @precondition(lambda self: self.world.store.tables.tickets)
+    @precondition(lambda self: self.system.tables.tickets)
     @rule(number=PICK, kind=st.sampled_from(VERDICTS), decision=st.integers(1, 3))
     def decide(self, number: int, kind: VerdictKind, decision: int) -> None:
-        ticket = self.pick(list(self.world.store.tables.tickets.values()), number)
-        before = self.world.store.tables
+        ticket = self.pick(list(self.system.tables.tickets.values()), number)
+        before = self.system.tables
         try:
-            self.world.decide(kind, "so", f"d{decision}", ticket_id=ticket.ticket_id)
+            self.system.decide(kind, "so", f"d{decision}", ticket_id=ticket.ticket_id)
         except DomainError:
-            assert self.world.store.tables is before
+            assert self.system.tables is before
 
-    @precondition(lambda self: self.world.store.tables.outbox)
+    @precondition(lambda self: self.system.tables.outbox)
     @rule(number=st.integers(-3, 100), refused=st.sampled_from([False, False, True]))
     def pool_answers(self, number: int, refused: bool) -> None:
         """The pool answers a command; it may do so twice."""
-        command: PoolCommand = self.pick(self.world.store.tables.outbox, number).command
+        command: PoolCommand = self.pick(self.system.tables.outbox, number).command
         registered = isinstance(command, SuspendCommand | AckCommand)
-        answer = Answered("" if registered else "{}", "c1")
-        self.world.settle(command, RefusedForGood("NO", "never") if refused else answer)
+        answer = CommandResult("" if registered else "{}", "c1")
+        self.system.settle(command, CommandRefusal("NO", "never") if refused else answer)
 
-    @precondition(lambda self: self.world.store.tables.runs)
+    @precondition(lambda self: self.system.tables.runs)
     @rule(
         number=PICK,
         messages=st.sampled_from([(), ("msg-1",), ("msg-1", "msg-2")]),
@@ -206,24 +214,22 @@ class RunControlMachine(RuleBasedStateMachine):
         after=st.sampled_from(["", "c2"]),
     )
     def wake(self, number: int, messages: tuple[str, ...], status: WakeStatus, after: str) -> None:
-        """The pool ends a wait, known or not, in whatever state the run is."""
-        run = self.pick(list(self.world.store.tables.runs.values()), number)
+        """The pool ends a wait, known or unknown, in any state of the run."""
+        run = self.pick(list(self.system.tables.runs.values()), number)
         waits = {
-            (c.condition_id, c.run_id)
-            for c in self.world.store.tables.calls.values()
-            if c.condition_id
+            (c.condition_id, c.run_id) for c in self.system.tables.calls.values() if c.condition_id
         }
         early = (f"{run.run_id}.{run.step + 1}.0", run.run_id)
         condition, run_id = self.pick([*sorted(waits), ("none", run.run_id), early], number)
-        self.world.wake(condition, run_id, status=status, message_ids=messages, after=after)
+        self.system.wake(condition, run_id, status=status, message_ids=messages, after=after)
 
     @rule(seconds=st.sampled_from([0.3, 6.0, 70.0]))
     def time_passes(self, seconds: float) -> None:
-        self.world.clock.advance(seconds)
+        self.system.clock.advance(seconds)
 
     @invariant()
     def holds(self) -> None:
-        check(self.world.store.tables)
+        check(self.system.tables)
 
 
 class TestRunControl(RunControlMachine.TestCase):  # type: ignore[name-defined]  # made at run time

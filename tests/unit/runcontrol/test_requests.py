@@ -1,8 +1,8 @@
-"""Requests to commands and back: total over every enum, every mistake found at once."""
+"""Requests become commands, every enum value is covered, all violations are found at once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
@@ -14,19 +14,15 @@ from runyard.runcontrol.v1 import errors_pb2
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
 from runyard.types.v1 import content_pb2 as content
-from services.chassis.errors import DomainError, InvalidRequestError, UnimplementedError, Violation
+from services.chassis.errors import DomainError, InvalidRequestError, UnimplementedError
+from services.chassis.protobuf.enums import EnumTable
+from services.chassis.protobuf.pages import page_token
 from services.content.model import Image, Message, Role, Text
-from services.runcontrol.api import requests, tables
-from services.runcontrol.api.cursors import (
-    decode_cursor,
-    decode_page_token,
-    encode_cursor,
-    encode_page_token,
-)
-from services.runcontrol.api.events import _KINDS, ProtobufCodec
-from services.runcontrol.api.resources import verdict_to_pb
+from services.runcontrol.api import enums, requests, responses
+from services.runcontrol.api.codec import _KINDS, ProtobufCodec
+from services.runcontrol.api.responses import verdict_to_pb
 from services.runcontrol.core import errors, events
-from services.runcontrol.core.exchange import Verdict, VerdictKind, WakeStatus
+from services.runcontrol.core.exchange import Ticket, TicketKind, Verdict, VerdictKind, WakeStatus
 from services.runcontrol.core.model import PoolMembership, Priority
 from services.runcontrol.core.submission import BusyPolicy
 
@@ -35,7 +31,10 @@ USER = content.Message(
 )
 
 
-def fields_of(refused: pytest.ExceptionInfo[InvalidRequestError]) -> set[str]:
+def violations(decode: Callable[[Any], object], request: object) -> set[str]:
+    """The fields that a request is refused for."""
+    with pytest.raises(InvalidRequestError) as refused:
+        decode(request)
     return {violation.field for violation in refused.value.violations}
 
 
@@ -44,30 +43,27 @@ def submit(**fields: Any) -> service.SubmitRunRequest:
 
 
 @pytest.mark.parametrize(
-    ("table", "enum"),
-    [
-        (getattr(tables, name), next(iter(getattr(tables, name))).__class__)
-        for name in dir(tables)
-        if name.endswith("_TO_PB")
-    ],
+    "table", [table for table in vars(enums).values() if isinstance(table, EnumTable)]
 )
-def test_every_value_has_one_on_the_wire(table: Mapping[Enum, int], enum: type[Enum]) -> None:
+def test_every_enum_value_has_a_value_in_the_contract(table: EnumTable[Enum]) -> None:
     # given an enum of the core
+    enum = next(iter(table.to_pb)).__class__
+
     # when its values are looked up
-    # then each has its own number, none of them the unset one
-    assert set(table) == set(enum)
-    assert len(set(table.values())) == len(table)
-    assert 0 not in table.values()
+    # then each has its own number, none of them 0
+    assert set(table.to_pb) == set(enum) == set(table.from_pb.values())
+    assert len(table.from_pb) == len(table.to_pb)
+    assert 0 not in table.from_pb
 
 
-def test_every_event_has_an_arm_on_the_wire() -> None:
+def test_every_event_has_an_arm_in_the_contract() -> None:
     # given the kinds of the core
     kinds = set(events.Kind.__args__)  # type: ignore[attr-defined]  # a union
 
-    # when the encoders are looked at
+    # when their encoders are read
     arms = {name for name, _ in _KINDS.values()}
 
-    # then each has one, and its own
+    # then each has one of its own
     assert set(_KINDS) == kinds
     assert len(arms) == len(kinds)
     assert arms <= {field.name for field in pb.Event.DESCRIPTOR.oneofs_by_name["kind"].fields}
@@ -82,13 +78,13 @@ def test_every_error_has_its_reason_in_the_contract() -> None:
     ]
 
     # when their reasons are looked up
-    # then clients know them
+    # then the contract has them
     assert found
     assert {f"ERROR_REASON_{reason}" for reason in found} <= set(errors_pb2.ErrorReason.keys())
 
 
-def test_a_full_submit_is_decoded_as_it_was_meant() -> None:
-    # given a request with everything in it
+def test_every_field_of_a_submit_is_decoded() -> None:
+    # given a request with every field set
     request = submit(
         thread_id="t",
         busy_policy=service.BUSY_POLICY_REJECT,
@@ -100,26 +96,26 @@ def test_a_full_submit_is_decoded_as_it_was_meant() -> None:
     )
 
     # when it is decoded
-    command = requests.submit_from_pb(request, "00-trace")
+    command = requests.submit_from_pb(request)
 
-    # then nothing is lost
+    # then the command has every value
     assert command.messages == (Message(Role.USER, (Text("go"),)),)
     assert (command.thread_id, command.agent_id) == ("t", "a")
     assert (command.busy_policy, command.priority) == (BusyPolicy.REJECT, Priority.HIGH)
     assert command.pool == PoolMembership("p", ("x", "y"))
     assert (command.deadline_s, command.max_rounds, command.max_total_tokens) == (5.5, 3, 9)
-    assert (command.min_registry_version, command.traceparent) == (4, "00-trace")
+    assert command.min_registry_version == 4
 
 
-def test_everything_that_is_wrong_with_a_submit_is_said_at_once() -> None:
-    # given a request in which nothing is right
+def test_every_violation_of_a_submit_is_reported_at_once() -> None:
+    # given a request whose every field is wrong
     request = service.SubmitRunRequest(
         thread_id="\n",
         agent_id="\n",
         messages=[content.Message(role=content.MESSAGE_ROLE_ASSISTANT, parts=USER.parts)],
         busy_policy=77,  # type: ignore[arg-type]  # unknown on purpose
         priority=77,  # type: ignore[arg-type]  # unknown on purpose
-        pool=pb.PoolMembership(topics=[""] * 65),
+        pool=pb.PoolMembership(topics=[""] * 64),
         deadline=Duration(seconds=-1),
         budget=pb.Budget(max_rounds=1001, max_total_tokens=-1),
         on_disconnect=77,  # type: ignore[arg-type]  # unknown on purpose
@@ -127,18 +123,16 @@ def test_everything_that_is_wrong_with_a_submit_is_said_at_once() -> None:
     )
 
     # when it is decoded
-    with pytest.raises(InvalidRequestError) as refused:
-        requests.submit_from_pb(request, "")
+    found = violations(requests.submit_from_pb, request)
 
     # then every field is named
-    assert fields_of(refused) - {f"pool.topics[{i}]" for i in range(65)} == {
+    assert found - {f"pool.topics[{i}]" for i in range(64)} == {
         "thread_id",
         "agent_id",
         "messages[0].role",
         "busy_policy",
         "priority",
         "pool.pool_id",
-        "pool.topics",
         "deadline",
         "budget.max_rounds",
         "budget.max_total_tokens",
@@ -147,52 +141,42 @@ def test_everything_that_is_wrong_with_a_submit_is_said_at_once() -> None:
     }
 
 
-def test_a_submit_says_something_but_not_everything() -> None:
-    # given no message, and too many
-    for messages in ([], [USER] * 257):
-        request = service.SubmitRunRequest(agent_id="a", messages=messages)
+@pytest.mark.parametrize("messages", [[], [USER] * 257], ids=["none", "too many"])
+def test_a_submit_has_one_to_256_messages(messages: list[content.Message]) -> None:
+    # given a request without messages, or with too many
+    request = service.SubmitRunRequest(agent_id="a", messages=messages)
 
-        # when it is decoded
-        with pytest.raises(InvalidRequestError) as refused:
-            requests.submit_from_pb(request, "")
-
-        # then the count is wrong
-        assert "messages" in fields_of(refused)
+    # when it is decoded
+    # then the violation names the count
+    assert "messages" in violations(requests.submit_from_pb, request)
 
 
-def test_options_of_later_versions_are_refused_not_ignored() -> None:
-    # given a run that is to end with its subscriber, and a verdict with edited arguments
+def test_options_of_later_versions_are_refused() -> None:
+    # given a run that is cancelled on disconnect, and a verdict with edited arguments
     later = submit(on_disconnect=service.DISCONNECT_POLICY_CANCEL)
-    edited = service.SubmitDecisionRequest(
-        ticket_id="t",
-        decision_id="d",
-        verdict=pb.Verdict(approve_edited=pb.ApproveEdited(arguments_json="{}")),
-    )
+    verdict = pb.Verdict(approve_edited=pb.ApproveEdited(arguments_json="{}"))
+    edited = service.SubmitDecisionRequest(ticket_id="t", decision_id="d", verdict=verdict)
 
     # when they are decoded
-    # then both say that they are not served
+    # then both are answered UNIMPLEMENTED
     with pytest.raises(UnimplementedError):
-        requests.submit_from_pb(later, "")
+        requests.submit_from_pb(later)
     with pytest.raises(UnimplementedError):
-        requests.decision_from_pb(edited, "")
+        requests.decision_from_pb(edited)
 
 
-def test_a_cancel_names_what_it_cancels() -> None:
-    # given a cancel of nothing with a long reason, one of an empty run, and a right one
+def test_a_cancel_needs_a_target() -> None:
+    # given a cancel without target and with a long reason, one of an empty run id, and a legal one
     nothing = service.CancelRunRequest(reason="x" * 4097)
     empty = service.CancelRunRequest(run_id="")
     right = service.CancelRunRequest(thread_id="t", reason="why")
 
     # when they are decoded
-    with pytest.raises(InvalidRequestError) as refused:
-        requests.cancel_from_pb(nothing)
-    with pytest.raises(InvalidRequestError) as refused_empty:
-        requests.cancel_from_pb(empty)
     command = requests.cancel_from_pb(right)
 
-    # then only the last one is taken
-    assert fields_of(refused) == {"target", "reason"}
-    assert fields_of(refused_empty) == {"run_id"}
+    # then only the last one is accepted
+    assert violations(requests.cancel_from_pb, nothing) == {"target", "reason"}
+    assert violations(requests.cancel_from_pb, empty) == {"run_id"}
     assert (command.thread_id, command.run_id, command.reason) == ("t", "", "why")
 
 
@@ -206,40 +190,90 @@ def test_a_cancel_names_what_it_cancels() -> None:
         (pb.Verdict(cancel_run=pb.CancelWholeRun()), Verdict(VerdictKind.CANCEL_RUN)),
     ],
 )
-def test_verdicts_go_there_and_back(verdict: pb.Verdict, expected: Verdict) -> None:
-    # given a verdict on the wire
+def test_verdicts_are_encoded_as_they_were_decoded(verdict: pb.Verdict, expected: Verdict) -> None:
+    # given a verdict of the contract
     request = service.SubmitDecisionRequest(ticket_id="t", decision_id="d", verdict=verdict)
 
     # when it is decoded, and encoded again
-    command = requests.decision_from_pb(request, "")
+    command = requests.decision_from_pb(request)
 
     # then it is the same
     assert command.verdict == expected
     assert verdict_to_pb(expected) == verdict
 
 
-def test_everything_that_is_wrong_with_a_decision_is_said_at_once() -> None:
-    # given a decision on a call of nobody, and one on nothing with too much to say
+def test_every_violation_of_a_decision_is_reported_at_once() -> None:
+    # given a decision on a call without run, and one without ticket and with a long answer
     call = service.SubmitDecisionRequest(tool_call_id="c", comment="x" * 4097)
-    nothing = service.SubmitDecisionRequest(
-        run_id="r",
-        decision_id="d",
-        verdict=pb.Verdict(answer=pb.Answer(content="x" * 65_537)),
-    )
+    answer = pb.Verdict(answer=pb.Answer(content="x" * 65_537))
+    nothing = service.SubmitDecisionRequest(run_id="r", decision_id="d", verdict=answer)
 
     # when they are decoded
-    with pytest.raises(InvalidRequestError) as first:
-        requests.decision_from_pb(call, "")
-    with pytest.raises(InvalidRequestError) as second:
-        requests.decision_from_pb(nothing, "")
-
-    # then every mistake is named
-    assert fields_of(first) == {"target", "decision_id", "comment", "verdict"}
-    assert fields_of(second) == {"selector", "verdict.answer.content"}
+    # then every violation is named
+    decode = requests.decision_from_pb
+    assert violations(decode, call) == {"target", "decision_id", "comment", "verdict"}
+    assert violations(decode, nothing) == {"selector", "verdict.answer.content"}
 
 
-def test_a_wake_is_decoded_or_refused_as_a_whole() -> None:
-    # given a whole wake, and one with nothing right
+def _decision(**fields: Any) -> service.SubmitDecisionRequest:
+    verdict = fields.pop("verdict", pb.Verdict(approve=pb.Approve()))
+    return service.SubmitDecisionRequest(ticket_id="t", decision_id="d", verdict=verdict, **fields)
+
+
+def _wake(**fields: Any) -> service.DeliverWakeRequest:
+    ids = {"pool_id": "p", "condition_id": "c", "run_id": "r"}
+    return service.DeliverWakeRequest(status=pb.WAKE_STATUS_TRIGGERED, **{**ids, **fields})
+
+
+@pytest.mark.parametrize(
+    ("decode", "request_of", "field"),
+    [
+        (
+            requests.cancel_from_pb,
+            lambda nul: service.CancelRunRequest(run_id="r", reason=nul),
+            "reason",
+        ),
+        (requests.decision_from_pb, lambda nul: _decision(comment=nul), "comment"),
+        (
+            requests.decision_from_pb,
+            lambda nul: _decision(verdict=pb.Verdict(deny=pb.Deny(reason=nul))),
+            "verdict.deny.reason",
+        ),
+        (
+            requests.decision_from_pb,
+            lambda nul: _decision(verdict=pb.Verdict(answer=pb.Answer(content=nul))),
+            "verdict.answer.content",
+        ),
+        (
+            requests.ticket_filter_from_pb,
+            lambda nul: service.ListTicketsRequest(run_id=nul),
+            "run_id",
+        ),
+        (
+            requests.ticket_filter_from_pb,
+            lambda nul: service.ListTicketsRequest(thread_id=nul),
+            "thread_id",
+        ),
+        (requests.wake_from_pb, lambda nul: _wake(message_ids=[nul]), "message_ids[0]"),
+        (requests.wake_from_pb, lambda nul: _wake(summary=nul), "summary"),
+        (requests.wake_from_pb, lambda nul: _wake(cause_traceparent=nul), "cause_traceparent"),
+        (
+            requests.wake_from_pb,
+            lambda nul: _wake(suspension_traceparent=nul),
+            "suspension_traceparent",
+        ),
+    ],
+    ids=lambda each: each if isinstance(each, str) else "",
+)
+def test_a_text_that_no_database_stores_is_refused(
+    decode: Callable[[Any], object], request_of: Callable[[str], object], field: str
+) -> None:
+    decode(request_of("a"))
+    assert violations(decode, request_of("a\0b")) == {field}
+
+
+def test_every_field_of_a_wake_is_decoded_or_refused() -> None:
+    # given a wake with every field set, and one whose every field is wrong
     request = service.DeliverWakeRequest(
         pool_id="p",
         condition_id="c",
@@ -255,17 +289,16 @@ def test_a_wake_is_decoded_or_refused_as_a_whole() -> None:
 
     # when they are decoded
     wake = requests.wake_from_pb(request)
-    with pytest.raises(InvalidRequestError) as refused:
-        requests.wake_from_pb(wrong)
+    refused = violations(requests.wake_from_pb, wrong)
 
-    # then all of it is there, or every mistake is named
+    # then the first has every value, and every violation of the second is named
     assert (wake.status, wake.message_ids, wake.after) == (WakeStatus.TRIGGERED, ("m",), "01ff")
     assert (wake.cause_traceparent, wake.suspension_traceparent) == ("cause", "suspension")
-    assert fields_of(refused) == {"pool_id", "condition_id", "run_id", "status", "message_ids"}
+    assert refused == {"pool_id", "condition_id", "run_id", "status", "message_ids"}
 
 
-def test_a_list_asks_for_known_states_and_legal_pages() -> None:
-    # given a list with an unknown state and a negative page, one for all, and a plain one
+def test_a_list_of_tickets_has_known_states_and_legal_page_sizes() -> None:
+    # given a list with an unknown state and a negative size, one with a large size, and a plain one
     wrong = service.ListTicketsRequest(
         states=[99],  # type: ignore[list-item]  # unknown on purpose
         page_size=-1,
@@ -273,49 +306,58 @@ def test_a_list_asks_for_known_states_and_legal_pages() -> None:
     )
 
     # when they are decoded
-    with pytest.raises(InvalidRequestError) as refused:
-        requests.ticket_filter_from_pb(wrong)
+    refused = violations(requests.ticket_filter_from_pb, wrong)
     capped = requests.ticket_filter_from_pb(service.ListTicketsRequest(page_size=9999))
     plain = requests.ticket_filter_from_pb(service.ListTicketsRequest())
 
-    # then mistakes are named, sizes capped, and one more is asked for than shown
-    assert fields_of(refused) == {"states[0]", "page_size", "page_token"}
+    # then violations are named, sizes capped, and one ticket more than the page is requested
+    assert refused == {"states[0]", "page_size", "page_token"}
     assert (capped.limit, plain.limit) == (201, 51)
 
 
-def test_cursors_lead_back_to_where_they_are_from_only() -> None:
-    # given a cursor
-    cursor = encode_cursor("run", 2**40)
-
-    # when it is decoded for its run, for another one, and cut
-    found: list[Violation] = []
-    seq = decode_cursor(cursor, "run", found)
-    assert (seq, found) == (2**40, [])
-    for other in (cursor[:-1], b"", b"r1", encode_cursor("other", 1)):
-        decode_cursor(other, "run", found)
-
-    # then only the first is taken
-    assert len(found) == 4
+def ticket(ticket_id: str, created_at: datetime) -> Ticket:
+    ids = ("run", "thread", "agent", "call", "model-call", "tool")
+    return Ticket("default", ticket_id, TicketKind.APPROVAL, *ids, "{}", b"", created_at)
 
 
-def test_page_tokens_are_good_for_their_own_query() -> None:
-    # given a token
-    instant = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
-    token = encode_page_token(instant, "ticket", b"query")
+def test_page_tokens_are_bound_to_their_query() -> None:
+    # given a page of one ticket that is followed by another
+    created = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
+    found = [ticket("first", created), ticket("second", created)]
+    request = service.ListTicketsRequest(run_id="r", page_size=1)
+    token = responses.tickets_to_pb(request, found).next_page_token
 
     # when it is decoded for its query, for another one, and garbage is
-    found: list[Violation] = []
-    assert decode_page_token(token, b"query", found) == (instant, "ticket")
-    assert decode_page_token("", b"query", found) is None
-    assert found == []
-    for wrong in (token, "A", "%%%", "AAAA", "////////////////////////"):
-        decode_page_token(wrong, b"other", found)
+    request.page_token = token
+    assert requests.ticket_filter_from_pb(request).after == (created, "first")
+    others = [
+        service.ListTicketsRequest(run_id="other", page_token=token),
+        service.ListTicketsRequest(page_token=token),
+        *(
+            service.ListTicketsRequest(run_id="r", page_token=wrong)
+            for wrong in ("A", "%%%", "AAAA", token[:-4], "////////////////////////")
+        ),
+    ]
 
-    # then only the first is taken
-    assert len(found) == 5
+    # then only the first is accepted
+    for other in others:
+        assert violations(requests.ticket_filter_from_pb, other) == {"page_token"}
 
 
-def test_what_is_stored_is_read_back_whole_or_not_at_all() -> None:
+@pytest.mark.parametrize(
+    "position", [(1.5, "t"), (True, "t"), (1, ""), (1, 7), (10**30, "t"), (1,), (1, "t", "u")]
+)
+def test_a_page_token_with_an_illegal_position_is_refused(position: tuple[Any, ...]) -> None:
+    # given a token without a legal position
+    request = service.ListTicketsRequest()
+    request.page_token = page_token(request, position)
+
+    # when it is decoded
+    # then it is refused
+    assert violations(requests.ticket_filter_from_pb, request) == {"page_token"}
+
+
+def test_stored_messages_are_decoded_whole_or_refused() -> None:
     # given messages, and bytes that hold an illegal one
     codec = ProtobufCodec()
     messages = (
@@ -324,8 +366,8 @@ def test_what_is_stored_is_read_back_whole_or_not_at_all() -> None:
     )
     illegal = pb.Input(messages=[content.Message()]).SerializeToString()
 
-    # when they are read back
-    # then they are the same, and a broken row is not passed on as something else
+    # when they are decoded
+    # then they are the same, and the illegal one raises
     assert codec.decode_messages(codec.encode_messages(messages)) == messages
     with pytest.raises(ValueError, match="not legal"):
         codec.decode_messages(illegal)

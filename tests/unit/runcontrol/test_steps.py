@@ -1,15 +1,17 @@
-"""The agent loop: questions, answers, tool calls of every sort, and how runs end."""
+"""The agent loop: model calls, answers, tool calls of every kind, and the ends of runs."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 
 from services.content.model import Approval, Role, ToolResult
 from services.runcontrol.core.cancelling import CancelOutcome
 from services.runcontrol.core.commands import (
-    Answered,
+    CommandRefusal,
+    CommandResult,
     JoinCommand,
-    RefusedForGood,
     RespondCommand,
     SendCommand,
     SuspendCommand,
@@ -20,47 +22,45 @@ from services.runcontrol.core.exchange import CallState, TicketState
 from services.runcontrol.core.model import InputState, RunState, TerminationReason, WaitingKind
 from services.runcontrol.core.specs import Rule
 from services.runcontrol.core.stepping import Ended, Infer, Parked
-from tests.unit.runcontrol.world import ASK_TOOL, World, agent
+from tests.unit.runcontrol.in_memory_runcontrol import (
+    GUARDED_SEND,
+    JOINED,
+    SEND,
+    InMemoryRunControl,
+    agent,
+    tool,
+)
 
-SEND = ("pool_send", '{"body": "hi", "pool_id": "room"}')
+OK = CommandResult("{}")
+NO_POOL = CommandRefusal("POOL_NOT_FOUND", "no such pool")
 
 
-def termination(world: World) -> TerminationReason:
-    ended = world.run().termination
-    assert ended is not None
-    return ended.reason
-
-
-def test_a_plain_answer_ends_the_run() -> None:
+def test_a_plain_answer_ends_the_run(system: InMemoryRunControl) -> None:
     # given a run whose model answers
-    world = World()
-
     # when it is executed
-    _, following = world.start()
+    _, following = system.start()
 
     # then it has ended naturally and its thread is free
     assert following == Ended()
-    assert termination(world) is TerminationReason.NATURAL_END
-    assert (world.run().output_text, world.run().rounds) == ("done", 1)
-    assert (world.thread().active_run_id, world.thread().open_run_id) == ("", "")
-    assert world.store.tables.leases == {}
+    assert system.termination().reason is TerminationReason.NATURAL_END
+    assert (system.run().output_text, system.run().rounds) == ("done", 1)
+    assert (system.thread().active_run_id, system.thread().open_run_id) == ("", "")
+    assert system.tables.leases == {}
 
 
-def test_input_is_read_when_the_first_step_begins() -> None:
+def test_input_is_read_when_the_first_step_begins(system: InMemoryRunControl) -> None:
     # given a submitted run
-    world = World()
-    world.submit(text="what now?")
-    claimed = world.claim_one()
+    claimed = system.claim_new(text="what now?")
 
     # when it begins
-    following = world.advance(claimed)
+    following = system.advance(claimed)
 
-    # then its input is part of the conversation, once
+    # then its input is in the conversation once
     assert following == Infer(1)
-    assert [m.text for m in world.prompt()] == ["what now?"]
-    assert [i.state for i in world.store.tables.inputs.values()] == [InputState.CONSUMED]
-    assert world.advance(claimed) == Infer(1)
-    assert len(world.prompt()) == 1
+    assert [m.text for m in system.prompt()] == ["what now?"]
+    assert [i.state for i in system.tables.inputs.values()] == [InputState.CONSUMED]
+    assert system.advance(claimed) == Infer(1)
+    assert len(system.prompt()) == 1
 
 
 @pytest.mark.parametrize(
@@ -70,189 +70,184 @@ def test_input_is_read_when_the_first_step_begins() -> None:
         ("pool_send", "[1]", "the arguments are not a JSON object"),
         ("pool_send", "{", "the arguments are not a JSON object"),
         ("never", "{}", "denied by policy"),
-        ("remote", "{}", "no worker serves tool remote"),
         ("pool_send", "{}", "bad arguments: pool_id is required: the run has joined no pool"),
         ("ask_human", "{}", "bad arguments: question is required"),
     ],
 )
-def test_a_call_that_cannot_be_made_is_an_error_the_model_reads(
-    tool_id: str, arguments: str, result: str
+def test_an_impossible_call_fails_and_the_model_is_called_again(
+    system: InMemoryRunControl, tool_id: str, arguments: str, result: str
 ) -> None:
-    # given a run whose model asks for something impossible
-    world = World()
-
+    # given a run whose model asks for an impossible call
     # when its answer is committed
-    claimed, following = world.start((tool_id, arguments))
+    claimed, following = system.start((tool_id, arguments))
 
-    # then the call has failed with the reason and the model is asked again
+    # then the call has failed with the reason, and the model is called again
     assert following == Infer(2)
-    assert (world.call().state, world.call().result) == (CallState.FAILED, result)
-    last = world.prompt()[-1]
+    assert (system.call().state, system.call().result) == (CallState.FAILED, result)
+    last = system.prompt()[-1]
     assert (last.role, last.parts) == (Role.TOOL, (ToolResult("m0", result, is_error=True),))
-    assert world.answer(claimed) == Ended()
+    assert system.answer(claimed) == Ended()
 
 
-def test_a_call_to_the_pool_parks_the_run_until_it_is_answered() -> None:
+def test_a_call_of_a_worker_fails_in_a_run_that_an_earlier_release_accepted(
+    system: InMemoryRunControl,
+) -> None:
+    # given a run that is pinned to an agent with a tool of a worker
+    pinned = agent(tools=(tool("remote"),))
+    claimed = replace(system.claim_new(), specs=pinned)
+    system.advance(claimed)
+
+    # when its model calls that tool
+    following = system.answer(claimed, ("remote", "{}"))
+
+    # then the model is told
+    assert following == Infer(2)
+    result = "no worker serves tool remote"
+    assert (system.call().state, system.call().result) == (CallState.FAILED, result)
+
+
+def test_a_call_to_the_pool_parks_the_run_until_it_is_answered(system: InMemoryRunControl) -> None:
     # given a run that sends a message
-    world = World()
-    claimed, following = world.start(SEND)
+    claimed, following = system.start(SEND)
 
     # when the pool answers
     assert following == Parked()
-    assert [r.kind for r in world.run().waiting] == [WaitingKind.TOOL]
-    command = world.command()
-    world.settle(command, Answered('{"message_id": "m"}'))
+    assert [r.kind for r in system.run().waiting] == [WaitingKind.TOOL]
+    command = system.command()
+    system.settle(command, CommandResult('{"message_id": "m"}'))
 
-    # then the call has its receipt and the run goes on
+    # then the call has its receipt, and the run continues
     assert isinstance(command, SendCommand)
     assert command.call_id == f"{claimed.run.run_id}.1.0"
-    assert (world.call().state, world.call().result) == (
-        CallState.SUCCEEDED,
-        '{"message_id": "m"}',
-    )
-    again = world.claim_one()
-    assert world.last_event(RunResumed).causes == ("tool_result",)
-    assert world.advance(again) == Infer(2)
+    assert system.call().state is CallState.SUCCEEDED
+    assert system.call().result == '{"message_id": "m"}'
+    again = system.claim_one()
+    assert system.last_event(RunResumed).causes == ("tool_result",)
+    assert system.advance(again) == Infer(2)
 
 
-def test_an_answer_that_comes_while_the_run_executes_is_found_by_it() -> None:
+def test_an_answer_is_applied_while_the_run_executes(system: InMemoryRunControl) -> None:
     # given a run whose two calls were sent, and which executes again for the first answer
-    world = World()
-    world.start(SEND, SEND)
-    first, second = world.command(0), world.command(1)
-    world.settle(first, Answered("{}"))
-    claimed = world.claim_one()
+    system.start(SEND, SEND)
+    first, second = system.command(0), system.command(1)
+    system.settle(first, OK)
+    claimed = system.claim_one()
 
     # when the second answer comes now, and both once more
-    world.settle(second, Answered("{}"))
+    system.settle(second, OK)
     for repeated in (first, second):
-        world.settle(repeated, RefusedForGood("LATE", "late"))
+        system.settle(repeated, CommandRefusal("LATE", "late"))
 
-    # then nothing had to be queued, and the answers count once
-    assert world.run().state is RunState.RUNNING
-    assert world.advance(claimed) == Infer(2)
-    assert world.kinds().count("ToolCallSettled") == 2
+    # then no continuation was queued, and each answer counts once
+    assert system.run().state is RunState.RUNNING
+    assert system.advance(claimed) == Infer(2)
+    assert system.kinds().count("ToolCallSettled") == 2
 
 
-def test_an_answer_joins_the_continuation_that_is_queued() -> None:
+def test_one_continuation_has_the_causes_of_both_answers(system: InMemoryRunControl) -> None:
     # given a parked run with two calls
-    world = World()
-    world.start(SEND, SEND)
+    system.start(SEND, SEND)
 
     # when both are answered before it is claimed
-    world.settle(world.command(0), Answered("{}"))
-    world.settle(world.command(1), Answered("{}"))
+    system.settle(system.command(0), OK)
+    system.settle(system.command(1), OK)
 
     # then one continuation has both causes
-    claimed = world.claim_one()
+    claimed = system.claim_one()
     assert [cause.kind for cause in claimed.causes] == ["tool_result", "tool_result"]
-    assert world.claim() == []
+    assert system.claim() == []
 
 
-def test_a_refusal_for_good_is_the_calls_failure() -> None:
+def test_a_refused_command_fails_its_call(system: InMemoryRunControl) -> None:
     # given a run that sends a message
-    world = World()
-    world.start(SEND)
+    system.start(SEND)
 
-    # when the pool will never take it
-    world.settle(world.command(), RefusedForGood("POOL_NOT_FOUND", "no such pool"))
+    # when the pool refuses it
+    system.settle(system.command(), NO_POOL)
 
-    # then the model reads why
-    assert world.call().state is CallState.FAILED
-    assert world.call().result == '{"error": "POOL_NOT_FOUND", "message": "no such pool"}'
+    # then the call has failed with the reason
+    assert system.call().state is CallState.FAILED
+    assert system.call().result == '{"error": "POOL_NOT_FOUND", "message": "no such pool"}'
 
 
-def test_an_answer_for_a_finished_or_unknown_run_is_dropped() -> None:
+def test_an_answer_for_a_finished_or_unknown_run_is_dropped(system: InMemoryRunControl) -> None:
     # given a run that was cancelled with a call under way
-    world = World()
-    world.start(SEND)
-    command = world.command()
-    world.cancel(run_id=world.run().run_id)
-    before = world.store.tables.events
+    system.start(SEND)
+    command = system.command()
+    system.cancel(run_id=system.run().run_id)
+    before = system.tables.events
 
-    # when the pool answers after all
-    world.settle(command, Answered("{}"))
-    world.store.tables.runs.clear()
-    world.settle(command, Answered("{}"))
+    # when the pool answers
+    system.settle(command, OK)
+    system.tables.runs.clear()
+    system.settle(command, OK)
 
-    # then nothing happens
-    assert world.store.tables.events == before
+    # then nothing changes
+    assert system.tables.events == before
 
 
-def test_a_join_asked_for_at_submit_comes_before_the_first_step() -> None:
-    # given a run that is to join a pool
-    world = World()
-    world.submit(pool="room")
-    claimed = world.claim_one()
+def test_the_join_of_a_submission_precedes_the_first_step(system: InMemoryRunControl) -> None:
+    # given a run that joins a pool at submit
+    claimed = system.claim_new(pool="room")
 
     # when it is executed, and the join answered
-    parked = world.advance(claimed)
-    command = world.command()
-    world.settle(command, Answered('{"joined": true}', "c0"))
-    following = world.advance(world.claim_one())
+    parked = system.advance(claimed)
+    command = system.command()
+    system.settle(command, JOINED)
+    following = system.advance(system.claim_one())
 
-    # then it has joined before its first question, and no model reads of it
+    # then it has joined before its first model call, and the join is not in the conversation
     assert (parked, following) == (Parked(), Infer(1))
     assert isinstance(command, JoinCommand)
     assert (command.pool_id, command.agent_id) == ("room", "helper")
-    assert [m.text for m in world.prompt()] == ["go"]
-    (membership,) = world.store.tables.memberships.values()
+    assert [m.text for m in system.prompt()] == ["go"]
+    (membership,) = system.tables.memberships.values()
     assert (membership.pool_id, membership.cursor) == ("room", "c0")
 
 
-def test_a_refused_join_ends_the_run() -> None:
-    # given a run that is to join a pool
-    world = World()
-    world.submit(pool="room")
-    world.advance(world.claim_one())
+def test_a_refused_join_ends_the_run(system: InMemoryRunControl) -> None:
+    # given a run that joins a pool at submit
+    system.advance(system.claim_new(pool="room"))
 
     # when the pool refuses
-    world.settle(world.command(), RefusedForGood("POOL_NOT_FOUND", "no such pool"))
-    following = world.advance(world.claim_one())
+    system.settle(system.command(), NO_POOL)
+    following = system.advance(system.claim_one())
 
-    # then the run ends before it has asked anything
-    ended = world.run().termination
+    # then the run ends before its first model call
+    ended = system.termination()
     assert following == Ended()
-    assert ended is not None
     assert (ended.reason, ended.error_reason) == (TerminationReason.ERROR, "JOIN_REFUSED")
 
 
-def test_a_second_join_keeps_the_place_in_the_log() -> None:
+def test_a_second_join_keeps_the_cursor(system: InMemoryRunControl) -> None:
     # given a run in a pool
-    world = World()
-    world.in_pool(("pool_join", '{"pool_id": "room", "topics": ["news"]}'))
+    system.in_pool(("pool_join", '{"pool_id": "room", "topics": ["news"]}'))
 
     # when it joins again
-    command = world.command()
-    world.settle(command, Answered("{}", "c9"))
+    command = system.command()
+    system.settle(command, CommandResult("{}", "c9"))
 
-    # then nothing it has not read is skipped
+    # then its cursor is the first one
     assert isinstance(command, JoinCommand)
     assert command.topics == ("news",)
-    (membership,) = world.store.tables.memberships.values()
+    (membership,) = system.tables.memberships.values()
     assert membership.cursor == "c0"
 
 
-def test_the_pool_may_be_left_out_when_there_is_one() -> None:
+def test_the_pool_may_be_left_out_in_a_run_with_one_pool(system: InMemoryRunControl) -> None:
     # given a run in a pool
-    world = World()
-
     # when it sends, responds and waits without naming the pool
-    world.in_pool(
+    system.in_pool(
         ("pool_send", '{"body": {"a": 1}, "to": {"agent_id": "other"}}'),
         ("pool_respond", '{"message_id": "m", "body": "yes"}'),
         ("pool_wait", '{"reply_to": "m", "timeout_s": 2}'),
     )
-    send, respond, wait = (world.command(i) for i in (-3, -2, -1))
+    send, respond, wait = (system.command(i) for i in (-3, -2, -1))
 
-    # then the pool it has joined is meant
+    # then its commands name the pool it has joined
     assert isinstance(send, SendCommand)
-    assert (send.pool_id, send.to_agent_id, send.body, send.media_type) == (
-        "room",
-        "other",
-        '{"a": 1}',
-        "application/json",
-    )
+    assert (send.pool_id, send.to_agent_id) == ("room", "other")
+    assert (send.body, send.media_type) == ('{"a": 1}', "application/json")
     assert isinstance(respond, RespondCommand)
     assert (respond.message_id, respond.body, respond.media_type) == ("m", "yes", "text/plain")
     assert isinstance(wait, SuspendCommand)
@@ -260,168 +255,137 @@ def test_the_pool_may_be_left_out_when_there_is_one() -> None:
     assert wait.condition_id == wait.call_id
 
 
-def test_the_last_allowed_round_keeps_its_partial_answer() -> None:
-    # given an agent with one round
-    world = World(agent(max_rounds=1))
+@pytest.mark.parametrize(
+    ("limit", "reason"),
+    [
+        ({"max_rounds": 1}, TerminationReason.MAX_ROUNDS),
+        ({"max_total_tokens": 15}, TerminationReason.TOKEN_BUDGET),
+        ({"max_total_tokens": 16}, None),
+    ],
+    ids=["last round", "used-up token budget", "token budget that is not used up"],
+)
+def test_a_run_ends_at_its_limits_once_its_calls_have_results(
+    limit: dict[str, int], reason: TerminationReason | None
+) -> None:
+    # given an agent with a limit
+    system = InMemoryRunControl(agent(**limit))
 
-    # when its model asks for a tool in it
-    _, following = world.start(("unknown", "{}"))
+    # when one answer uses a round and fifteen tokens, and asks for a call
+    _, following = system.start(("unknown", "{}"))
 
-    # then the run is complete, with its call answered
-    assert following == Ended()
-    assert termination(world) is TerminationReason.MAX_ROUNDS
-    assert world.prompt()[-1].role is Role.TOOL
-
-
-def test_a_token_budget_ends_the_run_between_two_questions() -> None:
-    # given a budget of fifteen tokens, which one answer uses up
-    world = World(agent(max_total_tokens=15))
-
-    # when the model wants to go on
-    _, following = world.start(("unknown", "{}"))
-
-    # then it may not
-    assert following == Ended()
-    assert termination(world) is TerminationReason.TOKEN_BUDGET
-
-
-def test_a_budget_that_is_not_used_up_changes_nothing() -> None:
-    # given a budget of sixteen tokens
-    world = World(agent(max_total_tokens=16))
-
-    # when one answer has used fifteen
-    _, following = world.start(("unknown", "{}"))
-
-    # then the model is asked again
-    assert following == Infer(2)
+    # then the call has a result, and the run has ended if the limit is reached
+    ended = system.run().termination
+    assert following == (Ended() if reason else Infer(2))
+    assert (ended and ended.reason) is reason
+    assert system.prompt()[-1].role is Role.TOOL
 
 
 @pytest.mark.parametrize(
-    ("rules", "tool_id", "state"),
+    ("rules", "call", "state"),
     [
-        ((Rule("pool_send", Approval.ASK),), "pool_send", CallState.GATED),
-        ((Rule("*", Approval.DENY),), "pool_send", CallState.FAILED),
-        (
-            (Rule("pool_send", Approval.ALLOW), Rule("*", Approval.DENY)),
-            "pool_send",
-            CallState.DISPATCHED,
-        ),
-        ((Rule("other", Approval.DENY),), "pool_send", CallState.DISPATCHED),
-        ((Rule("*", Approval.ALLOW),), ASK_TOOL, CallState.GATED),
+        ([Rule("pool_send", Approval.ASK)], SEND, CallState.GATED),
+        ([Rule("*", Approval.DENY)], SEND, CallState.FAILED),
+        ([Rule("pool_send", Approval.ALLOW), Rule("*", Approval.DENY)], SEND, CallState.DISPATCHED),
+        ([Rule("other", Approval.DENY)], SEND, CallState.DISPATCHED),
+        ([Rule("*", Approval.ALLOW)], GUARDED_SEND, CallState.GATED),
     ],
     ids=["rule asks", "rule denies", "first rule fits", "no rule fits", "tool is stricter"],
 )
-def test_the_stricter_of_rule_and_tool_decides(
-    rules: tuple[Rule, ...], tool_id: str, state: CallState
+def test_the_stricter_approval_of_rule_and_tool_applies(
+    rules: list[Rule], call: tuple[str, str], state: CallState
 ) -> None:
     # given an agent with rules
-    world = World(agent(*rules))
+    system = InMemoryRunControl(agent(*rules))
 
     # when its model calls a tool
-    world.start((tool_id, '{"body": "hi", "pool_id": "room"}'))
+    system.start(call)
 
-    # then the stricter of the first rule that fits and the tool holds
-    assert world.call().state is state
+    # then the stricter approval of the first matching rule and the tool applies
+    assert system.call().state is state
 
 
-def test_a_cancel_settles_everything_the_run_left_open() -> None:
+def test_a_cancel_settles_every_open_call(system: InMemoryRunControl) -> None:
     # given a run with a call under way, one that waits for approval and one that is settled
-    world = World()
-    world.start(SEND, (ASK_TOOL, '{"body": "hi", "pool_id": "room"}'), ("unknown", "{}"))
+    system.start(SEND, GUARDED_SEND, ("unknown", "{}"))
 
     # when it is cancelled
-    cancelled = world.cancel(run_id=world.run().run_id, reason="enough")
+    cancelled = system.cancel(run_id=system.run().run_id, reason="enough")
 
-    # then what may have happened is said to be unknown, and every call has its result
-    states = [c.state for c in world.store.tables.calls.values()]
+    # then the dispatched call is unknown, and every call has a result
+    states = [c.state for c in system.tables.calls.values()]
     assert cancelled.outcome is CancelOutcome.CANCELLED
     assert states == [CallState.UNKNOWN, CallState.CANCELLED, CallState.FAILED]
-    assert world.last_event(RunFinished).unknown_call_ids == (world.call(0).call_id,)
-    assert (world.ticket().state, world.ticket().void_reason) == (TicketState.VOID, "cancelled")
-    assert len(world.prompt()[-1].parts) == 3
+    assert system.last_event(RunFinished).unknown_call_ids == (system.call(0).call_id,)
+    assert (system.ticket().state, system.ticket().void_reason) == (TicketState.VOID, "cancelled")
+    assert len(system.prompt()[-1].parts) == 3
 
 
-def test_a_cancel_before_the_start_drops_the_input() -> None:
+def test_a_cancel_before_the_start_drops_the_input(system: InMemoryRunControl) -> None:
     # given a queued run
-    world = World()
-    submitted = world.submit()
+    submitted = system.submit()
 
     # when it is cancelled by its dispatch
-    cancelled = world.cancel(dispatch_id=submitted.dispatch_id)
+    cancelled = system.cancel(dispatch_id=submitted.dispatch_id)
 
-    # then nobody will read what was said
+    # then the input is dropped
     assert cancelled.outcome is CancelOutcome.CANCELLED
-    assert [i.state for i in world.store.tables.inputs.values()] == [InputState.DROPPED]
-    assert world.prompt() == []
+    assert [i.state for i in system.tables.inputs.values()] == [InputState.DROPPED]
+    assert system.prompt() == []
 
 
-def test_a_queued_run_is_cancelled_without_touching_the_running_one() -> None:
+def test_cancelling_a_queued_run_leaves_the_running_one(system: InMemoryRunControl) -> None:
     # given a running run and a queued one behind it
-    world = World()
-    first = world.submit(thread_id="t")
-    second = world.submit(thread_id="t")
-    claimed = world.claim_one()
+    first = system.submit(thread_id="t")
+    second = system.submit(thread_id="t")
+    claimed = system.claim_one()
 
     # when the queued one is cancelled
-    world.cancel(run_id=second.run_id)
+    system.cancel(run_id=second.run_id)
 
-    # then the other one is still the thread's
-    assert world.thread().active_run_id == first.run_id
-    assert world.advance(claimed) == Infer(1)
+    # then the running one is still the thread's current run
+    assert system.thread().active_run_id == first.run_id
+    assert system.advance(claimed) == Infer(1)
 
 
-def test_a_running_run_is_asked_to_end_and_does() -> None:
+def test_a_running_run_ends_when_its_owner_sees_the_cancel(system: InMemoryRunControl) -> None:
     # given a run that executes
-    world = World()
-    submitted = world.submit(thread_id="t")
-    claimed = world.claim_one()
-    world.advance(claimed)
+    claimed = system.claim_new(thread_id="t")
+    system.advance(claimed)
 
     # when its thread is cancelled, twice
-    first = world.cancel(thread_id="t", reason="enough")
-    second = world.cancel(thread_id="t", reason="again")
-    (lease,) = world.store.tables.leases.values()
-    following = world.advance(claimed)
-    third = world.cancel(run_id=submitted.run_id)
-    idle = world.cancel(thread_id="t")
+    first = system.cancel(thread_id="t", reason="enough")
+    second = system.cancel(thread_id="t", reason="again")
+    (lease,) = system.tables.leases.values()
+    following = system.advance(claimed)
+    third = system.cancel(run_id=claimed.run.run_id)
+    idle = system.cancel(thread_id="t")
 
-    # then its owner learns of it and ends it, with the first reason
-    assert (first.outcome, second.outcome) == (
-        CancelOutcome.CANCELLING,
-        CancelOutcome.CANCELLING,
-    )
+    # then its owner ends it, with the first reason
+    assert first.outcome is second.outcome is CancelOutcome.CANCELLING
     assert lease.cancel_requested
     assert following == Ended()
     assert third.outcome is CancelOutcome.ALREADY_DONE
     assert (idle.outcome, idle.run) == (CancelOutcome.NOTHING_ACTIVE, None)
-    ended = world.run().termination
-    assert ended is not None
-    assert ended.message == "enough"
+    assert system.termination().message == "enough"
 
 
-def test_what_is_not_there_cannot_be_cancelled() -> None:
-    # given nothing
-    world = World()
-
+def test_cancelling_an_unknown_dispatch_or_thread_is_not_found(system: InMemoryRunControl) -> None:
     # when a dispatch and a thread are cancelled
-    # then neither is found
+    # then each is refused as not found
     with pytest.raises(DispatchNotFoundError):
-        world.cancel(dispatch_id="none")
+        system.cancel(dispatch_id="none")
     with pytest.raises(ThreadNotFoundError):
-        world.cancel(thread_id="none")
+        system.cancel(thread_id="none")
 
 
-def test_a_result_is_settled_only_once() -> None:
+def test_a_result_is_settled_only_once(system: InMemoryRunControl) -> None:
     # given a run with one call, which the pool answered
-    world = World()
-    world.start(SEND)
-    world.settle(world.command(), Answered("first"))
+    system.start(SEND)
+    system.settle(system.command(), CommandResult("first"))
 
     # when the run goes on to its end
-    claimed = world.claim_one()
-    world.advance(claimed)
-    world.answer(claimed)
+    system.execute()
 
     # then there is one result
-    assert world.last_event(ToolCallSettled).result == "first"
-    assert world.kinds().count("ToolCallSettled") == 1
+    assert system.last_event(ToolCallSettled).result == "first"
+    assert system.kinds().count("ToolCallSettled") == 1

@@ -1,4 +1,4 @@
-"""Tickets: one winner, used once, for the arguments it was opened for."""
+"""Tickets: one winner, applied once, for the arguments that the ticket shows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from services.chassis.caller import LOCAL_PRINCIPAL
 from services.chassis.errors import IdempotencyConflictError
 from services.content.model import Approval
 from services.runcontrol.core.commands import SendCommand
@@ -22,52 +21,54 @@ from services.runcontrol.core.ports import TicketFilter
 from services.runcontrol.core.specs import Builtin
 from services.runcontrol.core.stepping import Ended, Infer, Parked
 from services.runcontrol.core.tickets import DecisionOutcome
-from tests.unit.runcontrol.world import ASK_TOOL, World, agent, now, tool
+from tests.support.callers import LOCAL
+from tests.unit.runcontrol.in_memory_runcontrol import (
+    GUARDED_SEND,
+    QUESTION,
+    InMemoryRunControl,
+    agent,
+    now,
+    tool,
+)
 
-GUARDED = (ASK_TOOL, '{"body": "hi", "pool_id": "room"}')
 
-
-def gated() -> World:
+def gated() -> InMemoryRunControl:
     """A run that waits for approval of one message."""
-    world = World()
-    world.start(GUARDED)
-    return world
+    system = InMemoryRunControl()
+    system.start(GUARDED_SEND)
+    return system
 
 
-def test_a_guarded_call_waits_for_a_person_and_holds_nothing() -> None:
+def test_a_gated_call_parks_its_run(system: InMemoryRunControl) -> None:
     # given a run
-    world = World()
-
-    # when its model calls a tool that needs consent
-    _, following = world.start(GUARDED)
+    # when its model calls a tool that needs approval
+    _, following = system.start(GUARDED_SEND)
 
     # then there is a ticket, and no lease
-    ticket = world.ticket()
+    ticket, (reason,) = system.ticket(), system.run().waiting
     assert following == Parked()
     assert (ticket.kind, ticket.state) == (TicketKind.APPROVAL, TicketState.OPEN)
-    assert ticket.digest == world.call().digest
-    assert [(r.kind, r.ticket_id) for r in world.run().waiting] == [
-        (WaitingKind.APPROVAL, ticket.ticket_id)
-    ]
-    assert world.store.tables.leases == {}
-    assert world.store.tables.outbox == []
+    assert ticket.digest == system.call().digest
+    assert (reason.kind, reason.ticket_id) == (WaitingKind.APPROVAL, ticket.ticket_id)
+    assert system.tables.leases == {}
+    assert system.tables.outbox == []
 
 
-def test_an_approval_is_used_when_its_effect_starts() -> None:
+def test_an_approval_is_consumed_when_its_effect_starts() -> None:
     # given an approved call
-    world = gated()
-    decided = world.decide(VerdictKind.APPROVE)
-    before = world.ticket().state
+    system = gated()
+    decided = system.decide(VerdictKind.APPROVE)
+    before = system.ticket().state
 
     # when the run continues
-    world.advance(world.claim_one())
+    system.advance(system.claim_one())
 
-    # then the message leaves, and the approval with it
+    # then the message is sent, and the ticket is consumed
     assert decided.outcome is DecisionOutcome.ACCEPTED
-    assert (before, world.ticket().state) == (TicketState.DECIDED, TicketState.CONSUMED)
-    assert isinstance(world.command(), SendCommand)
-    assert len(world.store.tables.outbox) == 1
-    assert [r.kind for r in world.run().waiting] == [WaitingKind.TOOL]
+    assert (before, system.ticket().state) == (TicketState.DECIDED, TicketState.CONSUMED)
+    assert isinstance(system.command(), SendCommand)
+    assert len(system.tables.outbox) == 1
+    assert [r.kind for r in system.run().waiting] == [WaitingKind.TOOL]
 
 
 @pytest.mark.parametrize(
@@ -83,252 +84,241 @@ def test_other_verdicts_settle_the_call_without_effect(
     kind: VerdictKind, text: str, state: CallState, result: str
 ) -> None:
     # given a run that waits for approval
-    world = gated()
+    system = gated()
 
-    # when it gets another verdict and continues
-    world.decide(kind, text)
-    following = world.advance(world.claim_one())
+    # when another verdict is given, and the run continues
+    system.decide(kind, text)
+    following = system.advance(system.claim_one())
 
-    # then nothing is sent and the model reads the verdict
+    # then nothing is sent, and the call's result is the verdict
     assert following == Infer(2)
-    assert (world.call().state, world.call().result) == (state, result)
-    assert world.store.tables.outbox == []
+    assert (system.call().state, system.call().result) == (state, result)
+    assert system.tables.outbox == []
 
 
-def test_a_verdict_can_end_the_run() -> None:
+def test_a_verdict_can_cancel_the_run(system: InMemoryRunControl) -> None:
     # given a run that waits for approval of two calls
-    world = World()
-    world.start(GUARDED, GUARDED)
+    system.start(GUARDED_SEND, GUARDED_SEND)
 
     # when one verdict is to cancel the run
-    world.decide(VerdictKind.CANCEL_RUN, "no more", ticket_id=world.ticket(0).ticket_id)
-    following = world.advance(world.claim_one())
+    system.decide(VerdictKind.CANCEL_RUN, "no more", ticket_id=system.ticket(0).ticket_id)
+    following = system.advance(system.claim_one())
 
-    # then it is over, and the other ticket is void
-    ended = world.run().termination
+    # then it has ended, and the other ticket is void
+    ended = system.termination()
     assert following == Ended()
-    assert ended is not None
     assert (ended.reason, ended.message) == (TerminationReason.CANCELLED, "no more")
-    assert world.ticket(1).state is TicketState.VOID
+    assert system.ticket(1).state is TicketState.VOID
 
 
-def test_each_call_waits_for_its_own_decision() -> None:
+def test_each_call_waits_for_its_own_decision(system: InMemoryRunControl) -> None:
     # given a run that waits for approval of two calls
-    world = World()
-    world.start(GUARDED, GUARDED)
+    system.start(GUARDED_SEND, GUARDED_SEND)
 
     # when one is approved
-    world.decide(VerdictKind.APPROVE, ticket_id=world.ticket(0).ticket_id)
-    world.advance(world.claim_one())
+    system.decide(VerdictKind.APPROVE, ticket_id=system.ticket(0).ticket_id)
+    system.advance(system.claim_one())
 
     # then the other still waits
-    assert [c.state for c in world.store.tables.calls.values()] == [
-        CallState.DISPATCHED,
-        CallState.GATED,
-    ]
-    assert [r.kind for r in world.run().waiting] == [WaitingKind.TOOL, WaitingKind.APPROVAL]
+    states = [c.state for c in system.tables.calls.values()]
+    assert states == [CallState.DISPATCHED, CallState.GATED]
+    assert [r.kind for r in system.run().waiting] == [WaitingKind.TOOL, WaitingKind.APPROVAL]
 
 
-def test_a_decision_that_comes_while_the_run_executes_is_found_by_it() -> None:
+def test_a_decision_is_applied_while_the_run_executes(system: InMemoryRunControl) -> None:
     # given a run that executes because one of its two tickets was decided
-    world = World()
-    world.start(GUARDED, GUARDED)
-    world.decide(VerdictKind.DENY, ticket_id=world.ticket(0).ticket_id)
-    claimed = world.claim_one()
+    system.start(GUARDED_SEND, GUARDED_SEND)
+    system.decide(VerdictKind.DENY, ticket_id=system.ticket(0).ticket_id)
+    claimed = system.claim_one()
 
-    # when the other one is decided now
-    world.decide(VerdictKind.DENY, ticket_id=world.ticket(1).ticket_id)
+    # when the other one is decided
+    system.decide(VerdictKind.DENY, ticket_id=system.ticket(1).ticket_id)
 
-    # then it goes on with both
-    assert world.run().state is RunState.RUNNING
-    assert world.advance(claimed) == Infer(2)
+    # then both are applied
+    assert system.run().state is RunState.RUNNING
+    assert system.advance(claimed) == Infer(2)
 
 
-def test_the_first_decision_wins_for_good() -> None:
+def test_the_first_decision_wins() -> None:
     # given a decided ticket
-    world = gated()
-    world.decide(VerdictKind.APPROVE, decision_id="a")
+    system = gated()
+    system.decide(VerdictKind.APPROVE, decision_id="a")
 
     # when it is repeated, contradicted by others, and repeated with other content
-    repeat = world.decide(VerdictKind.APPROVE, decision_id="a")
-    loser = world.decide(VerdictKind.DENY, decision_id="b")
-    loser_again = world.decide(VerdictKind.DENY, decision_id="b")
+    repeat = system.decide(VerdictKind.APPROVE, decision_id="a")
+    loser = system.decide(VerdictKind.DENY, decision_id="b")
+    loser_again = system.decide(VerdictKind.DENY, decision_id="b")
     with pytest.raises(IdempotencyConflictError):
-        world.decide(VerdictKind.DENY, decision_id="a")
+        system.decide(VerdictKind.DENY, decision_id="a")
 
-    # then the first one stands and everybody knows
+    # then the first one stands, and each outcome says so
     assert repeat.outcome is DecisionOutcome.DUPLICATE
     assert loser.outcome is loser_again.outcome is DecisionOutcome.CONFLICT
     assert loser.ticket.winner is not None
     assert loser.ticket.winner.decision_id == "a"
-    assert world.kinds().count("TicketDecided") == 1
+    assert system.kinds().count("TicketDecided") == 1
 
 
-def test_a_verdict_must_answer_the_question() -> None:
+def test_a_verdict_must_be_applicable_to_the_kind_of_ticket(system: InMemoryRunControl) -> None:
     # given an agent's question
-    world = World()
-    world.start(("ask_human", '{"question": "why?"}'))
+    system.start(QUESTION)
 
     # when it is approved
     with pytest.raises(VerdictNotApplicableError) as refused:
-        world.decide(VerdictKind.APPROVE)
+        system.decide(VerdictKind.APPROVE)
 
-    # then that is no answer, and the ticket stays open
+    # then that is refused, and the ticket stays open
     assert refused.value.metadata == {"verdict": "approve", "kind": "question"}
-    assert world.ticket().state is TicketState.OPEN
+    assert system.ticket().state is TicketState.OPEN
 
 
-def test_a_question_that_needs_consent_has_two_tickets() -> None:
-    # given an agent whose questions need consent
-    world = World(agent(tools=(tool("ask_human", Builtin.ASK_HUMAN, Approval.ASK),)))
-    world.start(("ask_human", '{"question": "why?"}'))
+def test_a_question_that_needs_approval_has_two_tickets() -> None:
+    # given an agent whose questions need approval
+    system = InMemoryRunControl(agent(tools=(tool("ask_human", Builtin.ASK_HUMAN, Approval.ASK),)))
+    system.start(QUESTION)
 
     # when asking is approved, and then answered
-    world.decide(VerdictKind.APPROVE)
-    parked = world.advance(world.claim_one())
-    waiting = world.run().waiting
-    world.decide(VerdictKind.ANSWER, "because")
-    world.advance(world.claim_one())
+    system.decide(VerdictKind.APPROVE)
+    parked = system.advance(system.claim_one())
+    waiting = system.run().waiting
+    system.decide(VerdictKind.ANSWER, "because")
+    system.advance(system.claim_one())
 
-    # then they are two tickets, each used
+    # then there are two tickets, both consumed
     assert parked == Parked()
     assert [r.kind for r in waiting] == [WaitingKind.USER_INPUT]
-    kinds = [(x.kind, x.state) for x in world.store.tables.tickets.values()]
-    assert kinds == [
-        (TicketKind.APPROVAL, TicketState.CONSUMED),
-        (TicketKind.QUESTION, TicketState.CONSUMED),
-    ]
-    assert world.call().result == "because"
+    tickets = system.tables.tickets.values()
+    assert [x.kind for x in tickets] == [TicketKind.APPROVAL, TicketKind.QUESTION]
+    assert [x.state for x in tickets] == [TicketState.CONSUMED] * 2
+    assert system.call().result == "because"
 
 
-def test_a_decision_about_something_else_is_stale() -> None:
-    # given a ticket
-    world = gated()
+@pytest.mark.parametrize("decision_id", ["a", "b"], ids=["same id", "new id"])
+def test_a_stale_decision_that_is_corrected_wins(decision_id: str) -> None:
+    # given a decision for another digest
+    system = gated()
+    stale = system.decide(VerdictKind.APPROVE, decision_id="a", expected_digest=b"other")
 
-    # when somebody decides what they saw, which was something else, and then what it is
-    stale = world.decide(VerdictKind.APPROVE, decision_id="a", expected_digest=b"other")
-    right = world.decide(
-        VerdictKind.APPROVE, decision_id="b", expected_digest=world.ticket().digest
-    )
+    # when one is submitted for the ticket's digest, under its id or a new one, and repeated
+    corrected = {"decision_id": decision_id, "expected_digest": system.ticket().digest}
+    right, repeat = (system.decide(VerdictKind.APPROVE, **corrected) for _ in range(2))
 
-    # then only the second counts
+    # then the corrected one counts, and the repeat is a duplicate
     assert (stale.outcome, stale.why) == (DecisionOutcome.STALE, "digest_differs")
     assert right.outcome is DecisionOutcome.ACCEPTED
-
-
-def test_a_stale_decision_that_is_corrected_wins_under_its_own_name() -> None:
-    # given a decision about something else
-    world = gated()
-    world.decide(VerdictKind.APPROVE, decision_id="a", expected_digest=b"other")
-
-    # when the same person hands it in again, for what the ticket says, and repeats that
-    right, repeat = (
-        world.decide(VerdictKind.APPROVE, decision_id="a", expected_digest=world.ticket().digest)
-        for _ in range(2)
-    )
-
-    # then the repeat is known for what it is
-    assert right.outcome is DecisionOutcome.ACCEPTED
     assert repeat.outcome is DecisionOutcome.DUPLICATE
-    assert [d.won for d in world.store.tables.decisions.values()] == [True]
+    assert system.tables.decisions["default", system.ticket().ticket_id, decision_id].won
+    assert [d.won for d in system.tables.decisions.values()].count(True) == 1
 
 
 @pytest.mark.parametrize("why", ["cancelled", "expired"])
-def test_a_decision_after_the_fact_is_stale(why: str) -> None:
+def test_a_decision_of_a_void_or_expired_ticket_is_stale(why: str) -> None:
     # given a ticket that is void, or has expired
-    world = gated()
+    system = gated()
     if why == "cancelled":
-        world.cancel(run_id=world.run().run_id)
+        system.cancel(run_id=system.run().run_id)
     else:
-        (key,) = world.store.tables.tickets
-        expired = replace(world.ticket(), state=TicketState.EXPIRED)
-        world.store.tables.tickets[key] = expired
+        (key,) = system.tables.tickets
+        system.tables.tickets[key] = replace(system.ticket(), state=TicketState.EXPIRED)
 
     # when it is decided
-    late = world.decide(VerdictKind.APPROVE)
+    late = system.decide(VerdictKind.APPROVE)
 
-    # then it is too late
+    # then the decision is stale
     assert (late.outcome, late.why) == (DecisionOutcome.STALE, why)
 
 
-def test_an_approval_of_other_arguments_approves_nothing() -> None:
-    # given an approved call whose arguments are not what was approved
-    world = gated()
-    world.decide(VerdictKind.APPROVE)
-    (key,) = world.store.tables.calls
-    changed = replace(world.call(), arguments_json='{"body": "other", "pool_id": "room"}')
-    world.store.tables.calls[key] = changed
+def test_an_approval_of_other_arguments_fails_the_call() -> None:
+    # given an approved call whose arguments differ from the approved ones
+    system = gated()
+    system.decide(VerdictKind.APPROVE)
+    (key,) = system.tables.calls
+    changed = replace(system.call(), arguments_json='{"body": "other", "pool_id": "room"}')
+    system.tables.calls[key] = changed
 
     # when the run continues
-    world.advance(world.claim_one())
+    system.advance(system.claim_one())
 
     # then nothing is sent
-    assert world.store.tables.outbox == []
-    assert (world.ticket().state, world.ticket().void_reason) == (
-        TicketState.VOID,
-        "args_changed",
-    )
-    assert world.call().state is CallState.FAILED
+    assert system.tables.outbox == []
+    ticket = system.ticket()
+    assert (ticket.state, ticket.void_reason) == (TicketState.VOID, "args_changed")
+    assert system.call().state is CallState.FAILED
 
 
 @pytest.mark.parametrize("name", ["call_id", "model_call_id"])
 @pytest.mark.parametrize("target", ["run_id", "thread_id"])
 def test_a_ticket_is_found_by_its_call(name: str, target: str) -> None:
     # given a run that waits for approval
-    world = gated()
-    where = {target: getattr(world.run(), target)}
+    system = gated()
+    where = {target: getattr(system.run(), target)}
 
-    # when the decision names the call, as we or as the model does
-    decided = world.decide(VerdictKind.APPROVE, call_id=getattr(world.call(), name), **where)
+    # when the decision names the call, by the run's id or the model's
+    decided = system.decide(VerdictKind.APPROVE, call_id=getattr(system.call(), name), **where)
 
-    # then it is that ticket's
+    # then it decides that ticket
     assert decided.outcome is DecisionOutcome.ACCEPTED
 
 
-def test_a_name_that_fits_two_tickets_or_none_decides_nothing() -> None:
-    # given two calls that the model gave the same name
-    world = World()
-    world.start(GUARDED, GUARDED)
-    for key, ticket in world.store.tables.tickets.items():
-        world.store.tables.tickets[key] = replace(ticket, model_call_id="same")
-    run_id = world.run().run_id
+def test_a_call_id_of_several_tickets_or_none_is_refused(system: InMemoryRunControl) -> None:
+    # given two calls to which the model gave the same id
+    system.start(GUARDED_SEND, GUARDED_SEND)
+    for key, ticket in system.tables.tickets.items():
+        system.tables.tickets[key] = replace(ticket, model_call_id="same")
+    run_id = system.run().run_id
 
-    # when that name, and one that nobody has, are decided
+    # when that id, and an unknown one, are decided
     with pytest.raises(TicketAmbiguousError):
-        world.decide(VerdictKind.APPROVE, call_id="same", run_id=run_id)
+        system.decide(VerdictKind.APPROVE, call_id="same", run_id=run_id)
     with pytest.raises(TicketNotFoundError):
-        world.decide(VerdictKind.APPROVE, call_id="other", run_id=run_id)
+        system.decide(VerdictKind.APPROVE, call_id="other", run_id=run_id)
 
-    # then both are open
-    assert {x.state for x in world.store.tables.tickets.values()} == {TicketState.OPEN}
+    # then both tickets are open
+    assert {x.state for x in system.tables.tickets.values()} == {TicketState.OPEN}
 
 
 @pytest.mark.parametrize("where", [{"run_id": "other"}, {"thread_id": "other"}])
 def test_a_ticket_of_another_run_or_thread_is_not_found(where: dict[str, str]) -> None:
     # given a ticket
-    world = gated()
+    system = gated()
 
-    # when it is looked for in another run or thread
+    # when it is decided as one of another run or thread
     with pytest.raises(TicketNotFoundError):
-        world.decide(VerdictKind.APPROVE, ticket_id=world.ticket().ticket_id, **where)
-    # then it is not there, and one that never was is not either
+        system.decide(VerdictKind.APPROVE, ticket_id=system.ticket().ticket_id, **where)
+    # then it is not found, and neither is an unknown ticket
     with pytest.raises(TicketNotFoundError):
-        world.decide(VerdictKind.APPROVE, ticket_id="none")
+        system.decide(VerdictKind.APPROVE, ticket_id="none")
 
 
 def test_tickets_can_be_read_and_listed() -> None:
     # given a ticket
-    world = gated()
-    ticket = world.ticket()
+    system = gated()
+    ticket = system.ticket()
 
-    # when it is read and listed, and one that is not there is read
-    found = now(world.runs.ticket(LOCAL_PRINCIPAL, ticket.ticket_id))
-    listed = now(world.runs.list_tickets(LOCAL_PRINCIPAL, TicketFilter()))
+    # when it is read and listed, and an unknown one is read
+    found = now(system.runs.ticket(LOCAL, ticket.ticket_id))
+    listed = now(system.runs.list_tickets(LOCAL, TicketFilter()))
     with pytest.raises(TicketNotFoundError):
-        now(world.runs.ticket(LOCAL_PRINCIPAL, "none"))
+        now(system.runs.ticket(LOCAL, "none"))
 
-    # then both give it
+    # then both return it, and the other is not found
     assert (found, listed) == (ticket, [ticket])
+
+
+MIXED_ARGUMENTS = '{"b": [1, 2.5, null], "a": "é 🚀"}'
+
+
+@pytest.mark.parametrize(
+    ("arguments_json", "digest"),
+    [
+        (MIXED_ARGUMENTS, "7caabe75bac979958d6dd02a8039e13895294978ae1e0f9fa6180e2e7fcee34f"),
+        ("", "f6049936de4b1d90bf3c5180a7c7d214068b1140eb0dfca3623dcaf715a8cf0e"),
+        ("{", "73d5ca07c5b3196f0761f3543d3880f74ca87f8b7291f3258103caa5598a8d2e"),
+    ],
+)
+def test_what_an_approval_covers_never_changes(arguments_json: str, digest: str) -> None:
+    """Approvals are kept with it: another form after an upgrade would void them."""
+    assert argument_digest("search", "5112f4a8", arguments_json).hex() == digest
 
 
 def test_equal_arguments_have_one_digest_however_they_are_written() -> None:
@@ -337,8 +327,8 @@ def test_equal_arguments_have_one_digest_however_they_are_written() -> None:
     two = argument_digest("t", "v", '{"b":2,"a":1}')
     other = argument_digest("t", "v", '{"a": 1, "b": 3}')
 
-    # when they are compared, also with another tool version and with no JSON at all
-    # then only equal meaning is equal
+    # when their digests are compared, also with another tool version and with invalid JSON
+    # then only equal objects are equal
     assert one == two
     different = {one, other, argument_digest("t", "w", '{"a": 1, "b": 2}')}
     assert len(different | {argument_digest("t", "v", "{")}) == 4

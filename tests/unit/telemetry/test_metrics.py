@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 
 import pytest
 
-from services.chassis import metrics, telemetry
 from services.chassis.clock import SystemClock
 from services.chassis.drain import Drain
-from services.chassis.feed import Idle, Page, follow
-from services.chassis.metrics import Counter, Gauge, Histogram, UpDownCounter
-from services.chassis.notifier import LocalNotifier
+from services.chassis.follow.feed import Idle, Page, follow
+from services.chassis.follow.notifier import LocalNotifier
+from services.chassis.observe import metrics, telemetry
+from services.chassis.observe.metrics import (
+    Counter,
+    Gauge,
+    Histogram,
+    ObservedUpDownCounter,
+    UpDownCounter,
+)
 from tests.support.metrics import measuring
+from tests.support.waiting import within_limit
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +99,21 @@ def test_what_is_held_when_measuring_begins_is_not_counted_when_it_is_let_go() -
     assert total == 0
 
 
+def test_what_is_observed_is_read_at_each_export_by_whoever_measures() -> None:
+    # given two servers of one process that count calls
+    active = ObservedUpDownCounter("t.active", "1", "…")
+    calls = {"a": 1, "b": 5}
+    with active.observing(lambda: [(calls["a"], {"method": "a"})]):
+        with active.observing(lambda: [(calls["b"], {"method": "b"})]), measuring() as first:
+            assert first.values("t.active") == {(("method", "a"),): 1, (("method", "b"),): 5}
+
+            # when the counts change, and one of the servers stops
+            calls["a"] = 2
+        with measuring() as second:
+            # then
+            assert second.values("t.active") == {(("method", "a"),): 2}
+
+
 def test_one_name_is_one_metric() -> None:
     Counter("t.once", "{one}", "…")
     with pytest.raises(ValueError, match=r"t\.once is declared twice"):
@@ -105,11 +126,11 @@ async def test_followers_and_their_heartbeats_are_counted() -> None:
         return Page((), cursor)
 
     clock = SystemClock()
-    with measuring() as measured, LocalNotifier(clock).bell("log") as bell:
-        feed = follow(nothing, bell, after=0, drain=Drain(), clock=clock, heartbeat_s=0.01)
+    with measuring() as measured, LocalNotifier(clock).signal("log") as signal:
+        feed = follow(nothing, signal, after=0, drain=Drain(), clock=clock, heartbeat_s=0.01)
 
         # when it has been told twice that nothing did
-        async with asyncio.timeout(10):
+        async with within_limit():
             heard = [await anext(feed), await anext(feed)]
         during = measured.total("runyard.feed.followers")
         await feed.aclose()

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from opentelemetry import trace
 
-from services.chassis import telemetry
 from services.chassis.errors import InvalidRequestError, Violation
-from services.chassis.telemetry_names import LINK_TYPE, LINK_WAKE_CAUSE
+from services.chassis.observe import telemetry
+from services.chassis.observe.names import LINK_TYPE, LINK_WAKE_CAUSE
 from tests.support.spans import recording
 
 REMOTE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def make_span(name: str, **options: Any) -> None:
+    with telemetry.span(name, **options):
+        pass
 
 
 def test_nothing_is_recorded_without_an_endpoint() -> None:
@@ -37,14 +43,27 @@ def test_a_set_up_that_records_nothing_leaves_the_one_that_does_in_force() -> No
         running = telemetry.setup("registry", "")
 
         # when it works and stops
-        with telemetry.span("inside"):
-            pass
+        make_span("inside")
         running.shutdown()
-        with telemetry.span("after"):
-            pass
+        make_span("after")
 
     # then both spans are in the recording
     assert recorded.names == ["inside", "after"]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "kept"), [("always_off", []), ("always_on", ["work"]), (None, ["work"])]
+)
+def test_the_sampler_of_the_environment_chooses_the_traces(
+    sampler: str | None, kept: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if sampler is None:
+        monkeypatch.delenv("OTEL_TRACES_SAMPLER", raising=False)
+    else:
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
+    with recording() as recorded:
+        make_span("work")
+    assert recorded.names == kept
 
 
 def test_set_ups_nest_and_end_in_any_order() -> None:
@@ -53,13 +72,11 @@ def test_set_ups_nest_and_end_in_any_order() -> None:
     newer = recording("newer")
     outer = older.__enter__()
     inner = newer.__enter__()
-    with telemetry.span("first"):
-        pass
+    make_span("first")
     older.__exit__(None, None, None)
 
     # when spans are made before and after the newer one ends
-    with telemetry.span("second"):
-        pass
+    make_span("second")
     newer.__exit__(None, None, None)
     with telemetry.span("third") as third:
         recorded = third.is_recording()
@@ -88,11 +105,9 @@ def test_the_traceparent_of_a_stored_row_becomes_parent_and_link() -> None:
             stored = telemetry.current_traceparent()
 
         # when the effect happens elsewhere, once as a child and once as a linked trace
-        with telemetry.span("child", parent=stored):
-            pass
+        make_span("child", parent=stored)
         link = telemetry.link_to(stored, **{LINK_TYPE: LINK_WAKE_CAUSE})
-        with telemetry.span("linked", parent="", links=[link, None]):
-            pass
+        make_span("linked", parent="", links=[link, None])
 
     # then the child is in the trace, the other points at it
     cause, child, linked = recorded.spans

@@ -1,114 +1,93 @@
-"""Which revision the code is: of a checkout, of a wheel, or nobody knows."""
+"""Which revision a build records, and that a server reports the recorded one."""
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-from scripts.build_hook import RevisionHook, revision_of
-from services.chassis.revision import checkout_revision, running_revision
-from services.chassis.service import ServerFacts
+from scripts.build_hook import FILE, RevisionHook, revision_of
+from services.chassis.server.revision import DISTRIBUTION, RECORDED, recorded_revision
+from services.chassis.server.service import ServerFacts
 from services.chassis.store.port import StoreInfo
 from tests.support.stack import exported
 
 HASH = "0123456789abcdef0123456789abcdef01234567"
 OTHER = "f" * 40
 ROOT = Path(__file__).resolve().parents[3]
+COMMIT = ("commit", "--quiet", "--allow-empty", "--message=work")
 
 
-def write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+def git(root: Path, *words: str) -> str:
+    options = ("-C", str(root), "-c", "user.name=a", "-c", "user.email=a@example.com")
+    run = subprocess.run(["git", *options, *words], check=True, capture_output=True)
+    return run.stdout.decode().strip()
 
 
-def loose(root: Path) -> None:
-    write(root / ".git" / "HEAD", "ref: refs/heads/main\n")
-    write(root / ".git" / "refs" / "heads" / "main", f"{HASH}\n")
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A repository with one commit."""
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, *COMMIT)
+    return tmp_path
 
 
-def packed(root: Path) -> None:
-    write(root / ".git" / "HEAD", "ref: refs/heads/a/b\n")
-    packs = f"# pack-refs with: peeled\n{OTHER} refs/heads/a\n{HASH} refs/heads/a/b\n^{OTHER}\n"
-    write(root / ".git" / "packed-refs", packs)
+def test_a_build_takes_the_variable_else_head_of_its_checkout(checkout: Path) -> None:
+    assert revision_of(checkout) == git(checkout, "rev-parse", "HEAD")
+    with exported({"RUNYARD_COMMIT": OTHER}):
+        assert revision_of(checkout) == OTHER
 
 
-def detached(root: Path) -> None:
-    write(root / ".git" / "HEAD", f"{HASH}\n")
+def test_a_linked_working_tree_has_its_own_head(checkout: Path) -> None:
+    first, beside = git(checkout, "rev-parse", "HEAD"), checkout / "beside"
+    git(checkout, "worktree", "add", "--quiet", "-b", "topic", str(beside))
+    git(checkout, *COMMIT)
+    assert revision_of(beside) == first
 
 
-def linked(root: Path) -> None:
-    """A working tree beside another one, whose branches are kept over there."""
-    main = root / "main" / ".git"
-    write(root / ".git", "gitdir: main/.git/worktrees/beside\n")
-    write(main / "worktrees" / "beside" / "HEAD", "ref: refs/heads/topic\n")
-    write(main / "worktrees" / "beside" / "commondir", "../..\n")
-    write(main / "refs" / "heads" / "topic", f"{HASH}\n")
+def test_a_checkout_goes_before_what_a_source_archive_recorded(checkout: Path) -> None:
+    (checkout / FILE).write_text(f"{HASH}\n")
+    assert revision_of(checkout) == git(checkout, "rev-parse", "HEAD")
 
 
-@pytest.mark.parametrize("layout", [loose, packed, detached, linked])
-def test_the_revision_of_a_checkout_is_read_however_git_has_written_it(
-    layout: Callable[[Path], None], tmp_path: Path
+def test_an_archive_inside_another_checkout_keeps_its_recorded_revision(checkout: Path) -> None:
+    archive = checkout / "archive"
+    archive.mkdir()
+    assert revision_of(archive) == ""
+    (archive / FILE).write_text(f"{HASH}\n")
+    assert revision_of(archive) == HASH
+
+
+def test_a_checkout_without_a_commit_has_none(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    assert revision_of(tmp_path) == ""
+
+
+def test_without_git_a_checkout_has_none(checkout: Path, tmp_path: Path) -> None:
+    with exported({"PATH": str(tmp_path)}):
+        assert revision_of(checkout) == ""
+
+
+def test_a_server_reports_the_recorded_revision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    layout(tmp_path)
-    assert checkout_revision(tmp_path) == HASH
+    # given an installed distribution in front of every other
+    installed = tmp_path / f"{DISTRIBUTION.replace('-', '_')}-1.dist-info"
+    recorded = installed / RECORDED
+    recorded.parent.mkdir(parents=True)
+    (installed / "METADATA").write_text(f"Name: {DISTRIBUTION}\nVersion: 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert metadata.version(DISTRIBUTION) == "1"
+    assert recorded_revision() == ""
 
-
-def unborn(root: Path) -> None:
-    write(root / ".git" / "HEAD", "ref: refs/heads/main\n")
-
-
-def strange(root: Path) -> None:
-    write(root / ".git" / "HEAD", "who knows\n")
-
-
-def one_word(root: Path) -> None:
-    write(root / ".git" / "HEAD", "nonsense\n")
-
-
-def symbolic(root: Path) -> None:
-    """A branch that names another one, as no branch of a checkout does."""
-    write(root / ".git" / "HEAD", "ref: refs/heads/main\n")
-    write(root / ".git" / "refs" / "heads" / "main", "ref: refs/heads/other\n")
-
-
-def binary(root: Path) -> None:
-    (root / ".git").mkdir()
-    (root / ".git" / "HEAD").write_bytes(b"\xff\xfe")
-
-
-@pytest.mark.parametrize("layout", [unborn, strange, one_word, symbolic, binary, lambda root: None])
-def test_whatever_is_no_checkout_has_none(layout: Callable[[Path], None], tmp_path: Path) -> None:
-    layout(tmp_path)
-    assert checkout_revision(tmp_path) == ""
-
-
-def test_this_checkout_is_what_git_says_it_is() -> None:
-    if not (ROOT / ".git").exists():
-        pytest.skip("not a checkout")
-    said = subprocess.run(
-        ["git", "-C", str(ROOT), "rev-parse", "HEAD"], check=True, capture_output=True, text=True
-    )
-    assert running_revision() == said.stdout.strip()
-    assert ServerFacts.of("probe", StoreInfo("none", "0", "none"), []).commit == running_revision()
-
-
-def test_a_build_records_what_it_is_told_else_the_checkout_else_what_its_source_records(
-    tmp_path: Path,
-) -> None:
-    # given a source archive that records a revision, without the code that reads a checkout
-    write(tmp_path / "COMMIT", f"{HASH}\n")
-    code = tmp_path / "services" / "chassis" / "revision.py"
-    write(code, "def checkout_revision(root): return ''")
+    # when
+    recorded.write_text(f"{HASH}\n")
 
     # then
-    assert revision_of(tmp_path) == HASH
-    with exported({"RUNYARD_COMMIT": OTHER}):
-        assert revision_of(tmp_path) == OTHER
-    write(code, f"def checkout_revision(root): return {'e' * 40!r}")
-    assert revision_of(tmp_path) == "e" * 40
+    assert recorded_revision() == HASH
+    assert ServerFacts.of("probe", StoreInfo("none", "0", "none"), []).commit == HASH
 
 
 @pytest.mark.parametrize(("version", "kept"), [("standard", 1), ("editable", 0)])

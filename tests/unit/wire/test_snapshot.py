@@ -6,13 +6,7 @@ import pytest
 
 from runyard.registry.v1 import registry_pb2 as pb
 from runyard.registry.v1 import registry_service_pb2 as service_pb
-from services.wire.snapshot import (
-    BrokenWatchError,
-    SnapshotBehindError,
-    check_part,
-    items_of,
-    key_of,
-)
+from services.wire import snapshot
 from tests.support.registry_resources import agent, model, pool, provider, tool
 
 Frame = service_pb.WatchSnapshotResponse
@@ -26,28 +20,28 @@ def frame(part: int, **fields: object) -> Frame:
 def test_parts_follow_each_other() -> None:
     first = frame(0)
 
-    check_part(first, [])
-    check_part(frame(1), [first])
-    check_part(frame(2, last_part=True), [first, frame(1)])
+    snapshot.check_part(first, [])
+    snapshot.check_part(frame(1), [first])
+    snapshot.check_part(frame(2, last_part=True), [first, frame(1)])
 
 
 @pytest.mark.parametrize("number", [0, 2])
 def test_a_missing_or_repeated_part_breaks_the_watch(number: int) -> None:
-    with pytest.raises(BrokenWatchError, match="after 1 part"):
-        check_part(frame(number), [frame(0)])
+    with pytest.raises(snapshot.BrokenWatchError, match="after 1 part"):
+        snapshot.check_part(frame(number), [frame(0)])
 
 
 @pytest.mark.parametrize(
     "other", [{"from_version": 4}, {"to_version": 6}, {"incarnation": "j"}, {"lineage": "l"}]
 )
 def test_parts_of_different_changes_break_the_watch(other: dict[str, object]) -> None:
-    with pytest.raises(BrokenWatchError, match="different"):
-        check_part(frame(1, **other), [frame(0)])
+    with pytest.raises(snapshot.BrokenWatchError, match="different"):
+        snapshot.check_part(frame(1, **other), [frame(0)])
 
 
 def test_a_watch_does_not_begin_in_the_middle() -> None:
-    with pytest.raises(BrokenWatchError):
-        check_part(frame(1), [])
+    with pytest.raises(snapshot.BrokenWatchError):
+        snapshot.check_part(frame(1), [])
 
 
 def test_items_of_all_parts_are_one_change() -> None:
@@ -67,7 +61,7 @@ def test_items_of_all_parts_are_one_change() -> None:
     ]
 
     # when
-    upserts, removed = items_of(parts)
+    upserts, removed = snapshot.items_of(parts)
 
     # then
     assert upserts == {(1, "p"): provider("p"), (4, "a"): agent("a")}
@@ -85,11 +79,11 @@ def test_items_of_all_parts_are_one_change() -> None:
     ],
 )
 def test_every_kind_has_a_key(resource: pb.Resource, kind: int) -> None:
-    assert key_of(resource) == (kind, "x")
+    assert snapshot.key_of(resource) == (kind, "x")
 
 
 def test_being_behind_says_how_far_and_when_to_come_back() -> None:
-    error = SnapshotBehindError.of(7, 4)
+    error = snapshot.SnapshotBehindError.of(7, 4)
 
     assert error.metadata == {"wanted": "7", "current": "4"}
     assert error.retry_after_s == 0.5

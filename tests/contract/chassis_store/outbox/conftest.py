@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
+import pytest_asyncio
 
 from tests.contract.chassis_store.engines import Engine
+from tests.contract.chassis_store.outbox.senders import Sender, open_sender
 from tests.contract.chassis_store.outbox.stores import SharedEngine
 
 
 @pytest.fixture(params=["sqlite", "sqlite-shared", "postgresql"])
 def engine(request: pytest.FixtureRequest) -> Engine:
-    return _engine(request, request.param)
-
-
-@pytest.fixture(params=["sqlite"])
-def sole_engine(request: pytest.FixtureRequest) -> Engine:
-    """One whose sender is alone."""
     return _engine(request, request.param)
 
 
@@ -25,8 +23,15 @@ def shared_engine(request: pytest.FixtureRequest) -> Engine:
     return _engine(request, request.param)
 
 
+@pytest_asyncio.fixture
+async def sender(engine: Engine) -> AsyncIterator[Sender]:
+    """One that is not started yet, alone on its database."""
+    async with open_sender(engine) as opened:
+        yield opened
+
+
 def _engine(request: pytest.FixtureRequest, name: str) -> Engine:
     if name == "postgresql":
-        return Engine(name, request.getfixturevalue("postgres_url"))
-    url = f"sqlite:///{request.getfixturevalue('tmp_path') / 'data' / 'store.db'}"
-    return SharedEngine("sqlite", url) if name == "sqlite-shared" else Engine("sqlite", url)
+        return Engine(request.getfixturevalue("postgres_url"))
+    url = request.getfixturevalue("sqlite_url")
+    return SharedEngine(url) if name == "sqlite-shared" else Engine(url)

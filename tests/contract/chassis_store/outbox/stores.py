@@ -20,6 +20,7 @@ class View:
 
     Attributes:
         sole_owner: What this process believes.
+        instance: Its name in its leases.
         away: Nothing arrives, as long as it is set.
         fails_at: Number of the call that fails; the first is 1.
         after: That call fails after its commit: the answer is lost, not the work.
@@ -30,6 +31,7 @@ class View:
     def __init__(self, store: Store, *, sole_owner: bool) -> None:
         self._store = store
         self.sole_owner = sole_owner
+        self.instance = store.instance
         self.away = False
         self.fails_at = 0
         self.after = False
@@ -39,6 +41,10 @@ class View:
     @property
     def info(self) -> StoreInfo:
         return self._store.info
+
+    @property
+    def unavailable_cause(self) -> str:
+        return self._store.unavailable_cause
 
     async def write(self, fn: Callable[[Tx], T]) -> T:
         return await self._call(lambda: self._store.write(fn))
@@ -53,19 +59,15 @@ class View:
         self.calls += 1
         fails = self.calls == self.fails_at
         if self.away or (fails and not self.after):
-            raise _gone()
+            raise StoreUnavailableError("the database is away")
         self.under_way += 1
         try:
             result = await call()
         finally:
             self.under_way -= 1
         if fails:
-            raise _gone()
+            raise StoreUnavailableError("the database is away")
         return result
-
-
-def _gone() -> StoreUnavailableError:
-    return StoreUnavailableError("the database is away")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_QUOTA_EXHAUSTED: _ClassVar[ErrorReason]
     ERROR_REASON_OVERLOADED: _ClassVar[ErrorReason]
     ERROR_REASON_TOO_MANY_CALLS: _ClassVar[ErrorReason]
+    ERROR_REASON_DATABASE_LOST: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_REQUEST: ErrorReason
 ERROR_REASON_IDEMPOTENCY_CONFLICT: ErrorReason
@@ -40,3 +41,4 @@ ERROR_REASON_RATE_LIMIT: ErrorReason
 ERROR_REASON_QUOTA_EXHAUSTED: ErrorReason
 ERROR_REASON_OVERLOADED: ErrorReason
 ERROR_REASON_TOO_MANY_CALLS: ErrorReason
+ERROR_REASON_DATABASE_LOST: ErrorReason

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n runyard/registry/v1/errors.proto\x12\x13runyard.registry.v1*\xf7\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12 \n\x1c\x45RROR_REASON_INVALID_REQUEST\x10\x01\x12%\n!ERROR_REASON_IDEMPOTENCY_CONFLICT\x10\x02\x12\"\n\x1e\x45RROR_REASON_STORE_UNAVAILABLE\x10\x03\x12\x1e\n\x1a\x45RROR_REASON_UNIMPLEMENTED\x10\x04\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x05\x12 \n\x1c\x45RROR_REASON_UNAUTHENTICATED\x10\x06\x12\"\n\x1e\x45RROR_REASON_PERMISSION_DENIED\x10\x07\x12\"\n\x1e\x45RROR_REASON_DEADLINE_EXCEEDED\x10\x08\x12#\n\x1f\x45RROR_REASON_RESOURCE_NOT_FOUND\x10\t\x12 \n\x1c\x45RROR_REASON_RESOURCE_EXISTS\x10\n\x12!\n\x1d\x45RROR_REASON_VERSION_MISMATCH\x10\x0b\x12 \n\x1c\x45RROR_REASON_RESOURCE_IN_USE\x10\x0c\x12 \n\x1c\x45RROR_REASON_PROVIDER_IN_USE\x10\r\x12 \n\x1c\x45RROR_REASON_PROVIDER_EXISTS\x10\x0e\x12#\n\x1f\x45RROR_REASON_PROVIDER_NOT_FOUND\x10\x0f\x12\"\n\x1e\x45RROR_REASON_VERSION_NOT_FOUND\x10\x10\x12\x1f\n\x1b\x45RROR_REASON_TOO_MANY_CALLS\x10\x11\x42|\n\x17\x64\x65v.runyard.registry.v1P\x01Z1runyard.dev/gen/go/runyard/registry/v1;registryv1\xaa\x02\x13Runyard.Registry.V1\xea\x02\x15Runyard::Registry::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n runyard/registry/v1/errors.proto\x12\x13runyard.registry.v1*\x97\x05\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12 \n\x1c\x45RROR_REASON_INVALID_REQUEST\x10\x01\x12%\n!ERROR_REASON_IDEMPOTENCY_CONFLICT\x10\x02\x12\"\n\x1e\x45RROR_REASON_STORE_UNAVAILABLE\x10\x03\x12\x1e\n\x1a\x45RROR_REASON_UNIMPLEMENTED\x10\x04\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x05\x12 \n\x1c\x45RROR_REASON_UNAUTHENTICATED\x10\x06\x12\"\n\x1e\x45RROR_REASON_PERMISSION_DENIED\x10\x07\x12\"\n\x1e\x45RROR_REASON_DEADLINE_EXCEEDED\x10\x08\x12#\n\x1f\x45RROR_REASON_RESOURCE_NOT_FOUND\x10\t\x12 \n\x1c\x45RROR_REASON_RESOURCE_EXISTS\x10\n\x12!\n\x1d\x45RROR_REASON_VERSION_MISMATCH\x10\x0b\x12 \n\x1c\x45RROR_REASON_RESOURCE_IN_USE\x10\x0c\x12 \n\x1c\x45RROR_REASON_PROVIDER_IN_USE\x10\r\x12 \n\x1c\x45RROR_REASON_PROVIDER_EXISTS\x10\x0e\x12#\n\x1f\x45RROR_REASON_PROVIDER_NOT_FOUND\x10\x0f\x12\"\n\x1e\x45RROR_REASON_VERSION_NOT_FOUND\x10\x10\x12\x1f\n\x1b\x45RROR_REASON_TOO_MANY_CALLS\x10\x11\x12\x1e\n\x1a\x45RROR_REASON_DATABASE_LOST\x10\x12\x42|\n\x17\x64\x65v.runyard.registry.v1P\x01Z1runyard.dev/gen/go/runyard/registry/v1;registryv1\xaa\x02\x13Runyard.Registry.V1\xea\x02\x15Runyard::Registry::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027dev.runyard.registry.v1P\001Z1runyard.dev/gen/go/runyard/registry/v1;registryv1\252\002\023Runyard.Registry.V1\352\002\025Runyard::Registry::V1'
   _globals['_ERRORREASON']._serialized_start=58
-  _globals['_ERRORREASON']._serialized_end=689
+  _globals['_ERRORREASON']._serialized_end=721
 # @@protoc_insertion_point(module_scope)

@@ -82,16 +82,20 @@ class ApplyResourcesRequest(_message.Message):
     def __init__(self, resources: _Optional[_Iterable[_Union[_registry_pb2.Resource, _Mapping]]] = ..., mode: _Optional[_Union[ApplyMode, str]] = ..., apply_set: _Optional[str] = ..., prune: bool = ..., dry_run: bool = ..., expected_version: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ApplyResourcesResponse(_message.Message):
-    __slots__ = ("version", "incarnation", "changes", "changes_omitted")
+    __slots__ = ("version", "incarnation", "changes", "changes_omitted", "warnings", "warnings_omitted")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     CHANGES_FIELD_NUMBER: _ClassVar[int]
     CHANGES_OMITTED_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_OMITTED_FIELD_NUMBER: _ClassVar[int]
     version: int
     incarnation: str
     changes: _containers.RepeatedCompositeFieldContainer[ResourceChange]
     changes_omitted: int
-    def __init__(self, version: _Optional[int] = ..., incarnation: _Optional[str] = ..., changes: _Optional[_Iterable[_Union[ResourceChange, _Mapping]]] = ..., changes_omitted: _Optional[int] = ...) -> None: ...
+    warnings: _containers.RepeatedCompositeFieldContainer[Diagnostic]
+    warnings_omitted: int
+    def __init__(self, version: _Optional[int] = ..., incarnation: _Optional[str] = ..., changes: _Optional[_Iterable[_Union[ResourceChange, _Mapping]]] = ..., changes_omitted: _Optional[int] = ..., warnings: _Optional[_Iterable[_Union[Diagnostic, _Mapping]]] = ..., warnings_omitted: _Optional[int] = ...) -> None: ...
 
 class ResourceChange(_message.Message):
     __slots__ = ("ref", "action", "fields", "fields_truncated")
@@ -282,14 +286,18 @@ class ValidateResourcesRequest(_message.Message):
     def __init__(self, resources: _Optional[_Iterable[_Union[_registry_pb2.Resource, _Mapping]]] = ...) -> None: ...
 
 class ValidateResourcesResponse(_message.Message):
-    __slots__ = ("diagnostics", "version", "diagnostics_omitted")
+    __slots__ = ("diagnostics", "version", "diagnostics_omitted", "warnings", "warnings_omitted")
     DIAGNOSTICS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DIAGNOSTICS_OMITTED_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_OMITTED_FIELD_NUMBER: _ClassVar[int]
     diagnostics: _containers.RepeatedCompositeFieldContainer[Diagnostic]
     version: int
     diagnostics_omitted: int
-    def __init__(self, diagnostics: _Optional[_Iterable[_Union[Diagnostic, _Mapping]]] = ..., version: _Optional[int] = ..., diagnostics_omitted: _Optional[int] = ...) -> None: ...
+    warnings: _containers.RepeatedCompositeFieldContainer[Diagnostic]
+    warnings_omitted: int
+    def __init__(self, diagnostics: _Optional[_Iterable[_Union[Diagnostic, _Mapping]]] = ..., version: _Optional[int] = ..., diagnostics_omitted: _Optional[int] = ..., warnings: _Optional[_Iterable[_Union[Diagnostic, _Mapping]]] = ..., warnings_omitted: _Optional[int] = ...) -> None: ...
 
 class Diagnostic(_message.Message):
     __slots__ = ("code", "field", "description", "resource", "depends_on")

@@ -34,12 +34,13 @@ class RegistryServiceStub(object):
     an optional request_id (a repeat gets the first answer, whatever happened since) and an optional
     expected_version (ABORTED with reason VERSION_MISMATCH unless it is the current one).
 
-    A request_id belongs to one tenant and one RPC and is remembered for at least seven days after a
-    success; errors are not remembered. With other content it is ALREADY_EXISTS with reason
-    IDEMPOTENCY_CONFLICT.
+    A request_id belongs to whoever sent it (tenant, principal or whom it acts for, run) and to one
+    RPC, and is remembered for at least seven days after a success; errors are not remembered. With
+    other content it is ALREADY_EXISTS with reason IDEMPOTENCY_CONFLICT.
 
-    A request has at most 16 MiB encoded, beyond which the transport refuses it with
-    RESOURCE_EXHAUSTED and no details; an answer or a message of a stream has at most 4 MiB.
+    Most requests have at most 64 KiB encoded, ApplyResources and ValidateResources 16 MiB,
+    RegisterProvider and ReplaceProvider 1,088 KiB; more is INVALID_ARGUMENT, and more than 16 MiB
+    RESOURCE_EXHAUSTED and no details. An answer or a message of a stream has at most 4 MiB.
 
     A page_size beyond its cap, or below 0, is no error: the cap, or the default, then holds. Page
     tokens are opaque and belong to the filters of the request that they come from; any other is
@@ -138,12 +139,13 @@ class RegistryServiceServicer(object):
     an optional request_id (a repeat gets the first answer, whatever happened since) and an optional
     expected_version (ABORTED with reason VERSION_MISMATCH unless it is the current one).
 
-    A request_id belongs to one tenant and one RPC and is remembered for at least seven days after a
-    success; errors are not remembered. With other content it is ALREADY_EXISTS with reason
-    IDEMPOTENCY_CONFLICT.
+    A request_id belongs to whoever sent it (tenant, principal or whom it acts for, run) and to one
+    RPC, and is remembered for at least seven days after a success; errors are not remembered. With
+    other content it is ALREADY_EXISTS with reason IDEMPOTENCY_CONFLICT.
 
-    A request has at most 16 MiB encoded, beyond which the transport refuses it with
-    RESOURCE_EXHAUSTED and no details; an answer or a message of a stream has at most 4 MiB.
+    Most requests have at most 64 KiB encoded, ApplyResources and ValidateResources 16 MiB,
+    RegisterProvider and ReplaceProvider 1,088 KiB; more is INVALID_ARGUMENT, and more than 16 MiB
+    RESOURCE_EXHAUSTED and no details. An answer or a message of a stream has at most 4 MiB.
 
     A page_size beyond its cap, or below 0, is no error: the cap, or the default, then holds. Page
     tokens are opaque and belong to the filters of the request that they come from; any other is
@@ -257,7 +259,8 @@ class RegistryServiceServicer(object):
         behind it, by a little or because it is slow, gets the net change from its version to the
         newest; one whose version is 0, no longer kept, beyond the head, of another incarnation or of
         another lineage gets the whole snapshot. A heartbeat is sent every 10 s while idle. The stream
-        has no end of its own: a server that stops sends Reconnect, then OK.
+        has no end of its own: a server that stops sends Reconnect, then OK; one whose database has failed
+        for 20 s ends it with UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -365,12 +368,13 @@ class RegistryService(object):
     an optional request_id (a repeat gets the first answer, whatever happened since) and an optional
     expected_version (ABORTED with reason VERSION_MISMATCH unless it is the current one).
 
-    A request_id belongs to one tenant and one RPC and is remembered for at least seven days after a
-    success; errors are not remembered. With other content it is ALREADY_EXISTS with reason
-    IDEMPOTENCY_CONFLICT.
+    A request_id belongs to whoever sent it (tenant, principal or whom it acts for, run) and to one
+    RPC, and is remembered for at least seven days after a success; errors are not remembered. With
+    other content it is ALREADY_EXISTS with reason IDEMPOTENCY_CONFLICT.
 
-    A request has at most 16 MiB encoded, beyond which the transport refuses it with
-    RESOURCE_EXHAUSTED and no details; an answer or a message of a stream has at most 4 MiB.
+    Most requests have at most 64 KiB encoded, ApplyResources and ValidateResources 16 MiB,
+    RegisterProvider and ReplaceProvider 1,088 KiB; more is INVALID_ARGUMENT, and more than 16 MiB
+    RESOURCE_EXHAUSTED and no details. An answer or a message of a stream has at most 4 MiB.
 
     A page_size beyond its cap, or below 0, is no error: the cap, or the default, then holds. Page
     tokens are opaque and belong to the filters of the request that they come from; any other is

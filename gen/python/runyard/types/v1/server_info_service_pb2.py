@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*runyard/types/v1/server_info_service.proto\x12\x10runyard.types.v1\x1a\x1cgoogle/api/annotations.proto\"\x16\n\x14GetServerInfoRequest\"\xca\x01\n\x15GetServerInfoResponse\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\t\x12\x14\n\x0cstore_engine\x18\x04 \x01(\t\x12\x15\n\rstore_version\x18\x05 \x01(\t\x12\x12\n\ndurability\x18\x06 \x01(\t\x12\'\n\x06limits\x18\x07 \x03(\x0b\x32\x17.runyard.types.v1.Limit\x12\x15\n\rgrpc_services\x18\x08 \x03(\t\"$\n\x05Limit\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03\x32\x91\x01\n\x11ServerInfoService\x12|\n\rGetServerInfo\x12&.runyard.types.v1.GetServerInfoRequest\x1a\'.runyard.types.v1.GetServerInfoResponse\"\x1a\x90\x02\x01\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/server-infoBm\n\x14\x64\x65v.runyard.types.v1P\x01Z+runyard.dev/gen/go/runyard/types/v1;typesv1\xaa\x02\x10Runyard.Types.V1\xea\x02\x12Runyard::Types::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*runyard/types/v1/server_info_service.proto\x12\x10runyard.types.v1\x1a\x1cgoogle/api/annotations.proto\"\x16\n\x14GetServerInfoRequest\"\xeb\x01\n\x15GetServerInfoResponse\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\t\x12\x14\n\x0cstore_engine\x18\x04 \x01(\t\x12\x15\n\rstore_version\x18\x05 \x01(\t\x12\x12\n\ndurability\x18\x06 \x01(\t\x12\'\n\x06limits\x18\x07 \x03(\x0b\x32\x17.runyard.types.v1.Limit\x12\x15\n\rgrpc_services\x18\x08 \x03(\t\x12\x1f\n\x17store_unavailable_cause\x18\t \x01(\t\"$\n\x05Limit\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03\x32\x91\x01\n\x11ServerInfoService\x12|\n\rGetServerInfo\x12&.runyard.types.v1.GetServerInfoRequest\x1a\'.runyard.types.v1.GetServerInfoResponse\"\x1a\x90\x02\x01\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/server-infoBm\n\x14\x64\x65v.runyard.types.v1P\x01Z+runyard.dev/gen/go/runyard/types/v1;typesv1\xaa\x02\x10Runyard.Types.V1\xea\x02\x12Runyard::Types::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,9 +38,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSERVERINFOREQUEST']._serialized_start=94
   _globals['_GETSERVERINFOREQUEST']._serialized_end=116
   _globals['_GETSERVERINFORESPONSE']._serialized_start=119
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=321
-  _globals['_LIMIT']._serialized_start=323
-  _globals['_LIMIT']._serialized_end=359
-  _globals['_SERVERINFOSERVICE']._serialized_start=362
-  _globals['_SERVERINFOSERVICE']._serialized_end=507
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=354
+  _globals['_LIMIT']._serialized_start=356
+  _globals['_LIMIT']._serialized_end=392
+  _globals['_SERVERINFOSERVICE']._serialized_start=395
+  _globals['_SERVERINFOSERVICE']._serialized_end=540
 # @@protoc_insertion_point(module_scope)

@@ -12,7 +12,7 @@ class GetServerInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetServerInfoResponse(_message.Message):
-    __slots__ = ("service", "version", "commit", "store_engine", "store_version", "durability", "limits", "grpc_services")
+    __slots__ = ("service", "version", "commit", "store_engine", "store_version", "durability", "limits", "grpc_services", "store_unavailable_cause")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     COMMIT_FIELD_NUMBER: _ClassVar[int]
@@ -21,6 +21,7 @@ class GetServerInfoResponse(_message.Message):
     DURABILITY_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     GRPC_SERVICES_FIELD_NUMBER: _ClassVar[int]
+    STORE_UNAVAILABLE_CAUSE_FIELD_NUMBER: _ClassVar[int]
     service: str
     version: str
     commit: str
@@ -29,7 +30,8 @@ class GetServerInfoResponse(_message.Message):
     durability: str
     limits: _containers.RepeatedCompositeFieldContainer[Limit]
     grpc_services: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, service: _Optional[str] = ..., version: _Optional[str] = ..., commit: _Optional[str] = ..., store_engine: _Optional[str] = ..., store_version: _Optional[str] = ..., durability: _Optional[str] = ..., limits: _Optional[_Iterable[_Union[Limit, _Mapping]]] = ..., grpc_services: _Optional[_Iterable[str]] = ...) -> None: ...
+    store_unavailable_cause: str
+    def __init__(self, service: _Optional[str] = ..., version: _Optional[str] = ..., commit: _Optional[str] = ..., store_engine: _Optional[str] = ..., store_version: _Optional[str] = ..., durability: _Optional[str] = ..., limits: _Optional[_Iterable[_Union[Limit, _Mapping]]] = ..., grpc_services: _Optional[_Iterable[str]] = ..., store_unavailable_cause: _Optional[str] = ...) -> None: ...
 
 class Limit(_message.Message):
     __slots__ = ("name", "value")

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1erunyard/worker/v1/errors.proto\x12\x11runyard.worker.v1*\xe9\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12 \n\x1c\x45RROR_REASON_INVALID_REQUEST\x10\x01\x12%\n!ERROR_REASON_IDEMPOTENCY_CONFLICT\x10\x02\x12\"\n\x1e\x45RROR_REASON_STORE_UNAVAILABLE\x10\x03\x12\x1e\n\x1a\x45RROR_REASON_UNIMPLEMENTED\x10\x04\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x05\x12 \n\x1c\x45RROR_REASON_UNAUTHENTICATED\x10\x06\x12\"\n\x1e\x45RROR_REASON_PERMISSION_DENIED\x10\x07\x12\"\n\x1e\x45RROR_REASON_DEADLINE_EXCEEDED\x10\x08\x12\x1f\n\x1b\x45RROR_REASON_CALL_NOT_FOUND\x10\t\x12 \n\x1c\x45RROR_REASON_OUT_OF_SEQUENCE\x10\n\x12%\n!ERROR_REASON_PROTOCOL_UNSUPPORTED\x10\x0b\x12\x1f\n\x1b\x45RROR_REASON_SESSION_FENCED\x10\x0c\x12\x1f\n\x1b\x45RROR_REASON_TOO_MANY_CALLS\x10\rBr\n\x15\x64\x65v.runyard.worker.v1P\x01Z-runyard.dev/gen/go/runyard/worker/v1;workerv1\xaa\x02\x11Runyard.Worker.V1\xea\x02\x13Runyard::Worker::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1erunyard/worker/v1/errors.proto\x12\x11runyard.worker.v1*\x89\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12 \n\x1c\x45RROR_REASON_INVALID_REQUEST\x10\x01\x12%\n!ERROR_REASON_IDEMPOTENCY_CONFLICT\x10\x02\x12\"\n\x1e\x45RROR_REASON_STORE_UNAVAILABLE\x10\x03\x12\x1e\n\x1a\x45RROR_REASON_UNIMPLEMENTED\x10\x04\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x05\x12 \n\x1c\x45RROR_REASON_UNAUTHENTICATED\x10\x06\x12\"\n\x1e\x45RROR_REASON_PERMISSION_DENIED\x10\x07\x12\"\n\x1e\x45RROR_REASON_DEADLINE_EXCEEDED\x10\x08\x12\x1f\n\x1b\x45RROR_REASON_CALL_NOT_FOUND\x10\t\x12 \n\x1c\x45RROR_REASON_OUT_OF_SEQUENCE\x10\n\x12%\n!ERROR_REASON_PROTOCOL_UNSUPPORTED\x10\x0b\x12\x1f\n\x1b\x45RROR_REASON_SESSION_FENCED\x10\x0c\x12\x1f\n\x1b\x45RROR_REASON_TOO_MANY_CALLS\x10\r\x12\x1e\n\x1a\x45RROR_REASON_DATABASE_LOST\x10\x0e\x42r\n\x15\x64\x65v.runyard.worker.v1P\x01Z-runyard.dev/gen/go/runyard/worker/v1;workerv1\xaa\x02\x11Runyard.Worker.V1\xea\x02\x13Runyard::Worker::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\025dev.runyard.worker.v1P\001Z-runyard.dev/gen/go/runyard/worker/v1;workerv1\252\002\021Runyard.Worker.V1\352\002\023Runyard::Worker::V1'
   _globals['_ERRORREASON']._serialized_start=54
-  _globals['_ERRORREASON']._serialized_end=543
+  _globals['_ERRORREASON']._serialized_end=575
 # @@protoc_insertion_point(module_scope)

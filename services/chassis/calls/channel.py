@@ -1,0 +1,59 @@
+"""Outbound channels: keepalive, bounded read-ahead, deadline and trace passed on. None retries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+
+from services.chassis.access.peers import Peers
+from services.chassis.calls.outbound import OutboundChannel
+from services.chassis.config.listening import stays_here
+
+# Half of a pair: a server that allows pings less often closes the connection on too many of them.
+KEEPALIVE_INTERVAL_MS = 30_000
+KEEPALIVE_TIMEOUT_MS = 10_000
+# An attempt to connect that nobody answers ends then.
+CONNECT_LIMIT_S = 5.0
+
+_BASE_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.keepalive_time_ms", KEEPALIVE_INTERVAL_MS),
+    ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+    ("grpc.keepalive_permit_without_calls", 0),
+    ("grpc.http2.max_pings_without_data", 0),
+    # The name is misleading: it is the limit of one attempt, by default 20 s.
+    ("grpc.min_reconnect_backoff_ms", int(CONNECT_LIMIT_S * 1000)),
+    # By default a peer that was away for long is tried again after up to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+)
+# A stalled reader then holds a hundred small messages instead of many thousand.
+_TOKEN_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 16_384),
+)
+# The proxy that the environment names is for other machines: it does not reach this one's loopback,
+# and must not see a token that is sent unencrypted because it stays here.
+_NO_PROXY = ("grpc.enable_http_proxy", 0)
+
+
+def open_channel(
+    target: str, *, peers: Peers | None = None, tokens: bool = False
+) -> grpc.aio.Channel:
+    """A channel to ``target``; the caller closes it.
+
+    Args:
+        peers: Credentials of this process, for servers of the suite alone: calls then say too for
+            whom they are made.
+        tokens: The channel carries model output: bound how far a server runs ahead of its reader.
+
+    Raises:
+        StartupRefusedError: A token would travel unencrypted.
+    """
+    options: list[tuple[str, Any]] = [*_BASE_OPTIONS]
+    if tokens:
+        options += _TOKEN_OPTIONS
+    if stays_here(target):
+        options.append(_NO_PROXY)
+    bare = peers.channel(target, options) if peers else grpc.aio.insecure_channel(target, options)
+    return OutboundChannel(bare, target, peers)

@@ -1,0 +1,1 @@
+"""The settings of a process from its environment, and its listen address."""

@@ -1,1 +1,0 @@
-"""What surrounds every handler of a server: one interceptor, its concerns in one list."""

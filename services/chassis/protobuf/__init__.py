@@ -1,0 +1,1 @@
+"""Reading and writing protobuf messages, the same way in every service."""

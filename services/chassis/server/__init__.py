@@ -1,0 +1,1 @@
+"""A gRPC server as a process: start, handlers, health, drain."""

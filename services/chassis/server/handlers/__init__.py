@@ -1,0 +1,1 @@
+"""What surrounds every handler of a server; its concerns in one list."""

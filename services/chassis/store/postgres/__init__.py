@@ -1,0 +1,1 @@
+"""The store on PostgreSQL: one thread per connection."""

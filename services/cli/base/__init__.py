@@ -1,0 +1,1 @@
+"""What every part of the command stands on: exit codes, the terminal, the services' names."""

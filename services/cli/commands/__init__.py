@@ -1,0 +1,1 @@
+"""One module per verb or noun that a person types after ``runyard``."""

@@ -1,0 +1,67 @@
+"""``runyard run`` and ``watch run``: submit runs and follow them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from runyard.runcontrol.v1 import runcontrol_pb2 as pb
+from runyard.runcontrol.v1 import runcontrol_service_pb2 as service_pb
+from services.cli.base.messages import as_json
+from services.cli.base.terminal import Output, Terminal, read_input
+from services.cli.runs.following import Following
+from services.cli.runs.show import show
+from services.cli.runs.submit import messages, submit
+from services.cli.talk.command import clients, new_request_id, run
+from services.cli.talk.options import EndpointOption, MinVersionOption, OutputOption
+
+
+def run_agent(
+    agent: Annotated[str, typer.Argument(help="The agent's id in the registry.")],
+    text: Annotated[str, typer.Argument(help="What to say to it; - reads standard input.")],
+    *,
+    thread: Annotated[
+        str, typer.Option("--thread", metavar="ID", help="Continue this thread, or begin it.")
+    ] = "",
+    pool: Annotated[
+        str, typer.Option("--pool", metavar="ID", help="Join this open pool before the first step.")
+    ] = "",
+    topic: Annotated[
+        list[str] | None,
+        typer.Option("--topic", metavar="T", help="Topic to follow there; may be repeated."),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option(help="Show the run until it ends; leaving does not stop it.")
+    ] = True,
+    min_version: MinVersionOption = 0,
+    endpoint: EndpointOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Submit a run of an agent and follow it to its end.
+
+    Exit code 0 when it completes, 1 when it ends in any other way.
+
+    Example: runyard run narrator "Tell me about the harbour."
+    """
+    if topic and not pool:
+        raise typer.BadParameter("--topic needs --pool")
+    request = service_pb.SubmitRunRequest(
+        request_id=new_request_id(),
+        thread_id=thread,
+        agent_id=agent,
+        min_registry_version=min_version,
+    )
+    if pool:
+        request.pool.CopyFrom(pb.PoolMembership(pool_id=pool, topics=topic or ()))
+
+    async def work(terminal: Terminal) -> None:
+        request.messages.extend(messages(read_input() if text == "-" else text))
+        async with clients("run", endpoint) as stubs:
+            submitted = await submit(stubs, request)
+            terminal.line("run ", (submitted.run_id, "bold"), f" on thread {submitted.thread_id}")
+            terminal.data(as_json(submitted))
+            if follow:
+                await show(Following(stubs, submitted.run_id), terminal)
+
+    run(output, work)

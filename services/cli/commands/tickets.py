@@ -1,0 +1,53 @@
+"""``runyard tickets`` and ``decide``: what runs ask people, and the answers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from runyard.runcontrol.v1 import runcontrol_pb2 as pb
+from services.cli.base.messages import as_json, short_name
+from services.cli.base.prefixes import is_prefix
+from services.cli.base.terminal import Output, Terminal
+from services.cli.runs.tickets import open_tickets
+from services.cli.talk.command import clients, run
+from services.cli.talk.options import EndpointOption, OutputOption
+
+
+def tickets(
+    run_id: Annotated[
+        str,
+        typer.Option("--run", metavar="ID", help="Only of this run, or of those that begin so."),
+    ] = "",
+    endpoint: EndpointOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """List what waits for a decision, oldest first.
+
+    Example: runyard tickets
+    """
+
+    async def work(terminal: Terminal) -> None:
+        async with clients("tickets", endpoint) as stubs:
+            # The server knows whole ids only.
+            waiting = await open_tickets(stubs, "" if is_prefix(run_id) else run_id)
+        waiting = [one for one in waiting if one.run_id.startswith(run_id)]
+        for ticket in waiting:
+            _show(ticket, terminal)
+        if not waiting:
+            terminal.line("nothing waits for a decision")
+        terminal.data({"tickets": [as_json(t) for t in waiting]})
+
+    run(output, work)
+
+
+def _show(ticket: pb.Ticket, terminal: Terminal) -> None:
+    kind = short_name(pb.Ticket.Kind.DESCRIPTOR, ticket.kind)
+    since = f"{ticket.create_time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"
+    terminal.line((ticket.ticket_id, "bold"), f"  {kind}  since {since}")
+    asked = ticket.question or f"may {ticket.agent_id} call {ticket.tool_id}?"
+    terminal.prose(asked, lead=["  "], rest=["  "])
+    if ticket.arguments_json:
+        terminal.line((f"  {ticket.arguments_json}", "dim"))
+    terminal.line((f"  run {ticket.run_id}", "dim"))

@@ -1,0 +1,1 @@
+"""What ``runyard demo`` does, and the manifests that it applies."""

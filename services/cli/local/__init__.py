@@ -1,0 +1,1 @@
+"""The four servers on this machine: ports and settings, processes, restarts and drains."""

@@ -1,0 +1,1 @@
+"""Manifests: from YAML to messages by their descriptors, and back."""

@@ -1,0 +1,1 @@
+"""Resources, versions and changes of the registry."""

@@ -1,0 +1,1 @@
+"""Runs, answers, tickets and pools."""

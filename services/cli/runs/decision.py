@@ -1,0 +1,78 @@
+"""A route decision in words: who answered, who was passed over, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from google.protobuf.descriptor import EnumDescriptor
+
+from runyard.provider.v1.provider_pb2 import FailureClass
+from runyard.router.v1 import router_pb2 as pb
+from services.cli.base.layout import Part
+from services.cli.base.messages import short_name
+
+DECISION_KEY = "runyard-route-decision-bin"
+
+
+def describe(decision: pb.RouteDecision) -> Iterator[list[Part]]:
+    """Lines of styled parts, in the order in which things happened."""
+    kind = "pool" if decision.pool else "model"
+    yield [
+        f"{kind} ",
+        (decision.target_id, "bold"),
+        f", at home on {decision.home_member_id}" if decision.home_member_id else "",
+        f", registry version {decision.registry_version}",
+    ]
+    for skipped in decision.skipped:
+        yield _skipped(skipped)
+    for attempt in decision.attempts:
+        yield _attempt(attempt)
+    if decision.member_id:
+        yield _answered(decision)
+    else:
+        yield [("nobody answered", "bold red")]
+
+
+def _skipped(skipped: pb.SkippedMember) -> list[Part]:
+    why = _words(pb.SkipReason.DESCRIPTOR, skipped.reason)
+    if skipped.detail:
+        why += f" ({skipped.detail})"
+    if skipped.HasField("until"):
+        why += f" until {skipped.until.ToDatetime():%H:%M:%S} UTC"
+    return [("· ", "yellow"), (skipped.member_id, "bold"), f" was not called: {why}"]
+
+
+def _attempt(attempt: pb.Attempt) -> list[Part]:
+    failed = attempt.outcome in {pb.ATTEMPT_OUTCOME_FAILED, pb.ATTEMPT_OUTCOME_INTERRUPTED}
+    mark = ("✗ ", "red") if failed else ("✓ ", "green")
+    parts: list[Part] = [mark, (attempt.member_id, "bold"), f" ({attempt.upstream_model})"]
+    parts.append(f": {_words(pb.AttemptOutcome.DESCRIPTOR, attempt.outcome)}")
+    if attempt.failure:
+        parts.append((f", {_words(FailureClass.DESCRIPTOR, attempt.failure)}", "red"))
+    if attempt.http_status:
+        parts.append(f" (HTTP {attempt.http_status})")
+    if attempt.HasField("retry_after"):
+        parts.append(f", asked to be left alone for {_seconds(attempt):g} s")
+    if attempt.kind != pb.ATTEMPT_KIND_INITIAL:
+        parts.append(f" [{_words(pb.AttemptKind.DESCRIPTOR, attempt.kind)}]")
+    return parts
+
+
+def _answered(decision: pb.RouteDecision) -> list[Part]:
+    sticky = _words(pb.StickyOutcome.DESCRIPTOR, decision.sticky)
+    moved = decision.home_member_id and decision.member_id != decision.home_member_id
+    return [
+        "answered by ",
+        (decision.member_id, "bold green"),
+        f" of provider {decision.provider_id}",
+        f" instead of {decision.home_member_id}" if moved else "",
+        f" (session: {sticky})",
+    ]
+
+
+def _seconds(attempt: pb.Attempt) -> float:
+    return attempt.retry_after.seconds + attempt.retry_after.nanos / 1e9
+
+
+def _words(enum: EnumDescriptor, number: int) -> str:
+    return short_name(enum, number).replace("_", " ")

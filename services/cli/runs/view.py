@@ -1,0 +1,207 @@
+"""A run's events on a terminal: its text as it is streamed, everything else as one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from runyard.runcontrol.v1 import runcontrol_pb2 as pb
+from services.cli.base.layout import Part
+from services.cli.base.messages import as_json, short_name
+from services.cli.base.terminal import Terminal
+
+_COMPLETED = {
+    pb.TERMINATION_REASON_NATURAL_END,
+    pb.TERMINATION_REASON_MAX_ROUNDS,
+    pb.TERMINATION_REASON_TOKEN_BUDGET,
+}
+_CAUSES: Mapping[str, str] = {
+    "decision": "a decision",
+    "tool_result": "a result",
+    "wake": "a wake from the pool",
+    "input": "new input",
+    "timer": "a timer",
+    "backoff": "its next attempt",
+    "recovery": "a recovery",
+}
+
+
+@dataclass
+class RunView:
+    """Shows one run.
+
+    Attributes:
+        label: Shown before every line, to distinguish runs; empty for none.
+        whole: Show text when it is complete, so that the lines of several runs do not mix.
+        tools: Tool of each call met so far, by the call's id.
+        finished: How it ended; None while it has not.
+        woken_by: Causes that were shown since it last went on.
+    """
+
+    terminal: Terminal
+    label: str = ""
+    style: str = "cyan"
+    whole: bool = False
+    tools: dict[str, str] = field(default_factory=dict)
+    finished: pb.RunFinished | None = None
+    _buffered: str = ""
+    woken_by: set[str] = field(default_factory=set)
+
+    def show(self, event: pb.Event) -> None:
+        self.terminal.data(as_json(event))
+        kind = event.WhichOneof("kind")
+        if kind == "text_delta" and self.whole:
+            self._buffered += event.text_delta.text
+        elif kind == "text_delta":
+            self._speak(event.text_delta.text, "")
+        elif kind == "reasoning_delta":
+            self._speak(event.reasoning_delta.text, "dim")
+        elif kind in _LINES:
+            self._show_buffered()
+            for parts in _LINES[kind](self, event):
+                self._line(*parts)
+
+    @property
+    def completed(self) -> bool:
+        """Whether it ended with an answer."""
+        return self.finished is not None and self.finished.termination.reason in _COMPLETED
+
+    def _speak(self, text: str, style: str) -> None:
+        self.terminal.stream_text(
+            text, *self._lead(), ("» ", "dim"), style=style, source=f"run {self.label}"
+        )
+
+    def _show_buffered(self) -> None:
+        if self._buffered:
+            lead, rest = [*self._lead(), ("» ", "dim")], [*self._lead(), "  "]
+            self.terminal.prose(self._buffered, lead, rest)
+            self._buffered = ""
+
+    def _line(self, *parts: Part) -> None:
+        lead, rest = [*self._lead(), ("· ", "dim")], [*self._lead(), "  "]
+        self.terminal.line(*parts, lead=lead, rest=rest)
+
+    def _lead(self) -> list[Part]:
+        return [(f"{self.label} ", self.style)] if self.label else []
+
+    def tool(self, call_id: str) -> str:
+        """The tool of a call; of the join that comes with a submit, which no model asked for."""
+        return self.tools.get(call_id, "pool_join")
+
+
+Lines = Iterable[list[Part]]
+
+
+def _planned(view: RunView, event: pb.Event) -> Lines:
+    call = event.tool_call_planned.call
+    view.tools[call.tool_call_id] = call.tool_id
+    yield ["calls ", (call.tool_id, "bold"), f" {call.arguments_json}"]
+
+
+def _settled(view: RunView, event: pb.Event) -> Lines:
+    settled = event.tool_call_settled
+    failed = settled.state != pb.ToolInvocation.STATE_SUCCEEDED
+    state = short_name(pb.ToolInvocation.State.DESCRIPTOR, settled.state)
+    yield [
+        (view.tool(settled.tool_call_id), "bold"),
+        (f" {state}", "red" if failed else "green"),
+        f": {settled.result}" if settled.result else "",
+    ]
+
+
+def _ticket(_: RunView, event: pb.Event) -> Lines:
+    ticket = event.ticket_opened.ticket
+    asked = ticket.question or f"may it call {ticket.tool_id} with {ticket.arguments_json}"
+    yield [("asks for a decision: ", "bold yellow"), asked]
+    yield ["  runyard decide ", (ticket.ticket_id, "bold"), " approve"]
+
+
+def _decided(_: RunView, event: pb.Event) -> Lines:
+    decision = event.ticket_decided.decision
+    verdict = (decision.verdict.WhichOneof("verdict") or "decided").replace("_", " ")
+    by = f" by {decision.decided_by}" if decision.decided_by else ""
+    comment = f": {decision.comment}" if decision.comment else ""
+    yield [("decision: ", "bold"), (verdict, "bold green"), f"{by}{comment}"]
+
+
+def _parked(view: RunView, event: pb.Event) -> Lines:
+    waits = [_wait(view, reason) for reason in event.run_parked.reasons]
+    yield [("parked", "bold yellow"), f", holds nothing, waits for {', '.join(waits)}"]
+
+
+def _wait(view: RunView, reason: pb.WaitingReason) -> str:
+    what = short_name(pb.WaitingKind.DESCRIPTOR, reason.kind).replace("_", " ")
+    tool = f" ({view.tool(reason.tool_call_id)})" if reason.tool_call_id else ""
+    return what + tool
+
+
+def _woken(view: RunView, event: pb.Event) -> Lines:
+    woken = event.run_woken
+    view.woken_by.add(woken.cause)
+    ended = ""
+    if woken.wake_status:
+        ended = f" ({short_name(pb.WakeStatus.DESCRIPTOR, woken.wake_status).replace('_', ' ')})"
+    yield [("woken", "bold green"), f" by {_CAUSES.get(woken.cause, woken.cause)}{ended}"]
+
+
+def _resumed(view: RunView, event: pb.Event) -> Lines:
+    """Only what its wakes have not said already."""
+    causes = [cause for cause in event.run_resumed.causes if cause not in view.woken_by]
+    view.woken_by.clear()
+    if causes:
+        yield ["goes on for ", ", ".join(_CAUSES.get(cause, cause) for cause in causes)]
+
+
+def _routed(_: RunView, event: pb.Event) -> Lines:
+    routed = event.routed
+    if routed.switched_from_model_id:
+        yield [
+            ("routed ", "bold"),
+            f"{routed.target_id}: {routed.switched_from_model_id} → ",
+            (routed.model_id, "bold green"),
+            (f" because of {routed.reason.lower().replace('_', ' ')}", "yellow"),
+            f", {routed.attempts} attempt{'s' if routed.attempts != 1 else ''}",
+        ]
+    else:
+        yield ["routed ", f"{routed.target_id} → ", (routed.model_id, "green")]
+
+
+def _attempt_failed(_: RunView, event: pb.Event) -> Lines:
+    failed = event.attempt_failed
+    then = "another attempt follows" if failed.will_retry else "no attempt follows"
+    what = f"attempt {failed.attempt} failed: {failed.reason} {failed.message}"
+    yield [(what, "red"), f", {then}"]
+
+
+def _finished(view: RunView, event: pb.Event) -> Lines:
+    view.finished = event.run_finished
+    end = event.run_finished.termination
+    reason = short_name(pb.TerminationReason.DESCRIPTOR, end.reason).replace("_", " ")
+    why = "".join(f", {text}" for text in (end.error_reason, end.message) if text)
+    usage = event.run_finished.usage
+    tokens = f" ({usage.input_tokens} tokens in, {usage.output_tokens} out)"
+    style = "bold green" if view.completed else "bold red"
+    yield [("finished: ", style), (reason, style), why, (tokens, "dim")]
+
+
+_LINES: Mapping[str, Callable[[RunView, pb.Event], Lines]] = {
+    "run_queued": lambda _, e: [[f"run {e.run_id} of {e.run_queued.agent_id} is queued"]],
+    "run_started": lambda _, e: [["started"]],
+    "run_resumed": _resumed,
+    "run_cancelling": lambda _, e: [[("is being cancelled ", "yellow"), e.run_cancelling.reason]],
+    "run_finished": _finished,
+    "step_reset": lambda _, e: [[("the step starts over", "yellow")]],
+    "tool_call_planned": _planned,
+    "tool_call_settled": _settled,
+    "tool_call_progress": lambda v, e: [
+        [v.tool(e.tool_call_progress.tool_call_id), f": {e.tool_call_progress.note}"]
+    ],
+    "ticket_opened": _ticket,
+    "ticket_decided": _decided,
+    "ticket_expired": lambda _, e: [[("the ticket's time ran out", "yellow")]],
+    "ticket_voided": lambda _, e: [[("the ticket is void: ", "yellow"), e.ticket_voided.reason]],
+    "attempt_failed": _attempt_failed,
+    "routed": _routed,
+    "run_parked": _parked,
+    "run_woken": _woken,
+}

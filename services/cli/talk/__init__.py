@@ -1,0 +1,1 @@
+"""Talk to the servers: options, endpoints, credentials, channels and what errors mean."""

@@ -1,0 +1,1 @@
+"""The resources on the wire, a file per kind."""

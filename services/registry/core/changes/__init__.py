@@ -1,0 +1,1 @@
+"""What a command writes, and why it is refused."""

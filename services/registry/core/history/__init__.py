@@ -1,0 +1,1 @@
+"""The versions that are kept: listed, compared, audited, restored and retired."""

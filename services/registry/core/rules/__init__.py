@@ -1,0 +1,1 @@
+"""What makes a resource or a change legal."""

@@ -1,0 +1,5 @@
+"""``python -m services.router``."""
+
+from services.router.main import SERVICE
+
+raise SystemExit(SERVICE.main())

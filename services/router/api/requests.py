@@ -1,0 +1,109 @@
+"""Requests to commands, with all violations in one error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from runyard.provider.v1 import provider_pb2 as provider
+from runyard.router.v1 import router_pb2 as pb
+from runyard.router.v1 import router_service_pb2 as rpc
+from runyard.types.v1 import content_pb2 as content
+from services.chassis.errors import UnimplementedError
+from services.chassis.protobuf.decoder import Decoder, optional
+from services.content.convert import (
+    messages_from_pb,
+    tool_definition_from_pb,
+)
+from services.content.model import Message, Sampling, ToolDefinition
+from services.router.api.enums import EFFORTS, MID_STREAMS, MODES
+from services.router.api.sizes import SIZES
+from services.router.core.limits import request_violations
+from services.router.core.model import MidStream
+from services.router.core.request import (
+    InferCommand,
+    JsonObject,
+    JsonSchema,
+    Prompt,
+    ToolChoice,
+    ToolChoiceMode,
+)
+from services.router.core.session import Session
+
+
+def infer_from_pb(request: rpc.InferRequest) -> InferCommand:
+    """Decode a call.
+
+    Raises:
+        InvalidRequestError: Lists everything that is wrong with it.
+        UnimplementedError: It uses an option that this version does not serve.
+    """
+    SIZES.check(request)
+    decoder = Decoder()
+    command = InferCommand(
+        target_id=decoder.id(request.target_id, "target_id"),
+        prompt=Prompt(
+            messages=_messages(request.messages, decoder),
+            tools=_tools(request.tools, decoder),
+            tool_choice=_tool_choice(request.tool_choice, decoder),
+            sampling=_sampling(request.sampling, decoder),
+            response_format=_response_format(request.response_format),
+        ),
+        session=_session(request.session, decoder),
+        min_registry_version=request.min_registry_version,
+        mid_stream=decoder.enum(MID_STREAMS, request.mid_stream, "mid_stream", None),
+        max_attempts=optional(request, "max_attempts", None),
+    )
+    decoder.found.extend(request_violations(command))
+    decoder.check()
+    if command.mid_stream is MidStream.RESTART:
+        raise UnimplementedError("mid_stream RESTART is not served by this version")
+    return command
+
+
+def _messages(messages: Sequence[content.Message], decoder: Decoder) -> tuple[Message, ...]:
+    decoder.not_empty(messages, "messages")
+    return messages_from_pb(messages, "messages", decoder)
+
+
+def _tools(tools: Sequence[content.ToolDefinition], decoder: Decoder) -> tuple[ToolDefinition, ...]:
+    for index, tool in enumerate(tools):
+        decoder.id(tool.tool_id, f"tools[{index}].tool_id")
+    return tuple(map(tool_definition_from_pb, tools))
+
+
+def _tool_choice(choice: provider.ToolChoice, decoder: Decoder) -> ToolChoice:
+    mode = decoder.enum(MODES, choice.mode, "tool_choice.mode", ToolChoiceMode.AUTO)
+    return ToolChoice(mode, choice.tool_id)
+
+
+def _sampling(sampling: provider.Sampling, decoder: Decoder) -> Sampling:
+    effort = sampling.reasoning_effort
+    return Sampling(
+        temperature=optional(sampling, "temperature", None),
+        top_p=optional(sampling, "top_p", None),
+        max_output_tokens=optional(sampling, "max_output_tokens", None),
+        stop=tuple(sampling.stop),
+        seed=optional(sampling, "seed", None),
+        reasoning_effort=decoder.enum(EFFORTS, effort, "sampling.reasoning_effort", None),
+    )
+
+
+def _response_format(wanted: provider.ResponseFormat) -> JsonObject | JsonSchema | None:
+    match wanted.WhichOneof("format"):
+        case "json_object":
+            return JsonObject()
+        case "json_schema":
+            schema = wanted.json_schema
+            return JsonSchema(schema.name, schema.json_schema, schema.strict)
+        case _:
+            return None
+
+
+def _session(session: pb.Session, decoder: Decoder) -> Session:
+    """Each value is empty or an id."""
+    return Session(
+        thread_id=decoder.optional_id(session.thread_id, "session.thread_id"),
+        run_id=decoder.optional_id(session.run_id, "session.run_id"),
+        agent_id=decoder.optional_id(session.agent_id, "session.agent_id"),
+        session_key=decoder.optional_id(session.session_key, "session.session_key"),
+    )

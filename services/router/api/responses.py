@@ -1,0 +1,152 @@
+"""Items and decisions to messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import assert_never
+
+from google.protobuf.duration_pb2 import Duration
+
+from runyard.provider.v1 import provider_pb2 as provider
+from runyard.router.v1 import router_pb2 as pb
+from runyard.router.v1 import router_service_pb2 as rpc
+from runyard.types.v1 import content_pb2 as content
+from services.chassis.protobuf.decoder import duration_to_pb, instant_to_pb
+from services.content.convert import FINISH_REASONS, usage_to_pb
+from services.router.api.enums import FAILURES, KINDS, OUTCOMES, SKIPS, STICKIES
+from services.router.core.decision import Attempt, RouteDecision, Skipped
+from services.router.core.items import (
+    Finished,
+    Interrupted,
+    Item,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallReady,
+    UsageReport,
+)
+
+DECISION_TRAILER = "runyard-route-decision-bin"
+# Clients refuse trailers above 8 KiB in all; the error details need room too.
+MAX_TRAILER_BYTES = 2 * 1024
+
+
+def frame_to_pb(items: Iterable[Item]) -> rpc.InferResponse:
+    return rpc.InferResponse(items=[_item_to_pb(item) for item in items])
+
+
+def decision_to_pb(decision: RouteDecision) -> pb.RouteDecision:
+    return pb.RouteDecision(
+        target_id=decision.target_id,
+        pool=decision.pool,
+        pool_revision=decision.pool_revision,
+        registry_version=decision.registry_version,
+        member_id=decision.member_id,
+        provider_id=decision.provider_id,
+        upstream_model=decision.upstream_model,
+        home_member_id=decision.home_member_id,
+        sticky=STICKIES.to_pb[decision.sticky],
+        attempts=[_attempt_to_pb(attempt) for attempt in decision.attempts],
+        skipped=[_skipped_to_pb(skip) for skip in decision.skipped],
+    )
+
+
+def decision_to_trailer(decision: RouteDecision) -> bytes:
+    """The decision within ``MAX_TRAILER_BYTES``: drops skipped members, then middle attempts."""
+    message = decision_to_pb(decision)
+    while message.ByteSize() > MAX_TRAILER_BYTES and message.skipped:
+        del message.skipped[-1]
+    while message.ByteSize() > MAX_TRAILER_BYTES and message.attempts:
+        del message.attempts[len(message.attempts) // 2]
+    return message.SerializeToString()
+
+
+def _item_to_pb(item: Item) -> pb.InferItem:
+    match item:
+        case TextDelta(text):
+            return pb.InferItem(text_delta=provider.TextDelta(text=text))
+        case ReasoningDelta() | ToolCallDelta() | ToolCallReady():
+            return _delta_to_pb(item)
+        case UsageReport(usage):
+            return pb.InferItem(usage=usage_to_pb(usage))
+        case Started() | Finished() | Interrupted():
+            return _boundary_to_pb(item)
+        case _:
+            assert_never(item)
+
+
+def _delta_to_pb(item: ReasoningDelta | ToolCallDelta | ToolCallReady) -> pb.InferItem:
+    match item:
+        case ReasoningDelta(text, provider_id, state):
+            reasoning = provider.ReasoningDelta(
+                text=text, provider_id=provider_id, opaque_state=state
+            )
+            return pb.InferItem(reasoning_delta=reasoning)
+        case ToolCallDelta(index, arguments_json, call_id, tool_id):
+            delta = provider.ToolCallDelta(
+                index=index, call_id=call_id, tool_id=tool_id, arguments_json=arguments_json
+            )
+            return pb.InferItem(tool_call_delta=delta)
+        case ToolCallReady(index, call):
+            ready = provider.ToolCallReady(
+                index=index,
+                call=content.ToolCall(
+                    call_id=call.call_id,
+                    tool_id=call.tool_id,
+                    arguments_json=call.arguments_json,
+                ),
+            )
+            return pb.InferItem(tool_call_ready=ready)
+
+
+def _boundary_to_pb(item: Started | Finished | Interrupted) -> pb.InferItem:
+    match item:
+        case Started(decision, response_id):
+            started = pb.Started(decision=decision_to_pb(decision), response_id=response_id)
+            return pb.InferItem(started=started)
+        case Finished(reason):
+            return pb.InferItem(finished=provider.Finished(reason=FINISH_REASONS.to_pb[reason]))
+        case Interrupted():
+            return pb.InferItem(interrupted=_interrupted_to_pb(item))
+
+
+def _interrupted_to_pb(item: Interrupted) -> pb.Interrupted:
+    return pb.Interrupted(
+        reason=FAILURES.to_pb[item.reason],
+        partial_usage=None if item.partial_usage is None else usage_to_pb(item.partial_usage),
+        committed_length=item.committed_bytes,
+        resumable=item.resumable,
+    )
+
+
+def _attempt_to_pb(attempt: Attempt) -> pb.Attempt:
+    failure = attempt.failure
+    hint_s = None if failure is None else failure.retry_after_s
+    return pb.Attempt(
+        attempt_id=attempt.id,
+        number=attempt.number,
+        member_id=attempt.member_id,
+        provider_id=attempt.provider_id,
+        upstream_model=attempt.upstream_model,
+        kind=KINDS.to_pb[attempt.kind],
+        outcome=OUTCOMES.to_pb[attempt.outcome],
+        failure=None if failure is None else FAILURES.to_pb[failure.kind],
+        http_status=0 if failure is None else failure.http_status,
+        retry_after=None if hint_s is None else _seconds_to_pb(hint_s),
+        elapsed=_seconds_to_pb(attempt.elapsed_s),
+    )
+
+
+def _skipped_to_pb(skip: Skipped) -> pb.SkippedMember:
+    return pb.SkippedMember(
+        member_id=skip.member_id,
+        reason=SKIPS.to_pb[skip.reason],
+        until=instant_to_pb(skip.until),
+        detail=skip.detail,
+    )
+
+
+def _seconds_to_pb(seconds: float) -> Duration | None:
+    return duration_to_pb(timedelta(seconds=seconds))

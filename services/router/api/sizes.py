@@ -1,0 +1,37 @@
+"""How large the fields of a request may be."""
+
+from __future__ import annotations
+
+from runyard.router.v1 import router_service_pb2 as rpc
+from services.chassis.protobuf.sizes import ID, Sizes, characters, entries, size_bytes
+from services.content.model import MAX_SCHEMA_BYTES
+from services.content.sizes import MESSAGES, TOOLS
+from services.router.core.limits import (
+    MAX_ENTRIES,
+    MAX_MESSAGES,
+    MAX_SCHEMA_NAME_CHARS,
+    MAX_STOP_CHARS,
+    MAX_STOPS,
+    MAX_TOOLS,
+)
+
+SIZES = Sizes(
+    (rpc.InferRequest,),
+    {
+        **MESSAGES,
+        **TOOLS,
+        "InferRequest.target_id": ID,
+        "InferRequest.messages": entries(MAX_MESSAGES),
+        "InferRequest.tools": entries(MAX_TOOLS),
+        "ToolChoice.tool_id": ID,
+        "Sampling.stop": entries(MAX_STOPS),
+        "Sampling.stop[]": characters(MAX_STOP_CHARS),
+        "JsonSchemaFormat.name": characters(MAX_SCHEMA_NAME_CHARS),
+        "JsonSchemaFormat.json_schema": size_bytes(MAX_SCHEMA_BYTES),
+        "Session.thread_id": ID,
+        "Session.run_id": ID,
+        "Session.agent_id": ID,
+        "Session.session_key": ID,
+    },
+    most_entries=MAX_ENTRIES,
+)

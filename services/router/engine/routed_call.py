@@ -1,0 +1,262 @@
+"""One call: its attempts on the members of the target, up to the one whose answer is relayed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from services.chassis.clock import Clock
+from services.chassis.errors import DomainError, UnimplementedError
+from services.chassis.ids import IdSource
+from services.router.core.decision import (
+    Attempt,
+    AttemptKind,
+    AttemptOutcome,
+    RouteDecision,
+    SkipReason,
+    Sticky,
+)
+from services.router.core.errors import MemberFailedError, NoMemberLeftError
+from services.router.core.failures import Failure, FailureClass, UpstreamError
+from services.router.core.model import Adapter, Member
+from services.router.core.ports import ProviderAdapter, TimeLeft, UpstreamCall
+from services.router.core.request import InferCommand
+from services.router.core.selection import next_member, skipped_members
+from services.router.core.switching import (
+    FailOver,
+    Remaining,
+    RetryInPlace,
+    ReturnError,
+    ReturnRefusal,
+    Step,
+    next_step,
+)
+from services.router.engine.attempt import AttemptInProgress, Watchdog, timeouts_of
+from services.router.engine.routing_state import RouteRequest, RoutingState
+from services.router.engine.tracing import (
+    record_failover,
+    start_attempt,
+    start_route,
+    traceparent_of,
+)
+
+LONGEST_CALL_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceDependencies:
+    """What all calls of the process share."""
+
+    adapters: Mapping[type[Adapter], ProviderAdapter]
+    routing: RoutingState
+    watchdog: Watchdog
+    clock: Clock
+    ids: IdSource
+
+
+class RoutedCall:
+    """The attempts of one call: every member at most once, each with its retries in place.
+
+    Args:
+        time_left: Seconds until the caller's deadline; None when there is none.
+    """
+
+    def __init__(
+        self,
+        dependencies: InferenceDependencies,
+        request: RouteRequest,
+        command: InferCommand,
+        registry_version: int,
+        time_left: TimeLeft,
+    ) -> None:
+        self._dependencies = dependencies
+        self._request = request
+        self._command = command
+        self._version = registry_version
+        self._time_left = time_left
+        clocks = request.target.pool.clocks
+        now, now_s = dependencies.clock.now(), dependencies.clock.monotonic_s()
+        self._total_due_s = now_s + (clocks.total_s or LONGEST_CALL_S)
+        self._chosen = dependencies.routing.choose_start(request, now)
+        self._health = dependencies.routing.health(request.target, now)
+        self._current = self._chosen.start
+        self._tried: set[int] = set()
+        self._attempts: list[Attempt] = []
+        self._answered_by: Member | None = None
+        self._moving_failure: Failure | None = None
+        # Traceparents of the last attempt and of the one that moved the session.
+        self._last_attempt = self._moved_by = ""
+        pin = self._chosen.found_pin
+        self.route = start_route(self.decision, command.session, pin.traceparent if pin else "")
+
+    @property
+    def decision(self) -> RouteDecision:
+        """The decision so far."""
+        target, chosen, member = self._request.target, self._chosen, self._answered_by
+        moved = self._current != chosen.start and chosen.sticky is not Sticky.ANONYMOUS
+        return RouteDecision(
+            target_id=target.pool.id,
+            pool=target.is_pool,
+            pool_revision=target.revision,
+            registry_version=self._version,
+            home_member_id=target.members[chosen.home].id,
+            sticky=Sticky.MOVED if moved else chosen.sticky,
+            member_id=member.id if member else "",
+            provider_id=member.provider.id if member else "",
+            upstream_model=member.model.upstream_model if member else "",
+            attempts=tuple(self._attempts),
+            skipped=skipped_members(chosen.order, chosen.home, self._health, self._tried),
+        )
+
+    async def committed_attempt(self) -> AttemptInProgress | None:
+        """Make attempts until the answer of one has begun; None when the content is refused.
+
+        Raises:
+            DomainError: No attempt reached its commit point.
+        """
+        kind, retries = AttemptKind.INITIAL, 0
+        while True:
+            attempt = self._start(kind)
+            failure = await self._open(attempt)
+            if failure is None:
+                return attempt
+            match self._next_step(failure, retries):
+                case ReturnRefusal():
+                    self._answered_by = self._member
+                    return None
+                case RetryInPlace(delay_s):
+                    await self._dependencies.clock.sleep(delay_s)
+                    kind, retries = AttemptKind.RETRY, retries + 1
+                case FailOver():
+                    self._fail_over(failure)
+                    kind, retries = AttemptKind.FAILOVER, 0
+                case ReturnError(no_member_left):
+                    raise self._error(failure, no_member_left=no_member_left)
+
+    async def settle(
+        self, attempt: AttemptInProgress, outcome: AttemptOutcome, failure: Failure | None = None
+    ) -> None:
+        """Close an attempt and record its outcome; later calls for the same attempt do nothing."""
+        if attempt.record.outcome is not AttemptOutcome.STREAMING:
+            return
+        routing, now = self._dependencies.routing, self._dependencies.clock.now()
+        member = self._member
+        if outcome is AttemptOutcome.SUCCEEDED:
+            routing.record_success(member, now)
+        elif failure is not None:
+            routing.record_failure(member, failure, now)
+        try:
+            await attempt.close(outcome, failure)
+        finally:
+            self._attempts[attempt.record.number - 1] = attempt.record
+
+    @property
+    def _member(self) -> Member:
+        if self._current is None:
+            raise self._no_member_error()
+        return self._request.target.members[self._current]
+
+    def _start(self, kind: AttemptKind) -> AttemptInProgress:
+        member, dependencies = self._member, self._dependencies
+        record = Attempt(
+            id=dependencies.ids.new_id(),
+            number=len(self._attempts) + 1,
+            member_id=member.id,
+            provider_id=member.provider.id,
+            upstream_model=member.model.upstream_model,
+            kind=kind,
+            outcome=AttemptOutcome.STREAMING,
+        )
+        at_home = self._current == self._chosen.home
+        span = start_attempt(self.route, record, member, is_home=at_home, before=self._last_attempt)
+        timeouts = timeouts_of(self._request.target.pool.clocks, member, self._total_due_s)
+        self._attempts.append(record)
+        return AttemptInProgress(record, span, timeouts, dependencies.watchdog, dependencies.clock)
+
+    async def _open(self, attempt: AttemptInProgress) -> Failure | None:
+        """Bring the attempt to its commit point; returns the failure that prevented it, if any."""
+        member, key = self._member, self._request.key
+        adapter = self._dependencies.adapters[type(member.provider.adapter)]
+        cache_key = "" if key.anonymous else key.routing_key
+        try:
+            await attempt.open(adapter, UpstreamCall(member, self._command.prompt, cache_key))
+        except UpstreamError as error:
+            await self.settle(attempt, AttemptOutcome.FAILED, error.failure)
+            self._last_attempt = traceparent_of(attempt.span)
+            return error.failure
+        except BaseException as error:
+            await self.settle(attempt, *outcome_of(error))
+            raise
+        self._commit(attempt)
+        return None
+
+    def _commit(self, attempt: AttemptInProgress) -> None:
+        assert self._current is not None, "only a started attempt commits"  # noqa: S101  # narrows the type
+        self._attempts[attempt.record.number - 1] = attempt.record
+        self._answered_by = self._member
+        self._dependencies.routing.record_commit(
+            self._request,
+            self._chosen,
+            self._current,
+            self._moving_failure,
+            self._dependencies.clock.now(),
+            self._moved_by or traceparent_of(self.route),
+        )
+
+    def _next_step(self, failure: Failure, retries: int) -> Step:
+        dependencies, target = self._dependencies, self._request.target
+        if self._current is not None:
+            self._tried.add(self._current)
+        self._health = dependencies.routing.health(target, dependencies.clock.now())
+        limit = self._command.max_attempts
+        can_retry = limit is None or len(self._attempts) < limit
+        remaining = Remaining(
+            retries_done=retries,
+            retries_allowed=target.pool.in_place_retries,
+            can_fail_over=can_retry and self._next() is not None,
+            can_retry=can_retry,
+            time_left_s=self._time_left_s(),
+        )
+        return next_step(failure, target.pool.switch, remaining)
+
+    def _fail_over(self, failure: Failure) -> None:
+        self._current = self._next()
+        self._moving_failure, self._moved_by = failure, self._last_attempt
+        record_failover(self.route, self._attempts[-1], self._member.id)
+
+    def _next(self) -> int | None:
+        return next_member(self._chosen.order, self._health, self._tried)
+
+    def _time_left_s(self) -> float:
+        total_s = self._total_due_s - self._dependencies.clock.monotonic_s()
+        deadline_s = self._time_left()
+        return total_s if deadline_s is None else min(total_s, deadline_s)
+
+    def _error(self, failure: Failure, *, no_member_left: bool) -> DomainError:
+        target, clock = self._request.target, self._dependencies.clock
+        limit = self._command.max_attempts
+        limited = limit is not None and len(self._attempts) >= limit
+        recovers_in_s = self._dependencies.routing.recovers_in_s
+        if no_member_left and not target.single_member and not limited:
+            return NoMemberLeftError.of(self.decision, recovers_in_s(target.members, clock.now()))
+        return MemberFailedError.of(
+            failure, self._member.id, recovers_in_s([self._member], clock.now())
+        )
+
+    def _no_member_error(self) -> DomainError:
+        """Every member was set aside before the first attempt."""
+        skipped = self.decision.skipped
+        if all(skip.reason is SkipReason.INCAPABLE for skip in skipped):
+            missing = ", ".join(sorted({skip.detail for skip in skipped}))
+            return UnimplementedError(f"this version has no {missing}", missing=missing)
+        now = self._dependencies.clock.now()
+        recovery_s = self._dependencies.routing.recovers_in_s(self._request.target.members, now)
+        return NoMemberLeftError.of(self.decision, recovery_s)
+
+
+def outcome_of(error: BaseException) -> tuple[AttemptOutcome, Failure]:
+    """Outcome and failure of an attempt that ended by cancellation or by a defect."""
+    if isinstance(error, asyncio.CancelledError | GeneratorExit):
+        return AttemptOutcome.CANCELLED, Failure(FailureClass.CANCELLED)
+    return AttemptOutcome.FAILED, Failure(FailureClass.SERVER_ERROR)

@@ -1,0 +1,164 @@
+"""The state that routing keeps between calls: pins, quota deadlines, round-robin positions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.router.core.decision import Skipped, SkipReason
+from services.router.core.failures import QUOTA, Failure
+from services.router.core.model import HomeStrategy, Member, Target, Unsupported
+from services.router.core.pins import Pin, Pins, pin_ttl_s
+from services.router.core.quota import QuotaDeadline, after_refusal, after_success, sets_aside
+from services.router.core.selection import Selection, select
+from services.router.core.session import SessionKey
+
+# Deadlines are few (one per account and model), yet a registry may change for years.
+_MAX_DEADLINES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRequest:
+    """What a call is routed by: its target, its session and its run."""
+
+    target: Target
+    key: SessionKey
+    run_id: str
+
+
+class RoutingState:
+    """Synchronous and without I/O, so that no call sees a half-made change of another."""
+
+    def __init__(self, pins: Pins) -> None:
+        self._pins = pins
+        self._deadlines: dict[tuple[str, str, str], QuotaDeadline] = {}
+        self._positions: dict[tuple[str, str], int] = {}
+
+    def health(self, target: Target, now: datetime) -> list[Skipped | None]:
+        """Per member, why it cannot be called now; None when it can."""
+        return [self._skip_reason(target, member, now) for member in target.members]
+
+    def choose_start(self, request: RouteRequest, now: datetime) -> Selection:
+        """Choose where a call starts; a new session of a round-robin pool takes the next slot."""
+        target, key = request.target, request.key
+        pin = None if target.single_member else self._pins.find(key, target, now)
+        health = self.health(target, now)
+        round_robin = target.pool.home is HomeStrategy.ROUND_ROBIN and pin is None
+        position = self._next_position(target) if round_robin else 0
+        chosen = select(target, key, request.run_id, pin, health, position)
+        if pin is not None:
+            self._pins.touch(pin, now, request.run_id)
+        elif round_robin and not key.anonymous:
+            # Nothing but its pin remembers a round-robin home.
+            self._pins.put(self._pin(request, chosen.home, chosen.home, None, now, ""))
+        return chosen
+
+    def record_commit(
+        self,
+        request: RouteRequest,
+        chosen: Selection,
+        member: int,
+        cause: Failure | None,
+        now: datetime,
+        traceparent: str,
+    ) -> None:
+        """Pin the session to ``member``, whose answer has begun, or unpin it if that is its home.
+
+        Args:
+            cause: The failure in this call that moved the session; None when there was none.
+            traceparent: Of the span that moved the session, if it moved.
+        """
+        target, key = request.target, request.key
+        if key.anonymous or target.single_member:
+            return
+        pin = self._pins.find(key, target, now)
+        if member == chosen.start and _moved_since(chosen, pin):
+            # A concurrent call has failed over from this member: its move stays.
+            return
+        round_robin = target.pool.home is HomeStrategy.ROUND_ROBIN
+        if member == chosen.home and not round_robin:
+            if pin is not None:
+                self._pins.remove(pin)
+            return
+        if pin is None or pin.member_id != target.members[member].id:
+            self._pins.put(self._pin(request, member, chosen.home, cause, now, traceparent))
+
+    def record_failure(self, member: Member, failure: Failure, now: datetime) -> None:
+        """Set the quota deadline that a failure asks for; other failures change nothing."""
+        if failure.kind in QUOTA:
+            before = self._deadlines.get(member.quota_key)
+            after = after_refusal(before, failure.retry_after_s, now)
+            self._drop_passed_deadlines(now)
+            self._deadlines[member.quota_key] = after
+
+    def record_success(self, member: Member, now: datetime) -> None:
+        """End the streak of refusals without a hint; a deadline that has not passed stays."""
+        before = self._deadlines.get(member.quota_key)
+        if before is not None and after_success(before, now) is None:
+            del self._deadlines[member.quota_key]
+
+    def recovers_in_s(self, members: Sequence[Member], now: datetime) -> float | None:
+        """Seconds until the first of the members may be called again; None without deadlines."""
+        known = (self._deadlines.get(member.quota_key) for member in members)
+        left_s = [(d.until - now).total_seconds() for d in known if d is not None]
+        return min((s for s in left_s if s > 0), default=None)
+
+    def _skip_reason(self, target: Target, member: Member, now: datetime) -> Skipped | None:
+        if isinstance(member.provider.adapter, Unsupported):
+            missing = f"adapter {member.provider.adapter.name}"
+            return Skipped(member.id, SkipReason.INCAPABLE, detail=missing)
+        deadline = self._deadlines.get(member.quota_key)
+        if (
+            target.single_member
+            or deadline is None
+            or not sets_aside(deadline, target.pool.switch, now)
+        ):
+            return None
+        return Skipped(member.id, SkipReason.QUOTA_DEADLINE, until=deadline.until)
+
+    def _next_position(self, target: Target) -> int:
+        pool = target.pool.id, target.revision
+        position = self._positions.get(pool, 0)
+        if position == 0:
+            # A new revision starts at 0; the positions of older ones are dropped.
+            self._positions = {p: n for p, n in self._positions.items() if p[0] != target.pool.id}
+        self._positions[pool] = position + 1
+        return position
+
+    def _drop_passed_deadlines(self, now: datetime) -> None:
+        if len(self._deadlines) >= _MAX_DEADLINES:
+            self._deadlines = {k: d for k, d in self._deadlines.items() if d.until > now}
+
+    @staticmethod
+    def _pin(
+        request: RouteRequest,
+        member: int,
+        home: int,
+        cause: Failure | None,
+        now: datetime,
+        traceparent: str,
+    ) -> Pin:
+        target = request.target
+        return Pin(
+            tenant=request.key.tenant,
+            pool_id=target.pool.id,
+            session=request.key.name,
+            revision=target.revision,
+            member_id=target.members[member].id,
+            home_member_id=target.members[home].id,
+            reason=None if cause is None else cause.kind,
+            run_id=request.run_id,
+            moved_at=now,
+            used_at=now,
+            ttl_s=pin_ttl_s(target, target.members[member]),
+            traceparent=traceparent,
+            stored=target.pool.home is not HomeStrategy.ROUND_ROBIN,
+        )
+
+
+def _moved_since(chosen: Selection, pin: Pin | None) -> bool:
+    """Whether another call has moved the session since this one chose its start."""
+    if pin is None or pin.member_id == pin.home_member_id:
+        return False
+    return chosen.found_pin is None or chosen.found_pin.moved_at != pin.moved_at

@@ -1,0 +1,35 @@
+"""The limits of requests; ``GetServerInfo`` reports those that callers need to know."""
+
+from __future__ import annotations
+
+# Of all repeated fields of a request.
+MAX_ENTRIES = 60_000
+# Of a submission.
+MAX_MESSAGES = 256
+MAX_TOPICS = 64
+MAX_ROUNDS = 1000
+MAX_DEADLINE_S = 24 * 3600.0
+
+# Of a cancel or a decision.
+MAX_TEXT_CHARS = 4096
+MAX_ANSWER_BYTES = 64 * 1024
+
+MAX_DIGEST_BYTES = 64
+
+MAX_WAKE_MESSAGES = 64
+MAX_TRACEPARENT_BYTES = 512
+
+# Of a list of tickets.
+MAX_STATES = 16
+
+# Of the calls of built-in tools; the pool has the same limit of a body.
+MAX_BODY_BYTES = 64 * 1024
+MAX_WAIT_S = 30 * 86_400.0
+
+DEFAULT_PAGE = 50
+MAX_PAGE = 200
+
+
+def page_size(wanted: int) -> int:
+    """How many entries a page has: ``wanted``, at most 200; 50 for 0."""
+    return min(wanted or DEFAULT_PAGE, MAX_PAGE)

@@ -1,0 +1,94 @@
+"""The subscription to a run: where its stream begins, and the items of the stream."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Protocol, TypeAlias
+
+from services.chassis.caller import Caller
+from services.runcontrol.core.errors import CursorOutOfRangeError
+from services.runcontrol.core.ports import RunView
+
+
+class SubscribeFrom(Enum):
+    """Where a stream without a cursor begins."""
+
+    BEGINNING = 1
+    SNAPSHOT = 2
+    NOW = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribeCommand:
+    """Which run to follow, and from where.
+
+    Attributes:
+        after: The sequence of the last event that the subscriber has received; None = no cursor,
+            ``start`` decides.
+    """
+
+    run_id: str
+    start: SubscribeFrom = SubscribeFrom.BEGINNING
+    after: int | None = None
+
+    @property
+    def wants_snapshot(self) -> bool:
+        return self.after is None and self.start is SubscribeFrom.SNAPSHOT
+
+
+@dataclass(frozen=True, slots=True)
+class RunSnapshot:
+    """The run as of its newest event."""
+
+    view: RunView
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvents:
+    """Sequences and stored bytes of events, in order."""
+
+    events: tuple[tuple[int, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunHeartbeat:
+    """No event followed ``seq`` during the heartbeat interval, which ended at ``at``."""
+
+    seq: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RunReconnect:
+    """The last item of a server that stops: subscribe again, to continue after ``seq``."""
+
+    seq: int
+
+
+RunItem: TypeAlias = RunSnapshot | RunEvents | RunHeartbeat | RunReconnect
+
+
+class RunStreams(Protocol):
+    def follow(self, caller: Caller, command: SubscribeCommand) -> AsyncGenerator[RunItem, None]:
+        """Yield the events after the start as they are committed, until the run is done.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+            CursorOutOfRangeError: The cursor is beyond the newest event.
+        """
+
+
+def start_after(command: SubscribeCommand, head: int) -> int:
+    """The sequence after which a stream begins; ``head`` is that of the newest event.
+
+    Raises:
+        CursorOutOfRangeError: The cursor is beyond the newest event.
+    """
+    if command.after is None:
+        return 0 if command.start is SubscribeFrom.BEGINNING else head
+    if command.after > head:
+        raise CursorOutOfRangeError.of(command.after, head)
+    return command.after

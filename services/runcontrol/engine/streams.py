@@ -1,0 +1,90 @@
+"""The stream of a run's events: those committed after a cursor, then each as it is committed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+
+from services.chassis.caller import Caller
+from services.chassis.clock import Clock
+from services.chassis.drain import Drain
+from services.chassis.follow.feed import Draining, Idle, Items, Page, follow
+from services.chassis.follow.feed_ring import FeedRings
+from services.chassis.follow.notifier import Notifier
+from services.runcontrol.core.model import run_channel
+from services.runcontrol.core.runcontrol import RunControl
+from services.runcontrol.core.subscribing import (
+    RunEvents,
+    RunHeartbeat,
+    RunItem,
+    RunReconnect,
+    RunSnapshot,
+    SubscribeCommand,
+    start_after,
+)
+
+MAX_ITEMS = 64
+MAX_ITEM_BYTES = 64 * 1024
+
+
+class FeedRunStreams:
+    """Implements ``RunStreams``; keeps only a cursor per subscriber.
+
+    The subscribers of a run share a ring of the events that were read last.
+    """
+
+    def __init__(self, runs: RunControl, notifier: Notifier, clock: Clock, drain: Drain) -> None:
+        self._runs = runs
+        self._notifier = notifier
+        self._clock = clock
+        self._drain = drain
+        self._rings: FeedRings[tuple[int, bytes]] = FeedRings(
+            seq=lambda event: event[0], size_bytes=lambda event: len(event[1])
+        )
+
+    async def follow(
+        self, caller: Caller, command: SubscribeCommand
+    ) -> AsyncGenerator[RunItem, None]:
+        """Events are yielded in batches of at most 64, of about 64 KiB at most."""
+        run_id = command.run_id
+        view = await self._runs.view(caller, run_id)
+        after = start_after(command, view.run.event_seq)
+        if command.wants_snapshot:
+            yield RunSnapshot(view)
+
+        async def load(cursor: int) -> Page[tuple[int, bytes]]:
+            feed = await self._runs.events(caller, run_id, cursor, MAX_ITEMS)
+            newest = feed.events[-1][0] if feed.events else cursor
+            return Page(feed.events, newest, feed.finished, more=len(feed.events) == MAX_ITEMS)
+
+        with (
+            self._notifier.signal(run_channel(caller.tenant, run_id)) as signal,
+            self._rings.joined((caller.tenant, run_id), load) as read,
+        ):
+            feed = follow(read, signal, after=after, drain=self._drain, clock=self._clock)
+            async with aclosing(feed):
+                async for each in feed:
+                    for item in self._items(each):
+                        yield item
+
+    def _items(self, each: Items[tuple[int, bytes]] | Idle | Draining) -> Iterator[RunItem]:
+        match each:
+            case Items(events):
+                yield from _batches(events)
+            case Idle(seq):
+                yield RunHeartbeat(seq, self._clock.now())
+            case Draining(seq):
+                yield RunReconnect(seq)
+
+
+def _batches(events: Sequence[tuple[int, bytes]]) -> Iterator[RunEvents]:
+    """Batches of about 64 KiB at most; a larger event is a batch of its own."""
+    batch: list[tuple[int, bytes]] = []
+    size_bytes = 0
+    for seq, body in events:
+        if batch and size_bytes + len(body) > MAX_ITEM_BYTES:
+            yield RunEvents(tuple(batch))
+            batch, size_bytes = [], 0
+        batch.append((seq, body))
+        size_bytes += len(body)
+    yield RunEvents(tuple(batch))

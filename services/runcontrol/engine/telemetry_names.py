@@ -1,0 +1,19 @@
+"""The names of the spans, attributes and links of an executed run."""
+
+from __future__ import annotations
+
+from typing import Final
+
+STEP: Final = "runyard.run.step"
+ATTEMPT: Final = "runyard.run.attempt"
+CAUSES: Final = "runyard.run.causes"
+OUTCOME: Final = "runyard.run.outcome"
+OPERATION: Final = "gen_ai.operation.name"
+AGENT: Final = "gen_ai.agent.id"
+CONVERSATION: Final = "gen_ai.conversation.id"
+LINK_DECISION: Final = "decided_by"  # to the call that submitted the decision
+
+
+def run_span(agent_id: str) -> str:
+    """The name of the span around one activation of a run."""
+    return f"invoke_agent {agent_id}"

@@ -1,0 +1,54 @@
+"""The adapter of ``core.ports`` for the chassis store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from services.chassis.clock import Clock
+from services.chassis.store.idempotency import TxRequestLog
+from services.chassis.store.port import Store, Tx
+from services.runcontrol.core.exchange import Ticket
+from services.runcontrol.core.ports import (
+    Codec,
+    Reads,
+    TicketFilter,
+)
+from services.runcontrol.core.ports import Tx as RunTx
+from services.runcontrol.store import tables as t
+from services.runcontrol.store.leases import SqlLeases
+from services.runcontrol.store.threads import SqlThreads
+from services.runcontrol.store.tickets import SqlTickets
+from services.runcontrol.store.views import SqlViews, list_tickets
+
+T = TypeVar("T")
+
+
+class SqlTx(SqlThreads, SqlTickets, SqlLeases, TxRequestLog):
+    """Implements ``core.ports.Tx`` on one transaction."""
+
+    def __init__(self, tx: Tx, codec: Codec, clock: Clock) -> None:
+        SqlThreads.__init__(self, tx, codec)
+        TxRequestLog.__init__(self, tx, t.request, clock.now())
+
+
+class SqlStore:
+    """Implements ``core.ports.Store`` on a database."""
+
+    def __init__(self, store: Store, codec: Codec, clock: Clock) -> None:
+        self._store = store
+        self._codec = codec
+        self._clock = clock
+
+    def within(self, tx: Tx) -> RunTx:
+        """The core's transaction on a transaction that is in progress."""
+        return SqlTx(tx, self._codec, self._clock)
+
+    async def write(self, fn: Callable[[RunTx], T]) -> T:
+        return await self._store.write(lambda tx: fn(self.within(tx)))
+
+    async def read(self, fn: Callable[[Reads], T]) -> T:
+        return await self._store.read(lambda tx: fn(SqlViews(tx, self._codec)))
+
+    async def list_tickets(self, tenant: str, wanted: TicketFilter) -> list[Ticket]:
+        return await list_tickets(self._store, tenant, wanted)

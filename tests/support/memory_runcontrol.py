@@ -1,0 +1,280 @@
+"""Run control's store in memory: the model that the SQL adapter is compared with."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from services.chassis.caller import RequestKey
+from services.chassis.errors import IdempotencyConflictError
+from services.content.model import Message
+from services.runcontrol.core import exchange, model
+from services.runcontrol.core.commands import Effect
+from services.runcontrol.core.events import Event
+from services.runcontrol.core.ports import DueRun, Feed, LeaseKey, RunView, TicketFilter
+from services.runcontrol.core.specs import Specs
+from services.runcontrol.core.work import Work
+
+T = TypeVar("T")
+
+IDLE = (model.RunState.QUEUED, model.RunState.WAITING)
+
+
+@dataclass
+class Tables:
+    """Everything there is, by key; the tenant is the first part of each."""
+
+    threads: dict[Any, model.Thread] = field(default_factory=dict)
+    runs: dict[Any, model.Run] = field(default_factory=dict)
+    dispatches: dict[Any, model.Dispatch] = field(default_factory=dict)
+    leases: dict[Any, model.Lease] = field(default_factory=dict)
+    calls: dict[Any, exchange.Call] = field(default_factory=dict)
+    tickets: dict[Any, exchange.Ticket] = field(default_factory=dict)
+    decisions: dict[Any, exchange.Decision] = field(default_factory=dict)
+    inputs: dict[Any, model.Input] = field(default_factory=dict)
+    wakes: dict[Any, exchange.Wake] = field(default_factory=dict)
+    deliveries: dict[Any, exchange.Delivery] = field(default_factory=dict)
+    memberships: dict[Any, exchange.Membership] = field(default_factory=dict)
+    checkpoints: dict[Any, model.Checkpoint] = field(default_factory=dict)
+    events: dict[Any, Event] = field(default_factory=dict)
+    messages: dict[Any, model.StoredMessage] = field(default_factory=dict)
+    specs: dict[Any, Specs] = field(default_factory=dict)
+    requests: dict[Any, tuple[bytes, bytes]] = field(default_factory=dict)
+    outbox: list[Effect] = field(default_factory=list)
+
+
+def _kind_name(event: Event) -> bytes:
+    return type(event.kind).__name__.encode()
+
+
+class MemoryTx:
+    """``Tx`` and ``Reads`` on a copy of the tables."""
+
+    def __init__(self, tables: Tables, encode_event: Callable[[Event], bytes] = _kind_name) -> None:
+        self.t = tables
+        self._encode_event = encode_event
+
+    def recall(self, request: RequestKey) -> bytes | None:
+        found = self.t.requests.get((request.tenant, request.method, request.key))
+        if found is None:
+            return None
+        if found[0] != request.digest:
+            raise IdempotencyConflictError("used before with other content")
+        return found[1]
+
+    def remember(self, request: RequestKey, body: bytes) -> None:
+        key = (request.tenant, request.method, request.key)
+        self.t.requests[key] = (request.digest, body)
+
+    def thread(self, tenant: str, thread_id: str) -> model.Thread | None:
+        return self.t.threads.get((tenant, thread_id))
+
+    def try_lock(self, tenant: str, thread_id: str) -> bool:
+        return (tenant, thread_id) in self.t.threads
+
+    def load(self, tenant: str, run_id: str, now: datetime) -> Work | None:
+        t = self.t
+        run = t.runs.get((tenant, run_id))
+        if run is None:
+            return None
+        lease = t.leases.get((tenant, run.thread_id))
+        dispatch = t.dispatches.get((tenant, run.dispatch_id))
+        calls = [c for c in self._of(t.calls, run) if c.step == run.step]
+        tickets = [x for x in self._of(t.tickets, run) if x.state in exchange.LIVE_TICKETS]
+        inputs = [i for i in self._of(t.inputs, run) if i.state is model.InputState.PENDING]
+        untaken = [w for w in self._of(t.wakes, run) if not w.taken]
+        unshown = [d for d in self._of(t.deliveries, run) if not d.shown]
+        return Work(
+            now=now,
+            thread=t.threads[tenant, run.thread_id],
+            run=run,
+            dispatches=(dispatch,) if dispatch else (),
+            lease=lease if lease and lease.run_id == run_id else None,
+            calls=tuple(sorted(calls, key=lambda c: c.index)),
+            tickets=tuple(sorted(tickets, key=lambda x: (x.created_at, x.ticket_id))),
+            inputs=tuple(sorted(inputs, key=lambda i: i.seq)),
+            wakes=tuple(sorted(untaken, key=lambda w: (w.received_at, w.pool_id, w.condition_id))),
+            deliveries=tuple(sorted(unshown, key=lambda d: (d.position, d.pool_id, d.message_id))),
+            memberships=tuple(sorted(self._of(t.memberships, run), key=lambda m: m.pool_id)),
+        )
+
+    def _of(self, table: dict[Any, Any], run: model.Run) -> list[Any]:
+        return [e for e in table.values() if (e.tenant, e.run_id) == (run.tenant, run.run_id)]
+
+    def save(self, before: Work | None, after: Work) -> None:
+        t, tenant, run = self.t, after.run.tenant, after.run
+        t.threads[tenant, run.thread_id] = after.thread
+        t.runs[tenant, run.run_id] = run
+        t.dispatches |= {(tenant, d.dispatch_id): d for d in after.dispatches}
+        t.calls |= {(tenant, c.call_id): c for c in (*after.past_calls, *after.calls)}
+        t.tickets |= {(tenant, x.ticket_id): x for x in after.tickets}
+        t.inputs |= {(tenant, i.input_id): i for i in after.inputs}
+        t.wakes |= {(tenant, w.pool_id, w.condition_id): w for w in after.wakes}
+        t.deliveries |= {(tenant, d.run_id, d.pool_id, d.message_id): d for d in after.deliveries}
+        t.memberships |= {(tenant, m.run_id, m.pool_id): m for m in after.memberships}
+        t.checkpoints |= {(tenant, c.run_id, c.step): c for c in after.checkpoints}
+        self._save_lease(before, after)
+        for event in after.events:
+            self._add(t.events, (tenant, run.thread_id, event.thread_seq), event)
+        for message in after.messages:
+            self._add(t.messages, (tenant, run.thread_id, message.seq), message)
+        t.outbox.extend(after.effects)
+
+    def _save_lease(self, before: Work | None, after: Work) -> None:
+        key = (after.run.tenant, after.run.thread_id)
+        if after.lease is not None:
+            self.t.leases[key] = after.lease
+        elif before is not None and before.lease is not None:
+            del self.t.leases[key]
+
+    def _add(self, table: dict[Any, T], key: Any, value: T) -> None:
+        if key in table:
+            raise AssertionError(f"{key} is there already")
+        table[key] = value
+
+    def head(self, thread: model.Thread) -> model.Dispatch | None:
+        queued = [
+            d
+            for d in self.t.dispatches.values()
+            if (d.tenant, d.thread_id, d.epoch) == (thread.tenant, thread.thread_id, thread.epoch)
+            and d.state is model.DispatchState.QUEUED
+        ]
+        order = lambda d: (d.run_id != thread.open_run_id, d.priority, d.seq)  # noqa: E731
+        return min(queued, key=order, default=None)
+
+    def set_ready(self, thread: model.Thread, ready_at: datetime | None) -> None:
+        key = (thread.tenant, thread.thread_id)
+        self.t.threads[key] = replace(self.t.threads[key], ready_at=ready_at)
+
+    def run_of_dispatch(self, tenant: str, dispatch_id: str) -> str | None:
+        found = self.t.dispatches.get((tenant, dispatch_id))
+        return found.run_id if found else None
+
+    def pin(self, tenant: str, digest: bytes, specs: Specs) -> None:
+        self.t.specs[tenant, digest] = specs
+
+    def pinned(self, tenant: str, digest: bytes) -> Specs | None:
+        return self.t.specs.get((tenant, digest))
+
+    def ticket(self, tenant: str, ticket_id: str) -> exchange.Ticket | None:
+        return self.t.tickets.get((tenant, ticket_id))
+
+    def live_tickets(self, tenant: str, run_id: str, call: str) -> list[exchange.Ticket]:
+        return [
+            x
+            for x in self.t.tickets.values()
+            if (x.tenant, x.run_id) == (tenant, run_id)
+            and x.state in exchange.LIVE_TICKETS
+            and call in (x.call_id, x.model_call_id)
+        ]
+
+    def decision(self, tenant: str, ticket_id: str, decision_id: str) -> exchange.Decision | None:
+        return self.t.decisions.get((tenant, ticket_id, decision_id))
+
+    def add_decision(self, tenant: str, ticket_id: str, decision: exchange.Decision) -> None:
+        key = (tenant, ticket_id, decision.decision_id)
+        earlier = self.t.decisions.get(key)
+        if earlier is not None and earlier.won:
+            raise AssertionError(f"{key} has won already")
+        self.t.decisions[key] = decision
+
+    def waiting_call(self, tenant: str, run_id: str, condition_id: str) -> exchange.Call | None:
+        key = (tenant, run_id, condition_id)
+        found = (c for c in self.t.calls.values() if (c.tenant, c.run_id, c.condition_id) == key)
+        return next(found, None)
+
+    def find_wake(self, tenant: str, pool_id: str, condition_id: str) -> exchange.Wake | None:
+        return self.t.wakes.get((tenant, pool_id, condition_id))
+
+    def shown(self, tenant: str, run_id: str, pool_id: str, ids: Iterable[str]) -> frozenset[str]:
+        found = ((i, self.t.deliveries.get((tenant, run_id, pool_id, i))) for i in ids)
+        return frozenset(i for i, delivery in found if delivery and delivery.shown)
+
+    def ready_threads(self, now: datetime, limit: int) -> list[tuple[str, str]]:
+        ready = [x for x in self.t.threads.values() if x.ready_at and x.ready_at <= now]
+        ready.sort(key=lambda x: (x.ready_at or now, x.tenant, x.thread_id))
+        return [(x.tenant, x.thread_id) for x in ready[:limit]]
+
+    def renew(
+        self, instance_id: str, held: frozenset[LeaseKey], until: datetime
+    ) -> list[model.Lease]:
+        renewed = []
+        for tenant, thread_id, fence in sorted(held):
+            lease = self.t.leases.get((tenant, thread_id))
+            if lease and (lease.instance_id, lease.fence) == (instance_id, fence):
+                renewed.append(replace(lease, until=until))
+                self.t.leases[tenant, thread_id] = renewed[-1]
+        return renewed
+
+    def lapsed(self, now: datetime, limit: int) -> list[model.Lease]:
+        found = [x for x in self.t.leases.values() if x.until <= now]
+        return sorted(found, key=lambda x: (x.until, x.tenant, x.thread_id))[:limit]
+
+    def leases(self) -> list[model.Lease]:
+        return sorted(self.t.leases.values(), key=lambda x: (x.tenant, x.thread_id))
+
+    def due_runs(self, now: datetime, limit: int) -> list[DueRun]:
+        due = [
+            r
+            for r in self.t.runs.values()
+            if r.state in IDLE and r.paused_at is None and r.deadline_at <= now
+        ]
+        due.sort(key=lambda r: (r.deadline_at, r.tenant, r.run_id))
+        return [(r.tenant, r.thread_id, r.run_id) for r in due[:limit]]
+
+    def view(self, tenant: str, run_id: str) -> RunView | None:
+        run = self.t.runs.get((tenant, run_id))
+        if run is None:
+            return None
+        calls = sorted(self._of(self.t.calls, run), key=lambda c: (c.step, c.index))
+        opened = [x for x in self._of(self.t.tickets, run) if x.state is exchange.TicketState.OPEN]
+        opened.sort(key=lambda x: (x.created_at, x.ticket_id))
+        pending = [i for i in self._of(self.t.inputs, run) if i.state is model.InputState.PENDING]
+        return RunView(run, tuple(calls), tuple(opened), tuple(pending))
+
+    def events(self, tenant: str, run_id: str, after: int, limit: int) -> Feed | None:
+        run = self.t.runs.get((tenant, run_id))
+        if run is None:
+            return None
+        found = [e for key, e in self.t.events.items() if (key[0], e.run_id) == (tenant, run_id)]
+        page = [e for e in sorted(found, key=lambda e: e.run_seq) if e.run_seq > after][:limit]
+        newest = page[-1].run_seq if page else after
+        done = run.state is model.RunState.DONE and newest >= run.event_seq
+        encoded = tuple((e.run_seq, self._encode_event(e)) for e in page)
+        return Feed(encoded, run.event_seq, done)
+
+    def conversation(self, tenant: str, thread_id: str) -> list[Message]:
+        found = [m for key, m in self.t.messages.items() if key[:2] == (tenant, thread_id)]
+        return [m.message for m in sorted(found, key=lambda m: m.seq)]
+
+
+class MemoryStore:
+    """``Store``: a transaction is a copy that replaces the tables when it succeeds."""
+
+    def __init__(self, encode_event: Callable[[Event], bytes] = _kind_name) -> None:
+        self.tables = Tables()
+        self._encode_event = encode_event
+
+    async def write(self, fn: Callable[[MemoryTx], T]) -> T:
+        scratch = Tables(**{name: copy.copy(v) for name, v in vars(self.tables).items()})
+        result = fn(MemoryTx(scratch))
+        self.tables = scratch
+        return result
+
+    async def read(self, fn: Callable[[MemoryTx], T]) -> T:
+        return fn(MemoryTx(self.tables, self._encode_event))
+
+    async def list_tickets(self, tenant: str, wanted: TicketFilter) -> list[exchange.Ticket]:
+        found = [
+            x
+            for x in self.tables.tickets.values()
+            if x.tenant == tenant
+            and x.state in wanted.states
+            and wanted.run_id in ("", x.run_id)
+            and wanted.thread_id in ("", x.thread_id)
+            and (x.created_at, x.ticket_id) > wanted.after
+        ]
+        return sorted(found, key=lambda x: (x.created_at, x.ticket_id))[: wanted.limit]

@@ -1,0 +1,170 @@
+"""Conversions: enum tables are total in both directions; decisions fit their trailer."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import pytest
+
+from runyard.provider.v1 import provider_pb2 as prov
+from runyard.router.v1 import errors_pb2
+from runyard.router.v1 import router_pb2 as pb
+from runyard.router.v1 import router_service_pb2 as rpc
+from runyard.types.v1 import content_pb2 as content
+from services.chassis.errors import DomainError, InvalidRequestError, UnimplementedError
+from services.chassis.protobuf.enums import EnumTable
+from services.content.model import ReasoningEffort, Sampling
+from services.router.api import enums
+from services.router.api.requests import infer_from_pb
+from services.router.api.responses import MAX_TRAILER_BYTES, decision_to_trailer
+from services.router.core import errors
+from services.router.core.decision import Skipped, SkipReason
+from services.router.core.model import MidStream
+from services.router.core.request import JsonObject, JsonSchema
+from services.wire.snapshot import SnapshotBehindError
+from tests.contract.router.router_under_test import request
+from tests.unit.router.builders import attempt, decision
+
+
+@pytest.mark.parametrize(
+    ("table", "enum"),
+    [
+        (enums.EFFORTS, prov.ReasoningEffort),
+        (enums.FAILURES, prov.FailureClass),
+        (enums.KINDS, pb.AttemptKind),
+        (enums.MID_STREAMS, pb.MidStream),
+        (enums.MODES, prov.ToolChoiceMode),
+        (enums.OUTCOMES, pb.AttemptOutcome),
+        (enums.SKIPS, pb.SkipReason),
+        (enums.STICKIES, pb.StickyOutcome),
+    ],
+)
+def test_every_member_has_its_own_number(table: EnumTable[Enum], enum: Any) -> None:
+    assert set(table.from_pb) == set(enum.values()) - {0}
+    assert {enum.Value(name) for name in table.to_pb.values()} == set(table.from_pb)
+
+
+def test_every_error_has_its_reason_in_the_contract() -> None:
+    # given every error class that a call may end with
+    raised: list[type[DomainError]] = [
+        value
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, DomainError) and hasattr(value, "reason")
+    ]
+
+    # when
+    known = {name.removeprefix("ERROR_REASON_") for name in errors_pb2.ErrorReason.keys()}  # noqa: SIM118  # an enum wrapper
+
+    # then
+    assert {error.reason for error in raised} <= known
+    assert SnapshotBehindError.reason in known
+
+
+def test_a_decision_too_large_for_trailers_keeps_first_and_last_attempts() -> None:
+    # given as many members as a pool may have
+    attempts = [attempt(number) for number in range(1, 65)]
+    skipped = [Skipped(f"skipped-{n}", SkipReason.QUOTA_DEADLINE) for n in range(64)]
+
+    # when
+    body = decision_to_trailer(decision(attempts, skipped))
+    cut = pb.RouteDecision.FromString(body)
+
+    # then
+    assert len(body) <= MAX_TRAILER_BYTES
+    assert not cut.skipped
+    numbers = [each.number for each in cut.attempts]
+    assert numbers[0] == 1
+    assert numbers[-1] == 64
+    assert len(numbers) > 10
+
+
+def test_a_decision_that_fits_is_complete() -> None:
+    # when
+    body = decision_to_trailer(decision([attempt(1)]))
+
+    # then
+    assert len(pb.RouteDecision.FromString(body).attempts) == 1
+
+
+def test_a_minimal_request_gets_the_defaults() -> None:
+    # when
+    command = infer_from_pb(request("m"))
+
+    # then
+    assert command.target_id == "m"
+    assert command.min_registry_version == 0
+    assert (command.mid_stream, command.max_attempts) == (None, None)
+    assert command.prompt.sampling.temperature is None
+    assert command.prompt.response_format is None
+
+
+def test_every_field_that_is_set_is_decoded() -> None:
+    # given
+    schema = prov.JsonSchemaFormat(name="answer", json_schema='{"a": 1}', strict=True)
+    asked = request(
+        "m",
+        sampling=prov.Sampling(
+            temperature=0,
+            top_p=1,
+            max_output_tokens=5,
+            stop=["x"],
+            seed=-1,
+            reasoning_effort=prov.REASONING_EFFORT_HIGH,
+        ),
+        response_format=prov.ResponseFormat(json_schema=schema),
+        mid_stream=pb.MID_STREAM_INTERRUPT,
+        max_attempts=3,
+        min_registry_version=9,
+    )
+
+    # when
+    command = infer_from_pb(asked)
+
+    # then
+    assert command.prompt.sampling == Sampling(0, 1, 5, ("x",), -1, ReasoningEffort.HIGH)
+    assert command.prompt.response_format == JsonSchema("answer", '{"a": 1}', strict=True)
+    assert command.mid_stream is MidStream.INTERRUPT
+    assert (command.max_attempts, command.min_registry_version) == (3, 9)
+
+
+def test_mid_stream_restart_is_not_served() -> None:
+    with pytest.raises(UnimplementedError):
+        infer_from_pb(request("m", mid_stream=pb.MID_STREAM_RESTART))
+
+
+def test_the_response_format_may_be_any_json_object() -> None:
+    # given
+    wanted = prov.ResponseFormat(json_object=prov.JsonObjectFormat())
+
+    # when, then
+    command = infer_from_pb(request("m", response_format=wanted))
+    assert command.prompt.response_format == JsonObject()
+
+
+MESSAGE = request("m").messages[0]
+REQUIRED = prov.ToolChoice(mode=prov.TOOL_CHOICE_MODE_REQUIRED)
+TOOLS = [content.ToolDefinition(tool_id=f"t{n}") for n in range(1001)]
+DEEP = content.ToolDefinition(tool_id="x", json_schema="[" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        (rpc.InferRequest(target_id="m"), "messages"),
+        (request("m", tool_choice=REQUIRED), "tool_choice.mode"),
+        (request("m", tool_choice=prov.ToolChoice(tool_id="look")), "tool_choice.tool_id"),
+        (request("m", mid_stream=77), "mid_stream"),
+        (request("m", tools=TOOLS), "tools"),
+        (rpc.InferRequest(target_id="m", messages=[MESSAGE] * 10_001), "messages"),
+        (request("m", tools=[DEEP]), "tools[0].json_schema"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_violation_names_its_field(asked: rpc.InferRequest, field: str) -> None:
+    # when
+    with pytest.raises(InvalidRequestError) as raised:
+        infer_from_pb(asked)
+
+    # then
+    assert {violation.field for violation in raised.value.violations} == {field}
