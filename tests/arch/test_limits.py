@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import pytest
+from google.protobuf.message import Message
 
 from runyard.pool.v1 import pool_pb2 as pool
 from runyard.pool.v1 import pool_service_pb2 as rpc
@@ -17,6 +18,7 @@ from runyard.router.v1.router_service_pb2 import InferRequest
 from runyard.runcontrol.v1.runcontrol_pb2 import PoolMembership
 from runyard.runcontrol.v1.runcontrol_service_pb2 import SubmitRunRequest
 from runyard.types.v1 import content_pb2 as content
+from scripts.limits_docs import sizes_of
 from services.chassis.errors import InvalidRequestError
 from services.pool.api.requests import condition_from_pb, draft_from_pb, fetch_from_pb, join_from_pb
 from services.pool.core.events import WakeCondition
@@ -29,13 +31,16 @@ from services.runcontrol.api.requests import submit_from_pb
 from tests.arch.project import ROOT, parsed
 from tests.support.clients import user_message
 
-R = TypeVar("R")
+R = TypeVar("R", bound=Message)
 Refusal = Callable[[int], list[str]]
 
 
 def _violations(decode: Callable[[R], object], request: R) -> list[str]:
-    """Descriptions of what ``decode`` refuses of ``request``."""
+    """Descriptions of what the server and ``decode`` refuse of ``request``."""
+    check = sizes_of(decode.__module__.split(".")[1]).check_of(type(request))
+    assert check is not None
     try:
+        check(request)
         decode(request)
     except InvalidRequestError as error:
         return [violation.description for violation in error.violations]

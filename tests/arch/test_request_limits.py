@@ -2,7 +2,7 @@
 
 The numbers are read from ``docs/ops/limits.md``, so that a limit that is changed alone fails here;
 the fields are read from the descriptors. Seen with every constant of the limits one higher and one
-lower, with a service that judges the size of no request, and with a limit of bytes that counts
+lower, with a service whose sizes leave a request out, and with a limit of bytes that counts
 characters.
 """
 
@@ -140,10 +140,14 @@ def _default(field: FieldDescriptor) -> object:
 def refusal(
     servicer: type[Any], method: MethodDescriptor, request: Message
 ) -> tuple[Violation, ...]:
-    """What a request is refused for."""
+    """What a request is refused for: by the server before its handler runs, or by the handler."""
+    sizes = limits_docs.sizes_of(servicer.__module__.split(".")[1])
+    check = sizes.check_of(type(request))
+    assert check is not None, f"nobody judges the size of {type(request).__name__}"
     made = servicer(*(Core() for _ in inspect.signature(servicer).parameters))
     with calling(CALL):
         try:
+            check(request)
             asyncio.run(_read(getattr(made, method.name)(request, None)))
         except DomainError as error:
             return error.violations

@@ -11,7 +11,7 @@ from services.chassis.errors import DomainError, ErrorKind, Retry
 from services.chassis.startup import StartupRefusedError
 
 ANY_ROLE = frozenset(Role)
-# Of most requests; protobuf parses so many in a few milliseconds whatever they are.
+# Of most requests.
 SMALL_REQUEST_BYTES = 64 << 10
 # Of any request.
 MAX_REQUEST_BYTES = 16 << 20

@@ -16,9 +16,6 @@ from services.chassis.errors import Violation
 from services.chassis.ids import id_violations
 from services.chassis.slices import in_slices
 
-# Decoded at once, for which a change of threads would take longer.
-MAX_BYTES_AT_ONCE = 32 << 10
-
 _DIGEST_VERSION = b"\x01"
 
 T = TypeVar("T")
@@ -91,10 +88,9 @@ def current_caller() -> Caller:
 
 async def decoded(request: M, decode: Callable[[M], T]) -> T:
     """What ``decode`` makes of ``request``; of a large one in slices."""
-    # The size of a large one takes protobuf longer than is to spare here.
-    if not current_call().large and request.ByteSize() <= MAX_BYTES_AT_ONCE:
-        return decode(request)
-    return await in_slices(lambda: decode(request))
+    if current_call().large:
+        return await in_slices(lambda: decode(request))
+    return decode(request)
 
 
 class MutationResponse(Generic[T, M]):

@@ -6,10 +6,9 @@ which every client accepts, and tells what it leaves out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from functools import wraps
 from itertools import islice
 from typing import Any, TypeAlias, TypeVar
 
@@ -24,7 +23,6 @@ from services.chassis.protobuf.pages import MAX_TOKEN_BYTES
 from services.chassis.protobuf.wire import Fields, holding, repeated
 from services.chassis.slices import give_way, in_a_slice
 
-C = TypeVar("C", bound=type[Any])
 M = TypeVar("M", bound=Message)
 
 # More than anybody reads; each is a text of its own.
@@ -73,6 +71,7 @@ PAGE_TOKEN = size_bytes(MAX_TOKEN_BYTES)
 # By message and field, ``Agent.tools``; ``Agent.tools[]`` is each of its entries.
 Limits: TypeAlias = Mapping[str, Limit]
 
+Check: TypeAlias = "Callable[[Message], None]"
 _Check: TypeAlias = "Callable[[Any, str, _Entries], Iterator[Violation]]"
 
 
@@ -103,23 +102,27 @@ class Sizes:
         if self._unused:
             raise TypeError(f"no message has the fields {sorted(self._unused)}")
 
-    def knows(self, request: Message) -> bool:
-        return request.DESCRIPTOR.full_name in self._messages
-
     def fields(self, request: Message) -> Fields:
         """What there is to count in ``request``: nothing, if it is not known."""
         known = self._messages.get(request.DESCRIPTOR.full_name)
         return {} if known is None else known.fields
 
-    def check(self, request: Message) -> None:
-        """Raises:
-        InvalidRequestError: With every field that is too large, up to 1,000 of them.
+    def check_of(self, request: type[Message]) -> Check | None:
+        """What refuses requests of this type whose fields are too large; None = not known here.
+
+        It raises InvalidRequestError with every field that is too large, up to 1,000 of them.
         """
-        if found := self.violations(request):
-            raise InvalidRequestError.of(found)
+        if request.DESCRIPTOR.full_name not in self._messages:
+            return None
+
+        def check(request: Message) -> None:
+            if found := self.violations(request):
+                raise InvalidRequestError.of(found)
+
+        return check
 
     def violations(self, request: Message) -> list[Violation]:
-        """As ``check``; of what is too large nothing inside is judged."""
+        """Every field that is too large; of such a one nothing inside is judged."""
         sizes = self._messages[request.DESCRIPTOR.full_name]
         # In a slice it is large.
         if not in_a_slice() and request.ByteSize() < sizes.harmless_bytes:
@@ -274,34 +277,6 @@ def _size(value: str | bytes, unit: Unit) -> int:
     if unit is Unit.CHARACTERS or isinstance(value, bytes) or value.isascii():
         return len(value)
     return len(value.encode("utf-8", "surrogatepass"))
-
-
-def sized(sizes: Sizes, *, but: Collection[str] = ()) -> Callable[[C], C]:
-    """Every method of a servicer refuses a request whose fields are too large.
-
-    Methods whose requests ``sizes`` does not know are not served yet, and refuse everything.
-
-    Args:
-        but: Methods that judge their requests themselves: those that may be large do it in slices.
-    """
-
-    def judged(servicer: C) -> C:
-        for name, method in list(vars(servicer).items()):
-            if callable(method) and not name.startswith("_") and name not in but:
-                setattr(servicer, name, _judged(method, sizes))
-        return servicer
-
-    return judged
-
-
-def _judged(method: Callable[[Any, Any, Any], Any], sizes: Sizes) -> Callable[[Any, Any, Any], Any]:
-    @wraps(method)
-    def judging(self: Any, request: Any, context: Any) -> Any:
-        if isinstance(request, Message) and sizes.knows(request):
-            sizes.check(request)
-        return method(self, request, context)
-
-    return judging
 
 
 def fitting(messages: Iterable[M]) -> tuple[list[M], int]:

@@ -13,7 +13,6 @@ from services.chassis.protobuf.cursors import Cursors
 from services.chassis.protobuf.decoder import Decoder, optional
 from services.chassis.protobuf.pages import FIELD, page_position
 from services.pool.api import enums
-from services.pool.api.sizes import SIZES
 from services.pool.core.events import EventFilter, ResumePolicy, Start, WakeCondition
 from services.pool.core.inboxes import AckCommand, FetchCommand
 from services.pool.core.joining import JoinCommand
@@ -212,7 +211,6 @@ def ack_from_pb(request: rpc.AckDeliveryRequest) -> AckCommand:
 
 
 def condition_from_pb(request: rpc.SuspendUntilRequest) -> WakeCondition:
-    SIZES.check(request)
     decoder = Decoder()
     decoder.id(request.pool_id, "pool_id")
     condition, at = request.condition, "condition"

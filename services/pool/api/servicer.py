@@ -11,10 +11,8 @@ from runyard.pool.v1 import pool_service_pb2 as pb
 from runyard.pool.v1 import pool_service_pb2_grpc as rpc
 from services.chassis.calls.call import current_caller, decoded
 from services.chassis.calls.unserved import not_served
-from services.chassis.protobuf.sizes import sized
 from services.pool.api import requests, responses
 from services.pool.api.responses import wake_to_pb
-from services.pool.api.sizes import SIZES
 from services.pool.core.inboxes import Inboxes
 from services.pool.core.messages import Messages
 from services.pool.core.pools import Pools
@@ -23,7 +21,6 @@ from services.pool.core.wakes import Wakes
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 
-@sized(SIZES, but=("SuspendUntil",))
 class PoolServicer(rpc.PoolServiceServicer):
     """Serves the RPCs of the pool service that have a use case, and refuses the others."""
 

@@ -15,7 +15,6 @@ from services.registry.api.resources.codec import (
     resources_from_pb,
     submitted_from_pb,
 )
-from services.registry.api.sizes import SIZES
 from services.registry.core.changes.applying import ApplyCommand, Mode
 from services.registry.core.changes.deleting import DeleteCommand
 from services.registry.core.changes.registering import ProviderCommand
@@ -31,7 +30,6 @@ _LARGEST_VERSION = (1 << 63) - 1
 
 
 def apply_from_pb(request: service_pb.ApplyResourcesRequest) -> ApplyCommand:
-    SIZES.check(request)
     submitted, invalid = resources_from_pb(request.resources)
     decoder = Decoder()
     mode = decoder.enum(MODES, request.mode, "mode", Mode.UPSERT)
@@ -52,7 +50,6 @@ def validate_from_pb(request: service_pb.ValidateResourcesRequest) -> ApplyComma
     Raises:
         InvalidRequestError: It is too large to be judged.
     """
-    SIZES.check(request)
     submitted, invalid = resources_from_pb(request.resources)
     return ApplyCommand(submitted, unreadable=invalid)
 
@@ -81,7 +78,6 @@ def position_from_pb(request: service_pb.WatchSnapshotRequest) -> Position:
 def provider_command_from_pb(
     request: service_pb.RegisterProviderRequest | service_pb.ReplaceProviderRequest,
 ) -> ProviderCommand:
-    SIZES.check(request)
     unreadable = request_id_violations(request)
     if not request.HasField("provider"):
         raise InvalidRequestError.of([*unreadable, Violation("provider", "must be set")])

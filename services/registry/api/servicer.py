@@ -12,11 +12,9 @@ from runyard.registry.v1 import registry_service_pb2 as pb
 from runyard.registry.v1 import registry_service_pb2_grpc as rpc
 from services.chassis.calls.call import decoded
 from services.chassis.clock import Clock
-from services.chassis.protobuf.sizes import sized
 from services.chassis.slices import in_slices
 from services.registry.api import requests, responses
 from services.registry.api.resources.codec import ref_from_pb
-from services.registry.api.sizes import SIZES
 from services.registry.core.changes.applying import Applier
 from services.registry.core.changes.provider_lifecycle import ProviderLifecycle
 from services.registry.core.history.history import History
@@ -26,7 +24,6 @@ from services.registry.core.watching import Streams
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 
-@sized(SIZES, but=("ApplyResources", "RegisterProvider", "ReplaceProvider", "ValidateResources"))
 class RegistryServicer(rpc.RegistryServiceServicer):
     """Wire face of the registry."""
 

@@ -16,7 +16,6 @@ from services.content.convert import (
 )
 from services.content.model import Message, Sampling, ToolDefinition
 from services.router.api.enums import EFFORTS, MID_STREAMS, MODES
-from services.router.api.sizes import SIZES
 from services.router.core.limits import request_violations
 from services.router.core.model import MidStream
 from services.router.core.request import (
@@ -37,7 +36,6 @@ def infer_from_pb(request: rpc.InferRequest) -> InferCommand:
         InvalidRequestError: Lists everything that is wrong with it.
         UnimplementedError: It uses an option that this version does not serve.
     """
-    SIZES.check(request)
     decoder = Decoder()
     command = InferCommand(
         target_id=decoder.id(request.target_id, "target_id"),

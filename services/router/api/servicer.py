@@ -12,17 +12,14 @@ from runyard.router.v1 import router_service_pb2 as pb
 from runyard.router.v1 import router_service_pb2_grpc as rpc
 from services.chassis.calls.call import current_call, decoded
 from services.chassis.calls.unserved import not_served
-from services.chassis.protobuf.sizes import sized
 from services.router.api.requests import infer_from_pb
 from services.router.api.responses import DECISION_TRAILER, decision_to_trailer, frame_to_pb
-from services.router.api.sizes import SIZES
 from services.router.core.ports import Answer, Inference
 from services.router.core.request import InferCommand
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-@sized(SIZES, but=("Infer",))
 class RouterServicer(rpc.RouterServiceServicer):
     """``Infer`` is served; the other calls are refused."""
 

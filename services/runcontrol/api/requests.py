@@ -16,7 +16,6 @@ from services.chassis.protobuf.pages import page_position
 from services.content.convert import messages_from_pb
 from services.content.model import Message
 from services.runcontrol.api import enums
-from services.runcontrol.api.sizes import SIZES
 from services.runcontrol.core.exchange import TicketState, Verdict, VerdictKind, Wake
 from services.runcontrol.core.limits import (
     MAX_ANSWER_BYTES,
@@ -43,7 +42,6 @@ def submit_from_pb(request: service.SubmitRunRequest) -> SubmitCommand:
         InvalidRequestError: Lists every violation.
         UnimplementedError: It uses an option that this version does not serve.
     """
-    SIZES.check(request)
     decoder = Decoder()
     command = SubmitCommand(
         messages=_messages(request, decoder),

@@ -14,16 +14,13 @@ from runyard.worker.v1 import worker_service_pb2 as worker
 from runyard.worker.v1 import worker_service_pb2_grpc as worker_rpc
 from services.chassis.calls.call import current_caller, decoded
 from services.chassis.calls.unserved import not_served
-from services.chassis.protobuf.sizes import sized
 from services.runcontrol.api import requests, responses
-from services.runcontrol.api.sizes import SIZES
 from services.runcontrol.core.runcontrol import RunControl
 from services.runcontrol.core.subscribing import RunStreams
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 
-@sized(SIZES, but=("SubmitRun",))
 class RunControlServicer(rpc.RunControlServiceServicer):
     """Implements ``RunControlService``; every method acts as the calling principal."""
 

@@ -17,6 +17,7 @@ from pydantic_settings import SettingsConfigDict
 from services.chassis.access.policy import ANY_ROLE, MethodPolicy
 from services.chassis.clock import Clock
 from services.chassis.config.settings import ServiceSettings
+from services.chassis.protobuf.sizes import NO_SIZES, Sizes
 from services.chassis.server.server import running
 from services.chassis.server.service import Chassis, ServerFacts, Service, Servicer
 from services.chassis.startup import StartupRefusedError
@@ -87,6 +88,7 @@ class Probe:
     chat: Callable[..., Any] = echo_all
     row: MethodPolicy = UNLIMITED
     policy: Mapping[str, MethodPolicy] = field(default_factory=dict)
+    sizes: Sizes = NO_SIZES
     ready: Callable[[], bool] | None = None
     hand_back: Callable[[], Awaitable[None]] | None = None
     prepare: Callable[[Chassis], Awaitable[None]] | None = None
@@ -114,6 +116,7 @@ class Probe:
             server_info=ServerFacts.of("probe", StoreInfo("none", "0", "none"), [NAME]),
             ready=self.ready,
             hand_back=self.hand_back,
+            sizes=self.sizes,
         )
 
 

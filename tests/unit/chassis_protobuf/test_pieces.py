@@ -29,7 +29,7 @@ Apply = registry_service_pb2.ApplyResourcesRequest
 def known() -> Iterator[tuple[Message, Sizes]]:
     """Every request that a service judges, with its limits."""
     for sizes in map(sizes_of, SERVICES):
-        yield from ((request, sizes) for request in REQUESTS if sizes.knows(request))
+        yield from ((request, sizes) for request in REQUESTS if sizes.check_of(type(request)))
 
 
 KNOWN = list(known())

@@ -14,10 +14,9 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # ExecuteBatchError is nowhere else
 
-from services.chassis.access.policy import SMALL_REQUEST_BYTES
 from services.chassis.errors import InvalidRequestError, Violation
 from services.chassis.protobuf.pieces import parsed
-from services.chassis.protobuf.sizes import Sizes
+from services.chassis.protobuf.sizes import Check, Sizes
 from services.chassis.slices import in_slices
 
 # In quotes: the classes are generic in their stubs alone.
@@ -27,6 +26,10 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Invoke: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
 # Makes what a handler is given of what gRPC gives.
 Taken: TypeAlias = Callable[[Any], Awaitable[Any]]
+
+# A larger request is parsed, judged and decoded in slices; a change of threads for a smaller one
+# would take longer than it does.
+_AT_ONCE_BYTES = 32 << 10
 
 _UNREADABLE = "is not what this method takes, or holds text that is not UTF-8"
 
@@ -47,7 +50,7 @@ class OpenedHandler:
 
     Args:
         max_request_bytes: A larger message is refused before it is parsed.
-        sizes: What is counted in a large one before.
+        sizes: Of its fields; what is too large is refused before the handler runs.
 
     Attributes:
         invoke: Runs the handler.
@@ -77,7 +80,7 @@ class OpenedHandler:
 def _invocation(handler: Handler) -> Invoke:
     if not handler.request_streaming and not handler.response_streaming:
         return partial(_answer_unary, handler.unary_unary)
-    taken = _requests if handler.request_streaming else _parsed
+    taken = _requests if handler.request_streaming else _read
     if handler.response_streaming:
         inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
         return partial(_drive, inner, taken)
@@ -86,7 +89,7 @@ def _invocation(handler: Handler) -> Invoke:
 
 async def _answer_unary(inner: Any, request: Any, context: Context) -> Any:
     if isinstance(request, _UNREAD):
-        request = await _parsed(request)
+        request = await _read(request)
     response = await inner(request, context)
     _reraise_swallowed_cancel()
     return response
@@ -120,20 +123,24 @@ async def _drive(inner: Any, taken: Taken, request: Any, context: Context) -> No
 
 @dataclass(frozen=True, slots=True)
 class LargeRequest:
-    """A request that the task of its call parses, not the event loop."""
+    """A request that the task of its call parses and checks, not the event loop."""
 
     data: bytes
     empty: Message
     sizes: Sizes
+    check: Check | None
 
-    def parsed(self) -> Message:
+    def read(self) -> Message:
         """Raises:
-        InvalidRequestError: It is malformed, or has too many entries.
+        InvalidRequestError: It is malformed, or one of its fields is too large.
         """
         try:
-            return parsed(self.data, self.empty, self.sizes)
+            request = parsed(self.data, self.empty, self.sizes)
         except DecodeError as error:
             raise _refusal(_UNREADABLE) from error
+        if self.check is not None:
+            self.check(request)
+        return request
 
 
 # What a message that gRPC has read may still be.
@@ -143,22 +150,30 @@ _UNREAD = (LargeRequest, InvalidRequestError)
 def _decoding(
     deserializer: Callable[[bytes], Any] | None, most_bytes: int, sizes: Sizes
 ) -> Callable[[bytes], Any] | None:
-    """What gRPC calls with each message; it answers an error instead of raising it.
+    """What gRPC calls with each message; it returns an error instead of raising it.
 
     Raised there, outside of every concern of ours, it would be UNKNOWN and a traceback in the log.
     """
     if deserializer is None:
         return None
+    message_type = type(deserializer(b""))
+    is_protobuf = issubclass(message_type, Message)
+    check = sizes.check_of(message_type) if is_protobuf else None
 
     def decoded(message: bytes) -> Any:
         if len(message) > most_bytes:
             return _refusal(f"is {len(message):,} bytes, at most {most_bytes:,} are allowed")
-        if len(message) > SMALL_REQUEST_BYTES:
-            return LargeRequest(message, deserializer(b""), sizes)
+        if len(message) > _AT_ONCE_BYTES and is_protobuf:
+            return LargeRequest(message, message_type(), sizes, check)
         try:
-            return deserializer(message)
+            request = deserializer(message)
+            if check is not None:
+                check(request)
         except DecodeError:
             return _refusal(_UNREADABLE)
+        except InvalidRequestError as error:
+            return error
+        return request
 
     return decoded
 
@@ -167,12 +182,12 @@ def _refusal(wrong: str) -> InvalidRequestError:
     return InvalidRequestError.of([Violation("request", wrong)])
 
 
-async def _parsed(request: Any) -> Any:
+async def _read(request: Any) -> Any:
     """Raises:
     InvalidRequestError: The request is too large, or malformed.
     """
     if isinstance(request, LargeRequest):
-        return await in_slices(request.parsed)
+        return await in_slices(request.read)
     if isinstance(request, InvalidRequestError):
         raise request
     return request
@@ -196,7 +211,7 @@ class _Requests:
 
     async def __anext__(self) -> Any:
         try:
-            return await _parsed(await anext(self._requests))
+            return await _read(await anext(self._requests))
         except StopAsyncIteration:
             await asyncio.sleep(_CANCEL_FOLLOWS_END_S)
             raise
@@ -216,7 +231,7 @@ class CancelSafeContext:
         return getattr(self._context, name)
 
     async def read(self) -> Any:
-        message = await _parsed(await self._context.read())
+        message = await _read(await self._context.read())
         if message is cygrpc.EOF:
             await asyncio.sleep(_CANCEL_FOLLOWS_END_S)
         return message
