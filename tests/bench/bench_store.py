@@ -9,7 +9,9 @@ await per statement  aiosqlite: one connection, a lock around BEGIN IMMEDIATE â€
                      await per statement, as code looks that was made asynchronous call by call
 PostgreSQL           the same closures on the server that the tests use, eight connections, with
                      whatever disk it has; absent where none answers
-PostgreSQL, plain    the same, but a round trip for each statement instead of pipelines
+PostgreSQL, plain    the same with the cursor of psycopg, as the store had it before it had pipelines: a
+                     round trip for each statement, prepared, with binary parameters
+PostgreSQL, single   the same with the connection of the store, a round trip for each statement
 
     python -m tests.bench.bench_store [--rounds 9] [--seconds 1]
 """
@@ -26,32 +28,47 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import aiosqlite
 import pytest
+from psycopg import RawCursor
 
 from services.chassis.clock import SystemClock
 from services.chassis.follow.notifier import LocalNotifier
 from services.chassis.ids import Uuid7Source
 from services.chassis.store.opening import open_store
-from services.chassis.store.port import Store, Tx
+from services.chassis.store.port import Row, Store, Tx
 from services.chassis.store.postgres import attempts
 from services.chassis.store.postgres.tx import PostgresTx
+from services.chassis.store.postgres.wire import Wire
+from services.chassis.store.statement import Statement
 from tests.bench.report import Report, median_ratio, scratch
 from tests.bench.store_cycle import ADD_THREAD, METADATA, STATEMENTS_PER_CYCLE, Mailbox, Transaction
 from tests.support.postgres import answers, fresh_schema, server_url
 
 _RATIO = "cycles_vs_await_per_statement_{}"
-_PG_RATIOS = {1: "pg_latency_vs_unpipelined_1", 32: "pg_cycles_vs_unpipelined_32"}
+_PG_RATIOS = {
+    "pg_latency_vs_unpipelined_1": ("PostgreSQL, plain", 1),
+    "pg_cycles_vs_unpipelined_32": ("PostgreSQL, plain", 32),
+    "pg_latency_vs_single_1": ("PostgreSQL, single", 1),
+    "pg_cycles_vs_single_32": ("PostgreSQL, single", 32),
+}
 _CONCURRENCIES = (1, 32)
-_TARGETS = {_RATIO.format(32): 15.0, _PG_RATIOS[1]: 1.5, _PG_RATIOS[32]: 1.1}
+_TARGETS = {
+    _RATIO.format(32): 15.0,
+    "pg_latency_vs_unpipelined_1": 1.5,
+    "pg_cycles_vs_unpipelined_32": 1.1,
+}
 
 
 class Arm(Protocol):
     async def add(self, mailbox: Mailbox) -> None: ...
 
     async def execute(self, transaction: Callable[[], Transaction]) -> None: ...
+
+
+OpenArm: TypeAlias = Callable[[Path], AbstractAsyncContextManager[Arm]]
 
 
 class StoreArm:
@@ -145,7 +162,7 @@ async def _postgres_arm(_folder: Path) -> AsyncIterator[StoreArm]:
             yield StoreArm(store)
 
 
-class UnpipelinedTx(PostgresTx):
+class SingleTx(PostgresTx):
     """Sends every statement by itself."""
 
     def _add(self, text: str, params: tuple[Any, ...]) -> None:
@@ -157,12 +174,40 @@ class UnpipelinedTx(PostgresTx):
         self._execute(text, params)
 
 
-@asynccontextmanager
-async def _unpipelined_arm(folder: Path) -> AsyncIterator[StoreArm]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(attempts, "PostgresTx", UnpipelinedTx)
-        async with _postgres_arm(folder) as arm:
-            yield arm
+class PlainTx(PostgresTx):
+    """Sends every statement by itself, through a cursor of psycopg."""
+
+    def __init__(self, wire: Wire, begin: str) -> None:
+        super().__init__(wire, begin)
+        wire.connection.prepare_threshold = 0
+        self._cursor = RawCursor(wire.connection)
+        self._waiting = []
+        self._begun = True
+        self._cursor.execute(begin)
+
+    def one(self, statement: Statement, /, **params: object) -> Row | None:
+        compiled = statement.postgresql
+        self._cursor.execute(compiled.text, compiled.bind(params), binary=True)
+        raw = self._cursor.fetchone()
+        return None if raw is None else compiled.row(raw)
+
+    def run(self, statement: Statement, /, **params: object) -> None:
+        compiled = statement.postgresql
+        self._cursor.execute(compiled.text, compiled.bind(params), binary=True)
+
+    def commit(self) -> None:
+        self._cursor.execute("COMMIT")
+
+
+def _postgres_arm_with(tx: type[PostgresTx]) -> OpenArm:
+    @asynccontextmanager
+    async def opened(folder: Path) -> AsyncIterator[StoreArm]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(attempts, "PostgresTx", tx)
+            async with _postgres_arm(folder) as arm:
+                yield arm
+
+    return opened
 
 
 def _opened(url: str) -> AbstractAsyncContextManager[Store]:
@@ -198,13 +243,14 @@ def _schema() -> str:
     return ";".join(str(each.compile(dialect=dialect)) for each in ddl)
 
 
-_ARMS: Mapping[str, Callable[[Path], AbstractAsyncContextManager[Arm]]] = {
+_ARMS: Mapping[str, OpenArm] = {
     "store": _store_arm,
     "await per statement": _await_arm,
 }
-_POSTGRES_ARMS: Mapping[str, Callable[[Path], AbstractAsyncContextManager[Arm]]] = {
+_POSTGRES_ARMS: Mapping[str, OpenArm] = {
     "PostgreSQL": _postgres_arm,
-    "PostgreSQL, plain": _unpipelined_arm,
+    "PostgreSQL, plain": _postgres_arm_with(PlainTx),
+    "PostgreSQL, single": _postgres_arm_with(SingleTx),
 }
 
 
@@ -270,8 +316,7 @@ async def _mailboxes(arm: Arm, count: int) -> list[Mailbox]:
 def report(results: dict[tuple[str, int], Measured]) -> Report:
     pairs = {_RATIO.format(count): ("store", "await per statement", count) for count in (1, 32)}
     if ("PostgreSQL", 1) in results:
-        for count, name in _PG_RATIOS.items():
-            pairs[name] = "PostgreSQL", "PostgreSQL, plain", count
+        pairs |= {name: ("PostgreSQL", *other) for name, other in _PG_RATIOS.items()}
     ratios = {
         name: median_ratio(results[ours, count].rates, results[theirs, count].rates)
         for name, (ours, theirs, count) in pairs.items()
