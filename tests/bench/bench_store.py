@@ -9,8 +9,8 @@ await per statement  aiosqlite: one connection, a lock around BEGIN IMMEDIATE â€
                      await per statement, as code looks that was made asynchronous call by call
 PostgreSQL           the same closures on the server that the tests use, eight connections, with
                      whatever disk it has; absent where none answers
-PostgreSQL, plain    the same with the cursor of psycopg, as the store had it before it had pipelines: a
-                     round trip for each statement, prepared, with binary parameters
+PostgreSQL, plain    the same with the cursor of psycopg, as it was before the store had pipelines:
+                     a round trip for each statement, prepared, with binary parameters
 PostgreSQL, single   the same with the connection of the store, a round trip for each statement
 
     python -m tests.bench.bench_store [--rounds 9] [--seconds 1]
