@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from services.chassis.protobuf.decoder import Decoder, instant_to_pb
+from services.chassis.protobuf.pieces import parsed
+from services.chassis.protobuf.sizes import NO_SIZES
 from services.content.convert import message_to_pb, messages_from_pb, usage_to_pb
 from services.content.model import Message
 from services.runcontrol.api import enums
@@ -40,12 +42,14 @@ class ProtobufCodec:
     def encode_event(self, event: e.Event) -> bytes:
         return event_to_pb(event).SerializeToString()
 
-    def encode_messages(self, messages: tuple[Message, ...]) -> bytes:
+    def encode_messages(self, messages: Sequence[Message]) -> bytes:
         return pb.Input(messages=[message_to_pb(each) for each in messages]).SerializeToString()
 
     def decode_messages(self, body: bytes) -> tuple[Message, ...]:
         decoder = Decoder()
-        messages = messages_from_pb(pb.Input.FromString(body).messages, "messages", decoder)
+        # In pieces: an input may be 16 MiB.
+        stored = parsed(body, pb.Input(), NO_SIZES)
+        messages = messages_from_pb(stored.messages, "messages", decoder)
         if decoder.found:
             raise ValueError(f"a stored message is not legal: {decoder.found[0].description}")
         return messages

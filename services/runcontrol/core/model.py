@@ -5,6 +5,7 @@ Every entity belongs to a tenant; ids are unique within it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, IntEnum
@@ -271,7 +272,7 @@ class Input:
     thread_id: str
     run_id: str
     seq: int
-    messages: tuple[Message, ...]
+    messages: Sequence[Message]
     created_at: datetime
     state: InputState = InputState.PENDING
     revision: int = 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar, Protocol, TypeAlias, TypeVar
@@ -25,7 +25,7 @@ class Codec(Protocol):
 
     def encode_event(self, event: Event) -> bytes: ...
 
-    def encode_messages(self, messages: tuple[Message, ...]) -> bytes: ...
+    def encode_messages(self, messages: Sequence[Message]) -> bytes: ...
 
     def decode_messages(self, body: bytes) -> tuple[Message, ...]: ...
 

@@ -25,6 +25,8 @@ from services.runcontrol.engine.run_loop import Control, RunLoop, StopRequest
 # No notification says that a back-off has ended, so claims are tried at this interval too.
 POLL_S = 0.25
 SWEEP_EVERY_S = 1.0
+# A claimed run starts before more than so many others are claimed.
+CLAIMS_AT_ONCE = 8
 # A renewal that takes longer ends after the time at which an owner fences itself.
 RENEW_LIMIT_S = SELF_FENCE_S - RENEW_EVERY_S
 
@@ -66,16 +68,22 @@ class Executor:
 
     async def _claim(self) -> None:
         async with self._claiming:
-            free = self._slots - len(self._running)
-            if free <= 0 or self._drain.started or self._leases_may_be_lost():
-                return
-            try:
-                claims = await self._execution.claim(free)
-            except DomainError as error:
-                log.warning("nothing claimed", exc_info=error)
-                return
-            for claimed in claims:
-                self._start(claimed)
+            while (wanted := self._claimable()) > 0:
+                try:
+                    claims = await self._execution.claim(wanted)
+                except DomainError as error:
+                    log.warning("nothing claimed", exc_info=error)
+                    return
+                for claimed in claims:
+                    self._start(claimed)
+                if len(claims) < wanted:
+                    return
+
+    def _claimable(self) -> int:
+        """How many runs to claim now."""
+        if self._drain.started or self._leases_may_be_lost():
+            return 0
+        return min(self._slots - len(self._running), CLAIMS_AT_ONCE)
 
     def _start(self, claimed: Claim) -> None:
         key = (claimed.run.tenant, claimed.run.thread_id, claimed.fence)

@@ -140,13 +140,15 @@ class RunLoop:
         return f"failed {failure.reason}"
 
     async def _execute(self, claimed: Claim, control: Control) -> str:
-        following = await self._execution.advance(claimed, current_traceparent())
+        following: Next | None = None
         while True:
             if control.request in (StopRequest.HAND_BACK, StopRequest.ABANDON) and isinstance(
-                following, Infer | FetchRequest
+                following, Infer | FetchRequest | None
             ):
                 return await self._stop(claimed, control.request)
             match following:
+                case None:
+                    following = await self._execution.advance(claimed, current_traceparent())
                 case Infer(step):
                     following = await self._step(claimed, step, control)
                 case FetchRequest():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from services.chassis.caller import in_tenant
 from services.chassis.store.port import Row, Tx
 from services.chassis.store.statement import Statement
+from services.content.model import Message
 from services.runcontrol.core.model import Input
 from services.runcontrol.core.ports import Codec
 
@@ -25,14 +28,44 @@ def params_of(entity: DataclassInstance) -> dict[str, object]:
     return {each.name: _storable(getattr(entity, each.name)) for each in fields(entity)}
 
 
+class StoredMessages(Sequence[Message]):
+    """The messages of an input, decoded once they are read.
+
+    A transaction loads the inputs of its run and seldom reads them; they may be 16 MiB.
+    """
+
+    def __init__(self, body: bytes, codec: Codec) -> None:
+        self.body = body
+        self._codec = codec
+
+    @cached_property
+    def _messages(self) -> tuple[Message, ...]:
+        return self._codec.decode_messages(self.body)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._messages[at]
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._messages == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]  # a sequence of any kind may equal it
+
+
 def input_of(row: Row, codec: Codec) -> Input:
-    """An input with its messages decoded."""
     stored = entity_of(Input, row)
-    return replace(stored, messages=codec.decode_messages(row.messages))
+    return replace(stored, messages=StoredMessages(bytes(row.messages), codec))
 
 
 def input_params(entity: Input, codec: Codec) -> dict[str, object]:
-    return params_of(entity) | {"messages": codec.encode_messages(entity.messages)}
+    messages = entity.messages
+    if isinstance(messages, StoredMessages):
+        body = messages.body
+    else:
+        body = codec.encode_messages(messages)
+    return params_of(entity) | {"messages": body}
 
 
 def one(tx: Tx, kind: type[E], query: Statement, **params: object) -> E | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from services.chassis.store.port import Store, Tx
 from services.content.model import Message
 from services.runcontrol.core.exchange import Call, Ticket
@@ -23,12 +25,13 @@ class SqlViews:
         run = one(self._tx, Run, sql.FIND_RUN, **key)
         if run is None:
             return None
-        pending = self._tx.all(sql.INPUTS, **key)
+        pending = [input_of(row, self._codec) for row in self._tx.all(sql.INPUTS, **key)]
         return RunView(
             run=run,
             calls=every(self._tx, Call, sql.CALLS_OF_RUN, **key),
             open_tickets=every(self._tx, Ticket, sql.OPEN_TICKETS_OF_RUN, **key),
-            pending_inputs=tuple(input_of(row, self._codec) for row in pending),
+            # Decoded here, and not on the event loop.
+            pending_inputs=tuple(replace(each, messages=tuple(each.messages)) for each in pending),
         )
 
     def events(self, tenant: str, run_id: str, after: int, limit: int) -> Feed | None:

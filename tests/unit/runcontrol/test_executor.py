@@ -81,11 +81,14 @@ class Process:
         self.inbox = ScriptedInbox()
         self.drain = Drain()
         self.notifier = LocalNotifier(self.system.clock)
-        clock = self.system.clock
-        execution = self.system.execution
-        loop = RunLoop(execution, self.models, self.inbox, clock)
-        self.executor = Executor(execution, loop, self.notifier, clock, self.drain, slots)
+        self.slots = slots
+        self.executor = self.executor_with(self.drain)
         self.tasks: list[asyncio.Task[None]] = []
+
+    def executor_with(self, drain: Drain) -> Executor:
+        execution, clock = self.system.execution, self.system.clock
+        loop = RunLoop(execution, self.models, self.inbox, clock)
+        return Executor(execution, loop, self.notifier, clock, drain, self.slots)
 
     def start(self) -> None:
         executor = self.executor
@@ -245,6 +248,39 @@ async def test_a_draining_server_claims_nothing(process: Process) -> None:
 
     # then it stays queued
     assert process.state(run_id) is RunState.QUEUED
+
+
+class DrainOnceClaimed(Drain):
+    """A drain that starts as soon as a run is claimed."""
+
+    def __init__(self, system: InMemoryRunControl) -> None:
+        super().__init__()
+        self._system = system
+
+    @property
+    def started(self) -> bool:
+        if self._system.tables.leases:
+            self.start()
+        return super().started
+
+
+async def test_a_server_that_starts_to_drain_while_it_claims_claims_eight_runs_at_most() -> None:
+    # given 20 runs, and a server with a slot for each
+    process = Process(slots=20)
+    process.executor = process.executor_with(DrainOnceClaimed(process.system))
+    runs = [process.submit() for _ in range(20)]
+
+    # when it starts to drain at its first claim
+    claiming = asyncio.ensure_future(process.executor.claim_forever())
+    await process.until(claiming.done)
+
+    # then the other runs stay queued, and those that were claimed are handed back unchanged
+    await process.until(lambda: process.executor.running == 0)
+    states = [process.state(run_id) for run_id in runs]
+    assert states.count(RunState.QUEUED) == 12
+    assert {dispatch.attempt for dispatch in process.system.tables.dispatches.values()} == {0}
+    assert [run_id for run_id in runs if "StepStarted" in process.system.kinds(run_id)] == []
+    await process.close()
 
 
 async def test_a_run_that_has_another_owner_is_stopped(process: Process) -> None:
