@@ -30,7 +30,11 @@ class Tx(Protocol):
         """Execute ``statement``; return how many rows it inserted, updated or deleted."""
 
     def run_many(self, statement: Statement, rows: Iterable[Mapping[str, object]]) -> None:
-        """Execute ``statement`` once for each mapping of parameters."""
+        """Execute ``statement`` once for each mapping of parameters.
+
+        Raises:
+            AbandonedError: This is the work of a call that has ended.
+        """
 
     def notify(self, channel: str) -> None:
         """Wake the followers of ``channel`` if and when this transaction commits."""

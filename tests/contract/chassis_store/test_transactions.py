@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from services.chassis.errors import StoreUnavailableError
 from services.chassis.follow.notifier import LocalNotifier
+from services.chassis.slices import AbandonedError, Slices
 from services.chassis.store.errors import ConstraintError
 from services.chassis.store.opening import Tuning
 from services.chassis.store.port import Store, Tx
@@ -207,6 +208,26 @@ async def test_many_rows_are_written_all_or_none(store: Store) -> None:
         await store.write(lambda tx: tx.run_many(schema.ADD, rows))
     assert await ids(store) == []
     assert rows[0] == {"id": "a", "balance": 1}
+
+
+async def test_many_rows_are_written_no_further_once_their_call_has_ended(store: Store) -> None:
+    # given 2,000 rows, and a call that ends after 1,200 of them
+    slices, taken = Slices(), 0
+
+    def rows() -> Iterator[dict[str, object]]:
+        nonlocal taken
+        for taken in range(1, 2_001):
+            if taken == 1_200:
+                slices.abandon()
+            yield {"id": f"{taken}", "balance": 1}
+
+    # when they are written
+    with pytest.raises(AbandonedError):
+        await store.write(slices.within(lambda tx: tx.run_many(schema.ADD, rows())))
+
+    # then the rest is not, and nothing is stored
+    assert taken == 1_200
+    assert await ids(store) == []
 
 
 async def test_a_database_error_ends_the_closure_even_when_caught(store: Store) -> None:

@@ -10,6 +10,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.pq.abc import PGresult
 
+from services.chassis.slices import give_way
 from services.chassis.store.errors import read_too_long
 from services.chassis.store.port import Row
 from services.chassis.store.postgres.wire import Call, Wire
@@ -75,6 +76,7 @@ class PostgresTx:
     def run_many(self, statement: Statement, rows: Iterable[Mapping[str, object]]) -> None:
         compiled = statement.postgresql
         for row in rows:
+            give_way()
             self._wait(compiled.text, compiled.bind(dict(row)))
 
     def notify(self, channel: str) -> None:

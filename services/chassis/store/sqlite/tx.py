@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from services.chassis.errors import StoreUnavailableError
+from services.chassis.slices import give_way
 from services.chassis.store.errors import (
     RETRY_AFTER_S,
     ConstraintError,
@@ -16,7 +17,7 @@ from services.chassis.store.errors import (
 )
 from services.chassis.store.port import Row
 from services.chassis.store.read_only import ReadOnly
-from services.chassis.store.statement import Statement
+from services.chassis.store.statement import Compiled, Statement
 from services.chassis.store.store_failpoints import STATEMENT
 
 # The database did not do the work; a retry may succeed.
@@ -68,6 +69,12 @@ def _symbol(error: sqlite3.Error) -> str:
     return str(getattr(error, "sqlite_errorname", "SQLITE_ERROR"))
 
 
+def _bound(compiled: Compiled, rows: Iterable[Mapping[str, object]]) -> Iterator[tuple[Any, ...]]:
+    for row in rows:
+        give_way()
+        yield compiled.bind(dict(row))
+
+
 class _EndedCursor:
     """Replaces the cursor of a transaction that has ended."""
 
@@ -114,7 +121,7 @@ class SqliteTx:
 
     def run_many(self, statement: Statement, rows: Iterable[Mapping[str, object]]) -> None:
         compiled = statement.sqlite
-        bound = [compiled.bind(dict(row)) for row in rows]
+        bound = _bound(compiled, rows)
         if STATEMENT.armed is not None:
             for each in bound:
                 self._execute(compiled.text, each)
