@@ -13,10 +13,10 @@ metadata. ``rpc_status`` renders it; nothing else turns an exception into a stat
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class ErrorKind(Enum):
@@ -71,6 +71,9 @@ class DomainError(Exception):
         violations: Everything that is wrong with the request, never just the first.
         retry_after_s: When a repeat has a chance, in seconds; None when unknown.
         metadata: The facts, as strings.
+
+    Attributes:
+        details: Messages of the contract that a servicer adds; one that is too large is left out.
     """
 
     kind: ClassVar[ErrorKind]
@@ -90,6 +93,7 @@ class DomainError(Exception):
         self.violations = tuple(violations)
         self.retry_after_s = retry_after_s
         self.metadata = metadata
+        self.details: Sequence[Any] = ()
 
 
 class InvalidRequestError(DomainError):

@@ -33,6 +33,7 @@ _COMMANDS: Mapping[str, str] = {
     "audit": "audit",
     "schema": "schema",
     "infer": "infer",
+    "generate": "generate",
     "run": "run_agent",
     "tickets": "tickets",
     "decide": "decide",

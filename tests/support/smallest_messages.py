@@ -95,6 +95,9 @@ REQUESTS: Sequence[Message] = (
         router_service.InferRequest(target_id="m", messages=[message], tools=CHOOSABLE)
         for message in (SAID, ANSWERED, RETURNED)
     ),
+    router_service.GenerateRequest(
+        request=router_service.InferRequest(target_id="m", messages=[SAID], tools=CHOOSABLE)
+    ),
     run_service.SubmitRunRequest(messages=[SAID], agent_id="a"),
     run_service.SubscribeRunRequest(run_id="r"),
     run_service.GetRunRequest(run_id="r"),

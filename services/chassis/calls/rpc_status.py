@@ -1,13 +1,15 @@
 """Domain errors on the wire: rendered by the server, read back by clients.
 
 A status carries ``ErrorInfo`` always, ``BadRequest`` for violations, ``RetryInfo`` when it is
-known when to repeat, and the pushback trailer that stops a channel from repeating by itself.
+known when to repeat, what the servicer adds as far as it fits, and the pushback trailer that stops
+a channel from repeating by itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -45,6 +47,8 @@ _MAX_MESSAGE_WIRE_BYTES = 1_000
 _MAX_DETAILS_BYTES = 4_800
 _MAX_METADATA_BYTES = 1_800
 _MAX_TEXT_BYTES = 400
+
+M = TypeVar("M", bound=Message)
 
 Trailers = tuple[tuple[str, str | bytes], ...]
 
@@ -84,9 +88,13 @@ def status_of(error: DomainError, domain: str) -> WireStatus:
     if error.retry_after_s is not None:
         details.append(RetryInfo(retry_delay=_duration(error.retry_after_s)))
     message = _fit_encoded(error.message, _MAX_MESSAGE_WIRE_BYTES)
+    left_bytes = _MAX_DETAILS_BYTES - len(message.encode()) - sum(map(_packed_bytes, details))
+    for detail in error.details:
+        if _packed_bytes(detail) <= left_bytes:
+            details.append(detail)
+            left_bytes -= _packed_bytes(detail)
     if error.violations:
-        spent_bytes = len(message.encode()) + sum(_packed_bytes(detail) for detail in details)
-        details.append(_bad_request(error.violations, info, _MAX_DETAILS_BYTES - spent_bytes))
+        details.append(_bad_request(error.violations, info, left_bytes))
     return _wire(CODE_OF[error.kind], message, details)
 
 
@@ -114,6 +122,16 @@ def reason_of(error: grpc.aio.AioRpcError) -> ErrorFacts:
         violations=tuple(Violation(v.field, v.description, v.reason) for v in bad.field_violations),
         message=error.details() or "",
     )
+
+
+def detail_of(error: grpc.aio.AioRpcError, kind: type[M]) -> M | None:
+    """The message of this type that a servicer added to its error, if any."""
+    for detail in _status_in(error).details:
+        if detail.Is(kind.DESCRIPTOR):
+            found = kind()
+            detail.Unpack(found)
+            return found
+    return None
 
 
 def _wire(code: grpc.StatusCode, message: str, details: Iterable[Message]) -> WireStatus:

@@ -11,8 +11,6 @@ from runyard.router.v1 import router_pb2 as pb
 from services.cli.base.layout import Part
 from services.cli.base.messages import short_name
 
-DECISION_KEY = "runyard-route-decision-bin"
-
 
 def describe(decision: pb.RouteDecision) -> Iterator[list[Part]]:
     """Lines of styled parts, in the order in which things happened."""

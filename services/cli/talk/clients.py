@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -212,5 +213,6 @@ def explain_error(service: str, target: str, error: grpc.aio.AioRpcError) -> Cli
 
 def _hint(facts: ErrorFacts) -> str:
     if facts.retry_after_s is not None:
-        return f"try again in {facts.retry_after_s:g} s"
+        # Rounded up, so that nobody comes too early.
+        return f"try again in {math.ceil(facts.retry_after_s * 10) / 10:g} s"
     return HINTS.get(facts.reason, "")

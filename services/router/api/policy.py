@@ -23,7 +23,7 @@ POLICY: Mapping[str, MethodPolicy] = {
     f"/{FULL_NAME}/{method}": row
     for method, row in {
         "Infer": replace(_ANSWER, max_request_bytes=MAX_REQUEST_BYTES),
-        "Generate": _ANSWER,
+        "Generate": replace(_ANSWER, max_request_bytes=MAX_REQUEST_BYTES),
         "Explain": _READ,
         "GetRoutingState": _READ,
         "WatchRoutingState": _WATCH,

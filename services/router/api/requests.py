@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from runyard.provider.v1 import provider_pb2 as provider
 from runyard.router.v1 import router_pb2 as pb
 from runyard.router.v1 import router_service_pb2 as rpc
 from runyard.types.v1 import content_pb2 as content
-from services.chassis.errors import UnimplementedError
+from services.chassis.errors import InvalidRequestError, UnimplementedError, Violation
 from services.chassis.protobuf.decoder import Decoder, optional
 from services.content.convert import (
     messages_from_pb,
@@ -27,6 +28,17 @@ from services.router.core.request import (
     ToolChoiceMode,
 )
 from services.router.core.session import Session
+
+
+def generate_from_pb(request: rpc.GenerateRequest) -> InferCommand:
+    """As ``infer_from_pb``, with the fields named as this request has them."""
+    if not request.HasField("request"):
+        raise InvalidRequestError.of([Violation("request", "must be set")])
+    try:
+        return infer_from_pb(request.request)
+    except InvalidRequestError as error:
+        named = [replace(each, field=f"request.{each.field}") for each in error.violations]
+        raise InvalidRequestError.of(named) from None
 
 
 def infer_from_pb(request: rpc.InferRequest) -> InferCommand:

@@ -13,9 +13,12 @@ from runyard.router.v1 import router_pb2 as pb
 from runyard.router.v1 import router_service_pb2 as rpc
 from runyard.types.v1 import content_pb2 as content
 from services.chassis.protobuf.decoder import duration_to_pb, instant_to_pb
-from services.content.convert import FINISH_REASONS, usage_to_pb
+from services.chassis.protobuf.sizes import ANSWER_BYTES
+from services.content.convert import FINISH_REASONS, message_to_pb, usage_to_pb
 from services.router.api.enums import FAILURES, KINDS, OUTCOMES, SKIPS, STICKIES
+from services.router.core.collecting import Collected
 from services.router.core.decision import Attempt, RouteDecision, Skipped
+from services.router.core.errors import AnswerTooLargeError
 from services.router.core.items import (
     Finished,
     Interrupted,
@@ -28,13 +31,30 @@ from services.router.core.items import (
     UsageReport,
 )
 
-DECISION_TRAILER = "runyard-route-decision-bin"
-# Clients refuse trailers above 8 KiB in all; the error details need room too.
-MAX_TRAILER_BYTES = 2 * 1024
+# Clients refuse trailers above 8 KiB in all; the other details of an error need room too.
+MAX_DETAIL_BYTES = 2_800
 
 
 def frame_to_pb(items: Iterable[Item]) -> rpc.InferResponse:
     return rpc.InferResponse(items=[_item_to_pb(item) for item in items])
+
+
+def collected_to_pb(collected: Collected) -> rpc.GenerateResponse:
+    """Raises:
+    AnswerTooLargeError: It is larger than what every client accepts.
+    """
+    if collected.finish_reason is None or collected.decision is None:
+        raise ValueError("the stream ended without its last item")
+    response = rpc.GenerateResponse(
+        message=message_to_pb(collected.content.message()),
+        finish_reason=FINISH_REASONS.to_pb[collected.finish_reason],
+        usage=None if collected.usage is None else usage_to_pb(collected.usage),
+        decision=decision_to_pb(collected.decision),
+    )
+    size_bytes = response.ByteSize()
+    if size_bytes > ANSWER_BYTES:
+        raise AnswerTooLargeError.of(size_bytes, ANSWER_BYTES)
+    return response
 
 
 def decision_to_pb(decision: RouteDecision) -> pb.RouteDecision:
@@ -53,14 +73,24 @@ def decision_to_pb(decision: RouteDecision) -> pb.RouteDecision:
     )
 
 
-def decision_to_trailer(decision: RouteDecision) -> bytes:
-    """The decision within ``MAX_TRAILER_BYTES``: drops skipped members, then middle attempts."""
+def decision_to_detail(decision: RouteDecision) -> pb.RouteDecision:
+    """The decision within ``MAX_DETAIL_BYTES``, in the details of an error.
+
+    What is longest goes first: what skipped members lack, then of all attempts but the last the
+    names beside the member's, then attempts from the middle.
+    """
     message = decision_to_pb(decision)
-    while message.ByteSize() > MAX_TRAILER_BYTES and message.skipped:
-        del message.skipped[-1]
-    while message.ByteSize() > MAX_TRAILER_BYTES and message.attempts:
+    by_length = sorted(message.skipped, key=lambda skip: len(skip.detail), reverse=True)
+    for skip in by_length:
+        if message.ByteSize() > MAX_DETAIL_BYTES:
+            skip.detail = ""
+    for attempt in message.attempts[:-1]:
+        if message.ByteSize() > MAX_DETAIL_BYTES:
+            for name in ("attempt_id", "provider_id", "upstream_model"):
+                attempt.ClearField(name)
+    while message.ByteSize() > MAX_DETAIL_BYTES and message.attempts:
         del message.attempts[len(message.attempts) // 2]
-    return message.SerializeToString()
+    return message
 
 
 def _item_to_pb(item: Item) -> pb.InferItem:
@@ -106,8 +136,12 @@ def _boundary_to_pb(item: Started | Finished | Interrupted) -> pb.InferItem:
         case Started(decision, response_id):
             started = pb.Started(decision=decision_to_pb(decision), response_id=response_id)
             return pb.InferItem(started=started)
-        case Finished(reason):
-            return pb.InferItem(finished=provider.Finished(reason=FINISH_REASONS.to_pb[reason]))
+        case Finished(reason, decision):
+            finished = pb.Finished(
+                reason=FINISH_REASONS.to_pb[reason],
+                decision=None if decision is None else decision_to_pb(decision),
+            )
+            return pb.InferItem(finished=finished)
         case Interrupted():
             return pb.InferItem(interrupted=_interrupted_to_pb(item))
 
@@ -118,6 +152,7 @@ def _interrupted_to_pb(item: Interrupted) -> pb.Interrupted:
         partial_usage=None if item.partial_usage is None else usage_to_pb(item.partial_usage),
         committed_length=item.committed_bytes,
         resumable=item.resumable,
+        decision=decision_to_pb(item.decision),
     )
 
 

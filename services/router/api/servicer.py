@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
+from functools import reduce
 from typing import Any
 
 import grpc
@@ -12,16 +13,19 @@ from runyard.router.v1 import router_service_pb2 as pb
 from runyard.router.v1 import router_service_pb2_grpc as rpc
 from services.chassis.calls.call import current_call, decoded
 from services.chassis.calls.unserved import not_served
-from services.router.api.requests import infer_from_pb
-from services.router.api.responses import DECISION_TRAILER, decision_to_trailer, frame_to_pb
-from services.router.core.ports import Answer, Inference
+from services.chassis.errors import DomainError
+from services.router.api.requests import generate_from_pb, infer_from_pb
+from services.router.api.responses import collected_to_pb, decision_to_detail, frame_to_pb
+from services.router.core.collecting import Collected, collect
+from services.router.core.items import Item
+from services.router.core.ports import Inference
 from services.router.core.request import InferCommand
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class RouterServicer(rpc.RouterServiceServicer):
-    """``Infer`` is served; the other calls are refused."""
+    """``Infer`` and ``Generate`` are served; the other calls are refused."""
 
     def __init__(self, inference: Inference) -> None:
         self._inference = inference
@@ -29,20 +33,31 @@ class RouterServicer(rpc.RouterServiceServicer):
     async def Infer(
         self, request: pb.InferRequest, context: Context
     ) -> AsyncIterator[pb.InferResponse]:
-        answer = self._answer(await decoded(request, infer_from_pb))
+        command = await decoded(request, infer_from_pb)
+        async with aclosing(self._frames(command)) as frames:
+            async for frame in frames:
+                yield frame_to_pb(frame)
+
+    async def Generate(self, request: pb.GenerateRequest, context: Context) -> pb.GenerateResponse:
+        command = await decoded(request, generate_from_pb)
+        collected = Collected()
+        async with aclosing(self._frames(command)) as frames:
+            async for frame in frames:
+                collected = reduce(collect, frame, collected)
+        return collected_to_pb(collected)
+
+    async def _frames(self, command: InferCommand) -> AsyncGenerator[Sequence[Item], None]:
+        """The frames of the answer; an error carries the decision that led to it."""
+        call = current_call()
+        answer = self._inference.answer(call.principal, command, call.deadline_s_left)
         try:
             async with aclosing(answer.frames()) as frames:
                 async for frame in frames:
-                    yield frame_to_pb(frame)
-        finally:
-            _set_trailer(answer, context)
-
-    def _answer(self, command: InferCommand) -> Answer:
-        call = current_call()
-        return self._inference.answer(call.principal, command, call.deadline_s_left)
-
-    async def Generate(self, request: pb.GenerateRequest, context: Context) -> pb.GenerateResponse:
-        raise not_served("Generate")
+                    yield frame
+        except DomainError as error:
+            if answer.decision is not None:
+                error.details = (decision_to_detail(answer.decision),)
+            raise
 
     async def Explain(self, request: pb.ExplainRequest, context: Context) -> pb.ExplainResponse:
         raise not_served("Explain")
@@ -66,10 +81,3 @@ class RouterServicer(rpc.RouterServiceServicer):
         self, request: pb.UnpinSessionRequest, context: Context
     ) -> pb.UnpinSessionResponse:
         raise not_served("UnpinSession")
-
-
-def _set_trailer(answer: Answer, context: Context) -> None:
-    """Set the decision as trailer, however the call ends."""
-    decision = answer.decision
-    if decision is not None:
-        context.set_trailing_metadata(((DECISION_TRAILER, decision_to_trailer(decision)),))

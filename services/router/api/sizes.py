@@ -16,7 +16,7 @@ from services.router.core.limits import (
 )
 
 SIZES = Sizes(
-    (rpc.InferRequest,),
+    (rpc.GenerateRequest, rpc.InferRequest),
     {
         **MESSAGES,
         **TOOLS,

@@ -13,7 +13,8 @@ DomainError
 │   ├── UpstreamRejectedError  FAILED_PRECONDITION  credential, payment, unknown upstream model
 │   ├── UpstreamInvalidError   INVALID_ARGUMENT     the provider finds the request invalid
 │   └── ContextOverflowError   INVALID_ARGUMENT
-└── StreamInterruptedError     UNAVAILABLE          broke off after part of it was sent
+├── StreamInterruptedError     UNAVAILABLE          broke off after part of it was sent
+└── AnswerTooLargeError        RESOURCE_EXHAUSTED   larger than one message may be
 """
 
 from __future__ import annotations
@@ -175,6 +176,21 @@ class StreamInterruptedError(DomainError):
             retry_after_s=failure.retry_after_s,
             member_id=member_id,
             failure=failure.kind.value,
+        )
+
+
+class AnswerTooLargeError(DomainError):
+    kind = ErrorKind.EXHAUSTED
+    reason = "ANSWER_TOO_LARGE"
+    retry = Retry.REPAIR_NEEDED
+
+    @classmethod
+    def of(cls, size_bytes: int, limit_bytes: int) -> AnswerTooLargeError:
+        return cls(
+            f"the answer is {size_bytes:,} bytes, and one message may have {limit_bytes:,}; "
+            "call Infer, which streams it",
+            size_bytes=str(size_bytes),
+            limit_bytes=str(limit_bytes),
         )
 
 

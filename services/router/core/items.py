@@ -56,7 +56,14 @@ class UsageReport:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
+    """The answer is complete.
+
+    Attributes:
+        decision: How the call was routed; adapters leave it to the engine.
+    """
+
     reason: FinishReason
+    decision: RouteDecision | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,7 @@ class Interrupted:
     partial_usage: Usage | None
     committed_bytes: int
     resumable: bool
+    decision: RouteDecision
 
 
 # What an adapter yields, and what a caller receives.

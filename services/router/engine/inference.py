@@ -99,7 +99,8 @@ class StreamedAnswer:
         try:
             attempt = await call.committed_attempt()
             if attempt is None:
-                yield [Started(call.decision, ""), Finished(FinishReason.CONTENT_FILTER)]
+                refused = Finished(FinishReason.CONTENT_FILTER, call.decision)
+                yield [Started(call.decision, ""), refused]
                 return
             frames = _relay(call, attempt)
             try:
@@ -122,22 +123,23 @@ async def _relay(
         items: Sequence[UpstreamItem] = attempt.held
         await _settle_when_done(call, attempt)
         started = Started(call.decision, attempt.response_id)
-        for frame in split_into_frames([started, *_without_opened(items)]):
+        for frame in split_into_frames([started, *_for_caller(items, call)]):
             yield frame
         while not attempt.done:
             items = await attempt.read()
             await _settle_when_done(call, attempt)
-            for frame in split_into_frames(_without_opened(items)):
+            for frame in split_into_frames(_for_caller(items, call)):
                 yield frame
     except UpstreamError as error:
         failure = error.failure
         if failure.kind is FailureClass.CONTENT_POLICY:
             await call.settle(attempt, AttemptOutcome.SUCCEEDED)
-            yield [Finished(FinishReason.CONTENT_FILTER)]
+            yield [Finished(FinishReason.CONTENT_FILTER, call.decision)]
             return
         await call.settle(attempt, AttemptOutcome.INTERRUPTED, failure)
         resumable = failure.kind not in FINAL
-        yield [Interrupted(failure.kind, attempt.usage, attempt.text_bytes, resumable)]
+        usage, sent_bytes = attempt.usage, attempt.text_bytes
+        yield [Interrupted(failure.kind, usage, sent_bytes, resumable, call.decision)]
         raise StreamInterruptedError.of(failure, attempt.record.member_id) from None
     except BaseException as error:
         await call.settle(attempt, *outcome_of(error))
@@ -166,5 +168,10 @@ def split_into_frames(items: Iterable[Item]) -> Iterator[list[Item]]:
         yield frame
 
 
-def _without_opened(items: Iterable[UpstreamItem]) -> list[Item]:
-    return [item for item in items if not isinstance(item, Opened)]
+def _for_caller(items: Iterable[UpstreamItem], call: RoutedCall) -> list[Item]:
+    """The last item of an answer carries the decision; it was settled when that item arrived."""
+    return [
+        Finished(item.reason, call.decision) if isinstance(item, Finished) else item
+        for item in items
+        if not isinstance(item, Opened)
+    ]

@@ -28,14 +28,13 @@ from services.content.convert import (
     tool_definition_to_pb,
     usage_from_pb,
 )
-from services.content.model import FinishReason, ToolCall
+from services.content.model import FinishReason, Reasoning, ToolCall
 from services.runcontrol.core.events import Routed, TextDelta
 from services.runcontrol.core.inference import (
     Finished,
     InferenceError,
     Item,
     ModelCall,
-    ReasoningPiece,
     Restarted,
     classify,
 )
@@ -131,7 +130,7 @@ def item_of(item: pb.InferItem) -> Item | None:
 
 def _reasoning(item: pb.InferItem) -> Item:
     piece = item.reasoning_delta
-    return ReasoningPiece(piece.text, piece.provider_id, piece.opaque_state)
+    return Reasoning(piece.text, piece.provider_id, piece.opaque_state)
 
 
 def _call(item: pb.InferItem) -> Item:

@@ -7,10 +7,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from typing import Protocol, assert_never
 
+from services.content.assembling import PartialMessage
 from services.content.model import (
     FinishReason,
     Message,
-    Part,
     Reasoning,
     Role,
     Text,
@@ -44,18 +44,11 @@ class Restarted:
 
 
 @dataclass(frozen=True, slots=True)
-class ReasoningPiece:
-    text: str
-    provider_id: str = ""
-    opaque_state: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
 class Finished:
     reason: FinishReason
 
 
-Item = Routed | Restarted | TextDelta | ReasoningPiece | ToolCall | Usage | Finished
+Item = Routed | Restarted | TextDelta | Reasoning | ToolCall | Usage | Finished
 
 
 class InferenceError(Exception):
@@ -116,9 +109,7 @@ def model_call_for(run: Run, specs: Specs, conversation: Sequence[Message]) -> M
 class Draft:
     """The answer received so far; ``finish_reason`` is set once it is complete."""
 
-    text: str = ""
-    reasoning: tuple[Reasoning, ...] = ()
-    calls: tuple[ToolCall, ...] = ()
+    content: PartialMessage = field(default_factory=PartialMessage)
     usage: Usage = field(default_factory=Usage)
     model_id: str = ""
     finish_reason: FinishReason | None = None
@@ -130,11 +121,11 @@ class Draft:
             case Restarted():
                 changed = Draft(model_id=self.model_id)
             case TextDelta(text):
-                changed = replace(self, text=self.text + text)
-            case ReasoningPiece():
-                changed = replace(self, reasoning=_joined(self.reasoning, item))
+                changed = replace(self, content=self.content.add_text(text))
+            case Reasoning():
+                changed = replace(self, content=self.content.add_reasoning(item))
             case ToolCall():
-                changed = replace(self, calls=(*self.calls, item))
+                changed = replace(self, content=self.content.add_call(item))
             case Usage():
                 changed = replace(self, usage=item)
             case Finished(reason):
@@ -144,18 +135,7 @@ class Draft:
         return changed
 
     def message(self) -> Message:
-        """The assistant's message; a single empty text when the answer has no content."""
-        text: tuple[Part, ...] = (Text(self.text),) if self.text or not self.calls else ()
-        return Message(Role.ASSISTANT, (*self.reasoning, *text, *self.calls))
-
-
-def _joined(reasoning: tuple[Reasoning, ...], piece: ReasoningPiece) -> tuple[Reasoning, ...]:
-    """Append a piece: to the last reasoning if that is the same provider's and not sealed."""
-    last = reasoning[-1] if reasoning else None
-    if last is None or last.opaque_state or last.provider_id != piece.provider_id:
-        return (*reasoning, Reasoning(piece.text, piece.provider_id, piece.opaque_state))
-    text = last.text + piece.text
-    return (*reasoning[:-1], Reasoning(text, last.provider_id, piece.opaque_state))
+        return self.content.message()
 
 
 def event_of(item: Item) -> Kind | None:
@@ -163,7 +143,7 @@ def event_of(item: Item) -> Kind | None:
     match item:
         case Routed() | TextDelta():
             return item
-        case ReasoningPiece(text) if text:
+        case Reasoning(text) if text:
             return ReasoningDelta(text)
         case _:
             return None

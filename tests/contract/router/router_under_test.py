@@ -15,11 +15,10 @@ from runyard.registry.v1 import registry_pb2 as reg
 from runyard.router.v1 import router_pb2 as pb
 from runyard.router.v1 import router_service_pb2 as rpc
 from runyard.router.v1.router_service_pb2_grpc import RouterServiceStub
-from services.chassis.calls.rpc_status import ErrorFacts, reason_of
+from services.chassis.calls.rpc_status import ErrorFacts, detail_of, reason_of
 from services.chassis.calls.streaming import streaming
 from services.registry.main import SERVICE as REGISTRY
 from services.registry.settings import RegistrySettings
-from services.router.api.responses import DECISION_TRAILER
 from services.router.main import SERVICE as ROUTER
 from services.router.settings import RouterSettings
 from tests.support.clients import apply, user_message
@@ -97,7 +96,7 @@ class Received:
 
     Attributes:
         error: None after an OK.
-        decision: From the trailers.
+        decision: From the details of the error, else from the last item.
     """
 
     frames: list[rpc.InferResponse]
@@ -137,16 +136,15 @@ async def call_infer(
     """Call ``Infer`` and read it to its end."""
     frames: list[rpc.InferResponse] = []
     error: ErrorFacts | None = None
+    failed: pb.RouteDecision | None = None
     async with streaming(RouterServiceStub(channel).Infer(asked, timeout=timeout)) as answer:
         try:
             async for frame in answer:
                 frames.append(frame)  # noqa: PERF401  # what came before an error counts
         except grpc.aio.AioRpcError as raised:
-            error = reason_of(raised)
-        trailers = await answer.trailing_metadata()
-    decision = next((value for key, value in trailers if key == DECISION_TRAILER), b"")
-    assert isinstance(decision, bytes)
-    return Received(frames, error, pb.RouteDecision.FromString(decision))
+            error, failed = reason_of(raised), detail_of(raised, pb.RouteDecision)
+    last = frames[-1].items[-1] if frames else pb.InferItem()
+    return Received(frames, error, last.finished.decision if failed is None else failed)
 
 
 @dataclass

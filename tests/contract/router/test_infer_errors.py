@@ -164,7 +164,6 @@ async def test_no_content_of_a_request_is_logged(
 
 
 UNSERVED = {
-    "Generate": rpc.GenerateRequest(),
     "Explain": rpc.ExplainRequest(),
     "GetRoutingState": rpc.GetRoutingStateRequest(),
     "WatchRoutingState": rpc.WatchRoutingStateRequest(),

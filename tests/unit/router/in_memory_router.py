@@ -127,6 +127,11 @@ class Outcome:
         return "".join(item.text for item in self.items if isinstance(item, TextDelta))
 
     @property
+    def finished(self) -> Finished:
+        """The last item of an answer that ended well."""
+        return Finished(FinishReason.STOP, self.decision)
+
+    @property
     def reason(self) -> str:
         return self.raised.reason if self.raised else "OK"
 

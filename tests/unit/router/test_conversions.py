@@ -17,7 +17,7 @@ from services.chassis.protobuf.enums import EnumTable
 from services.content.model import ReasoningEffort, Sampling
 from services.router.api import enums
 from services.router.api.requests import infer_from_pb
-from services.router.api.responses import MAX_TRAILER_BYTES, decision_to_trailer
+from services.router.api.responses import MAX_DETAIL_BYTES, decision_to_detail, decision_to_pb
 from services.router.core import errors
 from services.router.core.decision import Skipped, SkipReason
 from services.router.core.model import MidStream
@@ -61,30 +61,43 @@ def test_every_error_has_its_reason_in_the_contract() -> None:
     assert SnapshotBehindError.reason in known
 
 
-def test_a_decision_too_large_for_trailers_keeps_first_and_last_attempts() -> None:
-    # given as many members as a pool may have
+def test_a_decision_too_large_for_an_error_keeps_the_reasons_of_16_members() -> None:
+    # given eight members that failed, and eight that lack something which is long to say
+    attempts = [attempt(number) for number in range(1, 9)]
+    skipped = [Skipped(f"skipped-{n}", SkipReason.INCAPABLE, detail="x" * 500) for n in range(8)]
+
+    # when
+    cut = decision_to_detail(decision(attempts, skipped))
+
+    # then names and reasons are there, and as many details as fit
+    assert cut.ByteSize() <= MAX_DETAIL_BYTES
+    assert [(skip.member_id, skip.reason) for skip in cut.skipped] == [
+        (f"skipped-{n}", pb.SKIP_REASON_INCAPABLE) for n in range(8)
+    ]
+    assert 0 < len([skip for skip in cut.skipped if skip.detail]) < 8
+    assert [each.number for each in cut.attempts] == [*range(1, 9)]
+
+
+def test_a_decision_of_128_members_keeps_first_and_last_attempts() -> None:
+    # given more than fit
     attempts = [attempt(number) for number in range(1, 65)]
     skipped = [Skipped(f"skipped-{n}", SkipReason.QUOTA_DEADLINE) for n in range(64)]
 
     # when
-    body = decision_to_trailer(decision(attempts, skipped))
-    cut = pb.RouteDecision.FromString(body)
+    cut = decision_to_detail(decision(attempts, skipped))
 
     # then
-    assert len(body) <= MAX_TRAILER_BYTES
-    assert not cut.skipped
+    assert cut.ByteSize() <= MAX_DETAIL_BYTES
+    assert len(cut.skipped) == 64
     numbers = [each.number for each in cut.attempts]
-    assert numbers[0] == 1
-    assert numbers[-1] == 64
+    assert (numbers[0], numbers[-1]) == (1, 64)
     assert len(numbers) > 10
 
 
 def test_a_decision_that_fits_is_complete() -> None:
-    # when
-    body = decision_to_trailer(decision([attempt(1)]))
+    found = decision([attempt(1)], [Skipped("b", SkipReason.INCAPABLE, detail="adapter grpc")])
 
-    # then
-    assert len(pb.RouteDecision.FromString(body).attempts) == 1
+    assert decision_to_detail(found) == decision_to_pb(found)
 
 
 def test_a_minimal_request_gets_the_defaults() -> None:

@@ -10,7 +10,7 @@ from services.router.core.items import Finished, Opened, Started, TextDelta
 from services.router.core.model import SwitchPolicy
 from services.router.core.session import Session
 from tests.support.scripted_adapter import Break, reply
-from tests.unit.router.in_memory_router import FINISHED, limited, order_of, pool, refused, router_of
+from tests.unit.router.in_memory_router import limited, order_of, pool, refused, router_of
 
 
 async def test_a_call_reaches_the_home_only() -> None:
@@ -22,7 +22,7 @@ async def test_a_call_reaches_the_home_only() -> None:
         # then
         assert running.provider.calls == [home]
         assert running.provider.requests[0].member.model.upstream_model == f"up-{home}"
-        assert outcome.items == [Started(outcome.decision, "r1"), TextDelta("ok"), FINISHED]
+        assert outcome.items == [Started(outcome.decision, "r1"), TextDelta("ok"), outcome.finished]
         assert outcome.path == [(home, AttemptKind.INITIAL, AttemptOutcome.SUCCEEDED)]
         assert outcome.decision.sticky is Sticky.HOME
         assert (outcome.decision.home_member_id, outcome.decision.member_id) == (home, home)
@@ -234,9 +234,9 @@ async def test_refused_content_ends_with_finish_reason_content_filter() -> None:
         in_the_middle = await running.ask()
 
         # then
-        filtered = Finished(FinishReason.CONTENT_FILTER)
-        assert at_once.items[1:] == [filtered]
+        assert at_once.items[1:] == [Finished(FinishReason.CONTENT_FILTER, at_once.decision)]
         assert at_once.decision.member_id == home
+        filtered = Finished(FinishReason.CONTENT_FILTER, in_the_middle.decision)
         assert in_the_middle.items[1:] == [TextDelta("a"), filtered]
 
 

@@ -17,6 +17,7 @@ from services.content.model import (
     EffectClass,
     FinishReason,
     Message,
+    Reasoning,
     Role,
     Text,
     ToolCall,
@@ -27,7 +28,7 @@ from services.runcontrol.clients.registry import build_catalog, tool_spec
 from services.runcontrol.clients.router import encoded, failure_of, item_of, request_of, routed_of
 from services.runcontrol.core.commands import CommandResult, SendCommand, SuspendCommand
 from services.runcontrol.core.events import Routed, TextDelta
-from services.runcontrol.core.inference import Finished, ModelCall, ReasoningPiece, Restarted
+from services.runcontrol.core.inference import Finished, ModelCall, Restarted
 from services.runcontrol.core.retrying import RetryClass
 from services.runcontrol.core.specs import Builtin, Rule
 
@@ -130,7 +131,7 @@ def test_an_agent_without_limits_gets_the_default_and_a_remote_one_has_no_specif
         (router.InferItem(text_delta=provider.TextDelta(text="x")), TextDelta("x")),
         (
             router.InferItem(reasoning_delta=provider.ReasoningDelta(text="y", provider_id="p")),
-            ReasoningPiece("y", "p"),
+            Reasoning("y", "p"),
         ),
         (
             router.InferItem(tool_call_ready=provider.ToolCallReady(call=CALL)),
@@ -139,7 +140,7 @@ def test_an_agent_without_limits_gets_the_default_and_a_remote_one_has_no_specif
         (router.InferItem(usage=content.Usage(input_tokens=3, source=1)), Usage(3)),  # type: ignore[arg-type]  # PROVIDER
         (router.InferItem(stream_reset=router.StreamReset()), Restarted()),
         (
-            router.InferItem(finished=provider.Finished(reason=content.FINISH_REASON_LENGTH)),
+            router.InferItem(finished=router.Finished(reason=content.FINISH_REASON_LENGTH)),
             Finished(FinishReason.LENGTH),
         ),
         (router.InferItem(interrupted=router.Interrupted()), None),

@@ -11,7 +11,6 @@ from services.runcontrol.core.inference import (
     Finished,
     InferenceError,
     Item,
-    ReasoningPiece,
     Restarted,
     classify,
     coalesce,
@@ -63,8 +62,8 @@ def test_items_are_assembled_into_a_message() -> None:
     call = ToolCall("c", "tool", "{}")
     draft = collected(
         ROUTED,
-        ReasoningPiece("let me ", "p"),
-        ReasoningPiece("think", "p"),
+        Reasoning("let me ", "p"),
+        Reasoning("think", "p"),
         TextDelta("one "),
         TextDelta("two"),
         call,
@@ -85,11 +84,11 @@ def test_items_are_assembled_into_a_message() -> None:
 def test_reasoning_is_joined_per_provider_until_it_is_sealed() -> None:
     # given sealed reasoning, and reasoning of another provider
     parts = [("a", "p", b"seal"), ("b", "p", b""), ("c", "q", b"")]
-    draft = collected(*(ReasoningPiece(*part) for part in parts))
+    draft = collected(*(Reasoning(*part) for part in parts))
 
     # when the parts are read
     # then they are separate
-    assert draft.reasoning == tuple(Reasoning(*part) for part in parts)
+    assert draft.content.reasoning == tuple(Reasoning(*part) for part in parts)
 
 
 def test_an_answer_that_starts_over_drops_its_earlier_items() -> None:
@@ -115,8 +114,8 @@ def test_subscribers_see_deltas_and_the_route_only() -> None:
     items: list[Item] = [
         ROUTED,
         TextDelta("x"),
-        ReasoningPiece("y"),
-        ReasoningPiece("", opaque_state=b"s"),
+        Reasoning("y"),
+        Reasoning("", opaque_state=b"s"),
         Usage(),
         Finished(FinishReason.STOP),
         Restarted(),

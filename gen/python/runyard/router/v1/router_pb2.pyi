@@ -183,16 +183,26 @@ class StreamReset(_message.Message):
     def __init__(self, reason: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., decision: _Optional[_Union[RouteDecision, _Mapping]] = ...) -> None: ...
 
 class Interrupted(_message.Message):
-    __slots__ = ("reason", "partial_usage", "committed_length", "resumable")
+    __slots__ = ("reason", "partial_usage", "committed_length", "resumable", "decision")
     REASON_FIELD_NUMBER: _ClassVar[int]
     PARTIAL_USAGE_FIELD_NUMBER: _ClassVar[int]
     COMMITTED_LENGTH_FIELD_NUMBER: _ClassVar[int]
     RESUMABLE_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
     reason: _provider_pb2.FailureClass
     partial_usage: _content_pb2.Usage
     committed_length: int
     resumable: bool
-    def __init__(self, reason: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., partial_usage: _Optional[_Union[_content_pb2.Usage, _Mapping]] = ..., committed_length: _Optional[int] = ..., resumable: bool = ...) -> None: ...
+    decision: RouteDecision
+    def __init__(self, reason: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., partial_usage: _Optional[_Union[_content_pb2.Usage, _Mapping]] = ..., committed_length: _Optional[int] = ..., resumable: bool = ..., decision: _Optional[_Union[RouteDecision, _Mapping]] = ...) -> None: ...
+
+class Finished(_message.Message):
+    __slots__ = ("reason", "decision")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    reason: _content_pb2.FinishReason
+    decision: RouteDecision
+    def __init__(self, reason: _Optional[_Union[_content_pb2.FinishReason, str]] = ..., decision: _Optional[_Union[RouteDecision, _Mapping]] = ...) -> None: ...
 
 class InferItem(_message.Message):
     __slots__ = ("started", "text_delta", "reasoning_delta", "tool_call_delta", "tool_call_ready", "usage", "stream_reset", "finished", "interrupted")
@@ -212,9 +222,9 @@ class InferItem(_message.Message):
     tool_call_ready: _provider_pb2.ToolCallReady
     usage: _content_pb2.Usage
     stream_reset: StreamReset
-    finished: _provider_pb2.Finished
+    finished: Finished
     interrupted: Interrupted
-    def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., text_delta: _Optional[_Union[_provider_pb2.TextDelta, _Mapping]] = ..., reasoning_delta: _Optional[_Union[_provider_pb2.ReasoningDelta, _Mapping]] = ..., tool_call_delta: _Optional[_Union[_provider_pb2.ToolCallDelta, _Mapping]] = ..., tool_call_ready: _Optional[_Union[_provider_pb2.ToolCallReady, _Mapping]] = ..., usage: _Optional[_Union[_content_pb2.Usage, _Mapping]] = ..., stream_reset: _Optional[_Union[StreamReset, _Mapping]] = ..., finished: _Optional[_Union[_provider_pb2.Finished, _Mapping]] = ..., interrupted: _Optional[_Union[Interrupted, _Mapping]] = ...) -> None: ...
+    def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., text_delta: _Optional[_Union[_provider_pb2.TextDelta, _Mapping]] = ..., reasoning_delta: _Optional[_Union[_provider_pb2.ReasoningDelta, _Mapping]] = ..., tool_call_delta: _Optional[_Union[_provider_pb2.ToolCallDelta, _Mapping]] = ..., tool_call_ready: _Optional[_Union[_provider_pb2.ToolCallReady, _Mapping]] = ..., usage: _Optional[_Union[_content_pb2.Usage, _Mapping]] = ..., stream_reset: _Optional[_Union[StreamReset, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., interrupted: _Optional[_Union[Interrupted, _Mapping]] = ...) -> None: ...
 
 class MemberState(_message.Message):
     __slots__ = ("target_id", "member_id", "breaker", "consecutive_failures", "probe_at", "quarantine", "quarantined_until", "quota_until")

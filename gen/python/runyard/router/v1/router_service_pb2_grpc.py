@@ -97,7 +97,9 @@ class RouterServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Generate(self, request, context):
-        """The same as Infer, collected into one message. Costs tokens.
+        """The same as Infer, collected into one message. Costs tokens. An answer that broke off is an
+        error, STREAM_INTERRUPTED; one that is larger than 4 MiB is RESOURCE_EXHAUSTED,
+        ANSWER_TOO_LARGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

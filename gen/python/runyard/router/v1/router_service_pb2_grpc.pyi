@@ -33,7 +33,10 @@ class RouterServiceStub:
     - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
     """
     Generate: _aio.UnaryUnaryMultiCallable[_router_service_pb2.GenerateRequest, _router_service_pb2.GenerateResponse]
-    """The same as Infer, collected into one message. Costs tokens."""
+    """The same as Infer, collected into one message. Costs tokens. An answer that broke off is an
+    error, STREAM_INTERRUPTED; one that is larger than 4 MiB is RESOURCE_EXHAUSTED,
+    ANSWER_TOO_LARGE.
+    """
     Explain: _aio.UnaryUnaryMultiCallable[_router_service_pb2.ExplainRequest, _router_service_pb2.ExplainResponse]
     """Tells what Infer would do with this request now. Calls no provider, changes nothing."""
     GetRoutingState: _aio.UnaryUnaryMultiCallable[_router_service_pb2.GetRoutingStateRequest, _router_service_pb2.GetRoutingStateResponse]
@@ -76,7 +79,10 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _router_service_pb2.GenerateRequest,
         context: _aio.ServicerContext[_router_service_pb2.GenerateRequest, _abc.Awaitable[_router_service_pb2.GenerateResponse]],
     ) -> _abc.Awaitable[_router_service_pb2.GenerateResponse]:
-        """The same as Infer, collected into one message. Costs tokens."""
+        """The same as Infer, collected into one message. Costs tokens. An answer that broke off is an
+        error, STREAM_INTERRUPTED; one that is larger than 4 MiB is RESOURCE_EXHAUSTED,
+        ANSWER_TOO_LARGE.
+        """
 
     @_abc_1.abstractmethod
     def Explain(
