@@ -20,7 +20,7 @@ DomainError
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from services.chassis.errors import DomainError, ErrorKind, Retry
 from services.router.core.decision import RouteDecision, Skipped
@@ -52,8 +52,14 @@ class TargetNotFoundError(DomainError):
     retry = Retry.USER_ACTION_NEEDED
 
     @classmethod
-    def of(cls, target_id: str) -> TargetNotFoundError:
-        return cls(f"no model or pool has the id {target_id!r}", target_id=target_id)
+    def of(cls, target_id: str, near: Sequence[str]) -> TargetNotFoundError:
+        """``near`` are ids that the caller may have meant."""
+        text = f"no model or pool has the id {target_id!r}"
+        if not near:
+            return cls(text, target_id=target_id)
+        meant = " or ".join(map(repr, near))
+        nearest = json.dumps(near, ensure_ascii=False)
+        return cls(f"{text}; did you mean {meant}?", target_id=target_id, nearest=nearest)
 
 
 class SnapshotMissingError(DomainError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 
 from services.chassis.caller import Principal
+from services.chassis.slices import in_slices
 from services.content.model import FinishReason
 from services.router.core.decision import AttemptOutcome, RouteDecision
 from services.router.core.errors import (
@@ -24,6 +25,7 @@ from services.router.core.items import (
 )
 from services.router.core.limits import MAX_FRAME_BYTES, MAX_FRAME_ITEMS
 from services.router.core.model import Snapshot
+from services.router.core.nearest import nearest
 from services.router.core.ports import Snapshots, TimeLeft
 from services.router.core.request import InferCommand
 from services.router.core.session import session_key
@@ -56,7 +58,8 @@ class StreamInference:
         snapshot = await self._snapshot(command.min_registry_version)
         target = snapshot.targets.get(command.target_id)
         if target is None:
-            raise TargetNotFoundError.of(command.target_id)
+            near = await in_slices(lambda: nearest(command.target_id, snapshot.targets))
+            raise TargetNotFoundError.of(command.target_id, near)
         call_id = self._dependencies.ids.new_id()
         session = command.session
         key = session_key(principal.tenant, session, target.pool.sticky_scope, call_id)

@@ -98,14 +98,19 @@ async def test_exhausted_and_unavailable_name_every_members_cause(running: Route
 
 
 async def test_an_unknown_target_is_not_found(running: RouterUnderTest) -> None:
-    # given
-    await running.apply(*scripted())
+    # given the models "m" and "narration-fast"
+    await running.apply(*scripted(), model("narration-fast", "script"))
 
     # when
-    received = await running.infer("nobody")
+    nothing_like_it = await running.infer("nobody")
+    misspelled = await running.infer("Naration-fast")
 
     # then
-    assert received.code_and_reason == (grpc.StatusCode.NOT_FOUND, "TARGET_NOT_FOUND")
+    expected = (grpc.StatusCode.NOT_FOUND, "TARGET_NOT_FOUND")
+    assert nothing_like_it.code_and_reason == misspelled.code_and_reason == expected
+    assert nothing_like_it.failure.metadata.keys() == {"retry", "target_id"}
+    assert misspelled.failure.metadata["nearest"] == '["narration-fast"]'
+    assert "did you mean 'narration-fast'?" in misspelled.failure.message
 
 
 async def test_every_violation_of_a_request_is_reported_at_once(running: RouterUnderTest) -> None:

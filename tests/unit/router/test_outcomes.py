@@ -76,7 +76,15 @@ def test_an_interrupted_stream_names_the_failure() -> None:
 
 
 def test_an_unknown_target_is_named() -> None:
-    assert errors.TargetNotFoundError.of("x").metadata == {"target_id": "x"}
+    alone = errors.TargetNotFoundError.of("x", [])
+    assert alone.metadata == {"target_id": "x"}
+    assert alone.message == "no model or pool has the id 'x'"
+
+
+def test_an_unknown_target_comes_with_those_that_may_be_meant() -> None:
+    error = errors.TargetNotFoundError.of("gtp", ["gpt", "gpt2"])
+    assert error.metadata == {"target_id": "gtp", "nearest": '["gpt", "gpt2"]'}
+    assert error.message.endswith("; did you mean 'gpt' or 'gpt2'?")
 
 
 def test_with_every_member_set_aside_each_cause_is_named() -> None:
