@@ -59,13 +59,21 @@ class SnapshotBehindError(DomainError):
     retry = Retry.RETRYABLE
 
     @classmethod
-    def of(cls, wanted: int, current: int) -> SnapshotBehindError:
-        return cls(
-            f"registry version {wanted} has not arrived, {current} is the newest here",
-            retry_after_s=BEHIND_RETRY_S,
-            wanted=str(wanted),
-            current=str(current),
-        )
+    def of(
+        cls, wanted: int, current: int, wanted_incarnation: str, current_incarnation: str
+    ) -> SnapshotBehindError:
+        """``wanted_incarnation`` is empty if any would do."""
+        text = f"registry version {wanted} has not arrived, {current} is the newest here"
+        if wanted_incarnation not in ("", current_incarnation):
+            here = f"of incarnation {current_incarnation}" if current_incarnation else "of none"
+            text = (
+                f"the registry's incarnation {wanted_incarnation} has not arrived, this is {here}"
+            )
+        error = cls(text, retry_after_s=BEHIND_RETRY_S, wanted=str(wanted), current=str(current))
+        if wanted_incarnation:
+            error.metadata["wanted_incarnation"] = wanted_incarnation
+            error.metadata["current_incarnation"] = current_incarnation
+        return error
 
 
 class BrokenWatchError(Exception):
@@ -116,15 +124,18 @@ class SnapshotConsumer(Generic[S]):
         """Of ``current``; empty when there is none."""
         return self._state.incarnation if self._state else ""
 
-    async def at_least(self, version: int, timeout_s: float = 2.0) -> S:
+    async def at_least(self, version: int, incarnation: str = "", timeout_s: float = 2.0) -> S:
         """The newest snapshot, as soon as it has ``version``; 0 takes any.
+
+        Args:
+            incarnation: In which ``version`` was counted; empty takes any.
 
         Raises:
             SnapshotBehindError: It has not after ``timeout_s``.
         """
         state = self._state
-        if state is None or state.version < version:
-            state = await self._arrival(version, timeout_s)
+        if state is None or not state.has(version, incarnation):
+            state = await self._arrival(version, incarnation, timeout_s)
         return state.snapshot
 
     async def load(self) -> None:
@@ -169,16 +180,18 @@ class SnapshotConsumer(Generic[S]):
             # Consumers that lost the same registry must not come back together.
             await self._pause(random.uniform(pause_s / 2, pause_s))  # noqa: S311
 
-    async def _arrival(self, version: int, timeout_s: float) -> _State[S]:
+    async def _arrival(self, version: int, incarnation: str, timeout_s: float) -> _State[S]:
         late = asyncio.ensure_future(self._clock.sleep(timeout_s))
         try:
             while True:
                 changed = self._changed
                 state = self._state
-                if state is not None and state.version >= version:
+                if state is not None and state.has(version, incarnation):
                     return state
                 if late.done():
-                    raise SnapshotBehindError.of(version, self.version)
+                    raise SnapshotBehindError.of(
+                        version, self.version, incarnation, self.incarnation
+                    )
                 await _first(late, changed)
         finally:
             late.cancel()
@@ -272,6 +285,9 @@ class _State(Generic[S]):
         self.incarnation = incarnation
         self.lineage = lineage
         self.resources = resources
+
+    def has(self, version: int, incarnation: str) -> bool:
+        return self.version >= version and incarnation in ("", self.incarnation)
 
 
 def _packed(incarnation: str, lineage: str) -> str:

@@ -7,7 +7,12 @@ from services.cli.runs import asking
 from services.cli.runs.answer import whole
 from services.cli.runs.asking import SessionOption, SystemOption, TargetArgument, TextArgument
 from services.cli.talk.command import clients, run
-from services.cli.talk.options import EndpointOption, MinVersionOption, OutputOption
+from services.cli.talk.options import (
+    EndpointOption,
+    MinIncarnationOption,
+    MinVersionOption,
+    OutputOption,
+)
 
 
 def generate(
@@ -16,6 +21,7 @@ def generate(
     system: SystemOption = "",
     session: SessionOption = "",
     min_version: MinVersionOption = 0,
+    min_incarnation: MinIncarnationOption = "",
     endpoint: EndpointOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -25,7 +31,9 @@ def generate(
     """
 
     async def work(terminal: Terminal) -> None:
-        asked = asking.request(target, text, system, session, min_version)
+        asked = asking.request(target, text, system, session)
+        asked.min_registry_version = min_version
+        asked.min_registry_incarnation = min_incarnation
         async with clients("generate", endpoint) as stubs:
             await whole(stubs, asked, terminal)
 

@@ -14,7 +14,12 @@ from services.cli.runs.following import Following
 from services.cli.runs.show import show
 from services.cli.runs.submit import messages, submit
 from services.cli.talk.command import clients, new_request_id, run
-from services.cli.talk.options import EndpointOption, MinVersionOption, OutputOption
+from services.cli.talk.options import (
+    EndpointOption,
+    MinIncarnationOption,
+    MinVersionOption,
+    OutputOption,
+)
 
 
 def run_agent(
@@ -35,6 +40,7 @@ def run_agent(
         bool, typer.Option(help="Show the run until it ends; leaving does not stop it.")
     ] = True,
     min_version: MinVersionOption = 0,
+    min_incarnation: MinIncarnationOption = "",
     endpoint: EndpointOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -51,6 +57,7 @@ def run_agent(
         thread_id=thread,
         agent_id=agent,
         min_registry_version=min_version,
+        min_registry_incarnation=min_incarnation,
     )
     if pool:
         request.pool.CopyFrom(pb.PoolMembership(pool_id=pool, topics=topic or ()))

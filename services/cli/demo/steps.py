@@ -62,6 +62,7 @@ class DemoSteps:
     flush: Callable[[], None]
     step_timeout_s: float = 20.0
     version: int = 0
+    incarnation: str = ""
     runs: dict[str, FollowedRun] = field(default_factory=dict)
 
     async def run(self) -> None:
@@ -109,7 +110,7 @@ class DemoSteps:
         with telemetry.span("runyard apply", parent=""):
             answer = await apply_resources(self.stubs, self.manifests)
         show_applied(answer, self.terminal)
-        self.version = answer.version
+        self.version, self.incarnation = answer.version, answer.incarnation
 
     async def _narrate(self) -> None:
         narrator = self._submit("narrator", REQUEST, "magenta")
@@ -125,6 +126,7 @@ class DemoSteps:
             sampling=provider_pb2.Sampling(max_output_tokens=_MAX_OUTPUT_TOKENS),
             session=router_pb2.Session(thread_id=self.runs["narrator"].thread_id),
             min_registry_version=self.version,
+            min_registry_incarnation=self.incarnation,
         )
         with telemetry.span("runyard infer narration", parent=""):
             await stream(self.stubs, request, self.terminal)
@@ -186,6 +188,7 @@ class DemoSteps:
             agent_id=agent,
             messages=messages(text),
             min_registry_version=self.version,
+            min_registry_incarnation=self.incarnation,
         )
         if pool:
             request.pool.CopyFrom(pb.PoolMembership(pool_id=pool))

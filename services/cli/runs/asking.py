@@ -21,11 +21,10 @@ SessionOption = Annotated[
 ]
 
 
-def request(target: str, text: str, system: str, session: str, min_version: int) -> InferRequest:
+def request(target: str, text: str, system: str, session: str) -> InferRequest:
     said = read_input() if text == "-" else text
     return InferRequest(
         target_id=target,
         messages=messages(said, system),
         session=router_pb2.Session(session_key=session),
-        min_registry_version=min_version,
     )

@@ -46,6 +46,14 @@ MinVersionOption = Annotated[
         help="Wait for this registry version, as apply answers it; 0 takes what is there.",
     ),
 ]
+MinIncarnationOption = Annotated[
+    str,
+    typer.Option(
+        "--min-incarnation",
+        metavar="ID",
+        help="The registry's incarnation that --min-version was counted in, as apply answers it.",
+    ),
+]
 FilesOption = Annotated[
     list[str],
     typer.Option(

@@ -60,6 +60,9 @@ def infer_from_pb(request: rpc.InferRequest) -> InferCommand:
         ),
         session=_session(request.session, decoder),
         min_registry_version=request.min_registry_version,
+        min_registry_incarnation=decoder.optional_id(
+            request.min_registry_incarnation, "min_registry_incarnation"
+        ),
         mid_stream=decoder.enum(MID_STREAMS, request.mid_stream, "mid_stream", None),
         max_attempts=optional(request, "max_attempts", None),
     )

@@ -23,6 +23,7 @@ SIZES = Sizes(
         "InferRequest.target_id": ID,
         "InferRequest.messages": entries(MAX_MESSAGES),
         "InferRequest.tools": entries(MAX_TOOLS),
+        "InferRequest.min_registry_incarnation": ID,
         "ToolChoice.tool_id": ID,
         "Sampling.stop": entries(MAX_STOPS),
         "Sampling.stop[]": characters(MAX_STOP_CHARS),

@@ -60,8 +60,11 @@ class Snapshots(Protocol):
     def current(self) -> Snapshot | None:
         """The newest registry version that has arrived, live or stored."""
 
-    async def at_least(self, version: int) -> Snapshot:
+    async def at_least(self, version: int, incarnation: str) -> Snapshot:
         """A snapshot of that version or a newer one; waits up to 2 s for it.
+
+        Args:
+            incarnation: In which ``version`` was counted; empty takes any.
 
         Raises:
             DomainError: SNAPSHOT_BEHIND.

@@ -58,6 +58,7 @@ class InferCommand:
 
     Attributes:
         min_registry_version: 0 accepts any version.
+        min_registry_incarnation: Empty accepts any.
         mid_stream: None leaves it to the pool.
         max_attempts: None is unbounded.
     """
@@ -68,3 +69,4 @@ class InferCommand:
     min_registry_version: int = 0
     mid_stream: MidStream | None = None
     max_attempts: int | None = None
+    min_registry_incarnation: str = ""

@@ -55,7 +55,7 @@ class StreamInference:
         Raises:
             DomainError: There is no snapshot, not the one asked for, or no such target.
         """
-        snapshot = await self._snapshot(command.min_registry_version)
+        snapshot = await self._snapshot(command)
         target = snapshot.targets.get(command.target_id)
         if target is None:
             near = await in_slices(lambda: nearest(command.target_id, snapshot.targets))
@@ -66,9 +66,10 @@ class StreamInference:
         request = RouteRequest(target, key, session.run_id)
         return RoutedCall(self._dependencies, request, command, snapshot.version, time_left)
 
-    async def _snapshot(self, min_version: int) -> Snapshot:
-        if min_version:
-            return await self._snapshots.at_least(min_version)
+    async def _snapshot(self, command: InferCommand) -> Snapshot:
+        version, incarnation = command.min_registry_version, command.min_registry_incarnation
+        if version or incarnation:
+            return await self._snapshots.at_least(version, incarnation)
         current = self._snapshots.current
         if current is None:
             raise SnapshotMissingError.of()

@@ -56,6 +56,9 @@ def submit_from_pb(request: service.SubmitRunRequest) -> SubmitCommand:
         max_rounds=request.budget.max_rounds,
         max_total_tokens=request.budget.max_total_tokens,
         min_registry_version=request.min_registry_version,
+        min_registry_incarnation=decoder.optional_id(
+            request.min_registry_incarnation, "min_registry_incarnation"
+        ),
     )
     _check_disconnect(request, decoder)
     decoder.found += submit_violations(command)

@@ -46,6 +46,7 @@ SIZES = Sizes(
         "SubmitRunRequest.thread_id": ID,
         "SubmitRunRequest.agent_id": ID,
         "SubmitRunRequest.messages": entries(MAX_MESSAGES),
+        "SubmitRunRequest.min_registry_incarnation": ID,
         "PoolMembership.pool_id": ID,
         "PoolMembership.topics": entries(MAX_TOPICS),
         "PoolMembership.topics[]": ID,

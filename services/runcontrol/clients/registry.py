@@ -116,5 +116,5 @@ class RegistryCatalogs(Catalogs):
         """The version of the newest snapshot; 0 before the first."""
         return self._consumer.version
 
-    async def at_least(self, version: int) -> Catalog:
-        return await self._consumer.at_least(version)
+    async def at_least(self, version: int, incarnation: str) -> Catalog:
+        return await self._consumer.at_least(version, incarnation)

@@ -195,7 +195,7 @@ class Store(Protocol):
 class Catalogs(Protocol):
     """The registry snapshots that arrive."""
 
-    async def at_least(self, version: int) -> Catalog:
+    async def at_least(self, version: int, incarnation: str) -> Catalog:
         """The newest snapshot; waits up to 2 s for one of this version or a newer one.
 
         Raises:

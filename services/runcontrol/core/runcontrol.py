@@ -109,7 +109,9 @@ class RunControl:
             DomainError: SNAPSHOT_BEHIND, the requested registry version has not arrived.
         """
         try:
-            catalog = await self._catalogs.at_least(command.min_registry_version)
+            catalog = await self._catalogs.at_least(
+                command.min_registry_version, command.min_registry_incarnation
+            )
         except DomainError:
             # A repeated request gets its stored answer even if the registry is unavailable.
             answered = await self._store.write(lambda tx: replay(tx, caller))

@@ -49,6 +49,7 @@ class SubmitCommand:
         max_rounds: 0 = the agent's own limit.
         max_total_tokens: 0 = the agent's own limit.
         min_registry_version: 0 = the newest version that has arrived.
+        min_registry_incarnation: "" = any.
     """
 
     messages: tuple[Message, ...]
@@ -61,6 +62,7 @@ class SubmitCommand:
     max_rounds: int = 0
     max_total_tokens: int = 0
     min_registry_version: int = 0
+    min_registry_incarnation: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,6 +197,33 @@ async def test_a_caller_that_asks_for_a_version_waits_for_it(fixed: RegistrySett
         assert (await waiting).version == 2
 
 
+async def test_a_version_of_another_incarnation_is_waited_for_whatever_its_number(
+    fixed: RegistrySettings, tmp_path: Path
+) -> None:
+    async with consuming(fixed.listen) as consumer:
+        # given version 3 of one database, and one whose incarnation the consumer has not seen
+        async with started(fixed) as registry:
+            await registry.publish("old", "older")
+            had = await consumer.saw(3)
+        assert (await consumer.wire.at_least(3, had.incarnation)).version == 3
+        wiped = fixed.model_copy(update={"database_url": f"sqlite:///{tmp_path}/wiped.db"})
+        async with started(wiped) as registry:
+            await registry.publish("fresh")
+            fresh = await consumer.saw(2)
+            assert fresh.incarnation != had.incarnation
+
+            # when each is asked for
+            lost = consumer.wire.at_least(3, had.incarnation, timeout_s=0.0)
+            with pytest.raises(SnapshotBehindError) as behind:
+                await lost
+            found = await consumer.wire.at_least(2, fresh.incarnation)
+
+    # then the number alone decides nothing
+    assert behind.value.metadata["wanted_incarnation"] == had.incarnation
+    assert behind.value.metadata["current_incarnation"] == fresh.incarnation
+    assert found.version == 2
+
+
 async def test_a_version_that_does_not_come_is_an_error_after_two_seconds(
     fixed: RegistrySettings,
 ) -> None:

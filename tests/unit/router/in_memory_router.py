@@ -48,7 +48,7 @@ class Snapshots:
 
     current: Snapshot | None
 
-    async def at_least(self, version: int) -> Snapshot:
+    async def at_least(self, version: int, incarnation: str) -> Snapshot:
         assert self.current is not None
         return replace(self.current, version=version)
 

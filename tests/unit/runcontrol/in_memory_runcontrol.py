@@ -93,7 +93,7 @@ class FixedCatalogs:
     def specs(self, agent_id: str) -> Specs | None:
         return self.agents.get(agent_id)
 
-    async def at_least(self, version: int) -> Catalog:
+    async def at_least(self, version: int, incarnation: str) -> Catalog:
         if self.behind is not None:
             raise self.behind
         return self

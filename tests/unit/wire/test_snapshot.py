@@ -83,7 +83,28 @@ def test_every_kind_has_a_key(resource: pb.Resource, kind: int) -> None:
 
 
 def test_being_behind_says_how_far_and_when_to_come_back() -> None:
-    error = snapshot.SnapshotBehindError.of(7, 4)
+    error = snapshot.SnapshotBehindError.of(7, 4, "", "01a")
 
     assert error.metadata == {"wanted": "7", "current": "4"}
+    assert error.message == "registry version 7 has not arrived, 4 is the newest here"
     assert error.retry_after_s == 0.5
+
+
+@pytest.mark.parametrize(
+    ("here", "text"),
+    [
+        ("01a", "registry version 7 has not arrived, 4 is the newest here"),
+        ("02b", "the registry's incarnation 01a has not arrived, this is of incarnation 02b"),
+        ("", "the registry's incarnation 01a has not arrived, this is of none"),
+    ],
+)
+def test_being_behind_names_the_incarnation_that_was_asked_for(here: str, text: str) -> None:
+    error = snapshot.SnapshotBehindError.of(7, 4, "01a", here)
+
+    assert error.message == text
+    assert error.metadata == {
+        "wanted": "7",
+        "current": "4",
+        "wanted_incarnation": "01a",
+        "current_incarnation": here,
+    }

@@ -28,7 +28,7 @@ from runyard.router.v1 import router_pb2 as runyard_dot_router_dot_v1_dot_router
 from runyard.types.v1 import content_pb2 as runyard_dot_types_dot_v1_dot_content__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&runyard/router/v1/router_service.proto\x12\x11runyard.router.v1\x1a\x1cgoogle/api/annotations.proto\x1a\"runyard/provider/v1/provider.proto\x1a\x1erunyard/router/v1/router.proto\x1a\x1erunyard/types/v1/content.proto\"\xcd\x03\n\x0cInferRequest\x12\x11\n\ttarget_id\x18\x01 \x01(\t\x12+\n\x08messages\x18\x02 \x03(\x0b\x32\x19.runyard.types.v1.Message\x12/\n\x05tools\x18\x03 \x03(\x0b\x32 .runyard.types.v1.ToolDefinition\x12\x34\n\x0btool_choice\x18\x04 \x01(\x0b\x32\x1f.runyard.provider.v1.ToolChoice\x12/\n\x08sampling\x18\x05 \x01(\x0b\x32\x1d.runyard.provider.v1.Sampling\x12<\n\x0fresponse_format\x18\x06 \x01(\x0b\x32#.runyard.provider.v1.ResponseFormat\x12+\n\x07session\x18\x07 \x01(\x0b\x32\x1a.runyard.router.v1.Session\x12\x1c\n\x14min_registry_version\x18\x08 \x01(\x03\x12\x30\n\nmid_stream\x18\t \x01(\x0e\x32\x1c.runyard.router.v1.MidStream\x12\x19\n\x0cmax_attempts\x18\n \x01(\rH\x00\x88\x01\x01\x42\x0f\n\r_max_attempts\"<\n\rInferResponse\x12+\n\x05items\x18\x01 \x03(\x0b\x32\x1c.runyard.router.v1.InferItem\"C\n\x0fGenerateRequest\x12\x30\n\x07request\x18\x01 \x01(\x0b\x32\x1f.runyard.router.v1.InferRequest\"\xd1\x01\n\x10GenerateResponse\x12*\n\x07message\x18\x01 \x01(\x0b\x32\x19.runyard.types.v1.Message\x12\x35\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x1e.runyard.types.v1.FinishReason\x12&\n\x05usage\x18\x03 \x01(\x0b\x32\x17.runyard.types.v1.Usage\x12\x32\n\x08\x64\x65\x63ision\x18\x04 \x01(\x0b\x32 .runyard.router.v1.RouteDecision\"B\n\x0e\x45xplainRequest\x12\x30\n\x07request\x18\x01 \x01(\x0b\x32\x1f.runyard.router.v1.InferRequest\"V\n\x0f\x45xplainResponse\x12\x32\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32 .runyard.router.v1.RouteDecision\x12\x0f\n\x07ranking\x18\x02 \x03(\t\"R\n\x16GetRoutingStateRequest\x12\x11\n\ttarget_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\x89\x01\n\x17GetRoutingStateResponse\x12/\n\x07members\x18\x01 \x03(\x0b\x32\x1e.runyard.router.v1.MemberState\x12$\n\x04pins\x18\x02 \x03(\x0b\x32\x16.runyard.router.v1.Pin\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"<\n\x18WatchRoutingStateRequest\x12\x11\n\ttarget_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x0c\"L\n\x19WatchRoutingStateResponse\x12/\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1f.runyard.router.v1.RoutingEvent\"N\n\x12ResetMemberRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\ttarget_id\x18\x02 \x01(\t\x12\x11\n\tmember_id\x18\x03 \x01(\t\"F\n\x13ResetMemberResponse\x12/\n\x07members\x18\x01 \x03(\x0b\x32\x1e.runyard.router.v1.MemberState\"K\n\x13UnpinSessionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07pool_id\x18\x02 \x01(\t\x12\x0f\n\x07session\x18\x03 \x01(\t\";\n\x14UnpinSessionResponse\x12#\n\x03pin\x18\x01 \x01(\x0b\x32\x16.runyard.router.v1.Pin2\x92\x07\n\rRouterService\x12\x62\n\x05Infer\x12\x1f.runyard.router.v1.InferRequest\x1a .runyard.router.v1.InferResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\"\t/v1/infer:\x01*0\x01\x12r\n\x08Generate\x12\".runyard.router.v1.GenerateRequest\x1a#.runyard.router.v1.GenerateResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\"\x0c/v1/generate:\x07request\x12q\n\x07\x45xplain\x12!.runyard.router.v1.ExplainRequest\x1a\".runyard.router.v1.ExplainResponse\"\x1f\x90\x02\x01\x82\xd3\xe4\x93\x02\x16\"\x0b/v1/explain:\x07request\x12\x86\x01\n\x0fGetRoutingState\x12).runyard.router.v1.GetRoutingStateRequest\x1a*.runyard.router.v1.GetRoutingStateResponse\"\x1c\x90\x02\x01\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/routing-state\x12\x94\x01\n\x11WatchRoutingState\x12+.runyard.router.v1.WatchRoutingStateRequest\x1a,.runyard.router.v1.WatchRoutingStateResponse\"\"\x90\x02\x01\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/routing-state:watch0\x01\x12\x87\x01\n\x0bResetMember\x12%.runyard.router.v1.ResetMemberRequest\x1a&.runyard.router.v1.ResetMemberResponse\")\x82\xd3\xe4\x93\x02#\"\x1e/v1/routing-state:reset-member:\x01*\x12\x8b\x01\n\x0cUnpinSession\x12&.runyard.router.v1.UnpinSessionRequest\x1a\'.runyard.router.v1.UnpinSessionResponse\"*\x82\xd3\xe4\x93\x02$\"\x1f/v1/routing-state:unpin-session:\x01*Br\n\x15\x64\x65v.runyard.router.v1P\x01Z-runyard.dev/gen/go/runyard/router/v1;routerv1\xaa\x02\x11Runyard.Router.V1\xea\x02\x13Runyard::Router::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&runyard/router/v1/router_service.proto\x12\x11runyard.router.v1\x1a\x1cgoogle/api/annotations.proto\x1a\"runyard/provider/v1/provider.proto\x1a\x1erunyard/router/v1/router.proto\x1a\x1erunyard/types/v1/content.proto\"\xef\x03\n\x0cInferRequest\x12\x11\n\ttarget_id\x18\x01 \x01(\t\x12+\n\x08messages\x18\x02 \x03(\x0b\x32\x19.runyard.types.v1.Message\x12/\n\x05tools\x18\x03 \x03(\x0b\x32 .runyard.types.v1.ToolDefinition\x12\x34\n\x0btool_choice\x18\x04 \x01(\x0b\x32\x1f.runyard.provider.v1.ToolChoice\x12/\n\x08sampling\x18\x05 \x01(\x0b\x32\x1d.runyard.provider.v1.Sampling\x12<\n\x0fresponse_format\x18\x06 \x01(\x0b\x32#.runyard.provider.v1.ResponseFormat\x12+\n\x07session\x18\x07 \x01(\x0b\x32\x1a.runyard.router.v1.Session\x12\x1c\n\x14min_registry_version\x18\x08 \x01(\x03\x12\x30\n\nmid_stream\x18\t \x01(\x0e\x32\x1c.runyard.router.v1.MidStream\x12\x19\n\x0cmax_attempts\x18\n \x01(\rH\x00\x88\x01\x01\x12 \n\x18min_registry_incarnation\x18\x0b \x01(\tB\x0f\n\r_max_attempts\"<\n\rInferResponse\x12+\n\x05items\x18\x01 \x03(\x0b\x32\x1c.runyard.router.v1.InferItem\"C\n\x0fGenerateRequest\x12\x30\n\x07request\x18\x01 \x01(\x0b\x32\x1f.runyard.router.v1.InferRequest\"\xd1\x01\n\x10GenerateResponse\x12*\n\x07message\x18\x01 \x01(\x0b\x32\x19.runyard.types.v1.Message\x12\x35\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x1e.runyard.types.v1.FinishReason\x12&\n\x05usage\x18\x03 \x01(\x0b\x32\x17.runyard.types.v1.Usage\x12\x32\n\x08\x64\x65\x63ision\x18\x04 \x01(\x0b\x32 .runyard.router.v1.RouteDecision\"B\n\x0e\x45xplainRequest\x12\x30\n\x07request\x18\x01 \x01(\x0b\x32\x1f.runyard.router.v1.InferRequest\"V\n\x0f\x45xplainResponse\x12\x32\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32 .runyard.router.v1.RouteDecision\x12\x0f\n\x07ranking\x18\x02 \x03(\t\"R\n\x16GetRoutingStateRequest\x12\x11\n\ttarget_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\x89\x01\n\x17GetRoutingStateResponse\x12/\n\x07members\x18\x01 \x03(\x0b\x32\x1e.runyard.router.v1.MemberState\x12$\n\x04pins\x18\x02 \x03(\x0b\x32\x16.runyard.router.v1.Pin\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"<\n\x18WatchRoutingStateRequest\x12\x11\n\ttarget_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x0c\"L\n\x19WatchRoutingStateResponse\x12/\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1f.runyard.router.v1.RoutingEvent\"N\n\x12ResetMemberRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\ttarget_id\x18\x02 \x01(\t\x12\x11\n\tmember_id\x18\x03 \x01(\t\"F\n\x13ResetMemberResponse\x12/\n\x07members\x18\x01 \x03(\x0b\x32\x1e.runyard.router.v1.MemberState\"K\n\x13UnpinSessionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07pool_id\x18\x02 \x01(\t\x12\x0f\n\x07session\x18\x03 \x01(\t\";\n\x14UnpinSessionResponse\x12#\n\x03pin\x18\x01 \x01(\x0b\x32\x16.runyard.router.v1.Pin2\x92\x07\n\rRouterService\x12\x62\n\x05Infer\x12\x1f.runyard.router.v1.InferRequest\x1a .runyard.router.v1.InferResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\"\t/v1/infer:\x01*0\x01\x12r\n\x08Generate\x12\".runyard.router.v1.GenerateRequest\x1a#.runyard.router.v1.GenerateResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\"\x0c/v1/generate:\x07request\x12q\n\x07\x45xplain\x12!.runyard.router.v1.ExplainRequest\x1a\".runyard.router.v1.ExplainResponse\"\x1f\x90\x02\x01\x82\xd3\xe4\x93\x02\x16\"\x0b/v1/explain:\x07request\x12\x86\x01\n\x0fGetRoutingState\x12).runyard.router.v1.GetRoutingStateRequest\x1a*.runyard.router.v1.GetRoutingStateResponse\"\x1c\x90\x02\x01\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/routing-state\x12\x94\x01\n\x11WatchRoutingState\x12+.runyard.router.v1.WatchRoutingStateRequest\x1a,.runyard.router.v1.WatchRoutingStateResponse\"\"\x90\x02\x01\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/routing-state:watch0\x01\x12\x87\x01\n\x0bResetMember\x12%.runyard.router.v1.ResetMemberRequest\x1a&.runyard.router.v1.ResetMemberResponse\")\x82\xd3\xe4\x93\x02#\"\x1e/v1/routing-state:reset-member:\x01*\x12\x8b\x01\n\x0cUnpinSession\x12&.runyard.router.v1.UnpinSessionRequest\x1a\'.runyard.router.v1.UnpinSessionResponse\"*\x82\xd3\xe4\x93\x02$\"\x1f/v1/routing-state:unpin-session:\x01*Br\n\x15\x64\x65v.runyard.router.v1P\x01Z-runyard.dev/gen/go/runyard/router/v1;routerv1\xaa\x02\x11Runyard.Router.V1\xea\x02\x13Runyard::Router::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,33 +51,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROUTERSERVICE'].methods_by_name['UnpinSession']._loaded_options = None
   _globals['_ROUTERSERVICE'].methods_by_name['UnpinSession']._serialized_options = b'\202\323\344\223\002$\"\037/v1/routing-state:unpin-session:\001*'
   _globals['_INFERREQUEST']._serialized_start=192
-  _globals['_INFERREQUEST']._serialized_end=653
-  _globals['_INFERRESPONSE']._serialized_start=655
-  _globals['_INFERRESPONSE']._serialized_end=715
-  _globals['_GENERATEREQUEST']._serialized_start=717
-  _globals['_GENERATEREQUEST']._serialized_end=784
-  _globals['_GENERATERESPONSE']._serialized_start=787
-  _globals['_GENERATERESPONSE']._serialized_end=996
-  _globals['_EXPLAINREQUEST']._serialized_start=998
-  _globals['_EXPLAINREQUEST']._serialized_end=1064
-  _globals['_EXPLAINRESPONSE']._serialized_start=1066
-  _globals['_EXPLAINRESPONSE']._serialized_end=1152
-  _globals['_GETROUTINGSTATEREQUEST']._serialized_start=1154
-  _globals['_GETROUTINGSTATEREQUEST']._serialized_end=1236
-  _globals['_GETROUTINGSTATERESPONSE']._serialized_start=1239
-  _globals['_GETROUTINGSTATERESPONSE']._serialized_end=1376
-  _globals['_WATCHROUTINGSTATEREQUEST']._serialized_start=1378
-  _globals['_WATCHROUTINGSTATEREQUEST']._serialized_end=1438
-  _globals['_WATCHROUTINGSTATERESPONSE']._serialized_start=1440
-  _globals['_WATCHROUTINGSTATERESPONSE']._serialized_end=1516
-  _globals['_RESETMEMBERREQUEST']._serialized_start=1518
-  _globals['_RESETMEMBERREQUEST']._serialized_end=1596
-  _globals['_RESETMEMBERRESPONSE']._serialized_start=1598
-  _globals['_RESETMEMBERRESPONSE']._serialized_end=1668
-  _globals['_UNPINSESSIONREQUEST']._serialized_start=1670
-  _globals['_UNPINSESSIONREQUEST']._serialized_end=1745
-  _globals['_UNPINSESSIONRESPONSE']._serialized_start=1747
-  _globals['_UNPINSESSIONRESPONSE']._serialized_end=1806
-  _globals['_ROUTERSERVICE']._serialized_start=1809
-  _globals['_ROUTERSERVICE']._serialized_end=2723
+  _globals['_INFERREQUEST']._serialized_end=687
+  _globals['_INFERRESPONSE']._serialized_start=689
+  _globals['_INFERRESPONSE']._serialized_end=749
+  _globals['_GENERATEREQUEST']._serialized_start=751
+  _globals['_GENERATEREQUEST']._serialized_end=818
+  _globals['_GENERATERESPONSE']._serialized_start=821
+  _globals['_GENERATERESPONSE']._serialized_end=1030
+  _globals['_EXPLAINREQUEST']._serialized_start=1032
+  _globals['_EXPLAINREQUEST']._serialized_end=1098
+  _globals['_EXPLAINRESPONSE']._serialized_start=1100
+  _globals['_EXPLAINRESPONSE']._serialized_end=1186
+  _globals['_GETROUTINGSTATEREQUEST']._serialized_start=1188
+  _globals['_GETROUTINGSTATEREQUEST']._serialized_end=1270
+  _globals['_GETROUTINGSTATERESPONSE']._serialized_start=1273
+  _globals['_GETROUTINGSTATERESPONSE']._serialized_end=1410
+  _globals['_WATCHROUTINGSTATEREQUEST']._serialized_start=1412
+  _globals['_WATCHROUTINGSTATEREQUEST']._serialized_end=1472
+  _globals['_WATCHROUTINGSTATERESPONSE']._serialized_start=1474
+  _globals['_WATCHROUTINGSTATERESPONSE']._serialized_end=1550
+  _globals['_RESETMEMBERREQUEST']._serialized_start=1552
+  _globals['_RESETMEMBERREQUEST']._serialized_end=1630
+  _globals['_RESETMEMBERRESPONSE']._serialized_start=1632
+  _globals['_RESETMEMBERRESPONSE']._serialized_end=1702
+  _globals['_UNPINSESSIONREQUEST']._serialized_start=1704
+  _globals['_UNPINSESSIONREQUEST']._serialized_end=1779
+  _globals['_UNPINSESSIONRESPONSE']._serialized_start=1781
+  _globals['_UNPINSESSIONRESPONSE']._serialized_end=1840
+  _globals['_ROUTERSERVICE']._serialized_start=1843
+  _globals['_ROUTERSERVICE']._serialized_end=2757
 # @@protoc_insertion_point(module_scope)

@@ -129,7 +129,7 @@ WAKE_OUTCOME_DROPPED: WakeOutcome
 WAKE_OUTCOME_RUN_FINISHED: WakeOutcome
 
 class SubmitRunRequest(_message.Message):
-    __slots__ = ("request_id", "thread_id", "agent_id", "messages", "busy_policy", "priority", "pool", "deadline", "budget", "on_disconnect", "min_registry_version")
+    __slots__ = ("request_id", "thread_id", "agent_id", "messages", "busy_policy", "priority", "pool", "deadline", "budget", "on_disconnect", "min_registry_version", "min_registry_incarnation")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     THREAD_ID_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -141,6 +141,7 @@ class SubmitRunRequest(_message.Message):
     BUDGET_FIELD_NUMBER: _ClassVar[int]
     ON_DISCONNECT_FIELD_NUMBER: _ClassVar[int]
     MIN_REGISTRY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    MIN_REGISTRY_INCARNATION_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     thread_id: str
     agent_id: str
@@ -152,7 +153,8 @@ class SubmitRunRequest(_message.Message):
     budget: _runcontrol_pb2.Budget
     on_disconnect: DisconnectPolicy
     min_registry_version: int
-    def __init__(self, request_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_content_pb2.Message, _Mapping]]] = ..., busy_policy: _Optional[_Union[BusyPolicy, str]] = ..., priority: _Optional[_Union[_runcontrol_pb2.Priority, str]] = ..., pool: _Optional[_Union[_runcontrol_pb2.PoolMembership, _Mapping]] = ..., deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., budget: _Optional[_Union[_runcontrol_pb2.Budget, _Mapping]] = ..., on_disconnect: _Optional[_Union[DisconnectPolicy, str]] = ..., min_registry_version: _Optional[int] = ...) -> None: ...
+    min_registry_incarnation: str
+    def __init__(self, request_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_content_pb2.Message, _Mapping]]] = ..., busy_policy: _Optional[_Union[BusyPolicy, str]] = ..., priority: _Optional[_Union[_runcontrol_pb2.Priority, str]] = ..., pool: _Optional[_Union[_runcontrol_pb2.PoolMembership, _Mapping]] = ..., deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., budget: _Optional[_Union[_runcontrol_pb2.Budget, _Mapping]] = ..., on_disconnect: _Optional[_Union[DisconnectPolicy, str]] = ..., min_registry_version: _Optional[int] = ..., min_registry_incarnation: _Optional[str] = ...) -> None: ...
 
 class SubmitRunResponse(_message.Message):
     __slots__ = ("run_id", "thread_id", "dispatch_id", "disposition", "input_id")
