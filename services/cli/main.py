@@ -39,6 +39,7 @@ _COMMANDS: Mapping[str, str] = {
     "decide": "decide",
     "trace": "trace",
     "demo": "demo",
+    "fake-provider": "fake_provider",
     "provider": "provider_app",
     "pool": "pool_app",
     "watch": "watch_app",

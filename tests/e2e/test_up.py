@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -167,7 +167,8 @@ async def test_servers_do_not_outlive_a_parent_that_was_killed(tmp_path: Path) -
         # then they stop by themselves, which ends the connections
         async with within_limit():
             for reader, writer in connections:
-                await reader.read()
+                with suppress(ConnectionResetError):  # as an end may look that came before a reply
+                    await reader.read()
                 writer.close()
     assert [writer.is_closing() for _, writer in connections] == [True] * 4
 

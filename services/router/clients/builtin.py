@@ -7,7 +7,15 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from services.chassis.clock import Clock
-from services.content.model import FinishReason, Text, ToolCall, ToolResult, Usage, UsageSource
+from services.content.model import (
+    FinishReason,
+    Message,
+    Text,
+    ToolCall,
+    ToolResult,
+    Usage,
+    UsageSource,
+)
 from services.router.core.failures import Failure, FailureClass, UpstreamError
 from services.router.core.items import (
     Finished,
@@ -107,13 +115,14 @@ def _answer(reply: Reply, prompt: Prompt) -> list[UpstreamItem]:
         call = ToolCall(call_id, scripted.tool_id, scripted.arguments_json)
         items.append(ToolCallDelta(index, call.arguments_json, call_id, call.tool_id))
         items.append(ToolCallReady(index, call))
-    items.append(UsageReport(_estimated_usage(reply, prompt)))
+    items.append(UsageReport(estimated_usage(reply, prompt.messages)))
     items.append(Finished(FinishReason.TOOL_CALLS if reply.tool_calls else FinishReason.STOP))
     return items
 
 
-def _estimated_usage(reply: Reply, prompt: Prompt) -> Usage:
-    parts = [part for message in prompt.messages for part in message.parts]
+def estimated_usage(reply: Reply, messages: Sequence[Message]) -> Usage:
+    """What a reply to ``messages`` would cost."""
+    parts = [part for message in messages for part in message.parts]
     input_chars = sum(len(part.text) for part in parts if isinstance(part, Text))
     input_chars += sum(len(part.content) for part in parts if isinstance(part, ToolResult))
     output_chars = len(reply.text) + len(reply.reasoning)
