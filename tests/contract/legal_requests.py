@@ -122,11 +122,10 @@ def _registry() -> list[Message]:
 
 def _router() -> list[Message]:
     tool = content.ToolDefinition(tool_id="send", json_schema="{}")
-    return [
-        routers.InferRequest(
-            target_id="helper-model", messages=[s.user_message("hello")], tools=[tool]
-        )
-    ]
+    asked = routers.InferRequest(
+        target_id="helper-model", messages=[s.user_message("hello")], tools=[tool]
+    )
+    return [asked, routers.GenerateRequest(request=asked)]
 
 
 def _runcontrol(decided: run.Ticket, cancelled: run.Ticket, done: str) -> list[Message]:
