@@ -25,7 +25,7 @@ from tests.contract.chassis_grpc.probe import (
     failure,
     probing,
 )
-from tests.support.waiting import within_limit
+from tests.support.waiting import until, within_limit
 
 # More than any window between the two, so that a write has to wait.
 BULK = "x" * 64 * 1024
@@ -215,6 +215,7 @@ async def test_a_token_channel_bounds_how_far_a_server_runs_ahead(
         # given a reader that takes one token and stalls
         async with channel, streaming(ProbeStub(channel).watch("x")) as call:
             await call.read()
+            await until(lambda: written >= least)
             await _stalled(lambda: written)
 
     # then the server wrote so many more

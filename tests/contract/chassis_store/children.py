@@ -30,6 +30,8 @@ def line(process: subprocess.Popen[str]) -> str:
 
 def lines_until_killed(process: subprocess.Popen[str]) -> list[str]:
     """What it still said; each line is one write to the pipe, so only the last can be cut."""
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL
+    assert process.stdout is not None
+    # Not ``communicate``: it passes over what ``line`` has read ahead.
+    said = process.stdout.read()
+    assert process.wait(timeout=60) == -signal.SIGKILL
     return said[: said.rfind("\n") + 1].splitlines()
