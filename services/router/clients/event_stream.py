@@ -17,6 +17,13 @@ from services.router.core.items import UpstreamItem
 GRACE_S = 1.0
 
 
+class Body(Protocol):
+    """What ``EventStream`` needs of the content of a response."""
+
+    async def readany(self) -> bytes:
+        """The bytes that have arrived, at least one; empty at the end."""
+
+
 class AnswerReader(Protocol):
     """Turns events into items, in one dialect."""
 
@@ -48,9 +55,7 @@ class AnswerReader(Protocol):
 class EventStream:
     """Implements ``UpstreamStream``; ``head`` is what was read of the body before."""
 
-    def __init__(
-        self, content: aiohttp.StreamReader, head: bytes, reader: AnswerReader, clock: Clock
-    ) -> None:
+    def __init__(self, content: Body, head: bytes, reader: AnswerReader, clock: Clock) -> None:
         self._content = content
         self._head = head
         self._parser = SseParser()
