@@ -15,7 +15,7 @@ from services.router.clients.anthropic_messages import (
     turns,
 )
 from services.router.clients.function_names import function_name
-from services.router.clients.json_leaves import decoded, object_in
+from services.router.clients.json_leaves import UNDECODABLE, decoded, object_in
 from services.router.core.failures import Failure, FailureClass, UpstreamError
 from services.router.core.model import Member, Model
 from services.router.core.request import JsonObject, JsonSchema, Prompt, ToolChoice, ToolChoiceMode
@@ -82,11 +82,18 @@ def _tool(tool: ToolDefinition) -> dict[str, Any]:
     entry: dict[str, Any] = {"name": function_name(tool.tool_id)}
     if tool.description.strip():
         entry["description"] = tool.description
-    schema = object_in(decoded(tool.json_schema.encode() or b"{}"))
-    # Other providers do without the type of the outermost schema.
-    typed = msgspec.Raw(tool.json_schema.encode()) if schema.get("type") else None
-    entry["input_schema"] = typed or {**schema, "type": "object"}
+    entry["input_schema"] = _schema(tool.json_schema or "{}")
     return entry
+
+
+def _schema(json_schema: str) -> object:
+    """The schema of a tool, with the type that other providers do without."""
+    raw = msgspec.Raw(json_schema.encode())
+    try:
+        schema = object_in(decoded(json_schema.encode()))
+    except UNDECODABLE:
+        return raw
+    return raw if schema.get("type") else {**schema, "type": "object"}
 
 
 def _tool_choice(choice: ToolChoice) -> dict[str, Any]:

@@ -42,6 +42,11 @@ class Answer:
         return "".join(item.text for item in self.items if isinstance(item, ReasoningDelta))
 
     @property
+    def states(self) -> list[bytes]:
+        pieces = [item for item in self.items if isinstance(item, ReasoningDelta)]
+        return [piece.opaque_state for piece in pieces if piece.opaque_state]
+
+    @property
     def calls(self) -> list[tuple[str, str, str]]:
         ready = [item.call for item in self.items if isinstance(item, ToolCallReady)]
         return [(call.call_id, call.tool_id, call.arguments_json) for call in ready]

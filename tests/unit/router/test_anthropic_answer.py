@@ -42,6 +42,7 @@ class Case:
     finish: FinishReason | None = FinishReason.STOP
     failure: FailureClass | None = None
     usage: Usage | None = PROVIDER
+    states: tuple[bytes, ...] = ()
 
 
 def whole(*parts: bytes, reason: object = "end_turn") -> bytes:
@@ -206,6 +207,18 @@ CASES = {
         ),
         "hi",
         "hm",
+        states=(b'{"type":"thinking","signature":""}',),
+    ),
+    "a signature after the stop": Case(
+        whole(
+            block_event("start", '"index":0,"content_block":{"type":"thinking","thinking":"hm"}'),
+            block_event("stop", '"index":0'),
+            block_event("delta", '"index":0,"delta":{"type":"signature_delta","signature":"c2ln"}'),
+            HI,
+        ),
+        "hi",
+        "hm",
+        states=(b'{"type":"thinking","signature":"c2ln"}',),
     ),
     "B9 half a character": Case(
         START + HI.replace(b'"hi"', b'"h\xe6\xad"') + DELTA + STOP, "h\ufffd"
@@ -297,7 +310,12 @@ CASES = {
         ),
         "hi",
     ),
-    "thinking": Case(whole(*thinking_block(0, "c2ln", "h", "m"), *text_block(1, "hi")), "hi", "hm"),
+    "thinking": Case(
+        whole(*thinking_block(0, "c2ln", "h", "m"), *text_block(1, "hi")),
+        "hi",
+        "hm",
+        states=(b'{"type":"thinking","signature":"c2ln"}',),
+    ),
     "max_tokens": Case(whole(HI, reason="max_tokens"), "hi", finish=FinishReason.LENGTH),
     "stop_sequence": Case(whole(HI, reason="stop_sequence"), "hi"),
     "pause_turn": Case(whole(HI, reason="pause_turn"), "hi", finish=FinishReason.LENGTH),
@@ -374,6 +392,7 @@ def check(found: Answer, case: Case) -> None:
     assert tuple(found.calls) == case.calls
     assert (found.finish, found.failure) == (case.finish, case.failure)
     assert found.usage == case.usage
+    assert tuple(found.states) == case.states
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
