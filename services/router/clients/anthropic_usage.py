@@ -10,7 +10,7 @@ from services.router.clients.token_estimates import estimated_tokens
 
 
 class UsageSoFar:
-    """The largest counts that were said: they only grow, and some servers send 0 for unknown."""
+    """The last counts that were said: each is a total. Some servers send 0 for unknown."""
 
     def __init__(self) -> None:
         self._input = 0
@@ -27,7 +27,7 @@ class UsageSoFar:
     def begin(self, value: Any) -> None:
         """Add the counts of the start; its count of output stands for an answer to come."""
         said = object_in(value)
-        self._first_output = max(self._first_output, count_in(said.get("output_tokens")) or 0)
+        self._first_output = count_in(said.get("output_tokens")) or self._first_output
         self.add({**said, "output_tokens": None})
 
     def add(self, value: Any) -> None:
@@ -35,12 +35,12 @@ class UsageSoFar:
         said = object_in(value)
         if not said:
             return
-        self._input = max(self._input, count_in(said.get("input_tokens")) or 0)
-        self._cache_read = max(self._cache_read, count_in(said.get("cache_read_input_tokens")) or 0)
-        self._cache_write = max(self._cache_write, _cache_write(said))
-        self._output = max(self._output, count_in(said.get("output_tokens")) or 0)
+        self._input = count_in(said.get("input_tokens")) or self._input
+        self._cache_read = count_in(said.get("cache_read_input_tokens")) or self._cache_read
+        self._cache_write = _cache_write(said) or self._cache_write
+        self._output = count_in(said.get("output_tokens")) or self._output
         details = object_in(said.get("output_tokens_details"))
-        self._reasoning = max(self._reasoning, count_in(details.get("thinking_tokens")) or 0)
+        self._reasoning = count_in(details.get("thinking_tokens")) or self._reasoning
 
     def partial(self) -> Usage:
         """What was said of an answer that broke off."""

@@ -370,6 +370,14 @@ CASES = {
         "hi",
         usage=Usage(14, 4, 5),
     ),
+    "E6 no count of the output but that of the start": Case(
+        START + HI + named("message_delta", delta={"stop_reason": "end_turn"}) + STOP,
+        "hi",
+        usage=Usage(14, 1, 3, 2, source=UsageSource.ESTIMATED),
+    ),
+    "E a lower count at the end": Case(
+        START + HI + b"".join(end(input_tokens=4, output_tokens=4)), "hi", usage=Usage(9, 4, 3, 2)
+    ),
     "E6 the input at the end only": Case(
         start(usage={"input_tokens": 0, "output_tokens": 0})
         + HI
