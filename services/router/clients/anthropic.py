@@ -40,6 +40,8 @@ class AnthropicAdapter:
 
 
 def _url(base_url: str) -> str:
-    """The vendor's base has no version in its path; that of other servers may have."""
+    """The vendor's base has no version in its path; that of other servers may have, or be whole."""
     base = base_url.rstrip("/")
+    if base.endswith("/messages"):
+        return base
     return f"{base}/messages" if base.endswith("/v1") else f"{base}/v1/messages"

@@ -66,6 +66,7 @@ def headers_of(
         "Accept": "text/event-stream",
         # Some servers delay small events to compress them.
         "Accept-Encoding": "identity",
+        "User-Agent": "runyard-router",
         **own,
     }
     secrets: list[str] = []
@@ -73,16 +74,23 @@ def headers_of(
         for header in more:
             if header.secret is not None:
                 secrets.append(read_secret(header.secret))
-            headers[header.name] = header.value if header.secret is None else secrets[-1]
+            _put(headers, header.name, header.value if header.secret is None else secrets[-1])
         if provider.credential is not None:
             secrets.append(read_secret(provider.credential))
-            headers[credential_header] = scheme + secrets[-1]
+            _put(headers, credential_header, scheme + secrets[-1])
     except CredentialMissingError as error:
         log.warning(
             "credential missing", extra={"provider_id": provider.id, "credential": str(error)}
         )
         raise UpstreamError(Failure(FailureClass.AUTH)) from None
     return headers, tuple(secrets)
+
+
+def _put(headers: dict[str, str], name: str, value: str) -> None:
+    """Set a header in place of one whose name differs in case only."""
+    for same in [each for each in headers if each.lower() == name.lower()]:
+        del headers[same]
+    headers[name] = value
 
 
 class HttpCalls:
@@ -130,7 +138,7 @@ class HttpCalls:
             raise UpstreamError(failure_of_response(response.status, headers, body, secrets, now))
         if response.content_type != "application/json":
             return b""
-        head = await _read(response.content, 1)
+        head = await _start_of(response.content)
         if not head.lstrip().startswith((b"{", b"[")):
             return head
         document = head + await _read(response.content, MAX_EVENT_BYTES)
@@ -140,6 +148,14 @@ class HttpCalls:
         # JSON has line breaks between its values only.
         line = document.replace(b"\r", b" ").replace(b"\n", b" ")
         return b"data: " + line + b"\n\n"
+
+
+async def _start_of(content: aiohttp.StreamReader) -> bytes:
+    """Read to something that is not blank: some servers send blanks while they work."""
+    head = b""
+    while not head.strip() and (more := await _read(content, 1)):
+        head += more
+    return head
 
 
 async def _read(content: aiohttp.StreamReader, least_bytes: int) -> bytes:

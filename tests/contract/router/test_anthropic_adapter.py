@@ -41,7 +41,7 @@ HELLO = [start(), *text_block(0, "Hel", "lo"), *end()]
 COUNTED = Usage(14, 4, 3, 2)
 
 
-@pytest.mark.parametrize("end_of_url", ["", "/"], ids=["base url", "base url that ends in a slash"])
+@pytest.mark.parametrize("end_of_url", ["", "/", "/messages"])
 async def test_an_answer_becomes_items(anthropic: AdapterCalls, end_of_url: str) -> None:
     # given
     anthropic.provider.answers(stream(PING, *HELLO))
@@ -253,6 +253,21 @@ async def test_a_whole_answer_is_taken_in_every_form(
     # then
     assert said(items) == "Hello"
     assert items[-2:] == [UsageReport(COUNTED), Finished(FinishReason.STOP)]
+
+
+async def test_blanks_before_a_document_are_read_over(anthropic: AdapterCalls) -> None:
+    # given a server that sends blanks until it has its answer
+    document = json.dumps(WHOLE).encode()
+    json_type = {"Content-Type": "application/json"}
+    anthropic.provider.answers(Script((b"\n", Pause(), document), headers=json_type))
+    releasing = asyncio.create_task(anthropic.release_when_paused())
+
+    # when
+    items = await anthropic.items()
+    await releasing
+
+    # then
+    assert said(items) == "Hello"
 
 
 async def test_a_complete_answer_waits_a_second_for_its_end(anthropic: AdapterCalls) -> None:

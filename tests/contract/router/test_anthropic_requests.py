@@ -39,6 +39,7 @@ async def test_the_least_request(anthropic: AdapterCalls) -> None:
     headers = anthropic.provider.requests[0].headers
     assert headers["anthropic-version"] == "2023-06-01"
     assert headers["accept-encoding"] == "identity"
+    assert headers["user-agent"] == "runyard-router"
     assert "anthropic-beta" not in headers
     assert "x-api-key" not in headers
 
