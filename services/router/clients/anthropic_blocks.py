@@ -83,8 +83,10 @@ class BlockReader:
         self._stop(self._begin(len(self._all), content, items), items)
 
     def delta(self, found: dict[str, Any], items: list[UpstreamItem]) -> None:
-        """Raises:
-        UpstreamError: Arguments belong to no call.
+        """Append the items of a delta.
+
+        Raises:
+            UpstreamError: It has arguments of no call.
         """
         delta = object_in(found.get("delta"))
         block = self._block_of(found)
@@ -131,10 +133,20 @@ class BlockReader:
             return before
         self.begun = True
         self._seal_all(items)
-        block = _Block(kind, said_id)
+        block = self._add(index, _Block(kind, said_id))
+        self._take_content(block, content, items)
+        return block
+
+    def _add(self, index: int, block: _Block) -> _Block:
         self._by_index[index] = block
         self._all.append(block)
-        match kind:
+        return block
+
+    def _take_content(
+        self, block: _Block, content: dict[str, Any], items: list[UpstreamItem]
+    ) -> None:
+        """What a block has at its start."""
+        match block.kind:
             case "text":
                 self._say(text_in(content.get("text")), items)
             case "thinking":
@@ -148,7 +160,6 @@ class BlockReader:
                 self._begin_call(block, content, items)
             case _:
                 pass
-        return block
 
     def _is_repeated(self, before: _Block, kind: str, said_id: str) -> bool:
         """Whether a start says once more what is already there: the call has not gone on."""
@@ -186,9 +197,7 @@ class BlockReader:
     def _thinking_block(self, block: _Block | None, found: dict[str, Any]) -> _Block:
         """The block that thinks; a new one where its start is missing."""
         if block is None or block.kind != "thinking":
-            block = _Block("thinking")
-            self._by_index[count_in(found.get("index")) or 0] = block
-            self._all.append(block)
+            block = self._add(count_in(found.get("index")) or 0, _Block("thinking"))
         return block
 
     def _add_input(self, block: _Block | None, fragment: str, items: list[UpstreamItem]) -> None:
