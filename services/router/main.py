@@ -16,11 +16,13 @@ from services.chassis.store.schema import Schema
 from services.router.api.policy import FULL_NAME, POLICY
 from services.router.api.servicer import RouterServicer
 from services.router.api.sizes import SIZES
+from services.router.clients.anthropic import AnthropicAdapter
 from services.router.clients.builtin import BuiltinAdapter
-from services.router.clients.openai import OpenAiAdapter, open_session
+from services.router.clients.http_calls import HttpCalls, open_session
+from services.router.clients.openai import OpenAiAdapter
 from services.router.clients.snapshot import SnapshotBuilder
 from services.router.core.limits import MAX_FRAME_BYTES, MAX_FRAME_ITEMS, MAX_MESSAGES, MAX_TOOLS
-from services.router.core.model import Adapter, Builtin, OpenAi, Snapshot
+from services.router.core.model import Adapter, Anthropic, Builtin, OpenAi, Snapshot
 from services.router.core.pins import CAPACITY, Pins
 from services.router.core.ports import ProviderAdapter
 from services.router.engine.attempt import Watchdog
@@ -89,9 +91,11 @@ async def _snapshots(
 
 async def _dependencies(pins: Pins, chassis: Chassis) -> InferenceDependencies:
     session = await chassis.stack.enter_async_context(open_session())
+    calls = HttpCalls(session, chassis.clock)
     adapters: Mapping[type[Adapter], ProviderAdapter] = {
         Builtin: BuiltinAdapter(chassis.clock),
-        OpenAi: OpenAiAdapter(session, chassis.clock),
+        OpenAi: OpenAiAdapter(calls),
+        Anthropic: AnthropicAdapter(calls),
     }
     watchdog = Watchdog(chassis.clock)
     chassis.tasks.start("watchdog", watchdog.run)

@@ -18,7 +18,7 @@ from tests.arch.project import ROOT, parsed
 Fields: TypeAlias = Mapping[str, tuple[str, str]]
 
 ROUTER: Fields = {
-    "AnthropicAdapter": ("headers", "api_version betas"),
+    "AnthropicAdapter": ("api_version betas headers", ""),
     "BuiltinAdapter": ("steps delta_interval", ""),
     "BuiltinFault": ("kind retry_after after_deltas text", ""),
     "BuiltinReply": ("text tool_calls reasoning", ""),
@@ -28,8 +28,8 @@ ROUTER: Fields = {
     "GrpcAdapter": ("", "transport authority"),
     "HttpHeader": ("name value value_ref", ""),
     "Model": (
-        "id provider_id upstream_model capabilities cache_ttl",
-        "context_window max_output_tokens modalities prices knowledge_cutoff",
+        "id provider_id upstream_model max_output_tokens capabilities cache_ttl",
+        "context_window modalities prices knowledge_cutoff",
     ),
     "ModelCapabilities": ("reasoning", "tools parallel_tool_calls json_object json_schema"),
     "ModelPool": ("id members routing switch stickiness retry clocks mid_stream", "breaker"),
@@ -54,7 +54,7 @@ ROUTER: Fields = {
         ),
         "",
     ),
-    "Provider": ("id builtin openai base_url credential_ref timeout", "anthropic grpc"),
+    "Provider": ("id builtin openai anthropic base_url credential_ref timeout", "grpc"),
 }
 RUN_CONTROL: Fields = {
     "Agent": (

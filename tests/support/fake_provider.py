@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server that behaves as a test tells it to, down to the bytes.
+"""A server of either dialect over HTTP that behaves as a test tells it to, down to the bytes.
 
     async with fake_provider() as provider:
         provider.answers(stream(*text("hello"), finish()))
@@ -188,6 +188,7 @@ async def fake_provider() -> AsyncIterator[FakeProvider]:
     provider = FakeProvider()
     app = web.Application(client_max_size=64 * 1024 * 1024)
     app.router.add_post("/v1/chat/completions", provider.handle)
+    app.router.add_post("/v1/messages", provider.handle)
     # A handler learns at once that its client has gone: that is what is tested.
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()

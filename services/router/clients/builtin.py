@@ -16,6 +16,7 @@ from services.content.model import (
     Usage,
     UsageSource,
 )
+from services.router.clients.token_estimates import estimated_tokens
 from services.router.core.failures import Failure, FailureClass, UpstreamError
 from services.router.core.items import (
     Finished,
@@ -31,8 +32,6 @@ from services.router.core.model import Builtin
 from services.router.core.ports import UpstreamCall
 from services.router.core.request import Prompt
 from services.router.core.script import Fault, FaultKind, Reply, outcome_of, words
-
-CHARS_PER_TOKEN = 4
 
 # Failure class and HTTP status of the faults on opening.
 _ON_OPEN: Mapping[FaultKind, tuple[FailureClass, int]] = {
@@ -128,7 +127,7 @@ def estimated_usage(reply: Reply, messages: Sequence[Message]) -> Usage:
     output_chars = len(reply.text) + len(reply.reasoning)
     output_chars += sum(len(call.arguments_json) for call in reply.tool_calls)
     return Usage(
-        input_tokens=-(-input_chars // CHARS_PER_TOKEN),
-        output_tokens=-(-output_chars // CHARS_PER_TOKEN),
+        input_tokens=estimated_tokens(input_chars),
+        output_tokens=estimated_tokens(output_chars),
         source=UsageSource.ESTIMATED,
     )

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from services.router.core.failures import Failure, FailureClass
+from services.router.clients.json_leaves import UNDECODABLE, decoded, object_in, objects_in, text_in
+from services.router.clients.retry_hints import duration_s, retry_after_s, window_reset_s
+from services.router.core.failures import QUOTA, Failure, FailureClass
 
 MAX_DETAIL_CHARS = 500
-# Longer hints are ignored; the largest would not fit a Duration.
-MAX_RETRY_AFTER_S = 366 * 86_400.0
 
 # The caller can correct these, so it gets the text of the provider.
 _WITH_DETAIL = frozenset({FailureClass.INVALID_REQUEST, FailureClass.CONTEXT_LENGTH})
@@ -27,40 +25,74 @@ _OF_STATUS: Mapping[int, FailureClass] = {
     409: FailureClass.SERVER_ERROR,
     413: FailureClass.CONTEXT_LENGTH,
     429: FailureClass.RATE_LIMIT,
+    # Groq's "capacity exceeded".
+    498: FailureClass.OVERLOADED,
     503: FailureClass.OVERLOADED,
     529: FailureClass.OVERLOADED,
 }
 _OF_CODE: Mapping[str, FailureClass] = {
     "authentication_error": FailureClass.AUTH,
     "invalid_api_key": FailureClass.AUTH,
+    "api_key_invalid": FailureClass.AUTH,
     "permission_error": FailureClass.PERMISSION,
     "not_found_error": FailureClass.NOT_FOUND,
     "model_not_found": FailureClass.NOT_FOUND,
     "billing_error": FailureClass.PAYMENT,
     "billing_hard_limit_reached": FailureClass.PAYMENT,
     "credit_balance_exhausted": FailureClass.PAYMENT,
+    "enforced_spend_limit_reached": FailureClass.PAYMENT,
+    "insufficient_balance_error": FailureClass.PAYMENT,
+    # Zhipu: 1113 is an account in arrears, 1302 its rate limit, 1305 a model with too many users.
+    "1113": FailureClass.PAYMENT,
     "insufficient_quota": FailureClass.QUOTA_EXHAUSTED,
     "rate_limit_error": FailureClass.RATE_LIMIT,
     "rate_limit_exceeded": FailureClass.RATE_LIMIT,
+    "rate_limit_reached_error": FailureClass.RATE_LIMIT,
+    "resource_exhausted": FailureClass.RATE_LIMIT,
+    "1302": FailureClass.RATE_LIMIT,
     "tokens": FailureClass.RATE_LIMIT,
     "requests": FailureClass.RATE_LIMIT,
     "overloaded": FailureClass.OVERLOADED,
     "overloaded_error": FailureClass.OVERLOADED,
+    "engine_overloaded_error": FailureClass.OVERLOADED,
     "server_overloaded": FailureClass.OVERLOADED,
+    "capacity_exceeded": FailureClass.OVERLOADED,
+    "1305": FailureClass.OVERLOADED,
     "context_length_exceeded": FailureClass.CONTEXT_LENGTH,
     "request_too_large": FailureClass.CONTEXT_LENGTH,
     "content_filter": FailureClass.CONTENT_POLICY,
     "content_policy_violation": FailureClass.CONTENT_POLICY,
+    "data_inspection_failed": FailureClass.CONTENT_POLICY,
 }
-_CONTEXT_TEXTS = (
-    "context length",
-    "context size",
-    "context window",
-    "context_length",
-    "input is too long",
-    "prompt is too long",
-    "reduce the length",
-    "too many tokens",
+# Alibaba's codes: "Throttling.RateQuota" and others.
+_THROTTLING = "throttling"
+# Texts say what statuses and types of these kinds leave open.
+_WITH_TEXT = frozenset({400, 403, 422, 500})
+_OF_TEXT: tuple[tuple[FailureClass, tuple[str, ...]], ...] = (
+    (
+        FailureClass.PAYMENT,
+        ("credit balance is too low", "insufficient balance", "insufficient credit"),
+    ),
+    (
+        FailureClass.CONTEXT_LENGTH,
+        (
+            "context length",
+            "context size",
+            "context window",
+            "context_length",
+            "exceed context limit",
+            "exceeds the maximum number of tokens allowed",
+            "input is too long",
+            "maximum prompt length is",
+            "prompt is too long",
+            "reduce the length",
+            "too many tokens",
+        ),
+    ),
+    (
+        FailureClass.RATE_LIMIT,
+        ("too many requests", "rate limit exceeded", "rate limit reached", "rate limited"),
+    ),
 )
 
 
@@ -72,11 +104,8 @@ class ErrorBody(msgspec.Struct):
     message: Any = None
     type: Any = None
     code: Any = None
-
-
-_DECODER = msgspec.json.Decoder(ErrorBody)
-# What decoding raises; RecursionError for JSON that is nested too deeply.
-UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+    detail: Any = None
+    errors: Any = None
 
 
 def failure_of_response(
@@ -88,51 +117,95 @@ def failure_of_response(
         headers: A mapping whose look-up ignores case.
         secrets: Masked in the detail, in case the provider repeats them.
     """
-    try:
-        facts = _facts(_DECODER.decode(body))
-    except UNDECODABLE:
-        facts = _Facts("", "", None)
-    kind = _kind(status, facts)
-    detail = _masked(facts.message, secrets) if kind in _WITH_DETAIL else ""
-    return Failure(kind, status, retry_after_s(headers, now), detail)
+    return _failure(status, headers, _facts(_error_body(body)), secrets, now)
+
+
+def failure_of_document(
+    body: bytes, headers: Mapping[str, str], secrets: tuple[str, ...], now: datetime
+) -> Failure | None:
+    """The failure behind a JSON document with status 200; None when it is no error."""
+    found = _error_body(body)
+    if not _is_error(found):
+        return None
+    facts = _facts(found)
+    return _failure(facts.status or 500, headers, facts, secrets, now)
 
 
 def failure_in_stream(error: ErrorBody, secrets: tuple[str, ...]) -> Failure | None:
     """The failure behind an event of a stream; None when the event is no error."""
-    if error.error is None and error.object != "error":
+    if not _is_error(error):
         return None
     facts = _facts(error)
     kind = _kind(facts.status or 500, facts)
     detail = _masked(facts.message, secrets) if kind in _WITH_DETAIL else ""
-    return Failure(kind, facts.status or 0, None, detail)
+    return Failure(kind, facts.status or 0, facts.retry_after_s, detail)
 
 
-def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
-    """The provider's hint when to repeat: ``retry-after-ms``, else ``retry-after`` in seconds or as
-    a date. None for negative, infinite, too long or malformed values.
-    """
-    text = headers.get("retry-after")
-    millis = _number(headers.get("retry-after-ms"))
-    hints = (None if millis is None else millis / 1000, _number(text), _until(text, now))
-    return next((s for s in hints if s is not None and s <= MAX_RETRY_AFTER_S), None)
+def error_body_of(value: Any) -> ErrorBody:
+    """The error body in a decoded value of any type."""
+    known = {name: object_in(value).get(name) for name in ErrorBody.__struct_fields__}
+    return ErrorBody(**known) if object_in(value) else ErrorBody(message=text_in(value))
 
 
 class _Facts(msgspec.Struct):
-    """Attributes: ``codes`` joined by spaces, lower case; ``status`` when the code is a number."""
+    """Attributes: ``codes`` in lower case; ``status`` when the code is one of HTTP."""
 
-    codes: str
+    codes: list[str]
     message: str
     status: int | None
+    retry_after_s: float | None
+
+
+def _failure(
+    status: int,
+    headers: Mapping[str, str],
+    facts: _Facts,
+    secrets: tuple[str, ...],
+    now: datetime,
+) -> Failure:
+    kind = _kind(status, facts)
+    hint_s = retry_after_s(headers, now)
+    if hint_s is None:
+        hint_s = facts.retry_after_s
+    if hint_s is None and kind in QUOTA:
+        hint_s = window_reset_s(headers, now)
+    detail = _masked(facts.message, secrets) if kind in _WITH_DETAIL else ""
+    return Failure(kind, status, hint_s, detail)
+
+
+def _error_body(raw: bytes) -> ErrorBody:
+    """The error in a body; a body that is no JSON is the text of the error, unless it is HTML."""
+    try:
+        return error_body_of(decoded(raw))
+    except UNDECODABLE:
+        text = raw.decode("utf-8", "replace").strip()
+        return ErrorBody(message="" if text.startswith(("<", "{", "[")) else text)
+
+
+def _is_error(body: ErrorBody) -> bool:
+    return bool(body.error) or body.object == "error" or body.type == "error"
 
 
 def _facts(body: ErrorBody) -> _Facts:
-    inner = body.error if body.error is not None else body.message
-    code, kind, message = body.code, body.type, inner
-    if isinstance(inner, dict):
-        code, kind, message = inner.get("code"), inner.get("type"), inner.get("message")
-    status = _status(code)
-    codes = " ".join(text.lower() for text in (code, kind) if isinstance(text, str))
-    return _Facts(codes, message if isinstance(message, str) else "", status)
+    inner = object_in(body.error)
+    code, kind, message = body.code, body.type, text_in(body.error) or text_in(body.message)
+    if inner:
+        code, kind, message = inner.get("code"), inner.get("type"), text_in(inner.get("message"))
+    details = [each for each in objects_in(inner.get("details")) if each]
+    named = [code, kind, inner.get("status")]
+    named += [each.get(field) for each in details for field in ("error_code", "reason")]
+    codes = [text_in(each).lower() for each in named]
+    hints = filter(None, (duration_s(each.get("retryDelay")) for each in details))
+    words = next(filter(None, (message, *_words(body))), "")
+    return _Facts([each for each in codes if each], words, _status(code), next(hints, None))
+
+
+def _words(body: ErrorBody) -> Iterator[str]:
+    """What frameworks say in place of ``error``: ``detail`` or ``errors``."""
+    yield text_in(body.message)
+    for part in (body.detail, body.errors):
+        for each in objects_in(part):
+            yield text_in(each.get("msg") or each.get("message") or each.get("text"))
 
 
 def _status(code: object) -> int | None:
@@ -142,17 +215,33 @@ def _status(code: object) -> int | None:
 
 
 def _kind(status: int, facts: _Facts) -> FailureClass:
-    for code in facts.codes.split():
-        if code in _OF_CODE:
-            return _OF_CODE[code]
-    text = f"{facts.codes} {facts.message}".lower()
-    if status in {400, 422, 500} and any(phrase in text for phrase in _CONTEXT_TEXTS):
+    if status == 413:
+        # Also said of a request that alone exceeds a rate limit: a repeat is as large.
         return FailureClass.CONTEXT_LENGTH
-    if "invalid_request" in facts.codes and status >= 500:
+    said = _said_by_code(facts) or (_said_by_text(facts) if status in _WITH_TEXT else None)
+    if said is not None:
+        return said
+    if status >= 500 and any("invalid_request" in code for code in facts.codes):
         return FailureClass.INVALID_REQUEST
     if status in _OF_STATUS:
         return _OF_STATUS[status]
     return FailureClass.INVALID_REQUEST if 400 <= status < 500 else FailureClass.SERVER_ERROR
+
+
+def _said_by_code(facts: _Facts) -> FailureClass | None:
+    for code in facts.codes:
+        if code in _OF_CODE:
+            return _OF_CODE[code]
+        if code.startswith(_THROTTLING):
+            return FailureClass.RATE_LIMIT
+    return None
+
+
+def _said_by_text(facts: _Facts) -> FailureClass | None:
+    text = " ".join((*facts.codes, facts.message)).lower()
+    return next(
+        (kind for kind, phrases in _OF_TEXT if any(phrase in text for phrase in phrases)), None
+    )
 
 
 def _masked(message: str, secrets: tuple[str, ...]) -> str:
@@ -160,21 +249,3 @@ def _masked(message: str, secrets: tuple[str, ...]) -> str:
         message = message.replace(secret, "***")
     printable = "".join(char if char.isprintable() else " " for char in message)
     return printable[:MAX_DETAIL_CHARS].strip()
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and value >= 0 else None
-
-
-def _until(text: str | None, now: datetime) -> float | None:
-    try:
-        instant = parsedate_to_datetime(text or "")
-    except ValueError:
-        return None
-    if instant.tzinfo is None:
-        instant = instant.replace(tzinfo=UTC)
-    return max(0.0, (instant - now).total_seconds())

@@ -7,25 +7,23 @@ from typing import Any
 
 import msgspec
 
-from services.content.model import FinishReason, ToolCall, Usage, UsageSource
-from services.router.clients.http_failures import UNDECODABLE, ErrorBody, failure_in_stream
+from services.content.model import FinishReason, Usage, UsageSource
+from services.router.clients.collected_calls import CollectedCalls
+from services.router.clients.http_failures import ErrorBody, failure_in_stream
+from services.router.clients.json_leaves import UNDECODABLE
+from services.router.clients.sse import Event
+from services.router.clients.token_estimates import estimated_tokens
 from services.router.core.failures import Failure, FailureClass, UpstreamError
 from services.router.core.items import (
     Finished,
     Opened,
     ReasoningDelta,
     TextDelta,
-    ToolCallDelta,
-    ToolCallReady,
     UpstreamItem,
     UsageReport,
 )
 
 DONE = b"[DONE]"
-# A complete call must fit one message.
-MAX_ARGUMENTS_CHARS = 1024 * 1024
-# For estimates when the provider sends no usage: the usual ratio in western text.
-CHARS_PER_TOKEN = 4
 
 _FINISH: Mapping[str, FinishReason] = {
     "stop": FinishReason.STOP,
@@ -58,6 +56,8 @@ class _Delta(msgspec.Struct):
 
 class _Choice(msgspec.Struct):
     delta: _Delta | None = None
+    # In place of ``delta`` where a whole answer is sent at once.
+    message: _Delta | None = None
     finish_reason: str | None = None
 
 
@@ -83,23 +83,11 @@ class _Chunk(ErrorBody):
     usage: _Usage | None = None
 
 
-class _Call:
-    """A tool call whose fragments are being collected."""
-
-    __slots__ = ("arguments", "call_id", "chars", "tool_id")
-
-    def __init__(self, call_id: str, tool_id: str) -> None:
-        self.call_id = call_id
-        self.tool_id = tool_id
-        self.arguments: list[str] = []
-        self.chars = 0
-
-
 _DECODER = msgspec.json.Decoder(_Chunk)
 
 
-class AnswerReader:
-    """Turns the data of events into items.
+class OpenAiReader:
+    """Implements ``AnswerReader``.
 
     Args:
         tool_ids: The tools of the request by the name they were sent with.
@@ -121,15 +109,15 @@ class AnswerReader:
         self._opened = False
         self._finish: str | None = None
         self._usage: _Usage | None = None
-        self._calls: list[_Call] = []
+        self._calls = CollectedCalls()
         self._position_of: dict[int, int] = {}
 
-    def take(self, data: bytes, items: list[UpstreamItem]) -> None:
-        """Append the items of one event.
+    @property
+    def complete(self) -> bool:
+        return self._finish is not None
 
-        Raises:
-            UpstreamError: The event is an error or is malformed.
-        """
+    def take(self, event: Event, items: list[UpstreamItem]) -> None:
+        data = event.data
         if self.ended:
             return
         if data.startswith(DONE):
@@ -145,11 +133,6 @@ class AnswerReader:
         self._take_chunk(chunk, items)
 
     def finish(self, items: list[UpstreamItem]) -> None:
-        """Append the last items when the connection has ended.
-
-        Raises:
-            UpstreamError: The answer was not complete.
-        """
         if self.ended:
             return
         if self._finish is None:
@@ -157,10 +140,6 @@ class AnswerReader:
         self._end(items)
 
     def add_final_usage(self, items: list[UpstreamItem]) -> None:
-        """Append the provider's usage of an answer that broke off, if it sent any.
-
-        Nothing is estimated: tokens that were generated and did not arrive are unknown.
-        """
         if self._usage is not None:
             items.append(UsageReport(self._usage_so_far()))
 
@@ -171,8 +150,8 @@ class AnswerReader:
         if chunk.usage is not None:
             self._usage = chunk.usage
         for choice in chunk.choices or ():
-            if choice.delta is not None:
-                self._take_delta(choice.delta, items)
+            for delta in filter(None, (choice.delta, choice.message)):
+                self._take_delta(delta, items)
             if choice.finish_reason:
                 self._finish = choice.finish_reason
 
@@ -193,32 +172,22 @@ class AnswerReader:
 
     def _take_call(self, delta: _ToolDelta, items: list[UpstreamItem]) -> None:
         function = delta.function or _Function()
-        index, is_new = self._call_of(delta, function)
-        call = self._calls[index]
         fragment = function.arguments or ""
-        call.arguments.append(fragment)
-        call.chars += len(fragment)
         self._output_chars += len(fragment)
-        if call.chars > MAX_ARGUMENTS_CHARS:
-            raise UpstreamError(Failure(FailureClass.STREAM_MALFORMED))
-        if is_new:
-            items.append(ToolCallDelta(index, fragment, call.call_id, call.tool_id))
-        elif fragment:
-            items.append(ToolCallDelta(index, fragment))
+        self._calls.add(self._call_of(delta, function), fragment, items)
 
-    def _call_of(self, delta: _ToolDelta, function: _Function) -> tuple[int, bool]:
-        """The position of the call that a delta belongs to, and whether the call is new."""
+    def _call_of(self, delta: _ToolDelta, function: _Function) -> int:
+        """The position of the call that a delta belongs to, which may be a new one."""
         index = self._known_call(delta, function)
         if index is not None:
-            return index, False
+            return index
         if not function.name:
             raise UpstreamError(Failure(FailureClass.STREAM_MALFORMED))
-        index = len(self._calls)
+        tool_id = self._tool_ids.get(function.name, function.name)
+        index = self._calls.begin(delta.id or f"call_{len(self._calls)}", tool_id)
         if delta.index is not None:
             self._position_of[delta.index] = index
-        tool_id = self._tool_ids.get(function.name, function.name)
-        self._calls.append(_Call(delta.id or f"call_{index}", tool_id))
-        return index, True
+        return index
 
     def _known_call(self, delta: _ToolDelta, function: _Function) -> int | None:
         """The position of the call that a delta continues; None for a new call.
@@ -227,20 +196,18 @@ class AnswerReader:
         index: then the id identifies the call. Without an id, a name starts a call, and a delta
         without both continues the last one.
         """
+        ids = self._calls.ids
         if delta.index is not None:
             index = self._position_of.get(delta.index)
-            other = index is not None and delta.id and delta.id != self._calls[index].call_id
+            other = index is not None and delta.id and delta.id != ids[index]
             return None if other else index
         if delta.id:
-            ids = [call.call_id for call in self._calls]
             return ids.index(delta.id) if delta.id in ids else None
         return None if function.name or not self._calls else len(self._calls) - 1
 
     def _end(self, items: list[UpstreamItem]) -> None:
         self.ended = True
-        for index, call in enumerate(self._calls):
-            complete = ToolCall(call.call_id, call.tool_id, "".join(call.arguments) or "{}")
-            items.append(ToolCallReady(index, complete))
+        self._calls.ready(items)
         items.append(UsageReport(self._usage_so_far()))
         items.append(Finished(self._reason()))
 
@@ -253,8 +220,8 @@ class AnswerReader:
         usage = self._usage
         if usage is None:
             return Usage(
-                input_tokens=-(-self._input_chars // CHARS_PER_TOKEN),
-                output_tokens=-(-self._output_chars // CHARS_PER_TOKEN),
+                input_tokens=estimated_tokens(self._input_chars),
+                output_tokens=estimated_tokens(self._output_chars),
                 source=UsageSource.ESTIMATED,
             )
         input_details = usage.prompt_tokens_details or _InputDetails()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,26 +19,13 @@ from services.content.model import (
     ToolDefinition,
     ToolResult,
 )
+from services.router.clients.function_names import function_name
+from services.router.clients.images import base64_of
 from services.router.core.model import OpenAi
 from services.router.core.request import JsonObject, JsonSchema, Prompt, ToolChoice, ToolChoiceMode
 
-_LEGAL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_ILLEGAL = re.compile(r"[^A-Za-z0-9_-]")
 # Only this host knows ``prompt_cache_key``; strict servers refuse unknown fields.
 _CACHE_KEY_HOST = "api.openai.com"
-
-
-def function_name(tool_id: str) -> str:
-    """A legal function name: the id itself if it is one, else a readable name with a hash."""
-    if _LEGAL_NAME.fullmatch(tool_id):
-        return tool_id
-    digest = blake2b(tool_id.encode(), digest_size=6).hexdigest()
-    return f"{_ILLEGAL.sub('_', tool_id)[:50]}_{digest}"
-
-
-def tool_ids_by_name(tools: Iterable[ToolDefinition]) -> dict[str, str]:
-    """Tool ids by function name, to decode answers."""
-    return {function_name(tool.tool_id): tool.tool_id for tool in tools}
 
 
 def request_body(adapter: OpenAi, upstream_model: str, prompt: Prompt, cache_key: str) -> bytes:
@@ -90,9 +75,8 @@ def _content(message: Message) -> str | list[dict[str, Any]]:
 
 
 def _image_url(image: Image) -> str:
-    if image.url:
-        return image.url
-    return f"data:{image.media_type};base64,{base64.b64encode(image.data).decode()}"
+    inline = base64_of(image)
+    return f"data:{inline[0]};base64,{inline[1]}" if inline else image.url
 
 
 def _assistant(message: Message) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from services.chassis.protobuf.decoder import optional
 from services.chassis.protobuf.enums import EnumTable, ReadTable
 from services.router.core.model import (
     Adapter,
+    Anthropic,
     Builtin,
     Clocks,
     Credential,
@@ -37,6 +38,8 @@ from services.router.core.model import (
 from services.router.core.script import Fault, FaultKind, Reply, Script, ScriptedCall, Step
 
 OPENAI_URL = "https://api.openai.com/v1"
+ANTHROPIC_URL = "https://api.anthropic.com"
+ANTHROPIC_VERSION = "2023-06-01"
 
 HOMES = EnumTable(pb.HomeStrategy, "HOME_STRATEGY", HomeStrategy)
 SCOPES = EnumTable(pb.StickyScope, "STICKY_SCOPE", StickyScope)
@@ -147,6 +150,7 @@ def model_of(model: pb.Model) -> Model:
         upstream_model=model.upstream_model,
         cache_ttl_s=_seconds(model.cache_ttl),
         reasoning=model.capabilities.reasoning,
+        max_output_tokens=optional(model, "max_output_tokens", None),
     )
 
 
@@ -205,18 +209,31 @@ def _adapter(provider: pb.Provider) -> Adapter:
         case "builtin":
             return Builtin(script_of(provider.builtin))
         case "openai":
-            options = provider.openai
-            limit_field = LIMIT_FIELDS.from_pb.get(options.token_limit_field, "max_tokens")
-            return OpenAi(
-                base_url=provider.base_url or OPENAI_URL,
-                organization=options.organization,
-                project=options.project,
-                output_limit_field=limit_field,
-                stream_usage=optional(options, "stream_usage", True),
-                headers=tuple(_header(header) for header in options.headers),
-            )
+            return _openai(provider.openai, provider.base_url)
+        case "anthropic":
+            return _anthropic(provider.anthropic, provider.base_url)
         case other:
             return Unsupported(other or "unknown")
+
+
+def _openai(options: pb.OpenAiAdapter, base_url: str) -> OpenAi:
+    return OpenAi(
+        base_url=base_url or OPENAI_URL,
+        organization=options.organization,
+        project=options.project,
+        output_limit_field=LIMIT_FIELDS.from_pb.get(options.token_limit_field, "max_tokens"),
+        stream_usage=optional(options, "stream_usage", True),
+        headers=tuple(_header(header) for header in options.headers),
+    )
+
+
+def _anthropic(options: pb.AnthropicAdapter, base_url: str) -> Anthropic:
+    return Anthropic(
+        base_url=base_url or ANTHROPIC_URL,
+        version=options.api_version or ANTHROPIC_VERSION,
+        betas=tuple(options.betas),
+        headers=tuple(_header(header) for header in options.headers),
+    )
 
 
 def _header(header: pb.HttpHeader) -> Header:

@@ -90,5 +90,7 @@ class SseParser:
             value = value.removeprefix(b" ")
             self._data.append(value)
             self._data_bytes += len(value) + 1
+            if self._data_bytes > MAX_EVENT_BYTES:
+                raise EventTooLargeError
         elif field == b"event":
             self._name = value.removeprefix(b" ")

@@ -92,6 +92,11 @@ def _response_format_violations(wanted: JsonObject | JsonSchema | None) -> Itera
 
 def _is_json_object(text: str) -> bool:
     try:
-        return isinstance(json.loads(text), dict)
+        return isinstance(json.loads(text, parse_constant=_refuse), dict)
     except (ValueError, RecursionError):
         return False
+
+
+def _refuse(constant: str) -> None:
+    """Infinity and NaN, which JSON does not have; a provider would refuse the request."""
+    raise ValueError(constant)

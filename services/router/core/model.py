@@ -73,13 +73,28 @@ class OpenAi:
 
 
 @dataclass(frozen=True, slots=True)
+class Anthropic:
+    """The Anthropic messages API, or an endpoint compatible with it.
+
+    Attributes:
+        version: Sent as ``anthropic-version``.
+        betas: Sent as ``anthropic-beta``.
+    """
+
+    base_url: str
+    version: str
+    betas: tuple[str, ...] = ()
+    headers: tuple[Header, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Unsupported:
-    """A kind of provider that this version cannot call: ``anthropic``, ``grpc``."""
+    """A kind of provider that this version cannot call: ``grpc``."""
 
     name: str
 
 
-Adapter: TypeAlias = Builtin | OpenAi | Unsupported
+Adapter: TypeAlias = Builtin | OpenAi | Anthropic | Unsupported
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +120,7 @@ class Model:
     Attributes:
         cache_ttl_s: How long its prompt cache is kept; a pin lasts at least as long.
         reasoning: It reasons before it answers; doubles its idle clock.
+        max_output_tokens: Of one answer; None when not declared.
     """
 
     id: str
@@ -112,6 +128,7 @@ class Model:
     upstream_model: str
     cache_ttl_s: float = 0.0
     reasoning: bool = False
+    max_output_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from services.chassis.observe.names import (
 from services.chassis.observe.telemetry import current_traceparent, link_to, mark_failed, tracer
 from services.content.model import FinishReason, Usage
 from services.router.core.decision import Attempt, AttemptKind, AttemptOutcome, RouteDecision
-from services.router.core.model import Builtin, Member, OpenAi
+from services.router.core.model import Anthropic, Builtin, Member, OpenAi
 from services.router.core.session import Session
 from services.router.engine import telemetry_names as names
 
@@ -151,12 +151,14 @@ def provider_name(member: Member) -> str:
     adapter = member.provider.adapter
     if isinstance(adapter, Builtin):
         return names.PROVIDER_BUILTIN
-    return "openai" if isinstance(adapter, OpenAi) else adapter.name
+    if isinstance(adapter, OpenAi):
+        return "openai"
+    return "anthropic" if isinstance(adapter, Anthropic) else adapter.name
 
 
 def _server(member: Member) -> dict[str, str | int]:
     adapter = member.provider.adapter
-    if not isinstance(adapter, OpenAi):
+    if not isinstance(adapter, OpenAi | Anthropic):
         return {}
     url = urlsplit(adapter.base_url)
     port = url.port or (443 if url.scheme == "https" else 80)

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from services.router.clients.openai import OpenAiAdapter, open_session
-from tests.contract.router.openai_calls import OpenAiCalls
+from services.router.clients.anthropic import AnthropicAdapter
+from services.router.clients.http_calls import HttpCalls, open_session
+from services.router.clients.openai import OpenAiAdapter
+from services.router.core.model import Anthropic, OpenAi
+from tests.contract.router.adapter_calls import AdapterCalls
 from tests.contract.router.router_under_test import RouterUnderTest
 from tests.support.clock import ManualClock
 from tests.support.fake_provider import FakeProvider, fake_provider
@@ -20,10 +23,21 @@ async def provider() -> AsyncIterator[FakeProvider]:
 
 
 @pytest.fixture
-async def openai(provider: FakeProvider) -> AsyncIterator[OpenAiCalls]:
+async def openai(provider: FakeProvider) -> AsyncIterator[AdapterCalls]:
     """Calls of the openai adapter to ``provider``."""
+    clock = ManualClock()
     async with open_session() as session:
-        yield OpenAiCalls(OpenAiAdapter(session, ManualClock()), provider)
+        adapter = OpenAiAdapter(HttpCalls(session, clock))
+        yield AdapterCalls(adapter, provider, OpenAi(provider.base_url), clock)
+
+
+@pytest.fixture
+async def anthropic(provider: FakeProvider) -> AsyncIterator[AdapterCalls]:
+    """Calls of the anthropic adapter to ``provider``."""
+    clock = ManualClock()
+    async with open_session() as session:
+        adapter = AnthropicAdapter(HttpCalls(session, clock))
+        yield AdapterCalls(adapter, provider, Anthropic(provider.base_url, "2023-06-01"), clock)
 
 
 @pytest.fixture

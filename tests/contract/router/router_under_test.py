@@ -64,6 +64,14 @@ def served_by(provider: FakeProvider, model_id: str = "m") -> list[reg.Resource]
     return [reg.Resource(provider=vllm), model(model_id, "vllm")]
 
 
+def answered_as_messages(provider: FakeProvider, model_id: str) -> list[reg.Resource]:
+    """A model of ``provider`` in the dialect of Anthropic, which limits it to 2,000 tokens."""
+    claude = reg.Provider(id="claude", anthropic=reg.AnthropicAdapter(), base_url=provider.base_url)
+    limited = model(model_id, "claude")
+    limited.model.max_output_tokens = 2000
+    return [reg.Resource(provider=claude), limited]
+
+
 def pool(pool_id: str, *homes: str, failover_only: Sequence[str] = (), **rest: Any) -> reg.Resource:
     role = reg.POOL_MEMBER_ROLE_FAILOVER_ONLY
     members = [reg.PoolMember(model_id=name) for name in homes]

@@ -13,6 +13,7 @@ from runyard.types.v1 import content_pb2 as content
 from services.chassis.calls.streaming import streaming
 from tests.contract.router.router_under_test import (
     RouterUnderTest,
+    answered_as_messages,
     builtin,
     limited_pool,
     model,
@@ -20,7 +21,8 @@ from tests.contract.router.router_under_test import (
     served_by,
 )
 from tests.support.engines import on_both_engines
-from tests.support.fake_provider import FakeProvider, refusal
+from tests.support.fake_provider import FakeProvider, refusal, stream
+from tests.support.messages_events import end, start, text_block, thinking_block
 from tests.support.spans import recording
 
 
@@ -101,6 +103,37 @@ async def test_a_provider_is_not_called_before_its_quota_deadline(
     assert len(at_home) > 5
     assert {h.decision.member_id for h in received} == {"second"}
     assert len(provider.requests) == 1
+
+
+async def test_a_pool_fails_over_between_dialects(
+    running: RouterUnderTest, provider: FakeProvider
+) -> None:
+    # given an openai model that is overloaded, and an anthropic one
+    answer = [start(), *thinking_block(0, "c2ln", "hm"), *text_block(1, "hello"), *end()]
+    provider.answers(refusal(503), stream(*answer))
+    await running.apply(
+        *served_by(provider, "first"),
+        *answered_as_messages(provider, "second"),
+        pool("p", "first", failover_only=["second"]),
+    )
+
+    # when
+    with recording() as spans:
+        received = await running.infer("p", "hi", thread_id="t1")
+
+    # then
+    assert (received.text, received.members) == ("hello", ["first", "second"])
+    assert received.items[-1].finished.reason == content.FINISH_REASON_STOP
+    states = [item.reasoning_delta for item in received.items if item.HasField("reasoning_delta")]
+    assert [(state.text, state.provider_id) for state in states] == [
+        ("hm", "claude"),
+        ("", "claude"),
+    ]
+    sent = provider.requests[1]
+    assert (sent.path, sent.body["max_tokens"]) == ("/v1/messages", 2000)
+    assert "cache_control" in str(sent.body)
+    names = {span.attributes.get("gen_ai.provider.name") for span in spans.spans if span.attributes}
+    assert names >= {"openai", "anthropic"}
 
 
 async def _home_of(running: RouterUnderTest, session: str) -> str:

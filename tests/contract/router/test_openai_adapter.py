@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
+import json
 from dataclasses import replace
 
 import pytest
@@ -17,12 +19,23 @@ from services.router.core.items import (
     ToolCallReady,
     UsageReport,
 )
-from tests.contract.router.openai_calls import ASK, LOOK, OpenAiCalls, call_delta, calls_chunk, said
-from tests.support.fake_provider import CHUNK_ID, chunk, event, finish, stream, text
+from tests.contract.router.adapter_calls import ASK, LOOK, AdapterCalls, said
+from tests.contract.router.openai_calls import call_delta, calls_chunk
+from tests.support.fake_provider import (
+    CHUNK_ID,
+    Cut,
+    Pause,
+    Script,
+    chunk,
+    event,
+    finish,
+    stream,
+    text,
+)
 
 
 @pytest.mark.parametrize("end", ["", "/"], ids=["base url", "base url that ends in a slash"])
-async def test_an_answer_becomes_items(openai: OpenAiCalls, end: str) -> None:
+async def test_an_answer_becomes_items(openai: AdapterCalls, end: str) -> None:
     # given a provider that streams, counts and finishes
     counted = {
         "prompt_tokens": 9,
@@ -54,7 +67,7 @@ async def test_an_answer_becomes_items(openai: OpenAiCalls, end: str) -> None:
     assert "authorization" not in request.headers
 
 
-async def test_tokens_are_estimated_without_usage(openai: OpenAiCalls) -> None:
+async def test_tokens_are_estimated_without_usage(openai: AdapterCalls) -> None:
     # given a provider that refuses to be asked for counts
     openai.provider.answers(stream(*text("12345678"), *finish()))
 
@@ -69,7 +82,7 @@ async def test_tokens_are_estimated_without_usage(openai: OpenAiCalls) -> None:
     assert "stream_options" not in openai.provider.requests[0].body
 
 
-async def test_the_last_usage_of_several_counts(openai: OpenAiCalls) -> None:
+async def test_the_last_usage_of_several_counts(openai: AdapterCalls) -> None:
     # given usage on every chunk
     one = chunk({"content": "a"}, usage={"prompt_tokens": 5, "completion_tokens": 1})
     two = chunk({"content": "b"}, usage={"prompt_tokens": 5, "completion_tokens": 2})
@@ -109,7 +122,9 @@ DEVIATIONS = {
 
 
 @pytest.mark.parametrize("moves", DEVIATIONS.values(), ids=DEVIATIONS)
-async def test_deviations_of_servers_are_tolerated(openai: OpenAiCalls, moves: list[bytes]) -> None:
+async def test_deviations_of_servers_are_tolerated(
+    openai: AdapterCalls, moves: list[bytes]
+) -> None:
     # given
     openai.provider.answers(stream(*moves))
 
@@ -122,7 +137,52 @@ async def test_deviations_of_servers_are_tolerated(openai: OpenAiCalls, moves: l
     assert sum(isinstance(item, Opened) for item in items) == 1
 
 
-async def test_a_compressed_stream_is_read(openai: OpenAiCalls) -> None:
+WHOLE = {
+    "id": CHUNK_ID,
+    "choices": [{"index": 0, "message": {"content": "grüß🚀"}, "finish_reason": "stop"}],
+}
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        stream(SPLIT, Content_Type="application/json"),
+        stream(json.dumps(WHOLE, indent=1).encode(), Content_Type="application/json"),
+        stream(event(WHOLE)),
+        stream(SPLIT.removesuffix(b"data: [DONE]\n\n"), Cut()),
+    ],
+    ids=["events labelled as json", "a document", "an event that is whole", "cut after the finish"],
+)
+async def test_a_whole_answer_is_taken_in_every_form(openai: AdapterCalls, script: Script) -> None:
+    # given
+    openai.provider.answers(script)
+
+    # when
+    items = await openai.items()
+
+    # then
+    assert said(items) == "grüß🚀"
+    assert items[-1] == Finished(FinishReason.STOP)
+
+
+async def test_a_complete_answer_waits_a_second_for_its_end(openai: AdapterCalls) -> None:
+    # given a provider that keeps the connection open after the finish
+    openai.provider.answers(stream(*text("a"), chunk({}, finish_reason="stop"), Pause()))
+    calling = asyncio.create_task(openai.items())
+    await openai.until_waiting()
+
+    # when less than a second passes, then a whole one
+    openai.clock.advance(0.9)
+    early, _ = await asyncio.wait({calling}, timeout=0.01)
+    openai.clock.advance(0.1)
+    items = await calling
+
+    # then
+    assert not early
+    assert items[-1] == Finished(FinishReason.STOP)
+
+
+async def test_a_compressed_stream_is_read(openai: AdapterCalls) -> None:
     # given a server that compresses in spite of Accept-Encoding
     openai.provider.answers(stream(gzip.compress(SPLIT), Content_Encoding="gzip"))
 
@@ -131,7 +191,7 @@ async def test_a_compressed_stream_is_read(openai: OpenAiCalls) -> None:
     assert openai.provider.requests[0].headers["accept-encoding"] == "identity"
 
 
-async def test_an_event_of_1_mib_passes(openai: OpenAiCalls) -> None:
+async def test_an_event_of_1_mib_passes(openai: AdapterCalls) -> None:
     # given
     openai.provider.answers(stream(*text("x" * 1024 * 1024), *finish()))
 
@@ -139,7 +199,7 @@ async def test_an_event_of_1_mib_passes(openai: OpenAiCalls) -> None:
     assert len(said(await openai.items())) == 1024 * 1024
 
 
-async def test_deltas_that_arrive_together_are_read_together(openai: OpenAiCalls) -> None:
+async def test_deltas_that_arrive_together_are_read_together(openai: AdapterCalls) -> None:
     # given twenty deltas in one write
     openai.provider.answers(stream(b"".join(text(*"abcdefghijklmnopqrst"))))
 
@@ -151,7 +211,7 @@ async def test_deltas_that_arrive_together_are_read_together(openai: OpenAiCalls
     assert said(list(items)) == "abcdefghijklmnopqrst"
 
 
-async def test_interleaved_tool_calls_are_assembled_by_index(openai: OpenAiCalls) -> None:
+async def test_interleaved_tool_calls_are_assembled_by_index(openai: AdapterCalls) -> None:
     # given two calls with interleaved arguments, and the finish reason "stop"
     deltas = [
         calls_chunk(call_delta(0, "", "c1", "look"), call_delta(1, "", "c2", "look")),
@@ -179,7 +239,7 @@ async def test_interleaved_tool_calls_are_assembled_by_index(openai: OpenAiCalls
 
 @pytest.mark.parametrize("index", [None, 0], ids=["no index", "always index 0"])
 async def test_calls_with_the_same_index_are_distinguished_by_id(
-    openai: OpenAiCalls, index: int | None
+    openai: AdapterCalls, index: int | None
 ) -> None:
     # given two complete calls in one chunk
     calls = calls_chunk(call_delta(index, "{}", "c1", "look"), call_delta(index, "", "c2", "look"))
@@ -219,7 +279,7 @@ WITHOUT_INDEX = {
 
 @pytest.mark.parametrize("deltas", WITHOUT_INDEX.values(), ids=WITHOUT_INDEX)
 async def test_calls_without_an_index_are_distinguished(
-    openai: OpenAiCalls, deltas: list[dict[str, object]]
+    openai: AdapterCalls, deltas: list[dict[str, object]]
 ) -> None:
     # given two calls in fragments, none of which is numbered
     openai.provider.answers(stream(*(calls_chunk(each) for each in deltas), *finish()))
@@ -233,7 +293,7 @@ async def test_calls_without_an_index_are_distinguished(
     assert ready[0].call_id != ready[1].call_id
 
 
-async def test_a_function_call_of_old_servers_is_a_tool_call(openai: OpenAiCalls) -> None:
+async def test_a_function_call_of_old_servers_is_a_tool_call(openai: AdapterCalls) -> None:
     # given
     function = {"function_call": {"name": "look", "arguments": "{}"}}
     openai.provider.answers(stream(chunk(function), *finish("function_call")))
@@ -246,7 +306,7 @@ async def test_a_function_call_of_old_servers_is_a_tool_call(openai: OpenAiCalls
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
-async def test_reasoning_under_either_name(openai: OpenAiCalls, field: str) -> None:
+async def test_reasoning_under_either_name(openai: AdapterCalls, field: str) -> None:
     # given
     openai.provider.answers(stream(chunk({field: "hm"}), *text("ok"), *finish()))
 
@@ -265,7 +325,7 @@ async def test_reasoning_under_either_name(openai: OpenAiCalls, field: str) -> N
         ("eos_token", FinishReason.STOP),
     ],
 )
-async def test_finish_reasons(openai: OpenAiCalls, reason: str, expected: FinishReason) -> None:
+async def test_finish_reasons(openai: AdapterCalls, reason: str, expected: FinishReason) -> None:
     # given
     openai.provider.answers(stream(chunk({"refusal": "I'd rather not"}), *finish(reason)))
 
@@ -277,7 +337,7 @@ async def test_finish_reasons(openai: OpenAiCalls, reason: str, expected: Finish
     assert said(items) == "I'd rather not"
 
 
-async def test_one_connection_serves_one_answer_after_the_other(openai: OpenAiCalls) -> None:
+async def test_one_connection_serves_one_answer_after_the_other(openai: AdapterCalls) -> None:
     # given answers whose last byte comes with their terminator
     openai.provider.always(stream(b"".join([*text("a"), *finish()])))
 

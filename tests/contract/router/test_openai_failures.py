@@ -10,10 +10,10 @@ import pytest
 from services.content.model import Usage
 from services.router.core.failures import Failure, FailureClass
 from services.router.core.items import TextDelta, UsageReport
-from tests.contract.router.openai_calls import OpenAiCalls, call_delta, calls_chunk, said
+from tests.contract.router.adapter_calls import AdapterCalls, said
+from tests.contract.router.openai_calls import call_delta, calls_chunk
 from tests.support.fake_provider import (
     Cut,
-    FakeProvider,
     Move,
     Pause,
     Script,
@@ -67,11 +67,11 @@ BROKEN: dict[str, tuple[Sequence[Move], FailureClass]] = {
 
 @pytest.mark.parametrize(("moves", "kind"), BROKEN.values(), ids=BROKEN)
 async def test_a_broken_stream_fails_after_the_items_before_it(
-    openai: OpenAiCalls, moves: Sequence[Move], kind: FailureClass
+    openai: AdapterCalls, moves: Sequence[Move], kind: FailureClass
 ) -> None:
     # given
     openai.provider.answers(stream(*text("a"), *moves))
-    releasing = asyncio.create_task(_release_when_paused(openai.provider))
+    releasing = asyncio.create_task(openai.release_when_paused())
 
     # when
     items, failure = await openai.failure()
@@ -83,7 +83,7 @@ async def test_a_broken_stream_fails_after_the_items_before_it(
     assert failure.kind is kind
 
 
-async def test_usage_before_a_break_is_reported(openai: OpenAiCalls) -> None:
+async def test_usage_before_a_break_is_reported(openai: AdapterCalls) -> None:
     # given a provider that counts in every chunk and then sends an error
     counted = {"prompt_tokens": 5, "completion_tokens": 1}
     down = event({"error": {"message": "down", "code": 502}})
@@ -95,11 +95,6 @@ async def test_usage_before_a_break_is_reported(openai: OpenAiCalls) -> None:
     # then
     assert items[1:] == [TextDelta("a"), UsageReport(Usage(5, 1))]
     assert failure.kind is FailureClass.SERVER_ERROR
-
-
-async def _release_when_paused(provider: FakeProvider) -> None:
-    await provider.until(pauses=1)
-    provider.go_on()
 
 
 @pytest.mark.parametrize(
@@ -121,7 +116,7 @@ async def _release_when_paused(provider: FakeProvider) -> None:
     ],
 )
 async def test_a_refusal_is_raised_on_opening(
-    openai: OpenAiCalls, script: Script, failure: Failure
+    openai: AdapterCalls, script: Script, failure: Failure
 ) -> None:
     # given
     openai.provider.answers(script)
@@ -134,11 +129,11 @@ async def test_a_refusal_is_raised_on_opening(
     assert len(openai.provider.requests) == 1
 
 
-async def test_an_error_body_that_arrives_in_pieces_is_read_whole(openai: OpenAiCalls) -> None:
+async def test_an_error_body_that_arrives_in_pieces_is_read_whole(openai: AdapterCalls) -> None:
     # given a body whose second half is sent once the first has been read
     body = b'{"error": {"message": "too long", "code": "context_length_exceeded"}}'
     openai.provider.answers(Script((body[:20], Pause(), body[20:]), 400))
-    releasing = asyncio.create_task(_release_when_paused(openai.provider))
+    releasing = asyncio.create_task(openai.release_when_paused())
 
     # when
     _, failure = await openai.failure()
@@ -154,7 +149,7 @@ async def test_an_error_body_that_arrives_in_pieces_is_read_whole(openai: OpenAi
     ids=["endless, of several reads", "cut"],
 )
 async def test_a_refusal_whose_error_body_does_not_end_is_still_a_refusal(
-    openai: OpenAiCalls, moves: tuple[Move, ...]
+    openai: AdapterCalls, moves: tuple[Move, ...]
 ) -> None:
     # given
     openai.provider.answers(Script(moves, 429, {"retry-after": "3"}))
@@ -166,7 +161,7 @@ async def test_a_refusal_whose_error_body_does_not_end_is_still_a_refusal(
     assert failure == Failure(FailureClass.RATE_LIMIT, 429, 3.0)
 
 
-async def test_a_provider_that_cannot_be_reached(openai: OpenAiCalls) -> None:
+async def test_a_provider_that_cannot_be_reached(openai: AdapterCalls) -> None:
     # when
     _, failure = await openai.failure(base_url=f"http://127.0.0.1:{free_port()}/v1")
 
@@ -174,7 +169,7 @@ async def test_a_provider_that_cannot_be_reached(openai: OpenAiCalls) -> None:
     assert failure == Failure(FailureClass.SERVER_ERROR)
 
 
-async def test_leaving_early_closes_the_connection(openai: OpenAiCalls) -> None:
+async def test_leaving_early_closes_the_connection(openai: AdapterCalls) -> None:
     # given an answer that does not end
     openai.provider.answers(stream(*text("a"), Pause(), *finish()))
 
@@ -188,7 +183,7 @@ async def test_leaving_early_closes_the_connection(openai: OpenAiCalls) -> None:
 
 
 async def test_a_cancel_while_waiting_for_headers_closes_the_connection(
-    openai: OpenAiCalls,
+    openai: AdapterCalls,
 ) -> None:
     # given a provider that does not answer
     openai.provider.answers(Script((Pause(),)))

@@ -23,13 +23,14 @@ from services.router.core.failures import Failure, FailureClass
 from services.router.core.items import ToolCallReady
 from services.router.core.model import Credential, Header
 from services.router.core.request import JsonObject, JsonSchema, Prompt, ToolChoice, ToolChoiceMode
-from tests.contract.router.openai_calls import ASK, LOOK, OpenAiCalls, call_delta, calls_chunk
+from tests.contract.router.adapter_calls import ASK, LOOK, AdapterCalls
+from tests.contract.router.openai_calls import call_delta, calls_chunk
 from tests.support.fake_provider import finish, refusal, stream, text
 from tests.support.stack import exported
 
 
 async def test_credentials_are_read_at_the_time_of_the_call(
-    openai: OpenAiCalls, tmp_path: Path
+    openai: AdapterCalls, tmp_path: Path
 ) -> None:
     # given a key in a variable, another one in a file, and a header from a file
     openai.provider.always(stream(*text("a"), *finish()))
@@ -56,7 +57,7 @@ async def test_credentials_are_read_at_the_time_of_the_call(
     "credential", [Credential(env="TEST_ROUTER_ABSENT"), Credential(file="/nowhere/key")]
 )
 async def test_without_its_credential_no_request_is_sent(
-    openai: OpenAiCalls, credential: Credential, caplog: pytest.LogCaptureFixture
+    openai: AdapterCalls, credential: Credential, caplog: pytest.LogCaptureFixture
 ) -> None:
     # when
     _, failure = await openai.failure(credential=credential)
@@ -69,7 +70,7 @@ async def test_without_its_credential_no_request_is_sent(
 
 
 async def test_a_secret_is_neither_logged_nor_returned(
-    openai: OpenAiCalls, caplog: pytest.LogCaptureFixture
+    openai: AdapterCalls, caplog: pytest.LogCaptureFixture
 ) -> None:
     # given a provider that repeats the key in its error
     openai.provider.answers(refusal(400, {"error": {"message": "key sk-very-secret is odd"}}))
@@ -83,7 +84,7 @@ async def test_a_secret_is_neither_logged_nor_returned(
     assert "sk-very-secret" not in caplog.text
 
 
-async def test_a_conversation_is_encoded_for_the_provider(openai: OpenAiCalls) -> None:
+async def test_a_conversation_is_encoded_for_the_provider(openai: AdapterCalls) -> None:
     # given every kind of message, and a tool whose id is no legal function name
     odd = ToolDefinition("files/read one", "Reads.", "")
     call = ToolCall("c1", "files/read one", '{"a": 1}')
@@ -147,7 +148,7 @@ async def test_a_conversation_is_encoded_for_the_provider(openai: OpenAiCalls) -
     assert "prompt_cache_key" not in body
 
 
-async def test_a_replaced_function_name_is_decoded_to_its_tool(openai: OpenAiCalls) -> None:
+async def test_a_replaced_function_name_is_decoded_to_its_tool(openai: AdapterCalls) -> None:
     # given a first request that has the replaced name
     prompt = replace(ASK, tools=(ToolDefinition("a/b", "", ""),))
     openai.provider.answers(stream(*text("x"), *finish()))
@@ -170,7 +171,7 @@ async def test_a_replaced_function_name_is_decoded_to_its_tool(openai: OpenAiCal
         (ToolChoiceMode.REQUIRED, "required"),
     ],
 )
-async def test_tool_choices(openai: OpenAiCalls, mode: ToolChoiceMode, sent: str | None) -> None:
+async def test_tool_choices(openai: AdapterCalls, mode: ToolChoiceMode, sent: str | None) -> None:
     # given
     openai.provider.answers(stream(*text("x"), *finish()))
     prompt = Prompt(ASK.messages, (LOOK,), ToolChoice(mode), response_format=JsonObject())

@@ -156,6 +156,7 @@ def test_the_response_format_may_be_any_json_object() -> None:
 
 
 REQUIRED = prov.ToolChoice(mode=prov.TOOL_CHOICE_MODE_REQUIRED)
+ENDLESS = content.ToolDefinition(tool_id="x", json_schema='{"maximum": Infinity}')
 DEEP = content.ToolDefinition(tool_id="x", json_schema="[" * 100_000)
 
 
@@ -167,6 +168,7 @@ DEEP = content.ToolDefinition(tool_id="x", json_schema="[" * 100_000)
         (request("m", tool_choice=prov.ToolChoice(tool_id="look")), "tool_choice.tool_id"),
         (request("m", mid_stream=77), "mid_stream"),
         (request("m", tools=[DEEP]), "tools[0].json_schema"),
+        (request("m", tools=[ENDLESS]), "tools[0].json_schema"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

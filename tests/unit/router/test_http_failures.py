@@ -8,8 +8,8 @@ from services.router.clients.http_failures import (
     ErrorBody,
     failure_in_stream,
     failure_of_response,
-    retry_after_s,
 )
+from services.router.clients.retry_hints import retry_after_s
 from services.router.core.failures import Failure, FailureClass
 from tests.unit.router.builders import NOW
 
@@ -52,6 +52,33 @@ def vendor(message: str = "no", kind: str | None = None, code: object = None) ->
         (529, vendor(kind="overloaded_error"), FailureClass.OVERLOADED),
         (302, b"", FailureClass.SERVER_ERROR),
         (401, [1, 2], FailureClass.AUTH),
+        (400, [vendor("Too many requests")], FailureClass.RATE_LIMIT),
+        (400, vendor("Your credit balance is too low"), FailureClass.PAYMENT),
+        (500, vendor("insufficient balance (1008)"), FailureClass.PAYMENT),
+        (400, vendor(code="data_inspection_failed"), FailureClass.CONTENT_POLICY),
+        (498, vendor(code="capacity_exceeded"), FailureClass.OVERLOADED),
+        (498, b"", FailureClass.OVERLOADED),
+        (413, vendor("TPM: Limit 8000, Requested 42084", "tokens"), FailureClass.CONTEXT_LENGTH),
+        (400, vendor("exceeds the maximum number of tokens allowed"), FailureClass.CONTEXT_LENGTH),
+        (400, vendor("The maximum prompt length is 8"), FailureClass.CONTEXT_LENGTH),
+        (400, vendor("`max_tokens` exceed context limit: 9"), FailureClass.CONTEXT_LENGTH),
+        (400, {"detail": "This model's maximum context length is 8"}, FailureClass.CONTEXT_LENGTH),
+        (400, b"This model's maximum context length is 8", FailureClass.CONTEXT_LENGTH),
+        (
+            400,
+            {"error": {"message": "no", "details": [{"reason": "API_KEY_INVALID"}]}},
+            FailureClass.AUTH,
+        ),
+        (
+            429,
+            {"error": {"details": {"error_code": "enforced_spend_limit_reached"}}},
+            FailureClass.PAYMENT,
+        ),
+        (
+            429,
+            {"error": {"details": {"error_code": "ramp_limit_exceeded"}}},
+            FailureClass.RATE_LIMIT,
+        ),
         (429, b'{"error":' + b"[" * 60_000, FailureClass.RATE_LIMIT),
         (400, vendor(code="9" * 5000), FailureClass.INVALID_REQUEST),
     ],
@@ -88,6 +115,82 @@ def test_retry_hints_are_read_in_every_form(headers: dict[str, str], seconds: fl
     assert retry_after_s(headers, NOW) == seconds
 
 
+RESET = "2026-01-01T00:00:40Z"
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"tokens-remaining": "0", "tokens-reset": RESET}, 40.0),
+        ({"tokens-remaining": "0", "tokens-reset": "2026-01-01t00:00:40+00:00"}, 40.0),
+        ({"tokens-remaining": "1", "tokens-reset": RESET}, None),
+        ({"tokens-remaining": "-1", "tokens-reset": RESET}, None),
+        ({"tokens-remaining": "0", "tokens-reset": "soon"}, None),
+        ({"tokens-remaining": "0"}, None),
+        ({"tokens-reset": RESET}, None),
+        (
+            {
+                "requests-remaining": "0",
+                "requests-reset": "2026-01-01T00:00:05Z",
+                "input-tokens-remaining": "0",
+                "input-tokens-reset": RESET,
+                "output-tokens-remaining": "7",
+                "output-tokens-reset": "2026-01-01T09:00:00Z",
+            },
+            40.0,
+        ),
+    ],
+)
+def test_an_exhausted_window_hints_at_its_reset(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    named = {f"anthropic-ratelimit-{name}": value for name, value in headers.items()}
+    assert failure(429, vendor(), (), **named).retry_after_s == seconds
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "seconds"),
+    [
+        (429, {"retry-after": "3"}, 3.0),
+        (400, {}, None),
+    ],
+)
+def test_a_hint_to_repeat_goes_before_a_window(
+    status: int, headers: dict[str, str], seconds: float | None
+) -> None:
+    window = {
+        "anthropic-ratelimit-tokens-remaining": "0",
+        "anthropic-ratelimit-tokens-reset": RESET,
+    }
+    assert failure(status, vendor(), (), **window, **headers).retry_after_s == seconds
+
+
+def test_a_reset_may_be_a_duration() -> None:
+    window = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m0.5s"}
+    assert failure(429, vendor(), (), **window).retry_after_s == 60.5
+
+
+def test_a_body_may_have_the_hint() -> None:
+    body = [{"error": {"code": 429, "details": [{"x": 1}, {"retryDelay": "26s"}]}}]
+    assert failure(429, body).retry_after_s == 26.0
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ([{"error": {"message": "bad"}}], "bad"),
+        ({"detail": [{"msg": "Field required"}]}, "Field required"),
+        ({"detail": "Field required"}, "Field required"),
+        ({"errors": [{"message": "bad"}]}, "bad"),
+        (b"bad", "bad"),
+        (b"<html>bad</html>", ""),
+        (b'{"error": {"mess', ""),
+    ],
+)
+def test_the_words_of_a_provider_are_found_in_every_shape(body: object, words: str) -> None:
+    assert failure(422, body).detail == words
+
+
 def test_the_detail_of_an_invalid_request_is_kept() -> None:
     # given an error text with a line break, beyond any sensible length
     found = failure(400, vendor("top_p\nis wrong " + "x" * 600))
@@ -122,6 +225,25 @@ def test_a_secret_that_the_provider_repeats_is_masked() -> None:
         (ErrorBody(object="error", message="no", code=400), FailureClass.INVALID_REQUEST, 400),
         (ErrorBody(error={"code": 12}), FailureClass.SERVER_ERROR, 0),
         (ErrorBody(error=17), FailureClass.SERVER_ERROR, 0),
+        (ErrorBody(type="error", message="Too many requests"), FailureClass.RATE_LIMIT, 0),
+        (ErrorBody(error="Too many requests"), FailureClass.RATE_LIMIT, 0),
+        (
+            ErrorBody(error={"type": "invalid_request_error", "message": "Too many requests"}),
+            FailureClass.RATE_LIMIT,
+            0,
+        ),
+        (
+            ErrorBody(object="error", code="Throttling.AllocationQuota", message="x"),
+            FailureClass.RATE_LIMIT,
+            0,
+        ),
+        (ErrorBody(error={"type": "rate_limit_reached_error"}), FailureClass.RATE_LIMIT, 0),
+        (ErrorBody(error={"type": "engine_overloaded_error"}), FailureClass.OVERLOADED, 0),
+        (ErrorBody(error={"type": "insufficient_balance_error"}), FailureClass.PAYMENT, 0),
+        (ErrorBody(error={"status": "RESOURCE_EXHAUSTED"}), FailureClass.RATE_LIMIT, 0),
+        (ErrorBody(error={"code": 1302}), FailureClass.RATE_LIMIT, 0),
+        (ErrorBody(error={"code": "1305"}), FailureClass.OVERLOADED, 0),
+        (ErrorBody(error={"code": "1113"}), FailureClass.PAYMENT, 0),
     ],
 )
 def test_an_error_inside_a_stream_is_classified(
@@ -132,5 +254,6 @@ def test_an_error_inside_a_stream_is_classified(
     assert (found.kind, found.http_status) == (kind, status)
 
 
-def test_an_ordinary_chunk_is_no_error() -> None:
-    assert failure_in_stream(ErrorBody(object="chat.completion.chunk"), ()) is None
+@pytest.mark.parametrize("error", [None, "", {}, [], False])
+def test_an_ordinary_chunk_is_no_error(error: object) -> None:
+    assert failure_in_stream(ErrorBody(error=error, object="chat.completion.chunk"), ()) is None

@@ -132,7 +132,7 @@ async def test_a_session_returns_home_with_its_next_run() -> None:
 
 async def test_a_member_without_an_adapter_is_skipped() -> None:
     # given a pool of which one provider is of a kind that is not served
-    known, unserved = member("known"), member("unserved", 10**6, adapter=Unsupported("anthropic"))
+    known, unserved = member("known"), member("unserved", 10**6, adapter=Unsupported("grpc"))
     mixed = target(known, unserved, id="mixed")
     alone = target(unserved, id="unserved")
     async with router(mixed, alone) as running:
@@ -142,9 +142,9 @@ async def test_a_member_without_an_adapter_is_skipped() -> None:
 
         # then
         assert served.decision.member_id == "known"
-        assert [skip.detail for skip in served.decision.skipped] == ["adapter anthropic"]
+        assert [skip.detail for skip in served.decision.skipped] == ["adapter grpc"]
         assert isinstance(refused_call.error, UnimplementedError)
-        assert refused_call.error.metadata == {"missing": "adapter anthropic"}
+        assert refused_call.error.metadata == {"missing": "adapter grpc"}
 
 
 async def test_an_unknown_target_is_refused() -> None:

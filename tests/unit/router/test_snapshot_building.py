@@ -3,7 +3,13 @@ from __future__ import annotations
 from typing import Any
 
 from runyard.registry.v1 import registry_pb2 as pb
-from services.router.clients.snapshot import SnapshotBuilder, pool_of, provider_of, script_of
+from services.router.clients.snapshot import (
+    SnapshotBuilder,
+    model_of,
+    pool_of,
+    provider_of,
+    script_of,
+)
 from services.router.core import model as core
 from services.router.core.script import Fault, FaultKind, Reply, ScriptedCall
 from tests.contract.router.router_under_test import builtin, model, pool, seconds
@@ -183,9 +189,34 @@ def test_an_openai_provider_with_and_without_options() -> None:
     assert bare.revision != whole.revision
 
 
+def test_an_anthropic_provider_with_and_without_options() -> None:
+    # given
+    options = pb.AnthropicAdapter(
+        api_version="2099-01-01",
+        betas=["one", "two"],
+        headers=[pb.HttpHeader(name="X-A", value="1")],
+    )
+
+    # when
+    bare = provider(anthropic=pb.AnthropicAdapter())
+    whole = provider(anthropic=options, base_url="http://x")
+
+    # then
+    assert bare.adapter == core.Anthropic("https://api.anthropic.com", "2023-06-01")
+    assert whole.adapter == core.Anthropic(
+        "http://x", "2099-01-01", ("one", "two"), (core.Header("X-A", "1"),)
+    )
+
+
+def test_the_output_limit_of_a_model_is_read_if_it_is_declared() -> None:
+    declared = pb.Model(id="m", provider_id="p", upstream_model="u", max_output_tokens=64_000)
+    assert model_of(declared).max_output_tokens == 64_000
+    assert model_of(pb.Model(id="m")).max_output_tokens is None
+
+
 def test_unsupported_kinds_of_providers() -> None:
-    kinds = [provider(anthropic=pb.AnthropicAdapter()), provider(grpc=pb.GrpcAdapter()), provider()]
-    names = ["anthropic", "grpc", "unknown"]
+    kinds = [provider(grpc=pb.GrpcAdapter()), provider()]
+    names = ["grpc", "unknown"]
     assert [kind.adapter for kind in kinds] == [core.Unsupported(name) for name in names]
 
 

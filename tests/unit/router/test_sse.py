@@ -75,6 +75,11 @@ def test_an_event_of_1_mib_passes() -> None:
     assert parsed(b"data: " + data[:500_000], data[500_000:] + b"\n\n") == [("", data.decode())]
 
 
+def test_a_larger_event_is_refused_also_in_one_read() -> None:
+    with pytest.raises(EventTooLargeError):
+        SseParser().feed(b"data: " + b"x" * (MAX_EVENT_BYTES + 1) + b"\n\n")
+
+
 @pytest.mark.parametrize("separator", [b"", b"\ndata: "], ids=["one line", "many lines"])
 def test_an_event_that_never_ends_is_refused(separator: bytes) -> None:
     # given

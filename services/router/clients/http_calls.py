@@ -1,0 +1,169 @@
+"""Posts requests to providers over HTTP, and judges what they answer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+
+from services.chassis.clock import Clock
+from services.router.clients.credentials import CredentialMissingError, read_secret
+from services.router.clients.event_stream import AnswerReader, EventStream
+from services.router.clients.http_failures import failure_of_document, failure_of_response
+from services.router.clients.sse import MAX_EVENT_BYTES
+from services.router.core.failures import Failure, FailureClass, UpstreamError
+from services.router.core.model import Header, Provider
+
+CONNECT_S = 10.0
+# Of an error body; the rest is not read.
+MAX_ERROR_BYTES = 64 * 1024
+
+log = logging.getLogger(__name__)
+
+
+def open_session() -> aiohttp.ClientSession:
+    """A session for all providers: no connection limit, no cookies, no time-out but to connect."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
+        raise_for_status=False,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """What is posted; ``secrets`` are those among the headers."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    secrets: tuple[str, ...]
+
+
+def headers_of(
+    provider: Provider,
+    own: Mapping[str, str],
+    more: Iterable[Header],
+    credential_header: str,
+    scheme: str = "",
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The headers of a request, and the secrets among them.
+
+    Args:
+        own: Those of the dialect.
+        credential_header: The header that presents the credential.
+        scheme: What precedes the credential there.
+
+    Raises:
+        UpstreamError: A secret cannot be read; the log names it.
+    """
+    headers = {
+        "Content-Type": "application/json",
+        "Accept": "text/event-stream",
+        # Some servers delay small events to compress them.
+        "Accept-Encoding": "identity",
+        "User-Agent": "runyard-router",
+        **own,
+    }
+    secrets: list[str] = []
+    try:
+        for header in more:
+            if header.secret is not None:
+                secrets.append(read_secret(header.secret))
+            _put(headers, header.name, header.value if header.secret is None else secrets[-1])
+        if provider.credential is not None:
+            secrets.append(read_secret(provider.credential))
+            _put(headers, credential_header, scheme + secrets[-1])
+    except CredentialMissingError as error:
+        log.warning(
+            "credential missing", extra={"provider_id": provider.id, "credential": str(error)}
+        )
+        raise UpstreamError(Failure(FailureClass.AUTH)) from None
+    return headers, tuple(secrets)
+
+
+def _put(headers: dict[str, str], name: str, value: str) -> None:
+    """Set a header in place of one whose name differs in case only."""
+    for same in [each for each in headers if each.lower() == name.lower()]:
+        del headers[same]
+    headers[name] = value
+
+
+class HttpCalls:
+    """Posts with the session of all providers."""
+
+    def __init__(self, session: aiohttp.ClientSession, clock: Clock) -> None:
+        self._session = session
+        self._clock = clock
+
+    @asynccontextmanager
+    async def post(self, request: HttpRequest, reader: AnswerReader) -> AsyncIterator[EventStream]:
+        """Post, and read the answer with ``reader``.
+
+        Raises:
+            UpstreamError: The provider refused or could not be reached.
+        """
+        response = await self._response(request)
+        try:
+            head = await self._accepted(response, request.secrets)
+            yield EventStream(response.content, head, reader, self._clock)
+        finally:
+            # Reuses the connection if the answer was read to its end, else closes it, so that the
+            # provider stops generating.
+            response.release()
+
+    async def _response(self, request: HttpRequest) -> aiohttp.ClientResponse:
+        try:
+            return await self._session.post(
+                request.url, data=request.body, headers=request.headers, allow_redirects=False
+            )
+        except aiohttp.ConnectionTimeoutError:
+            raise UpstreamError(Failure(FailureClass.TIMEOUT_CONNECT)) from None
+        except (aiohttp.ClientError, OSError, ValueError):
+            raise UpstreamError(Failure(FailureClass.SERVER_ERROR)) from None
+
+    async def _accepted(self, response: aiohttp.ClientResponse, secrets: tuple[str, ...]) -> bytes:
+        """What was read of the answer to see that it is one, as events.
+
+        A whole answer as a JSON document becomes one event; some servers also label their events
+        as JSON.
+        """
+        now, headers = self._clock.now(), response.headers
+        if response.status != 200:
+            body = await _read(response.content, MAX_ERROR_BYTES)
+            raise UpstreamError(failure_of_response(response.status, headers, body, secrets, now))
+        if response.content_type != "application/json":
+            return b""
+        head = await _start_of(response.content)
+        if not head.lstrip().startswith((b"{", b"[")):
+            return head
+        document = head + await _read(response.content, MAX_EVENT_BYTES)
+        failure = failure_of_document(document, headers, secrets, now)
+        if failure is not None:
+            raise UpstreamError(failure)
+        # JSON has line breaks between its values only.
+        line = document.replace(b"\r", b" ").replace(b"\n", b" ")
+        return b"data: " + line + b"\n\n"
+
+
+async def _start_of(content: aiohttp.StreamReader) -> bytes:
+    """Read to something that is not blank: some servers send blanks while they work."""
+    head = b""
+    while not head.strip() and (more := await _read(content, 1)):
+        head += more
+    return head
+
+
+async def _read(content: aiohttp.StreamReader, least_bytes: int) -> bytes:
+    """Read ``least_bytes`` or a little more, or to where the body ends or the connection breaks."""
+    body = bytearray()
+    try:
+        while len(body) < least_bytes and (chunk := await content.readany()):
+            body += chunk
+    except (aiohttp.ClientError, OSError):
+        pass
+    return bytes(body)
