@@ -22,56 +22,67 @@ CALLING = reg.BuiltinStep(
 )
 
 
+ADAPTERS = {
+    "openai": reg.Provider(id="http", openai=reg.OpenAiAdapter()),
+    "anthropic": reg.Provider(id="http", anthropic=reg.AnthropicAdapter()),
+}
+
+
+def over_http(adapter: str, port: int) -> reg.Resource:
+    provider = reg.Provider()
+    provider.CopyFrom(ADAPTERS[adapter])
+    provider.base_url = f"http://127.0.0.1:{port}/v1"
+    return reg.Resource(provider=provider)
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
 @pytest.mark.parametrize("text", ["hello big world", "look"])
 async def test_an_answer_over_http_is_that_of_the_script(
-    running: RouterUnderTest, text: str
+    running: RouterUnderTest, adapter: str, text: str
 ) -> None:
     # given one script, in process and over HTTP
     script = reg.BuiltinAdapter(steps=[CALLING])
     async with serving(script, "127.0.0.1", 0, lambda _: None) as port:
-        url = f"http://127.0.0.1:{port}/v1"
         await running.apply(
             reg.Resource(provider=reg.Provider(id="inside", builtin=script)),
-            reg.Resource(
-                provider=reg.Provider(id="http", openai=reg.OpenAiAdapter(), base_url=url)
-            ),
+            over_http(adapter, port),
             model("m", "inside"),
             model("n", "http"),
         )
 
         # when both are asked
         inside = await running.infer("m", text)
-        over_http = await running.infer("n", text)
+        answered = await running.infer("n", text)
 
     # then items and ends are the same
-    assert over_http.text == inside.text
-    assert calls(over_http.items) == calls(inside.items)
-    assert over_http.items[-1].finished.reason == inside.items[-1].finished.reason
+    assert answered.text == inside.text
+    assert calls(answered.items) == calls(inside.items)
+    assert answered.items[-1].finished.reason == inside.items[-1].finished.reason
 
 
+@pytest.mark.parametrize("adapter", ADAPTERS)
 @pytest.mark.parametrize("kind", ["RATE_LIMITED", "OVERLOADED", "SERVER_ERROR", "UNAUTHORIZED"])
-async def test_a_fault_over_http_is_that_of_the_script(running: RouterUnderTest, kind: str) -> None:
+async def test_a_fault_over_http_is_that_of_the_script(
+    running: RouterUnderTest, adapter: str, kind: str
+) -> None:
     # given
     fault = failing(getattr(reg, f"BUILTIN_FAULT_KIND_{kind}"), 20.0)
     script = reg.BuiltinAdapter(steps=[fault])
     async with serving(script, "127.0.0.1", 0, lambda _: None) as port:
-        url = f"http://127.0.0.1:{port}/v1"
         await running.apply(
             reg.Resource(provider=reg.Provider(id="inside", builtin=script)),
-            reg.Resource(
-                provider=reg.Provider(id="http", openai=reg.OpenAiAdapter(), base_url=url)
-            ),
+            over_http(adapter, port),
             model("m", "inside"),
             model("n", "http"),
         )
 
         # when
         inside = await running.infer("m")
-        over_http = await running.infer("n")
+        answered = await running.infer("n")
 
     # then
-    assert over_http.code_and_reason == inside.code_and_reason
-    assert over_http.failure.retry_after_s == inside.failure.retry_after_s
+    assert answered.code_and_reason == inside.code_and_reason
+    assert answered.failure.retry_after_s == inside.failure.retry_after_s
 
 
 def calls(items: list[pb.InferItem]) -> list[tuple[str, str]]:
