@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from services.chassis.clock import Clock
 from services.chassis.errors import DomainError, UnimplementedError
 from services.chassis.ids import IdSource
+from services.router.core.breaker import Permit
 from services.router.core.decision import (
     Attempt,
     AttemptKind,
@@ -19,6 +20,7 @@ from services.router.core.decision import (
 )
 from services.router.core.errors import MemberFailedError, NoMemberLeftError
 from services.router.core.failures import Failure, FailureClass, UpstreamError
+from services.router.core.limits import LONGEST_CALL_S
 from services.router.core.model import Adapter, Member
 from services.router.core.ports import ProviderAdapter, TimeLeft, UpstreamCall
 from services.router.core.request import InferCommand
@@ -41,7 +43,8 @@ from services.router.engine.tracing import (
     traceparent_of,
 )
 
-LONGEST_CALL_S = 3600.0
+# Beyond the end of its call, a probe of a circuit counts as abandoned.
+PROBE_GRACE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,10 @@ class RoutedCall:
         self._total_due_s = now_s + (clocks.total_s or LONGEST_CALL_S)
         self._chosen = dependencies.routing.choose_start(request, now)
         self._health = dependencies.routing.health(request.target, now)
+        self._health_at = now
         self._current = self._chosen.start
+        # From the circuit of the current member, until the result of the call on it is recorded.
+        self._permit: Permit | None = None
         self._tried: set[int] = set()
         self._attempts: list[Attempt] = []
         self._answered_by: Member | None = None
@@ -115,29 +121,87 @@ class RoutedCall:
         Raises:
             DomainError: No attempt reached its commit point.
         """
+        self._enter()
+        try:
+            return await self._attempts_until_commit()
+        except BaseException as error:
+            # A cancel while no attempt is open; else its result is recorded already.
+            self._leave(outcome_of(error)[1])
+            raise
+
+    async def settle(
+        self, attempt: AttemptInProgress, outcome: AttemptOutcome, failure: Failure | None = None
+    ) -> None:
+        """Close an attempt, which ends the call on its member, and record the outcome; later calls
+        for the same attempt do nothing.
+        """
+        self._leave(failure)
+        await self._close(attempt, outcome, failure)
+
+    async def _attempts_until_commit(self) -> AttemptInProgress | None:
         kind, retries = AttemptKind.INITIAL, 0
         while True:
             attempt = self._start(kind)
             failure = await self._open(attempt)
             if failure is None:
                 return attempt
-            match self._next_step(failure, retries):
+            match await self._step_after(failure, retries):
                 case ReturnRefusal():
+                    self._leave(failure)
                     self._answered_by = self._member
                     return None
-                case RetryInPlace(delay_s):
-                    await self._dependencies.clock.sleep(delay_s)
+                case RetryInPlace():
                     kind, retries = AttemptKind.RETRY, retries + 1
                 case FailOver():
                     self._fail_over(failure)
                     kind, retries = AttemptKind.FAILOVER, 0
                 case ReturnError(no_member_left):
+                    self._leave(failure)
                     raise self._error(failure, no_member_left=no_member_left)
 
-    async def settle(
-        self, attempt: AttemptInProgress, outcome: AttemptOutcome, failure: Failure | None = None
+    async def _step_after(self, failure: Failure, retries: int) -> Step:
+        """The next step, after the pause when that is a retry.
+
+        The circuit may open during the pause; then there is no retry.
+        """
+        step = self._next_step(failure, retries)
+        if isinstance(step, RetryInPlace):
+            await self._dependencies.clock.sleep(step.delay_s)
+            if not self._may_repeat():
+                return self._next_step(failure, retries)
+        return step
+
+    def _enter(self) -> None:
+        """Be let through to the current member.
+
+        Raises:
+            DomainError: It is set aside.
+        """
+        member, routing = self._member, self._dependencies.routing
+        if self._current is not None and (skip := self._health[self._current]) is not None:
+            recovery_s = routing.recovers_in_s(self._request.target, [member], self._health_at)
+            raise MemberFailedError.not_called(skip, recovery_s)
+        lease_s = self._time_left_s() + PROBE_GRACE_S
+        self._permit = routing.admit(self._request.target, member, self._health_at, lease_s)
+
+    def _leave(self, failure: Failure | None) -> None:
+        """Record how the call has ended on the current member; the first result counts."""
+        permit, self._permit = self._permit, None
+        if permit is not None:
+            kind = None if failure is None else failure.kind
+            now = self._dependencies.clock.now()
+            self._dependencies.routing.record_result(
+                self._request.target, self._member, permit, kind, now
+            )
+
+    def _may_repeat(self) -> bool:
+        routing, now = self._dependencies.routing, self._dependencies.clock.now()
+        permit = self._permit
+        return permit is None or routing.may_repeat(self._request.target, self._member, permit, now)
+
+    async def _close(
+        self, attempt: AttemptInProgress, outcome: AttemptOutcome, failure: Failure | None
     ) -> None:
-        """Close an attempt and record its outcome; later calls for the same attempt do nothing."""
         if attempt.record.outcome is not AttemptOutcome.STREAMING:
             return
         routing, now = self._dependencies.routing, self._dependencies.clock.now()
@@ -182,7 +246,7 @@ class RoutedCall:
         try:
             await attempt.open(adapter, UpstreamCall(member, self._command.prompt, cache_key))
         except UpstreamError as error:
-            await self.settle(attempt, AttemptOutcome.FAILED, error.failure)
+            await self._close(attempt, AttemptOutcome.FAILED, error.failure)
             self._last_attempt = traceparent_of(attempt.span)
             return error.failure
         except BaseException as error:
@@ -208,20 +272,25 @@ class RoutedCall:
         dependencies, target = self._dependencies, self._request.target
         if self._current is not None:
             self._tried.add(self._current)
-        self._health = dependencies.routing.health(target, dependencies.clock.now())
+        self._health_at = dependencies.clock.now()
+        self._health = dependencies.routing.health(target, self._health_at)
         limit = self._command.max_attempts
-        can_retry = limit is None or len(self._attempts) < limit
+        attempts_left = limit is None or len(self._attempts) < limit
+        may_repeat = self._may_repeat()
         remaining = Remaining(
             retries_done=retries,
             retries_allowed=target.pool.in_place_retries,
-            can_fail_over=can_retry and self._next() is not None,
-            can_retry=can_retry,
+            can_fail_over=attempts_left and self._next() is not None,
+            can_retry=attempts_left and may_repeat,
             time_left_s=self._time_left_s(),
+            circuit_opened=not may_repeat,
         )
         return next_step(failure, target.pool.switch, remaining)
 
     def _fail_over(self, failure: Failure) -> None:
+        self._leave(failure)
         self._current = self._next()
+        self._enter()
         self._moving_failure, self._moved_by = failure, self._last_attempt
         record_failover(self.route, self._attempts[-1], self._member.id)
 
@@ -239,10 +308,10 @@ class RoutedCall:
         limited = limit is not None and len(self._attempts) >= limit
         recovers_in_s = self._dependencies.routing.recovers_in_s
         if no_member_left and not target.single_member and not limited:
-            return NoMemberLeftError.of(self.decision, recovers_in_s(target.members, clock.now()))
-        return MemberFailedError.of(
-            failure, self._member.id, recovers_in_s([self._member], clock.now())
-        )
+            recovery_s = recovers_in_s(target, target.members, clock.now())
+            return NoMemberLeftError.of(self.decision, recovery_s)
+        recovery_s = recovers_in_s(target, [self._member], clock.now())
+        return MemberFailedError.of(failure, self._member.id, recovery_s)
 
     def _no_member_error(self) -> DomainError:
         """Every member was set aside before the first attempt."""
@@ -250,8 +319,8 @@ class RoutedCall:
         if all(skip.reason is SkipReason.INCAPABLE for skip in skipped):
             missing = ", ".join(sorted({skip.detail for skip in skipped}))
             return UnimplementedError(f"this version has no {missing}", missing=missing)
-        now = self._dependencies.clock.now()
-        recovery_s = self._dependencies.routing.recovers_in_s(self._request.target.members, now)
+        target, now = self._request.target, self._dependencies.clock.now()
+        recovery_s = self._dependencies.routing.recovers_in_s(target, target.members, now)
         return NoMemberLeftError.of(self.decision, recovery_s)
 
 

@@ -1,4 +1,6 @@
-"""The state that routing keeps between calls: pins, quota deadlines, round-robin positions."""
+"""The state that routing keeps between calls: pins, quota deadlines, circuit breakers, and
+round-robin positions.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.router.core.breaker import Permit
 from services.router.core.decision import Skipped, SkipReason
-from services.router.core.failures import QUOTA, Failure
+from services.router.core.failures import QUOTA, Failure, FailureClass
 from services.router.core.model import HomeStrategy, Member, Target, Unsupported
 from services.router.core.pins import Pin, Pins, pin_ttl_s
 from services.router.core.quota import QuotaDeadline, after_refusal, after_success, sets_aside
 from services.router.core.selection import Selection, select
 from services.router.core.session import SessionKey
+from services.router.engine.breakers import Breakers
 
 # Deadlines are few (one per account and model), yet a registry may change for years.
 _MAX_DEADLINES = 10_000
@@ -34,6 +38,7 @@ class RoutingState:
         self._pins = pins
         self._deadlines: dict[tuple[str, str, str], QuotaDeadline] = {}
         self._positions: dict[tuple[str, str], int] = {}
+        self._breakers = Breakers()
 
     def health(self, target: Target, now: datetime) -> list[Skipped | None]:
         """Per member, why it cannot be called now; None when it can."""
@@ -98,23 +103,57 @@ class RoutingState:
         if before is not None and after_success(before, now) is None:
             del self._deadlines[member.quota_key]
 
-    def recovers_in_s(self, members: Sequence[Member], now: datetime) -> float | None:
-        """Seconds until the first of the members may be called again; None without deadlines."""
-        known = (self._deadlines.get(member.quota_key) for member in members)
-        left_s = [(d.until - now).total_seconds() for d in known if d is not None]
+    def admit(self, target: Target, member: Member, now: datetime, lease_s: float) -> Permit:
+        """Let a call through to a member that ``health`` finds callable at the same instant.
+
+        Args:
+            lease_s: After so many seconds a probe without a result counts as abandoned.
+        """
+        return self._breakers.admit(target, member, now, lease_s)
+
+    def may_repeat(self, target: Target, member: Member, permit: Permit, now: datetime) -> bool:
+        """Whether the circuit of the member has not opened since the call was let through."""
+        return self._breakers.holds(target, member, permit, now)
+
+    def record_result(
+        self,
+        target: Target,
+        member: Member,
+        permit: Permit,
+        failure: FailureClass | None,
+        now: datetime,
+    ) -> None:
+        """Count in the circuit breaker how a call has ended on a member, its retries included."""
+        self._breakers.record(target, member, permit, failure, now)
+
+    def recovers_in_s(
+        self, target: Target, members: Sequence[Member], now: datetime
+    ) -> float | None:
+        """Seconds until the first of the members may be called again; None when nothing is known
+        to keep any of them.
+        """
+        left_s = (self._set_aside_s(target, member, now) for member in members)
         return min((s for s in left_s if s > 0), default=None)
+
+    def _set_aside_s(self, target: Target, member: Member, now: datetime) -> float:
+        """Seconds until neither a quota deadline nor the circuit keeps the member."""
+        deadline = self._deadlines.get(member.quota_key)
+        quota_s = 0.0 if deadline is None else (deadline.until - now).total_seconds()
+        return max(quota_s, self._breakers.recovers_in_s(target, member, now) or 0.0)
 
     def _skip_reason(self, target: Target, member: Member, now: datetime) -> Skipped | None:
         if isinstance(member.provider.adapter, Unsupported):
             missing = f"adapter {member.provider.adapter.name}"
             return Skipped(member.id, SkipReason.INCAPABLE, detail=missing)
+        circuit = self._breakers.skip(target, member, now)
         deadline = self._deadlines.get(member.quota_key)
         if (
-            target.single_member
+            (circuit is not None and circuit.moves)
+            or target.single_member
             or deadline is None
             or not sets_aside(deadline, target.pool.switch, now)
         ):
-            return None
+            return circuit
         return Skipped(member.id, SkipReason.QUOTA_DEADLINE, until=deadline.until)
 
     def _next_position(self, target: Target) -> int:

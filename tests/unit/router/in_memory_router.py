@@ -80,7 +80,13 @@ class Router:
         return self.inference.answer(LOCAL_PRINCIPAL, asked, lambda: deadline_s)
 
     async def ask(self, session: Session = THREAD, **command: Any) -> Outcome:
-        """Make a call and read it to its end."""
+        """Make a call and read it to its end, after which no request to a provider is open."""
+        outcome = await self.ask_alongside(session, **command)
+        assert self.provider.open_now == 0
+        return outcome
+
+    async def ask_alongside(self, session: Session = THREAD, **command: Any) -> Outcome:
+        """Make a call and read it to its end, while others are open."""
         answer = self.begin(session, **command)
         frames: list[Sequence[Item]] = []
         error: DomainError | None = None
@@ -90,7 +96,6 @@ class Router:
                     frames.append(frame)  # noqa: PERF401  # what came before an error counts
         except DomainError as raised:
             error = raised
-        assert self.provider.open_now == 0
         assert answer.decision is not None
         return Outcome(frames, error, answer.decision)
 

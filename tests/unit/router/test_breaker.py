@@ -157,11 +157,12 @@ def test_one_success_of_a_probe_closes_it() -> None:
 
 
 def test_one_failure_of_a_probe_opens_it_at_once() -> None:
-    # given a threshold that one failure does not reach
+    # given a pool whose threshold was raised in the meantime
     breaker, permit = probing()
+    raised = BreakerPolicy(failure_threshold=9, cooldown_s=10.0)
 
     # when
-    again = after_result(breaker, POLICY, permit, FAILURE, at(20))
+    again = after_result(breaker, raised, permit, FAILURE, at(20))
 
     # then
     assert again == Breaker(BreakerState.OPEN, 3, 3, at(20))
