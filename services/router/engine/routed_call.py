@@ -15,6 +15,7 @@ from services.router.core.decision import (
     AttemptKind,
     AttemptOutcome,
     RouteDecision,
+    Skipped,
     SkipReason,
     Sticky,
 )
@@ -24,7 +25,7 @@ from services.router.core.limits import LONGEST_CALL_S
 from services.router.core.model import Adapter, Member
 from services.router.core.ports import ProviderAdapter, TimeLeft, UpstreamCall
 from services.router.core.request import InferCommand
-from services.router.core.selection import next_member, skipped_members
+from services.router.core.selection import Health, next_member, skipped_members
 from services.router.core.switching import (
     FailOver,
     Remaining,
@@ -82,13 +83,15 @@ class RoutedCall:
         now, now_s = dependencies.clock.now(), dependencies.clock.monotonic_s()
         self._total_due_s = now_s + (clocks.total_s or LONGEST_CALL_S)
         self._chosen = dependencies.routing.choose_start(request, now)
-        self._health = dependencies.routing.health(request.target, now)
+        self._health: Health = dependencies.routing.health(request.target, now)
         self._health_at = now
         self._current = self._chosen.start
         # From the circuit of the current member, until the result of the call on it is recorded.
         self._permit: Permit | None = None
         self._tried: set[int] = set()
         self._attempts: list[Attempt] = []
+        # The last step was bounded by ``max_attempts`` or by the budget of moves.
+        self._limited = False
         self._answered_by: Member | None = None
         self._moving_failure: Failure | None = None
         # Traceparents of the last attempt and of the one that moved the session.
@@ -148,6 +151,7 @@ class RoutedCall:
             match await self._step_after(failure, retries):
                 case ReturnRefusal():
                     self._leave(failure)
+                    self._dependencies.routing.record_answer(self._request)
                     self._answered_by = self._member
                     return None
                 case RetryInPlace():
@@ -179,6 +183,8 @@ class RoutedCall:
         """
         member, routing = self._member, self._dependencies.routing
         if self._current is not None and (skip := self._health[self._current]) is not None:
+            if skip.moves:
+                self._mark_limit()
             recovery_s = routing.recovers_in_s(self._request.target, [member], self._health_at)
             raise MemberFailedError.not_called(skip, recovery_s)
         lease_s = self._time_left_s() + PROBE_GRACE_S
@@ -208,6 +214,7 @@ class RoutedCall:
         member = self._member
         if outcome is AttemptOutcome.SUCCEEDED:
             routing.record_success(member, now)
+            routing.record_answer(self._request)
         elif failure is not None:
             routing.record_failure(member, failure, now)
         try:
@@ -276,11 +283,15 @@ class RoutedCall:
         self._health = dependencies.routing.health(target, self._health_at)
         limit = self._command.max_attempts
         attempts_left = limit is None or len(self._attempts) < limit
-        may_repeat = self._may_repeat()
+        may_repeat, candidate = self._may_repeat(), self._next()
+        may_move = candidate is None or dependencies.routing.may_move(
+            self._request, candidate, self._health_at
+        )
+        self._limited = not attempts_left or not may_move
         remaining = Remaining(
             retries_done=retries,
             retries_allowed=target.pool.in_place_retries,
-            can_fail_over=attempts_left and self._next() is not None,
+            can_fail_over=candidate is not None and not self._limited,
             can_retry=attempts_left and may_repeat,
             time_left_s=self._time_left_s(),
             circuit_opened=not may_repeat,
@@ -290,6 +301,9 @@ class RoutedCall:
     def _fail_over(self, failure: Failure) -> None:
         self._leave(failure)
         self._current = self._next()
+        if self._current is not None:
+            routing = self._dependencies.routing
+            routing.record_move(self._request, self._current, self._health_at)
         self._enter()
         self._moving_failure, self._moved_by = failure, self._last_attempt
         record_failover(self.route, self._attempts[-1], self._member.id)
@@ -304,14 +318,22 @@ class RoutedCall:
 
     def _error(self, failure: Failure, *, no_member_left: bool) -> DomainError:
         target, clock = self._request.target, self._dependencies.clock
-        limit = self._command.max_attempts
-        limited = limit is not None and len(self._attempts) >= limit
+        if no_member_left and self._limited:
+            self._mark_limit()
         recovers_in_s = self._dependencies.routing.recovers_in_s
-        if no_member_left and not target.single_member and not limited:
+        if no_member_left and not target.single_member and not self._limited:
             recovery_s = recovers_in_s(target, target.members, clock.now())
             return NoMemberLeftError.of(self.decision, recovery_s)
         recovery_s = recovers_in_s(target, [self._member], clock.now())
         return MemberFailedError.of(failure, self._member.id, recovery_s)
+
+    def _mark_limit(self) -> None:
+        """Say in the decision that a limit has kept the call from the members that are left."""
+        members = self._request.target.members
+        self._health = [
+            skip or Skipped(member.id, SkipReason.LIMIT_REACHED)
+            for member, skip in zip(members, self._health, strict=True)
+        ]
 
     def _no_member_error(self) -> DomainError:
         """Every member was set aside before the first attempt."""
