@@ -26,6 +26,7 @@ class Selection:
             itself when the pool's policy keeps the session on it.
         pinned: The session was pinned to ``start`` before.
         found_pin: The session's live pin, whether or not ``start`` follows it.
+        health: What the choice was made by.
         left: The member that the session leaves because it failed; None when it leaves none.
     """
 
@@ -35,6 +36,7 @@ class Selection:
     sticky: Sticky
     pinned: bool
     found_pin: Pin | None
+    health: Health
     left: int | None = None
 
 
@@ -59,15 +61,15 @@ def select(
     before = home if pinned_to is None else pinned_to
     may_return = before != home and health[home] is None
     if may_return and pin is not None and returns_home(pin, target, run_id):
-        return Selection(order, home, home, Sticky.RETURNED, False, pin)
+        return Selection(order, home, home, Sticky.RETURNED, False, pin, health)
     skip = health[before]
     if skip is None or not skip.moves:
         sticky = _sticky_of_staying(key, before, home)
-        return Selection(order, home, before, sticky, pinned_to == before, pin)
+        return Selection(order, home, before, sticky, pinned_to == before, pin, health)
     start = _start_member(target, order, home, health, was_pinned=pinned_to is not None)
     sticky = _sticky_of_moving(key, start, home)
     left = None if start is None or skip.reason is SkipReason.INCAPABLE else before
-    return Selection(order, home, start, sticky, False, pin, left)
+    return Selection(order, home, start, sticky, False, pin, health, left)
 
 
 def without_moving(chosen: Selection, key: SessionKey) -> Selection:

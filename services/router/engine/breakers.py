@@ -44,7 +44,9 @@ class Breakers:
     def skip(self, target: Target, member: Member, now: datetime) -> Skipped | None:
         """Why the circuit keeps calls from the member; None when it lets one through."""
         breaker = self._breakers.get(_key(target, member))
-        if breaker is None or allows(breaker, target.pool.breaker, now):
+        if breaker is None or breaker.state is BreakerState.CLOSED:
+            return None
+        if allows(breaker, target.pool.breaker, now):
             return None
         return Skipped(
             member.id,

@@ -25,7 +25,7 @@ from services.router.core.limits import LONGEST_CALL_S
 from services.router.core.model import Adapter, Member
 from services.router.core.ports import ProviderAdapter, TimeLeft, UpstreamCall
 from services.router.core.request import InferCommand
-from services.router.core.selection import Health, next_member, skipped_members
+from services.router.core.selection import next_member, skipped_members
 from services.router.core.switching import (
     FailOver,
     Remaining,
@@ -83,8 +83,7 @@ class RoutedCall:
         now, now_s = dependencies.clock.now(), dependencies.clock.monotonic_s()
         self._total_due_s = now_s + (clocks.total_s or LONGEST_CALL_S)
         self._chosen = dependencies.routing.choose_start(request, now)
-        self._health: Health = dependencies.routing.health(request.target, now)
-        self._health_at = now
+        self._health, self._health_at = self._chosen.health, now
         self._current = self._chosen.start
         # From the circuit of the current member, until the result of the call on it is recorded.
         self._permit: Permit | None = None
