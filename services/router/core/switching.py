@@ -57,6 +57,8 @@ class Remaining:
         can_retry: ``max_attempts`` allows one more request.
         time_left_s: Until the total clock or the caller's deadline; None is unbounded.
         circuit_opened: Other calls have opened the member's circuit since this one began on it.
+        draw: Random, 0 to 1: shortens a pause down to its half, so that calls that failed together
+            do not repeat together. The time that a provider asked for is never shortened.
     """
 
     retries_done: int
@@ -65,6 +67,7 @@ class Remaining:
     can_retry: bool
     time_left_s: float | None
     circuit_opened: bool = False
+    draw: float = 1.0
 
 
 def next_step(failure: Failure, switch: SwitchPolicy, remaining: Remaining) -> Step:
@@ -94,7 +97,7 @@ def _after_quota_refusal(failure: Failure, switch: SwitchPolicy, remaining: Rema
 
 
 def _after_transient(switch: SwitchPolicy, remaining: Remaining) -> Step:
-    pause_s = _pause_s(remaining.retries_done)
+    pause_s = _pause_s(remaining.retries_done) * (1.0 + remaining.draw) / 2
     if _may_retry(remaining, pause_s):
         return RetryInPlace(pause_s)
     fails_over = switch.on_retry_exhausted or _leaves_circuit(switch, remaining)

@@ -36,6 +36,7 @@ from services.router.core.switching import (
     next_step,
 )
 from services.router.engine.attempt import AttemptInProgress, Watchdog, timeouts_of
+from services.router.engine.retries import Retries
 from services.router.engine.routing_state import RouteRequest, RoutingState
 from services.router.engine.tracing import (
     record_failover,
@@ -54,6 +55,7 @@ class InferenceDependencies:
 
     adapters: Mapping[type[Adapter], ProviderAdapter]
     routing: RoutingState
+    retries: Retries
     watchdog: Watchdog
     clock: Clock
     ids: IdSource
@@ -79,6 +81,7 @@ class RoutedCall:
         self._command = command
         self._version = registry_version
         self._time_left = time_left
+        dependencies.retries.calls += 1
         clocks = request.target.pool.clocks
         now, now_s = dependencies.clock.now(), dependencies.clock.monotonic_s()
         self._total_due_s = now_s + (clocks.total_s or LONGEST_CALL_S)
@@ -165,14 +168,16 @@ class RoutedCall:
     async def _step_after(self, failure: Failure, retries: int) -> Step:
         """The next step, after the pause when that is a retry.
 
-        The circuit may open during the pause; then there is no retry.
+        There is none when the budget of the process is spent, or the circuit opens in the pause.
         """
-        step = self._next_step(failure, retries)
-        if isinstance(step, RetryInPlace):
+        step = self._next_step(failure, retries, self._request.target.pool.in_place_retries)
+        if not isinstance(step, RetryInPlace):
+            return step
+        if self._dependencies.retries.take():
             await self._dependencies.clock.sleep(step.delay_s)
-            if not self._may_repeat():
-                return self._next_step(failure, retries)
-        return step
+            if self._may_repeat():
+                return step
+        return self._next_step(failure, retries, retries_allowed=0)
 
     def _enter(self) -> None:
         """Be let through to the current member.
@@ -274,7 +279,7 @@ class RoutedCall:
             self._moved_by or traceparent_of(self.route),
         )
 
-    def _next_step(self, failure: Failure, retries: int) -> Step:
+    def _next_step(self, failure: Failure, retries: int, retries_allowed: int) -> Step:
         dependencies, target = self._dependencies, self._request.target
         if self._current is not None:
             self._tried.add(self._current)
@@ -289,11 +294,12 @@ class RoutedCall:
         self._limited = not attempts_left or not may_move
         remaining = Remaining(
             retries_done=retries,
-            retries_allowed=target.pool.in_place_retries,
+            retries_allowed=retries_allowed,
             can_fail_over=candidate is not None and not self._limited,
             can_retry=attempts_left and may_repeat,
             time_left_s=self._time_left_s(),
             circuit_opened=not may_repeat,
+            draw=dependencies.retries.draw(),
         )
         return next_step(failure, target.pool.switch, remaining)
 

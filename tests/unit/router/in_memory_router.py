@@ -22,6 +22,7 @@ from services.router.core.request import InferCommand, Prompt
 from services.router.core.session import Session
 from services.router.engine.attempt import Watchdog
 from services.router.engine.inference import StreamedAnswer, StreamInference
+from services.router.engine.retries import Retries
 from services.router.engine.routed_call import InferenceDependencies
 from services.router.engine.routing_state import RoutingState
 from tests.support import background
@@ -55,12 +56,17 @@ class Snapshots:
 
 @dataclass
 class Router:
-    """The engine with its scripted provider and its clock."""
+    """The engine with its scripted provider and its clock.
+
+    Attributes:
+        draw: 0 to 1, what pauses are drawn with; 1 is the longest.
+    """
 
     snapshots: Snapshots
     pins: Pins = field(default_factory=Pins)
     clock: ManualClock = field(default_factory=ManualClock)
     provider: ScriptedAdapter = field(default_factory=ScriptedAdapter)
+    draw: float = 1.0
     inference: StreamInference = field(init=False)
     watchdog: Watchdog = field(init=False)
 
@@ -68,7 +74,12 @@ class Router:
         self.watchdog = Watchdog(self.clock)
         adapters: Mapping[type[Adapter], ProviderAdapter] = {Builtin: self.provider}
         dependencies = InferenceDependencies(
-            adapters, RoutingState(self.pins), self.watchdog, self.clock, SequentialIds("id")
+            adapters,
+            RoutingState(self.pins),
+            Retries(self.clock, lambda: self.draw),
+            self.watchdog,
+            self.clock,
+            SequentialIds("id"),
         )
         self.inference = StreamInference(self.snapshots, dependencies)
 

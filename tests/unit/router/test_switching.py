@@ -94,6 +94,18 @@ def test_with_on_retry_exhausted_a_transient_failure_fails_over() -> None:
     assert next_step(fault, switch, nowhere) == NO_MEMBER
 
 
+def test_a_pause_is_shortened_to_its_half_at_most_and_a_hint_never() -> None:
+    # given
+    fault, hint = Failure(FailureClass.SERVER_ERROR, 500), limited(2.0)
+    third = replace(FRESH, retries_done=2, retries_allowed=3)
+
+    # when, then
+    assert next_step(fault, POLICY, replace(third, draw=0.0)) == RetryInPlace(0.25)
+    assert next_step(fault, POLICY, replace(third, draw=0.5)) == RetryInPlace(0.375)
+    assert next_step(fault, POLICY, replace(third, draw=1.0)) == RetryInPlace(0.5)
+    assert next_step(hint, POLICY, replace(ALONE, draw=0.0)) == RetryInPlace(2.0)
+
+
 # Other calls have opened the circuit of the member.
 OPENED = replace(FRESH, can_retry=False, circuit_opened=True)
 KEEPS = SwitchPolicy(on_circuit_open=False)
