@@ -169,14 +169,14 @@ async def test_one_probe_at_a_time_is_let_through() -> None:
 
         # when
         during = await running.ask_alongside()
+        probing.cancel()
+        await asyncio.gather(probing, return_exceptions=True)
 
         # then nobody knows when the probe ends
         assert during.reason == "ALL_MEMBERS_UNAVAILABLE"
         assert during.error.retry_after_s == 1.0
         assert during.decision.skipped == (Skipped("a", SkipReason.CIRCUIT_OPEN),)
         assert running.provider.calls == ["a"]
-        probing.cancel()
-        await asyncio.gather(probing, return_exceptions=True)
 
 
 @pytest.mark.parametrize(
@@ -260,12 +260,12 @@ async def test_a_probe_is_leased_until_5_s_after_its_call() -> None:
         before = await running.ask_alongside()
         running.clock.advance(1)
         after = await running.ask_alongside()
+        abandoned.cancel()
+        await asyncio.gather(abandoned, return_exceptions=True)
 
         # then
         assert before.error.retry_after_s == 1.0
         assert after.text == "ok"
-        abandoned.cancel()
-        await asyncio.gather(abandoned, return_exceptions=True)
 
 
 @pytest.mark.parametrize("kind", [FailureClass.RATE_LIMIT, FailureClass.INVALID_REQUEST])
