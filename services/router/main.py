@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from random import random
 
 from runyard.registry.v1 import registry_pb2
 from runyard.router.v1.router_service_pb2_grpc import add_RouterServiceServicer_to_server
@@ -28,6 +29,7 @@ from services.router.core.ports import ProviderAdapter
 from services.router.engine.attempt import Watchdog
 from services.router.engine.inference import StreamInference
 from services.router.engine.pin_writer import PinWriter
+from services.router.engine.retries import Retries
 from services.router.engine.routed_call import InferenceDependencies
 from services.router.engine.routing_state import RoutingState
 from services.router.settings import RouterSettings
@@ -99,7 +101,8 @@ async def _dependencies(pins: Pins, chassis: Chassis) -> InferenceDependencies:
     }
     watchdog = Watchdog(chassis.clock)
     chassis.tasks.start("watchdog", watchdog.run)
-    return InferenceDependencies(adapters, RoutingState(pins), watchdog, chassis.clock, chassis.ids)
+    routing, retries = RoutingState(pins), Retries(chassis.clock, random)
+    return InferenceDependencies(adapters, routing, retries, watchdog, chassis.clock, chassis.ids)
 
 
 SERVICE = ServiceDefinition(

@@ -32,7 +32,7 @@ ROUTER: Fields = {
         "context_window modalities prices knowledge_cutoff",
     ),
     "ModelCapabilities": ("reasoning", "tools parallel_tool_calls json_object json_schema"),
-    "ModelPool": ("id members routing switch stickiness retry clocks mid_stream", "breaker"),
+    "ModelPool": ("id members routing switch stickiness retry clocks mid_stream breaker", ""),
     "ModelPrices": (
         "",
         (
@@ -41,7 +41,7 @@ ROUTER: Fields = {
         ),
     ),
     "OpenAiAdapter": ("organization project token_limit_field stream_usage headers", ""),
-    "PoolBreaker": ("", "failure_threshold cooldown half_open_max"),
+    "PoolBreaker": ("failure_threshold cooldown half_open_max", ""),
     "PoolClocks": ("first_chunk idle total", ""),
     "PoolMember": ("model_id weight role", ""),
     "PoolRetry": ("in_place", ""),

@@ -41,8 +41,15 @@ class Raise:
     error: Exception
 
 
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Reads nothing until the test sets the event."""
+
+    until: asyncio.Event
+
+
 # One read each; ``Refuse`` and a first ``Hang`` concern the opening.
-Action: TypeAlias = Sequence[UpstreamItem] | Refuse | Break | Hang | Raise
+Action: TypeAlias = Sequence[UpstreamItem] | Refuse | Break | Hang | Raise | Wait
 
 
 def reply(text: str = "ok") -> list[Action]:
@@ -116,6 +123,9 @@ class ScriptedStream:
                 raise error
             case Hang():
                 await self._adapter.hang()
+                return []
+            case Wait(until):
+                await until.wait()
                 return []
             case Refuse():
                 raise AssertionError("a refusal comes first")

@@ -16,6 +16,7 @@ from services.chassis.protobuf.enums import EnumTable, ReadTable
 from services.router.core.model import (
     Adapter,
     Anthropic,
+    BreakerPolicy,
     Builtin,
     Clocks,
     Credential,
@@ -166,6 +167,7 @@ def pool_of(pool: pb.ModelPool) -> Pool:
         in_place_retries=optional(pool.retry, "in_place", 1),
         clocks=_clocks(pool.clocks),
         mid_stream=MID_STREAMS.from_pb.get(pool.mid_stream, MidStream.INTERRUPT),
+        breaker=_breaker(pool.breaker),
     )
 
 
@@ -193,6 +195,14 @@ def _switch(switch: pb.PoolSwitch) -> SwitchPolicy:
             _seconds(threshold) if switch.HasField("quota_retry_after_threshold") else None
         ),
         max_switches=optional(switch, "max_switches_per_session", None),
+    )
+
+
+def _breaker(breaker: pb.PoolBreaker) -> BreakerPolicy:
+    return BreakerPolicy(
+        failure_threshold=optional(breaker, "failure_threshold", 5),
+        cooldown_s=_seconds(breaker.cooldown) or 30.0,
+        half_open_max=optional(breaker, "half_open_max", 1),
     )
 
 

@@ -69,12 +69,14 @@ class Skipped:
     Attributes:
         until: When the member may be called again; None when unknown.
         detail: For INCAPABLE, what is missing.
+        moves: Its sessions go to another member; False when the pool's policy keeps them on it.
     """
 
     member_id: str
     reason: SkipReason
     until: datetime | None = None
     detail: str = ""
+    moves: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,14 @@ import json
 from collections.abc import Mapping, Sequence
 
 from services.chassis.errors import DomainError, ErrorKind, Retry
-from services.router.core.decision import RouteDecision, Skipped
+from services.router.core.decision import RouteDecision, Skipped, SkipReason
 from services.router.core.failures import PERMANENT, Failure, FailureClass
 
+# What a refusal says of a member that was not called.
+_SKIP_TEXT: Mapping[SkipReason, str] = {
+    SkipReason.CIRCUIT_OPEN: "the circuit breaker is open",
+    SkipReason.QUOTA_DEADLINE: "the limit of its provider has not passed",
+}
 _TEXT: Mapping[FailureClass, str] = {
     FailureClass.INVALID_REQUEST: "finds the request invalid",
     FailureClass.CONTEXT_LENGTH: "says the input does not fit its context window",
@@ -137,6 +142,22 @@ class MemberFailedError(DomainError):
             error.metadata["detail"] = failure.detail
         return error
 
+    @staticmethod
+    def not_called(skip: Skipped, retry_after_s: float | None) -> MemberFailedError:
+        """The subclass for a member that cannot be called, and that the session may not leave.
+
+        Args:
+            retry_after_s: Seconds until it may be called again; None when unknown.
+        """
+        limited = skip.reason is SkipReason.QUOTA_DEADLINE
+        error = UpstreamExhaustedError if limited else UpstreamFailedError
+        return error(
+            f"model {skip.member_id!r} is not called: {_SKIP_TEXT.get(skip.reason, 'set aside')}",
+            retry_after_s=retry_after_s,
+            member_id=skip.member_id,
+            failure=skip.reason.value,
+        )
+
 
 class UpstreamExhaustedError(MemberFailedError):
     kind = ErrorKind.EXHAUSTED
@@ -211,4 +232,6 @@ _ERROR_OF: Mapping[FailureClass, type[MemberFailedError]] = {
 
 
 def _cause_of_skip(skip: Skipped) -> str:
+    if skip.reason is SkipReason.CIRCUIT_OPEN:
+        return f"{skip.reason.value}: {_SKIP_TEXT[skip.reason]}"
     return f"{skip.reason.value} {skip.detail}" if skip.detail else skip.reason.value

@@ -17,6 +17,8 @@ from services.router.core.request import (
     ToolChoiceMode,
 )
 
+# Of a call without a total clock and without a deadline.
+LONGEST_CALL_S = 3600.0
 # Of all repeated fields of a request.
 MAX_ENTRIES = 60_000
 MAX_MESSAGES = 10_000

@@ -156,6 +156,21 @@ class SwitchPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class BreakerPolicy:
+    """When the circuit of a member opens, and how it is probed.
+
+    Attributes:
+        failure_threshold: Consecutive failures that open it.
+        cooldown_s: From its opening to the first probe.
+        half_open_max: Probes at a time.
+    """
+
+    failure_threshold: int = 5
+    cooldown_s: float = 30.0
+    half_open_max: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Clocks:
     """Upper bounds in seconds; ``total_s`` None leaves it to the caller's deadline."""
 
@@ -178,6 +193,7 @@ class Pool:
     in_place_retries: int = 1
     clocks: Clocks = field(default_factory=Clocks)
     mid_stream: MidStream = MidStream.INTERRUPT
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
 
 
 @dataclass(frozen=True, slots=True)

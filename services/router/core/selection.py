@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from services.router.core.decision import Skipped, Sticky
+from services.router.core.decision import Skipped, SkipReason, Sticky
 from services.router.core.home import home_candidates, ranking, round_robin_home
 from services.router.core.model import HomeStrategy, Target
 from services.router.core.pins import Pin, returns_home
@@ -22,9 +22,12 @@ class Selection:
     Attributes:
         order: All members, best first.
         home: The home member of the session.
-        start: The member to call first; None when every member is set aside.
+        start: The member to call first; None when every member is set aside. One that is set aside
+            itself when the pool's policy keeps the session on it.
         pinned: The session was pinned to ``start`` before.
         found_pin: The session's live pin, whether or not ``start`` follows it.
+        health: What the choice was made by.
+        left: The member that the session leaves because it failed; None when it leaves none.
     """
 
     order: tuple[int, ...]
@@ -33,6 +36,8 @@ class Selection:
     sticky: Sticky
     pinned: bool
     found_pin: Pin | None
+    health: Health
+    left: int | None = None
 
 
 def select(
@@ -53,15 +58,27 @@ def select(
     order = ranking(target, key.routing_key)
     home = _home(target, order, pin, health, sequence)
     pinned_to = _pinned_member(target, pin)
-    if pin is not None and pinned_to is not None and pinned_to != home:
-        if health[home] is None and returns_home(pin, target, run_id):
-            return Selection(order, home, home, Sticky.RETURNED, False, pin)
-        if health[pinned_to] is None:
-            return Selection(order, home, pinned_to, Sticky.PINNED, True, pin)
+    before = home if pinned_to is None else pinned_to
+    may_return = before != home and health[home] is None
+    if may_return and pin is not None and returns_home(pin, target, run_id):
+        return Selection(order, home, home, Sticky.RETURNED, False, pin, health)
+    skip = health[before]
+    if skip is None or not skip.moves:
+        sticky = _sticky_of_staying(key, before, home)
+        return Selection(order, home, before, sticky, pinned_to == before, pin, health)
     start = _start_member(target, order, home, health, was_pinned=pinned_to is not None)
-    return Selection(
-        order, home, start, _sticky(key, start, home, pinned_to), pinned_to == start, pin
-    )
+    sticky = _sticky_of_moving(key, start, home)
+    left = None if start is None or skip.reason is SkipReason.INCAPABLE else before
+    return Selection(order, home, start, sticky, False, pin, health, left)
+
+
+def without_moving(chosen: Selection, key: SessionKey) -> Selection:
+    """The choice for a session that may not leave its member although that is set aside."""
+    if chosen.left is None:
+        return chosen
+    sticky = _sticky_of_staying(key, chosen.left, chosen.home)
+    pinned = sticky is Sticky.PINNED
+    return replace(chosen, start=chosen.left, sticky=sticky, pinned=pinned, left=None)
 
 
 def next_member(order: Sequence[int], health: Health, tried: Collection[int]) -> int | None:
@@ -81,12 +98,16 @@ def skipped_members(
     return tuple(skip for skip in found if skip is not None)
 
 
-def _sticky(key: SessionKey, start: int | None, home: int, pinned_to: int | None) -> Sticky:
+def _sticky_of_staying(key: SessionKey, start: int, home: int) -> Sticky:
+    if start != home:
+        return Sticky.PINNED
+    return Sticky.ANONYMOUS if key.anonymous else Sticky.HOME
+
+
+def _sticky_of_moving(key: SessionKey, start: int | None, home: int) -> Sticky:
     if key.anonymous:
         return Sticky.ANONYMOUS
-    if start != home:
-        return Sticky.MOVED
-    return Sticky.HOME if pinned_to in (None, home) else Sticky.RETURNED
+    return Sticky.RETURNED if start == home else Sticky.MOVED
 
 
 def _home(

@@ -56,6 +56,9 @@ class Remaining:
         can_fail_over: A healthy member was not called yet, and ``max_attempts`` allows one more.
         can_retry: ``max_attempts`` allows one more request.
         time_left_s: Until the total clock or the caller's deadline; None is unbounded.
+        circuit_opened: Other calls have opened the member's circuit since this one began on it.
+        draw: Random, 0 to 1: shortens a pause down to its half, so that calls that failed together
+            do not repeat together. The time that a provider asked for is never shortened.
     """
 
     retries_done: int
@@ -63,6 +66,8 @@ class Remaining:
     can_fail_over: bool
     can_retry: bool
     time_left_s: float | None
+    circuit_opened: bool = False
+    draw: float = 1.0
 
 
 def next_step(failure: Failure, switch: SwitchPolicy, remaining: Remaining) -> Step:
@@ -80,7 +85,9 @@ def next_step(failure: Failure, switch: SwitchPolicy, remaining: Remaining) -> S
 
 def _after_quota_refusal(failure: Failure, switch: SwitchPolicy, remaining: Remaining) -> Step:
     """Fail over if the policy does and a member is left; else wait out a short hint and retry."""
-    fails_over = justifies_failover(failure.retry_after_s, switch)
+    fails_over = justifies_failover(failure.retry_after_s, switch) or _leaves_circuit(
+        switch, remaining
+    )
     if fails_over and remaining.can_fail_over:
         return FailOver()
     delay_s = failure.retry_after_s
@@ -90,10 +97,15 @@ def _after_quota_refusal(failure: Failure, switch: SwitchPolicy, remaining: Rema
 
 
 def _after_transient(switch: SwitchPolicy, remaining: Remaining) -> Step:
-    pause_s = _pause_s(remaining.retries_done)
+    pause_s = _pause_s(remaining.retries_done) * (1.0 + remaining.draw) / 2
     if _may_retry(remaining, pause_s):
         return RetryInPlace(pause_s)
-    return _fail_over_or_return(remaining) if switch.on_retry_exhausted else ReturnError()
+    fails_over = switch.on_retry_exhausted or _leaves_circuit(switch, remaining)
+    return _fail_over_or_return(remaining) if fails_over else ReturnError()
+
+
+def _leaves_circuit(switch: SwitchPolicy, remaining: Remaining) -> bool:
+    return remaining.circuit_opened and switch.on_circuit_open
 
 
 def _fail_over_or_return(remaining: Remaining) -> Step:

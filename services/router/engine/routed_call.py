@@ -9,16 +9,19 @@ from dataclasses import dataclass
 from services.chassis.clock import Clock
 from services.chassis.errors import DomainError, UnimplementedError
 from services.chassis.ids import IdSource
+from services.router.core.breaker import Permit
 from services.router.core.decision import (
     Attempt,
     AttemptKind,
     AttemptOutcome,
     RouteDecision,
+    Skipped,
     SkipReason,
     Sticky,
 )
 from services.router.core.errors import MemberFailedError, NoMemberLeftError
 from services.router.core.failures import Failure, FailureClass, UpstreamError
+from services.router.core.limits import LONGEST_CALL_S
 from services.router.core.model import Adapter, Member
 from services.router.core.ports import ProviderAdapter, TimeLeft, UpstreamCall
 from services.router.core.request import InferCommand
@@ -33,6 +36,7 @@ from services.router.core.switching import (
     next_step,
 )
 from services.router.engine.attempt import AttemptInProgress, Watchdog, timeouts_of
+from services.router.engine.retries import Retries
 from services.router.engine.routing_state import RouteRequest, RoutingState
 from services.router.engine.tracing import (
     record_failover,
@@ -41,7 +45,8 @@ from services.router.engine.tracing import (
     traceparent_of,
 )
 
-LONGEST_CALL_S = 3600.0
+# Beyond the end of its call, a probe of a circuit counts as abandoned.
+PROBE_GRACE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class InferenceDependencies:
 
     adapters: Mapping[type[Adapter], ProviderAdapter]
     routing: RoutingState
+    retries: Retries
     watchdog: Watchdog
     clock: Clock
     ids: IdSource
@@ -75,14 +81,19 @@ class RoutedCall:
         self._command = command
         self._version = registry_version
         self._time_left = time_left
+        dependencies.retries.calls += 1
         clocks = request.target.pool.clocks
         now, now_s = dependencies.clock.now(), dependencies.clock.monotonic_s()
         self._total_due_s = now_s + (clocks.total_s or LONGEST_CALL_S)
         self._chosen = dependencies.routing.choose_start(request, now)
-        self._health = dependencies.routing.health(request.target, now)
+        self._health, self._health_at = self._chosen.health, now
         self._current = self._chosen.start
+        # From the circuit of the current member, until the result of the call on it is recorded.
+        self._permit: Permit | None = None
         self._tried: set[int] = set()
         self._attempts: list[Attempt] = []
+        # The last step was bounded by ``max_attempts`` or by the budget of moves.
+        self._limited = False
         self._answered_by: Member | None = None
         self._moving_failure: Failure | None = None
         # Traceparents of the last attempt and of the one that moved the session.
@@ -115,35 +126,99 @@ class RoutedCall:
         Raises:
             DomainError: No attempt reached its commit point.
         """
+        self._enter()
+        try:
+            return await self._attempts_until_commit()
+        except BaseException as error:
+            # A cancel while no attempt is open; else its result is recorded already.
+            self._leave(outcome_of(error)[1])
+            raise
+
+    async def settle(
+        self, attempt: AttemptInProgress, outcome: AttemptOutcome, failure: Failure | None = None
+    ) -> None:
+        """Close an attempt, which ends the call on its member, and record the outcome; later calls
+        for the same attempt do nothing.
+        """
+        self._leave(failure)
+        await self._close(attempt, outcome, failure)
+
+    async def _attempts_until_commit(self) -> AttemptInProgress | None:
         kind, retries = AttemptKind.INITIAL, 0
         while True:
             attempt = self._start(kind)
             failure = await self._open(attempt)
             if failure is None:
                 return attempt
-            match self._next_step(failure, retries):
+            match await self._step_after(failure, retries):
                 case ReturnRefusal():
+                    self._leave(failure)
+                    self._dependencies.routing.record_answer(self._request)
                     self._answered_by = self._member
                     return None
-                case RetryInPlace(delay_s):
-                    await self._dependencies.clock.sleep(delay_s)
+                case RetryInPlace():
                     kind, retries = AttemptKind.RETRY, retries + 1
                 case FailOver():
                     self._fail_over(failure)
                     kind, retries = AttemptKind.FAILOVER, 0
                 case ReturnError(no_member_left):
+                    self._leave(failure)
                     raise self._error(failure, no_member_left=no_member_left)
 
-    async def settle(
-        self, attempt: AttemptInProgress, outcome: AttemptOutcome, failure: Failure | None = None
+    async def _step_after(self, failure: Failure, retries: int) -> Step:
+        """The next step, after the pause when that is a retry.
+
+        There is none when the budget of the process is spent, or the circuit opens in the pause.
+        """
+        step = self._next_step(failure, retries, self._request.target.pool.in_place_retries)
+        if not isinstance(step, RetryInPlace):
+            return step
+        if self._dependencies.retries.take():
+            await self._dependencies.clock.sleep(step.delay_s)
+            if self._may_repeat():
+                return step
+        return self._next_step(failure, retries, retries_allowed=0)
+
+    def _enter(self) -> None:
+        """Be let through to the current member.
+
+        Raises:
+            DomainError: It is set aside.
+        """
+        member, routing = self._member, self._dependencies.routing
+        if self._current is not None and (skip := self._health[self._current]) is not None:
+            if skip.moves:
+                self._mark_limit()
+            recovery_s = routing.recovers_in_s(self._request.target, [member], self._health_at)
+            raise MemberFailedError.not_called(skip, recovery_s)
+        lease_s = self._time_left_s() + PROBE_GRACE_S
+        self._permit = routing.admit(self._request.target, member, self._health_at, lease_s)
+
+    def _leave(self, failure: Failure | None) -> None:
+        """Record how the call has ended on the current member; the first result counts."""
+        permit, self._permit = self._permit, None
+        if permit is not None:
+            kind = None if failure is None else failure.kind
+            now = self._dependencies.clock.now()
+            self._dependencies.routing.record_result(
+                self._request.target, self._member, permit, kind, now
+            )
+
+    def _may_repeat(self) -> bool:
+        routing, now = self._dependencies.routing, self._dependencies.clock.now()
+        permit = self._permit
+        return permit is None or routing.may_repeat(self._request.target, self._member, permit, now)
+
+    async def _close(
+        self, attempt: AttemptInProgress, outcome: AttemptOutcome, failure: Failure | None
     ) -> None:
-        """Close an attempt and record its outcome; later calls for the same attempt do nothing."""
         if attempt.record.outcome is not AttemptOutcome.STREAMING:
             return
         routing, now = self._dependencies.routing, self._dependencies.clock.now()
         member = self._member
         if outcome is AttemptOutcome.SUCCEEDED:
             routing.record_success(member, now)
+            routing.record_answer(self._request)
         elif failure is not None:
             routing.record_failure(member, failure, now)
         try:
@@ -182,7 +257,7 @@ class RoutedCall:
         try:
             await attempt.open(adapter, UpstreamCall(member, self._command.prompt, cache_key))
         except UpstreamError as error:
-            await self.settle(attempt, AttemptOutcome.FAILED, error.failure)
+            await self._close(attempt, AttemptOutcome.FAILED, error.failure)
             self._last_attempt = traceparent_of(attempt.span)
             return error.failure
         except BaseException as error:
@@ -204,24 +279,37 @@ class RoutedCall:
             self._moved_by or traceparent_of(self.route),
         )
 
-    def _next_step(self, failure: Failure, retries: int) -> Step:
+    def _next_step(self, failure: Failure, retries: int, retries_allowed: int) -> Step:
         dependencies, target = self._dependencies, self._request.target
         if self._current is not None:
             self._tried.add(self._current)
-        self._health = dependencies.routing.health(target, dependencies.clock.now())
+        self._health_at = dependencies.clock.now()
+        self._health = dependencies.routing.health(target, self._health_at)
         limit = self._command.max_attempts
-        can_retry = limit is None or len(self._attempts) < limit
+        attempts_left = limit is None or len(self._attempts) < limit
+        may_repeat, candidate = self._may_repeat(), self._next()
+        may_move = candidate is None or dependencies.routing.may_move(
+            self._request, candidate, self._health_at
+        )
+        self._limited = not attempts_left or not may_move
         remaining = Remaining(
             retries_done=retries,
-            retries_allowed=target.pool.in_place_retries,
-            can_fail_over=can_retry and self._next() is not None,
-            can_retry=can_retry,
+            retries_allowed=retries_allowed,
+            can_fail_over=candidate is not None and not self._limited,
+            can_retry=attempts_left and may_repeat,
             time_left_s=self._time_left_s(),
+            circuit_opened=not may_repeat,
+            draw=dependencies.retries.draw(),
         )
         return next_step(failure, target.pool.switch, remaining)
 
     def _fail_over(self, failure: Failure) -> None:
+        self._leave(failure)
         self._current = self._next()
+        if self._current is not None:
+            routing = self._dependencies.routing
+            routing.record_move(self._request, self._current, self._health_at)
+        self._enter()
         self._moving_failure, self._moved_by = failure, self._last_attempt
         record_failover(self.route, self._attempts[-1], self._member.id)
 
@@ -235,14 +323,22 @@ class RoutedCall:
 
     def _error(self, failure: Failure, *, no_member_left: bool) -> DomainError:
         target, clock = self._request.target, self._dependencies.clock
-        limit = self._command.max_attempts
-        limited = limit is not None and len(self._attempts) >= limit
+        if no_member_left and self._limited:
+            self._mark_limit()
         recovers_in_s = self._dependencies.routing.recovers_in_s
-        if no_member_left and not target.single_member and not limited:
-            return NoMemberLeftError.of(self.decision, recovers_in_s(target.members, clock.now()))
-        return MemberFailedError.of(
-            failure, self._member.id, recovers_in_s([self._member], clock.now())
-        )
+        if no_member_left and not target.single_member and not self._limited:
+            recovery_s = recovers_in_s(target, target.members, clock.now())
+            return NoMemberLeftError.of(self.decision, recovery_s)
+        recovery_s = recovers_in_s(target, [self._member], clock.now())
+        return MemberFailedError.of(failure, self._member.id, recovery_s)
+
+    def _mark_limit(self) -> None:
+        """Say in the decision that a limit has kept the call from the members that are left."""
+        members = self._request.target.members
+        self._health = [
+            skip or Skipped(member.id, SkipReason.LIMIT_REACHED)
+            for member, skip in zip(members, self._health, strict=True)
+        ]
 
     def _no_member_error(self) -> DomainError:
         """Every member was set aside before the first attempt."""
@@ -250,8 +346,8 @@ class RoutedCall:
         if all(skip.reason is SkipReason.INCAPABLE for skip in skipped):
             missing = ", ".join(sorted({skip.detail for skip in skipped}))
             return UnimplementedError(f"this version has no {missing}", missing=missing)
-        now = self._dependencies.clock.now()
-        recovery_s = self._dependencies.routing.recovers_in_s(self._request.target.members, now)
+        target, now = self._request.target, self._dependencies.clock.now()
+        recovery_s = self._dependencies.routing.recovers_in_s(target, target.members, now)
         return NoMemberLeftError.of(self.decision, recovery_s)
 
 

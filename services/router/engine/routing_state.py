@@ -1,4 +1,6 @@
-"""The state that routing keeps between calls: pins, quota deadlines, round-robin positions."""
+"""The state that routing keeps between calls: pins, quota deadlines, circuit breakers,
+incidents, and round-robin positions.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.router.core.breaker import Permit
 from services.router.core.decision import Skipped, SkipReason
-from services.router.core.failures import QUOTA, Failure
+from services.router.core.failures import QUOTA, Failure, FailureClass
+from services.router.core.incidents import IncidentKey, Incidents, may_move
 from services.router.core.model import HomeStrategy, Member, Target, Unsupported
 from services.router.core.pins import Pin, Pins, pin_ttl_s
 from services.router.core.quota import QuotaDeadline, after_refusal, after_success, sets_aside
-from services.router.core.selection import Selection, select
+from services.router.core.selection import Selection, select, without_moving
 from services.router.core.session import SessionKey
+from services.router.engine.breakers import Breakers
 
 # Deadlines are few (one per account and model), yet a registry may change for years.
 _MAX_DEADLINES = 10_000
@@ -26,6 +31,11 @@ class RouteRequest:
     key: SessionKey
     run_id: str
 
+    @property
+    def incident_key(self) -> IncidentKey:
+        pool = self.target.pool
+        return self.key.tenant, pool.id, self.target.revision, self.key.name
+
 
 class RoutingState:
     """Synchronous and without I/O, so that no call sees a half-made change of another."""
@@ -34,19 +44,31 @@ class RoutingState:
         self._pins = pins
         self._deadlines: dict[tuple[str, str, str], QuotaDeadline] = {}
         self._positions: dict[tuple[str, str], int] = {}
+        self._breakers = Breakers()
+        self._incidents = Incidents()
 
     def health(self, target: Target, now: datetime) -> list[Skipped | None]:
         """Per member, why it cannot be called now; None when it can."""
         return [self._skip_reason(target, member, now) for member in target.members]
 
     def choose_start(self, request: RouteRequest, now: datetime) -> Selection:
-        """Choose where a call starts; a new session of a round-robin pool takes the next slot."""
+        """Choose where a call starts; a new session of a round-robin pool takes the next slot.
+
+        The session moves if its member is set aside and the pool's budget of moves allows it.
+        """
         target, key = request.target, request.key
         pin = None if target.single_member else self._pins.find(key, target, now)
         health = self.health(target, now)
         round_robin = target.pool.home is HomeStrategy.ROUND_ROBIN and pin is None
         position = self._next_position(target) if round_robin else 0
         chosen = select(target, key, request.run_id, pin, health, position)
+        if chosen.start is not None and chosen.left is not None:
+            if self.may_move(request, chosen.start, now):
+                self.record_move(request, chosen.start, now)
+            else:
+                chosen = without_moving(chosen, key)
+        elif chosen.start is not None and target.pool.switch.max_switches is not None:
+            self._incidents.start(request.incident_key, target.members[chosen.start].id)
         if pin is not None:
             self._pins.touch(pin, now, request.run_id)
         elif round_robin and not key.anonymous:
@@ -84,6 +106,31 @@ class RoutingState:
         if pin is None or pin.member_id != target.members[member].id:
             self._pins.put(self._pin(request, member, chosen.home, cause, now, traceparent))
 
+    def may_move(self, request: RouteRequest, to: int, now: datetime) -> bool:
+        """Whether the pool's budget of moves lets the session go to member ``to``."""
+        target = request.target
+        limit = target.pool.switch.max_switches
+        if limit is None:
+            return True
+        incident = self._incidents.find(request.incident_key)
+        return may_move(incident, target.members[to].id, self._pinned_to(request, now), limit)
+
+    def record_move(self, request: RouteRequest, to: int, now: datetime) -> None:
+        """Charge a move to member ``to`` to the budget of the session, if the pool has one."""
+        target = request.target
+        if target.pool.switch.max_switches is not None:
+            pinned_to = self._pinned_to(request, now)
+            self._incidents.move(request.incident_key, target.members[to].id, pinned_to)
+
+    def record_answer(self, request: RouteRequest) -> None:
+        """End the incident of a session that got a complete answer."""
+        if request.target.pool.switch.max_switches is not None:
+            self._incidents.end(request.incident_key)
+
+    def _pinned_to(self, request: RouteRequest, now: datetime) -> str:
+        pin = self._pins.find(request.key, request.target, now)
+        return "" if pin is None else pin.member_id
+
     def record_failure(self, member: Member, failure: Failure, now: datetime) -> None:
         """Set the quota deadline that a failure asks for; other failures change nothing."""
         if failure.kind in QUOTA:
@@ -98,23 +145,57 @@ class RoutingState:
         if before is not None and after_success(before, now) is None:
             del self._deadlines[member.quota_key]
 
-    def recovers_in_s(self, members: Sequence[Member], now: datetime) -> float | None:
-        """Seconds until the first of the members may be called again; None without deadlines."""
-        known = (self._deadlines.get(member.quota_key) for member in members)
-        left_s = [(d.until - now).total_seconds() for d in known if d is not None]
+    def admit(self, target: Target, member: Member, now: datetime, lease_s: float) -> Permit:
+        """Let a call through to a member that ``health`` finds callable at the same instant.
+
+        Args:
+            lease_s: After so many seconds a probe without a result counts as abandoned.
+        """
+        return self._breakers.admit(target, member, now, lease_s)
+
+    def may_repeat(self, target: Target, member: Member, permit: Permit, now: datetime) -> bool:
+        """Whether the circuit of the member has not opened since the call was let through."""
+        return self._breakers.holds(target, member, permit, now)
+
+    def record_result(
+        self,
+        target: Target,
+        member: Member,
+        permit: Permit,
+        failure: FailureClass | None,
+        now: datetime,
+    ) -> None:
+        """Count in the circuit breaker how a call has ended on a member, its retries included."""
+        self._breakers.record(target, member, permit, failure, now)
+
+    def recovers_in_s(
+        self, target: Target, members: Sequence[Member], now: datetime
+    ) -> float | None:
+        """Seconds until the first of the members may be called again; None when nothing is known
+        to keep any of them.
+        """
+        left_s = (self._set_aside_s(target, member, now) for member in members)
         return min((s for s in left_s if s > 0), default=None)
+
+    def _set_aside_s(self, target: Target, member: Member, now: datetime) -> float:
+        """Seconds until neither a quota deadline nor the circuit keeps the member."""
+        deadline = self._deadlines.get(member.quota_key)
+        quota_s = 0.0 if deadline is None else (deadline.until - now).total_seconds()
+        return max(quota_s, self._breakers.recovers_in_s(target, member, now) or 0.0)
 
     def _skip_reason(self, target: Target, member: Member, now: datetime) -> Skipped | None:
         if isinstance(member.provider.adapter, Unsupported):
             missing = f"adapter {member.provider.adapter.name}"
             return Skipped(member.id, SkipReason.INCAPABLE, detail=missing)
+        circuit = self._breakers.skip(target, member, now)
         deadline = self._deadlines.get(member.quota_key)
         if (
-            target.single_member
+            (circuit is not None and circuit.moves)
+            or target.single_member
             or deadline is None
             or not sets_aside(deadline, target.pool.switch, now)
         ):
-            return None
+            return circuit
         return Skipped(member.id, SkipReason.QUOTA_DEADLINE, until=deadline.until)
 
     def _next_position(self, target: Target) -> int:

@@ -22,6 +22,7 @@ from services.router.core.request import InferCommand, Prompt
 from services.router.core.session import Session
 from services.router.engine.attempt import Watchdog
 from services.router.engine.inference import StreamedAnswer, StreamInference
+from services.router.engine.retries import Retries
 from services.router.engine.routed_call import InferenceDependencies
 from services.router.engine.routing_state import RoutingState
 from tests.support import background
@@ -55,12 +56,17 @@ class Snapshots:
 
 @dataclass
 class Router:
-    """The engine with its scripted provider and its clock."""
+    """The engine with its scripted provider and its clock.
+
+    Attributes:
+        draw: 0 to 1, what pauses are drawn with; 1 is the longest.
+    """
 
     snapshots: Snapshots
     pins: Pins = field(default_factory=Pins)
     clock: ManualClock = field(default_factory=ManualClock)
     provider: ScriptedAdapter = field(default_factory=ScriptedAdapter)
+    draw: float = 1.0
     inference: StreamInference = field(init=False)
     watchdog: Watchdog = field(init=False)
 
@@ -68,7 +74,12 @@ class Router:
         self.watchdog = Watchdog(self.clock)
         adapters: Mapping[type[Adapter], ProviderAdapter] = {Builtin: self.provider}
         dependencies = InferenceDependencies(
-            adapters, RoutingState(self.pins), self.watchdog, self.clock, SequentialIds("id")
+            adapters,
+            RoutingState(self.pins),
+            Retries(self.clock, lambda: self.draw),
+            self.watchdog,
+            self.clock,
+            SequentialIds("id"),
         )
         self.inference = StreamInference(self.snapshots, dependencies)
 
@@ -80,7 +91,13 @@ class Router:
         return self.inference.answer(LOCAL_PRINCIPAL, asked, lambda: deadline_s)
 
     async def ask(self, session: Session = THREAD, **command: Any) -> Outcome:
-        """Make a call and read it to its end."""
+        """Make a call and read it to its end, after which no request to a provider is open."""
+        outcome = await self.ask_alongside(session, **command)
+        assert self.provider.open_now == 0
+        return outcome
+
+    async def ask_alongside(self, session: Session = THREAD, **command: Any) -> Outcome:
+        """Make a call and read it to its end, while others are open."""
         answer = self.begin(session, **command)
         frames: list[Sequence[Item]] = []
         error: DomainError | None = None
@@ -90,7 +107,6 @@ class Router:
                     frames.append(frame)  # noqa: PERF401  # what came before an error counts
         except DomainError as raised:
             error = raised
-        assert self.provider.open_now == 0
         assert answer.decision is not None
         return Outcome(frames, error, answer.decision)
 

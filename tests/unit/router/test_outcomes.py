@@ -118,7 +118,33 @@ def test_after_calls_the_members_are_exhausted() -> None:
     # then
     assert isinstance(raised, errors.MembersExhaustedError)
     assert raised.retry_after_s is None
-    assert json.loads(raised.metadata["causes"]) == {"b": "circuit_open", "a": "rate_limit"}
+    causes = {"b": "circuit_open: the circuit breaker is open", "a": "rate_limit"}
+    assert json.loads(raised.metadata["causes"]) == causes
+
+
+@pytest.mark.parametrize(
+    ("reason", "error", "message"),
+    [
+        (SkipReason.CIRCUIT_OPEN, errors.UpstreamFailedError, "the circuit breaker is open"),
+        (
+            SkipReason.QUOTA_DEADLINE,
+            errors.UpstreamExhaustedError,
+            "the limit of its provider has not passed",
+        ),
+        (SkipReason.QUARANTINED, errors.UpstreamFailedError, "set aside"),
+    ],
+)
+def test_a_member_that_the_session_may_not_leave_is_refused_with_its_reason(
+    reason: SkipReason, error: type[DomainError], message: str
+) -> None:
+    # when
+    raised = errors.MemberFailedError.not_called(Skipped("m1", reason), 12.5)
+
+    # then
+    assert type(raised) is error
+    assert raised.message == f"model 'm1' is not called: {message}"
+    assert raised.retry_after_s == 12.5
+    assert raised.metadata == {"member_id": "m1", "failure": reason.value}
 
 
 @pytest.mark.parametrize(

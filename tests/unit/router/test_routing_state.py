@@ -6,9 +6,10 @@ import pytest
 
 from services.router.core.decision import Sticky
 from services.router.core.failures import Failure, FailureClass
-from services.router.core.model import HomeStrategy
+from services.router.core.model import BreakerPolicy, HomeStrategy, SwitchPolicy
 from services.router.core.pins import Pins
 from services.router.core.session import SessionKey
+from services.router.engine.breakers import Breakers
 from services.router.engine.routing_state import RouteRequest, RoutingState
 from tests.unit.router.builders import NOW, at, member, target
 
@@ -83,4 +84,85 @@ def test_passed_deadlines_are_dropped_at_10000() -> None:
     routing.record_failure(busy, OVERLOADED, at(10))
 
     # then the next pause is 1 s again
-    assert routing.recovers_in_s([busy], at(10)) == 1.0
+    assert routing.recovers_in_s(POOL, [busy], at(10)) == 1.0
+
+
+def test_the_circuit_that_changed_longest_ago_is_forgotten_beyond_the_capacity() -> None:
+    # given circuits that one failure opens, with room for two
+    breakers = Breakers(capacity=2)
+    pools = [
+        target(member("a"), id=f"p{n}", breaker=BreakerPolicy(failure_threshold=1))
+        for n in range(3)
+    ]
+
+    # when three open
+    for each in pools:
+        permit = breakers.admit(each, each.members[0], NOW, 65.0)
+        breakers.record(each, each.members[0], permit, FailureClass.SERVER_ERROR, NOW)
+
+    # then
+    open_now = [breakers.skip(each, each.members[0], NOW) is not None for each in pools]
+    assert open_now == [False, True, True]
+
+
+def test_changes_of_a_circuit_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    # given a circuit that one failure opens for 30 s
+    caplog.set_level("INFO")
+    breakers, pool = Breakers(), target(member("a"), breaker=BreakerPolicy(failure_threshold=1))
+    (one,) = pool.members
+
+    # when it opens, is probed, and closes
+    permit = breakers.admit(pool, one, NOW, 65.0)
+    breakers.record(pool, one, permit, FailureClass.SERVER_ERROR, NOW)
+    probe = breakers.admit(pool, one, at(30), 65.0)
+    breakers.record(pool, one, probe, None, at(31))
+
+    # then
+    facts = [vars(record) for record in caplog.records]
+    assert [(f["levelname"], f["state"], f["generation"]) for f in facts] == [
+        ("WARNING", "open", 1),
+        ("INFO", "half_open", 2),
+        ("INFO", "closed", 3),
+    ]
+    assert {(f["msg"], f["target_id"], f["member_id"]) for f in facts} == {
+        ("circuit breaker changed", "pool", "a")
+    }
+
+
+def test_a_member_recovers_when_neither_its_limit_nor_its_circuit_keeps_it() -> None:
+    # given a member limited for 50 s, whose circuit is open for 30 s
+    routing = RoutingState(Pins())
+    pool = target(member("a"), member("b"), breaker=BreakerPolicy(failure_threshold=1))
+    one, other = pool.members
+    routing.record_failure(one, Failure(FailureClass.RATE_LIMIT, 429, 50.0), NOW)
+    for each in pool.members:
+        permit = routing.admit(pool, each, NOW, 65.0)
+        routing.record_result(pool, each, permit, FailureClass.SERVER_ERROR, NOW)
+
+    # when, then
+    assert routing.recovers_in_s(pool, [one], NOW) == 50.0
+    assert routing.recovers_in_s(pool, [one, other], at(10)) == 20.0
+
+
+@pytest.mark.parametrize(
+    ("moves", "reason"), [(True, "circuit_open"), (False, "quota_deadline")], ids=["moves", "stays"]
+)
+def test_of_two_reasons_the_one_that_moves_the_session_counts(moves: bool, reason: str) -> None:
+    # given a limited member whose circuit is open
+    routing = RoutingState(Pins())
+    pool = target(
+        member("a"),
+        member("b"),
+        breaker=BreakerPolicy(failure_threshold=1),
+        switch=SwitchPolicy(on_circuit_open=moves),
+    )
+    permit = routing.admit(pool, pool.members[0], NOW, 65.0)
+    routing.record_result(pool, pool.members[0], permit, FailureClass.SERVER_ERROR, NOW)
+    routing.record_failure(pool.members[0], LIMITED, NOW)
+
+    # when
+    skip = routing.health(pool, NOW)[0]
+
+    # then
+    assert skip is not None
+    assert (skip.reason.value, skip.moves) == (reason, True)

@@ -6,7 +6,14 @@ from services.router.core.decision import Skipped, SkipReason, Sticky
 from services.router.core.home import ranking
 from services.router.core.model import HomeStrategy, ReturnHome, Target
 from services.router.core.pins import Pin
-from services.router.core.selection import Health, Selection, next_member, select, skipped_members
+from services.router.core.selection import (
+    Health,
+    Selection,
+    next_member,
+    select,
+    skipped_members,
+    without_moving,
+)
 from services.router.core.session import SessionKey
 from tests.unit.router.builders import NOW, a_pin, member, target
 
@@ -185,3 +192,75 @@ def test_skipped_members_are_listed_home_first() -> None:
 
     # then
     assert [skip.member_id for skip in named] == [pool.members[home].id, "x"]
+
+
+def kept(pool: Target, *down: int) -> Health:
+    """Health of members that are set aside and that their sessions may not leave."""
+    return [
+        Skipped(m.id, SkipReason.CIRCUIT_OPEN, NOW, moves=False) if index in down else None
+        for index, m in enumerate(pool.members)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pin", "down", "run_id", "expected"),
+    [
+        (None, [FIRST], "run-2", (FIRST, Sticky.HOME)),
+        (STAYS, [THIRD], "run-1", (THIRD, Sticky.PINNED)),
+        (STAYS, [FIRST], "run-2", (THIRD, Sticky.PINNED)),
+    ],
+    ids=["at home", "pinned", "home is not returned to"],
+)
+def test_a_session_stays_where_the_policy_keeps_it(
+    pin: Pin | None, down: list[int], run_id: str, expected: tuple[int, Sticky]
+) -> None:
+    # given a pool that returns sessions
+    pool = target(*POOL.members, return_home=ReturnHome.NEXT_SESSION)
+
+    # when
+    found = select(pool, KEY, run_id, pin, kept(pool, *down), 0)
+
+    # then
+    assert (found.start, found.sticky) == expected
+    assert found.left is None
+
+
+def test_a_session_does_not_move_to_a_member_that_cannot_be_called() -> None:
+    # given a pinned member in a quota deadline, and a home whose circuit is open
+    state = [*kept(POOL, FIRST)]
+    state[THIRD] = Skipped("m3", SkipReason.QUOTA_DEADLINE, NOW)
+
+    # when
+    found = select(POOL, KEY, "", STAYS, state, 0)
+
+    # then
+    assert (found.start, found.left) == (SECOND, THIRD)
+
+
+def test_a_move_before_the_call_says_which_member_is_left() -> None:
+    # given
+    incapable: list[Skipped | None] = [None, None, None]
+    incapable[FIRST] = Skipped("m", SkipReason.INCAPABLE)
+
+    # when, then a member that cannot do what is asked has not failed
+    assert chosen(POOL, None, FIRST).left == FIRST
+    assert chosen(POOL, STAYS, THIRD).left == THIRD
+    assert chosen(POOL, None).left is None
+    assert chosen(POOL, None, FIRST, SECOND, THIRD).left is None
+    assert select(POOL, KEY, "", None, incapable, 0).left is None
+
+
+def test_without_moving_a_session_stays_on_the_member_that_is_set_aside() -> None:
+    # given
+    moved, pinned_away = chosen(POOL, None, FIRST), chosen(POOL, STAYS, THIRD)
+    calls = chosen(POOL, None, ranking(POOL, ANONYMOUS.routing_key)[0], key=ANONYMOUS)
+
+    # when
+    kept_home, kept_pinned = without_moving(moved, KEY), without_moving(pinned_away, KEY)
+
+    # then
+    assert (kept_home.start, kept_home.sticky, kept_home.pinned) == (FIRST, Sticky.HOME, False)
+    assert (kept_pinned.start, kept_pinned.sticky) == (THIRD, Sticky.PINNED)
+    assert kept_pinned.pinned
+    assert without_moving(calls, ANONYMOUS).sticky is Sticky.ANONYMOUS
+    assert without_moving(kept_home, KEY) is kept_home

@@ -133,6 +133,7 @@ def test_a_pool_with_everything_set() -> None:
         retry=pb.PoolRetry(in_place=0),
         clocks=pb.PoolClocks(first_chunk=seconds(1), idle=seconds(2), total=seconds(3.5)),
         mid_stream=pb.MID_STREAM_RESTART,
+        breaker=pb.PoolBreaker(failure_threshold=2, cooldown=seconds(1.5), half_open_max=3),
     )
 
     # when, then
@@ -147,6 +148,7 @@ def test_a_pool_with_everything_set() -> None:
         0,
         core.Clocks(1.0, 2.0, 3.5),
         core.MidStream.RESTART,
+        core.BreakerPolicy(2, 1.5, 3),
     )
 
 

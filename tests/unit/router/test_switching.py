@@ -94,6 +94,38 @@ def test_with_on_retry_exhausted_a_transient_failure_fails_over() -> None:
     assert next_step(fault, switch, nowhere) == NO_MEMBER
 
 
+def test_a_pause_is_shortened_to_its_half_at_most_and_a_hint_never() -> None:
+    # given
+    fault, hint = Failure(FailureClass.SERVER_ERROR, 500), limited(2.0)
+    third = replace(FRESH, retries_done=2, retries_allowed=3)
+
+    # when, then
+    assert next_step(fault, POLICY, replace(third, draw=0.0)) == RetryInPlace(0.25)
+    assert next_step(fault, POLICY, replace(third, draw=0.5)) == RetryInPlace(0.375)
+    assert next_step(fault, POLICY, replace(third, draw=1.0)) == RetryInPlace(0.5)
+    assert next_step(hint, POLICY, replace(ALONE, draw=0.0)) == RetryInPlace(2.0)
+
+
+# Other calls have opened the circuit of the member.
+OPENED = replace(FRESH, can_retry=False, circuit_opened=True)
+KEEPS = SwitchPolicy(on_circuit_open=False)
+
+
+@pytest.mark.parametrize(
+    "failure", [Failure(FailureClass.SERVER_ERROR, 500), limited(2.0)], ids=["fault", "limit"]
+)
+def test_a_circuit_that_opened_in_the_meantime_fails_over_in_place_of_the_retry(
+    failure: Failure,
+) -> None:
+    # given a pool that waits out hints below 60 s
+    moves, keeps = replace(FROM_60_S, on_circuit_open=True), replace(KEEPS, quota_threshold_s=60.0)
+
+    # when, then
+    assert next_step(failure, moves, OPENED) == FailOver()
+    assert next_step(failure, moves, replace(OPENED, can_fail_over=False)) == NO_MEMBER
+    assert next_step(failure, keeps, OPENED) == ReturnError()
+
+
 def test_later_retries_wait_longer_up_to_4_s() -> None:
     # given a pool that grants ten repeats
     fault = Failure(FailureClass.SERVER_ERROR, 500)

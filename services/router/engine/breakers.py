@@ -1,0 +1,121 @@
+"""The circuit breakers of this process, one per pool and model."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from typing import TypeAlias
+
+from services.router.core.breaker import (
+    Breaker,
+    BreakerState,
+    Permit,
+    admit,
+    after_result,
+    allows,
+    as_of,
+    probe_at,
+    result_of,
+)
+from services.router.core.decision import Skipped, SkipReason
+from services.router.core.failures import FailureClass
+from services.router.core.model import Member, Target
+
+# Members are few, yet a registry may change for years.
+CAPACITY = 10_000
+# How soon to ask again while probes are in flight: one of them may close the circuit at any time.
+PROBING_PAUSE_S = 1.0
+
+# Pool, model, provider, its revision, upstream model: what was corrected in the registry starts
+# with a closed circuit.
+BreakerKey: TypeAlias = tuple[str, str, str, str, str]
+
+log = logging.getLogger(__name__)
+
+
+class Breakers:
+    """Synchronous; beyond ``capacity`` the breaker that changed longest ago is forgotten."""
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._capacity = capacity
+        # Members without an entry have not failed since they were first called.
+        self._breakers: dict[BreakerKey, Breaker] = {}
+
+    def skip(self, target: Target, member: Member, now: datetime) -> Skipped | None:
+        """Why the circuit keeps calls from the member; None when it lets one through."""
+        breaker = self._breakers.get(_key(target, member))
+        if breaker is None or breaker.state is BreakerState.CLOSED:
+            return None
+        if allows(breaker, target.pool.breaker, now):
+            return None
+        return Skipped(
+            member.id,
+            SkipReason.CIRCUIT_OPEN,
+            until=probe_at(as_of(breaker, now), target.pool.breaker),
+            moves=target.single_member or target.pool.switch.on_circuit_open,
+        )
+
+    def admit(self, target: Target, member: Member, now: datetime, lease_s: float) -> Permit:
+        """Let a call through; ``skip`` has found nothing against it at the same instant."""
+        key = _key(target, member)
+        before = self._breakers.get(key)
+        if before is None:
+            return Permit(Breaker().generation)
+        after, permit = admit(before, target.pool.breaker, now, lease_s)
+        assert permit is not None, "skip comes first"  # noqa: S101  # the caller's order, not input
+        self._put(key, before, after)
+        return permit
+
+    def holds(self, target: Target, member: Member, permit: Permit, now: datetime) -> bool:
+        """Whether a call may repeat its request: the circuit has not opened since it began."""
+        breaker = self._breakers.get(_key(target, member))
+        return breaker is None or as_of(breaker, now).generation == permit.generation
+
+    def record(
+        self,
+        target: Target,
+        member: Member,
+        permit: Permit,
+        failure: FailureClass | None,
+        now: datetime,
+    ) -> None:
+        """Count how a call has ended on the member; None is a complete answer."""
+        key = _key(target, member)
+        if failure is None and key not in self._breakers:
+            return
+        before = self._breakers.get(key, Breaker())
+        after = after_result(before, target.pool.breaker, permit, result_of(failure), now)
+        self._put(key, before, after)
+
+    def recovers_in_s(self, target: Target, member: Member, now: datetime) -> float | None:
+        """Seconds until the circuit may let a call through; None when it does."""
+        skip = self.skip(target, member, now)
+        if skip is None:
+            return None
+        return PROBING_PAUSE_S if skip.until is None else (skip.until - now).total_seconds()
+
+    def _put(self, key: BreakerKey, before: Breaker, after: Breaker) -> None:
+        if after == before:
+            return
+        self._breakers.pop(key, None)
+        self._breakers[key] = after
+        if len(self._breakers) > self._capacity:
+            del self._breakers[next(iter(self._breakers))]
+        if after.state is not before.state:
+            _log_change(key, after)
+
+
+def _key(target: Target, member: Member) -> BreakerKey:
+    return target.pool.id, member.id, *member.quota_key
+
+
+def _log_change(key: BreakerKey, breaker: Breaker) -> None:
+    level = logging.WARNING if breaker.state is BreakerState.OPEN else logging.INFO
+    facts = {
+        "target_id": key[0],
+        "member_id": key[1],
+        "state": breaker.state.value,
+        "generation": breaker.generation,
+        "consecutive_failures": breaker.consecutive_failures,
+    }
+    log.log(level, "circuit breaker changed", extra=facts)
