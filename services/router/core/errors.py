@@ -5,7 +5,8 @@ DomainError
 ├── SnapshotMissingError       UNAVAILABLE          no registry snapshot yet
 ├── NoMemberLeftError
 │   ├── AllMembersUnavailableError UNAVAILABLE      every member set aside, none called
-│   └── MembersExhaustedError  UNAVAILABLE          every member that could be called failed
+│   ├── MembersExhaustedError  UNAVAILABLE          every member that could be called failed
+│   └── PoolExhaustedError     RESOURCE_EXHAUSTED   every member is rate limited or without quota
 ├── MemberFailedError
 │   ├── UpstreamExhaustedError RESOURCE_EXHAUSTED   rate limit or quota
 │   ├── UpstreamOverloadedError UNAVAILABLE
@@ -20,6 +21,7 @@ DomainError
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 
 from services.chassis.errors import DomainError, ErrorKind, Retry
@@ -49,6 +51,12 @@ _TEXT: Mapping[FailureClass, str] = {
     FailureClass.STREAM_TRUNCATED: "ended its answer without finishing it",
     FailureClass.STREAM_MALFORMED: "sent what is no answer",
 }
+
+
+_EXHAUSTED = frozenset({FailureClass.RATE_LIMIT, FailureClass.QUOTA_EXHAUSTED})
+_SKIPS_EXHAUSTED = frozenset({SkipReason.QUOTA_DEADLINE})
+# Of 1,800 bytes that the metadata of an error may have.
+_MAX_CAUSES_BYTES = 1_200
 
 
 class TargetNotFoundError(DomainError):
@@ -100,11 +108,13 @@ class NoMemberLeftError(DomainError):
         if decision.attempts:
             error = MembersExhaustedError
             text = f"every member of {decision.target_id!r} that could be called failed ({listed})"
+        if _all_exhausted(decision):
+            error = PoolExhaustedError
         return error(
             text,
             retry_after_s=retry_after_s,
             target_id=decision.target_id,
-            causes=json.dumps(causes, ensure_ascii=False),
+            causes=_fitting(causes),
         )
 
 
@@ -114,6 +124,13 @@ class AllMembersUnavailableError(NoMemberLeftError):
 
 class MembersExhaustedError(NoMemberLeftError):
     reason = "MEMBERS_EXHAUSTED"
+
+
+class PoolExhaustedError(NoMemberLeftError):
+    """Each member is rate limited or has used up its quota."""
+
+    kind = ErrorKind.EXHAUSTED
+    reason = "UPSTREAM_EXHAUSTED"
 
 
 class MemberFailedError(DomainError):
@@ -229,6 +246,22 @@ _ERROR_OF: Mapping[FailureClass, type[MemberFailedError]] = {
     FailureClass.OVERLOADED: UpstreamOverloadedError,
     **dict.fromkeys(PERMANENT, UpstreamRejectedError),
 }
+
+
+def _all_exhausted(decision: RouteDecision) -> bool:
+    """Of what was called the last failure counts."""
+    failures = {each.member_id: each.failure for each in decision.attempts}
+    called = all(each is not None and each.kind in _EXHAUSTED for each in failures.values())
+    return called and all(skip.reason in _SKIPS_EXHAUSTED for skip in decision.skipped)
+
+
+def _fitting(causes: Mapping[str, str]) -> str:
+    """As JSON; without the details when these are too long: larger metadata is left out whole."""
+    whole = json.dumps(causes, ensure_ascii=False)
+    if len(whole.encode()) <= _MAX_CAUSES_BYTES:
+        return whole
+    brief = {member: re.split("[: ]", cause, maxsplit=1)[0] for member, cause in causes.items()}
+    return json.dumps(brief, ensure_ascii=False)
 
 
 def _cause_of_skip(skip: Skipped) -> str:

@@ -75,7 +75,7 @@ async def test_every_failure_has_its_code_and_reason(running: RouterUnderTest, k
     assert ("because" in received.failure.message) == (kind == "INVALID_REQUEST")
 
 
-async def test_exhausted_and_unavailable_name_every_members_cause(running: RouterUnderTest) -> None:
+async def test_an_exhausted_pool_names_every_members_cause(running: RouterUnderTest) -> None:
     # given a pool of two that are both limited
     limited = failing(reg.BUILTIN_FAULT_KIND_RATE_LIMITED, 30.0)
     await running.apply(*scripted(limited), model("other", "script"), pool("p", "m", "other"))
@@ -85,8 +85,8 @@ async def test_exhausted_and_unavailable_name_every_members_cause(running: Route
     second = await running.infer("p")
 
     # then
-    assert first.code_and_reason == (grpc.StatusCode.UNAVAILABLE, "MEMBERS_EXHAUSTED")
-    assert second.code_and_reason == (grpc.StatusCode.UNAVAILABLE, "ALL_MEMBERS_UNAVAILABLE")
+    exhausted = (grpc.StatusCode.RESOURCE_EXHAUSTED, "UPSTREAM_EXHAUSTED")
+    assert first.code_and_reason == second.code_and_reason == exhausted
     for failure in (first.failure, second.failure):
         assert failure.retry_after_s is not None
         assert 25 < failure.retry_after_s <= 30

@@ -87,11 +87,11 @@ async def test_with_every_member_set_aside_no_provider_is_called() -> None:
         outcome = await running.ask()
 
         # then
-        assert exhausted.reason == "MEMBERS_EXHAUSTED"
+        assert exhausted.reason == "UPSTREAM_EXHAUSTED"
         assert exhausted.error.retry_after_s == 20.0
         causes = json.loads(exhausted.error.metadata["causes"])
         assert causes == {first: "rate_limit", second: "rate_limit"}
-        assert outcome.reason == "ALL_MEMBERS_UNAVAILABLE"
+        assert outcome.reason == "UPSTREAM_EXHAUSTED"
         assert outcome.error.retry_after_s == 15.0
         assert running.provider.calls == []
         assert outcome.frames == []
@@ -264,5 +264,5 @@ async def test_each_member_is_called_at_most_once() -> None:
         outcome = await running.ask()
 
         # then
-        assert outcome.reason == "MEMBERS_EXHAUSTED"
+        assert outcome.reason == "UPSTREAM_EXHAUSTED"
         assert running.provider.calls == order

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from services.chassis.calls.rpc_status import CODE_OF
 from services.chassis.errors import DomainError, ErrorKind
 from services.content.model import FinishReason, ToolCall, Usage
 from services.router.core import errors, items
@@ -101,6 +102,47 @@ def test_with_every_member_set_aside_each_cause_is_named() -> None:
     assert isinstance(raised, errors.AllMembersUnavailableError)
     assert raised.retry_after_s == 12.5
     assert json.loads(raised.metadata["causes"]) == {"a": "quota_deadline", "b": "incapable tools"}
+
+
+@pytest.mark.parametrize(
+    ("failures", "skip", "code"),
+    [
+        ([FailureClass.RATE_LIMIT, FailureClass.QUOTA_EXHAUSTED], None, "RESOURCE_EXHAUSTED"),
+        ([FailureClass.RATE_LIMIT], SkipReason.QUOTA_DEADLINE, "RESOURCE_EXHAUSTED"),
+        ([], SkipReason.QUOTA_DEADLINE, "RESOURCE_EXHAUSTED"),
+        ([FailureClass.RATE_LIMIT, FailureClass.OVERLOADED], None, "UNAVAILABLE"),
+        ([FailureClass.RATE_LIMIT], SkipReason.CIRCUIT_OPEN, "UNAVAILABLE"),
+        ([None], SkipReason.QUOTA_DEADLINE, "UNAVAILABLE"),
+    ],
+)
+def test_a_pool_is_exhausted_when_each_member_is(
+    failures: list[FailureClass | None], skip: SkipReason | None, code: str
+) -> None:
+    # given a member for each failure, and one that was set aside
+    attempts = [
+        attempt(number, f"m{number}", None if kind is None else Failure(kind))
+        for number, kind in enumerate(failures, start=1)
+    ]
+    skipped = [] if skip is None else [Skipped("s", skip)]
+
+    # when
+    raised = errors.NoMemberLeftError.of(decision(attempts, skipped), 20.0)
+
+    # then
+    assert CODE_OF[raised.kind].name == code
+    assert raised.retry_after_s == 20.0
+
+
+def test_causes_that_are_too_long_keep_every_members_reason() -> None:
+    # given 16 members, each of which lacks something that is long to say
+    skipped = [Skipped(f"m{n}", SkipReason.INCAPABLE, detail="x" * 500) for n in range(16)]
+
+    # when
+    raised = errors.NoMemberLeftError.of(decision((), skipped), None)
+
+    # then
+    causes = json.loads(raised.metadata["causes"])
+    assert causes == {f"m{n}": "incapable" for n in range(16)}
 
 
 def test_after_calls_the_members_are_exhausted() -> None:
