@@ -28,6 +28,7 @@ from services.router.main import SERVICE as ROUTER
 from services.runcontrol.main import SERVICE as RUNCONTROL
 from tests.support import clients
 from tests.support.stack import IMPATIENT, SERVICES, ServerExitedError, Stack
+from tests.support.waiting import LIMIT_S
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1_800)]
 
@@ -207,6 +208,8 @@ async def kill_at(
         await asyncio.wait({died, errand}, return_when=asyncio.FIRST_COMPLETED)
         if errand.done():
             errand.result()
+            # What is written behind a call may come after its end.
+            await asyncio.wait({died}, timeout=LIMIT_S)
         assert died.done(), f"{service} passed {name} without being killed"
         assert stack.processes.pop(service).returncode == _KILLED, stack.log(service)
     settings[variable] = ""
