@@ -42,6 +42,7 @@ _COMMANDS: Mapping[str, str] = {
     "fake-provider": "fake_provider",
     "provider": "provider_app",
     "pool": "pool_app",
+    "router": "router_app",
     "watch": "watch_app",
     "token": "token_app",
 }

@@ -22,11 +22,18 @@ from services.router.clients.builtin import BuiltinAdapter
 from services.router.clients.http_calls import HttpCalls, open_session
 from services.router.clients.openai import OpenAiAdapter
 from services.router.clients.snapshot import SnapshotBuilder
-from services.router.core.limits import MAX_FRAME_BYTES, MAX_FRAME_ITEMS, MAX_MESSAGES, MAX_TOOLS
+from services.router.core.limits import (
+    MAX_FRAME_BYTES,
+    MAX_FRAME_ITEMS,
+    MAX_MESSAGES,
+    MAX_PAGE,
+    MAX_TOOLS,
+)
 from services.router.core.model import Adapter, Anthropic, Builtin, OpenAi, Snapshot
 from services.router.core.pins import CAPACITY, Pins
 from services.router.core.ports import ProviderAdapter
 from services.router.engine.attempt import Watchdog
+from services.router.engine.control import RoutingControl
 from services.router.engine.inference import StreamInference
 from services.router.engine.pin_writer import PinWriter
 from services.router.engine.retries import Retries
@@ -43,6 +50,7 @@ LIMITS = {
     "max_frame_items": MAX_FRAME_ITEMS,
     "max_messages_per_request": MAX_MESSAGES,
     "max_tools_per_request": MAX_TOOLS,
+    "max_page_size": MAX_PAGE,
     "max_pins": CAPACITY,
 }
 
@@ -51,8 +59,11 @@ async def assemble(settings: RouterSettings, chassis: Chassis, database: Store) 
     """Follow the registry, load the pins, and answer what to serve."""
     pins = await _pins(database, chassis)
     snapshots = await _snapshots(settings, database, chassis)
-    inference = StreamInference(snapshots, await _dependencies(pins, chassis))
-    add = partial(add_RouterServiceServicer_to_server, RouterServicer(inference))
+    dependencies = await _dependencies(pins, chassis)
+    inference = StreamInference(snapshots, dependencies)
+    instance_id = chassis.ids.new_id()
+    control = RoutingControl(snapshots, dependencies.routing, chassis.clock, instance_id)
+    add = partial(add_RouterServiceServicer_to_server, RouterServicer(inference, control))
     return Assembly(
         [Servicer(FULL_NAME, add)],
         ready=lambda: snapshots.current is not None,

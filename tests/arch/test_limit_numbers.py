@@ -44,6 +44,8 @@ NUMBERS: Mapping[str, Mapping[str, object]] = {
     },
     "router.core.limits": {
         "MAX_TEMPERATURE": 2,
+        "DEFAULT_PAGE": 100,
+        "MAX_PAGE": 1_000,
         "MAX_FRAME_ITEMS": 64,
         "MAX_FRAME_BYTES": 65_536,
         "MAX_HELD_ITEMS": 64,

@@ -133,6 +133,7 @@ REFUSALS: Mapping[str, Mapping[str, Refusal | None]] = {
         "max_tools_per_request": lambda count: _model_call(1, count),
         "max_frame_bytes": None,
         "max_frame_items": None,
+        "max_page_size": None,
         "max_pins": None,
     },
     "runcontrol": {

@@ -125,7 +125,11 @@ def _router() -> list[Message]:
     asked = routers.InferRequest(
         target_id="helper-model", messages=[s.user_message("hello")], tools=[tool]
     )
-    return [asked, routers.GenerateRequest(request=asked)]
+    return [
+        asked,
+        routers.GenerateRequest(request=asked),
+        routers.GetRoutingStateRequest(page_size=2),
+    ]
 
 
 def _runcontrol(decided: run.Ticket, cancelled: run.Ticket, done: str) -> list[Message]:

@@ -98,6 +98,7 @@ REQUESTS: Sequence[Message] = (
     router_service.GenerateRequest(
         request=router_service.InferRequest(target_id="m", messages=[SAID], tools=CHOOSABLE)
     ),
+    router_service.GetRoutingStateRequest(),
     run_service.SubmitRunRequest(messages=[SAID], agent_id="a"),
     run_service.SubscribeRunRequest(run_id="r"),
     run_service.GetRunRequest(run_id="r"),

@@ -32,7 +32,7 @@ def describe(decision: pb.RouteDecision) -> Iterator[list[Part]]:
 
 
 def _skipped(skipped: pb.SkippedMember) -> list[Part]:
-    why = _words(pb.SkipReason.DESCRIPTOR, skipped.reason)
+    why = words(pb.SkipReason.DESCRIPTOR, skipped.reason)
     if skipped.detail:
         why += f" ({skipped.detail})"
     if skipped.HasField("until"):
@@ -44,20 +44,20 @@ def _attempt(attempt: pb.Attempt) -> list[Part]:
     failed = attempt.outcome in {pb.ATTEMPT_OUTCOME_FAILED, pb.ATTEMPT_OUTCOME_INTERRUPTED}
     mark = ("✗ ", "red") if failed else ("✓ ", "green")
     parts: list[Part] = [mark, (attempt.member_id, "bold"), f" ({attempt.upstream_model})"]
-    parts.append(f": {_words(pb.AttemptOutcome.DESCRIPTOR, attempt.outcome)}")
+    parts.append(f": {words(pb.AttemptOutcome.DESCRIPTOR, attempt.outcome)}")
     if attempt.failure:
-        parts.append((f", {_words(FailureClass.DESCRIPTOR, attempt.failure)}", "red"))
+        parts.append((f", {words(FailureClass.DESCRIPTOR, attempt.failure)}", "red"))
     if attempt.http_status:
         parts.append(f" (HTTP {attempt.http_status})")
     if attempt.HasField("retry_after"):
         parts.append(f", asked to be left alone for {_seconds(attempt):g} s")
     if attempt.kind != pb.ATTEMPT_KIND_INITIAL:
-        parts.append(f" [{_words(pb.AttemptKind.DESCRIPTOR, attempt.kind)}]")
+        parts.append(f" [{words(pb.AttemptKind.DESCRIPTOR, attempt.kind)}]")
     return parts
 
 
 def _answered(decision: pb.RouteDecision) -> list[Part]:
-    sticky = _words(pb.StickyOutcome.DESCRIPTOR, decision.sticky)
+    sticky = words(pb.StickyOutcome.DESCRIPTOR, decision.sticky)
     moved = decision.home_member_id and decision.member_id != decision.home_member_id
     return [
         "answered by ",
@@ -72,5 +72,6 @@ def _seconds(attempt: pb.Attempt) -> float:
     return attempt.retry_after.seconds + attempt.retry_after.nanos / 1e9
 
 
-def _words(enum: EnumDescriptor, number: int) -> str:
+def words(enum: EnumDescriptor, number: int) -> str:
+    """The name of a value of an enum, as words of a sentence."""
     return short_name(enum, number).replace("_", " ")

@@ -10,15 +10,18 @@ from runyard.router.v1 import router_pb2 as pb
 from runyard.router.v1 import router_service_pb2 as rpc
 from runyard.types.v1 import content_pb2 as content
 from services.chassis.errors import InvalidRequestError, UnimplementedError, Violation
+from services.chassis.ids import id_violations
 from services.chassis.protobuf.decoder import Decoder, optional
+from services.chassis.protobuf.pages import FIELD, page_position
 from services.content.convert import (
     messages_from_pb,
     tool_definition_from_pb,
 )
 from services.content.model import Message, Sampling, ToolDefinition
 from services.router.api.enums import EFFORTS, MID_STREAMS, MODES
-from services.router.core.limits import request_violations
+from services.router.core.limits import page_size, request_violations
 from services.router.core.model import MidStream
+from services.router.core.pins import PinQuery
 from services.router.core.request import (
     InferCommand,
     JsonObject,
@@ -71,6 +74,28 @@ def infer_from_pb(request: rpc.InferRequest) -> InferCommand:
     if command.mid_stream is MidStream.RESTART:
         raise UnimplementedError("mid_stream RESTART is not served by this version")
     return command
+
+
+def state_from_pb(request: rpc.GetRoutingStateRequest) -> PinQuery:
+    """Decode a page of the state; its limit is one pin more, to detect a next page.
+
+    Raises:
+        InvalidRequestError: Lists everything that is wrong with it.
+    """
+    decoder = Decoder()
+    query = PinQuery(
+        target_id=decoder.optional_id(request.target_id, "target_id"),
+        after=page_position(request, _pin_at, decoder),
+        limit=page_size(decoder.number(request.page_size, "page_size", least=0)) + 1,
+    )
+    decoder.check()
+    return query
+
+
+def _pin_at(pool_id: str, session: str) -> tuple[str, str]:
+    if id_violations(pool_id, FIELD) or not isinstance(session, str):
+        raise ValueError(f"not a pin: {session!r}")
+    return pool_id, session
 
 
 def _messages(messages: Sequence[content.Message], decoder: Decoder) -> tuple[Message, ...]:

@@ -7,18 +7,21 @@ from datetime import timedelta
 from typing import assert_never
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 
 from runyard.provider.v1 import provider_pb2 as provider
 from runyard.router.v1 import router_pb2 as pb
 from runyard.router.v1 import router_service_pb2 as rpc
 from runyard.types.v1 import content_pb2 as content
 from services.chassis.protobuf.decoder import duration_to_pb, instant_to_pb
+from services.chassis.protobuf.pages import page_token
 from services.chassis.protobuf.sizes import ANSWER_BYTES
 from services.content.convert import FINISH_REASONS, message_to_pb, usage_to_pb
-from services.router.api.enums import FAILURES, KINDS, OUTCOMES, SKIPS, STICKIES
+from services.router.api.enums import BREAKERS, FAILURES, KINDS, OUTCOMES, SKIPS, STICKIES
 from services.router.core.collecting import Collected
-from services.router.core.decision import Attempt, RouteDecision, Skipped
+from services.router.core.decision import Attempt, RouteDecision, Skipped, SkipReason
 from services.router.core.errors import AnswerTooLargeError
+from services.router.core.failures import FailureClass
 from services.router.core.items import (
     Finished,
     Interrupted,
@@ -30,6 +33,10 @@ from services.router.core.items import (
     ToolCallReady,
     UsageReport,
 )
+from services.router.core.limits import page_size
+from services.router.core.member_state import MemberState
+from services.router.core.pins import Pin
+from services.router.core.ports import StatePage
 
 # Clients refuse trailers above 8 KiB in all; the other details of an error need room too.
 MAX_DETAIL_BYTES = 2_800
@@ -51,10 +58,67 @@ def collected_to_pb(collected: Collected) -> rpc.GenerateResponse:
         usage=None if collected.usage is None else usage_to_pb(collected.usage),
         decision=decision_to_pb(collected.decision),
     )
+    _check_size(response, "call Infer, which streams it")
+    return response
+
+
+def state_to_pb(
+    request: rpc.GetRoutingStateRequest, page: StatePage
+) -> rpc.GetRoutingStateResponse:
+    """A page of the state; ``page`` has one pin more than that when a next one follows.
+
+    Raises:
+        AnswerTooLargeError: It is larger than what every client accepts.
+    """
+    size = page_size(request.page_size)
+    response = rpc.GetRoutingStateResponse(
+        members=[member_to_pb(each) for each in page.members],
+        pins=[pin_to_pb(each) for each in page.pins[:size]],
+        instance_id=page.instance_id,
+    )
+    if len(page.pins) > size:
+        last = page.pins[size - 1]
+        response.next_page_token = page_token(request, (last.pool_id, last.session))
+    _check_size(response, "ask for one target, or for a smaller page")
+    return response
+
+
+def _check_size(response: Message, instead: str) -> None:
     size_bytes = response.ByteSize()
     if size_bytes > ANSWER_BYTES:
-        raise AnswerTooLargeError.of(size_bytes, ANSWER_BYTES)
-    return response
+        raise AnswerTooLargeError.of(size_bytes, ANSWER_BYTES, instead)
+
+
+def member_to_pb(state: MemberState) -> pb.MemberState:
+    failure = state.last_failure
+    return pb.MemberState(
+        target_id=state.target_id,
+        member_id=state.member_id,
+        breaker=BREAKERS.to_pb[state.breaker],
+        consecutive_failures=state.consecutive_failures,
+        probe_time=instant_to_pb(state.probe_at),
+        quota_end_time=instant_to_pb(state.quota_until),
+        generation=state.generation,
+        open_time=instant_to_pb(state.opened_at),
+        probes_in_flight=state.probes_in_flight,
+        probes_allowed=state.probes_allowed,
+        last_failure=None if failure is None else FAILURES.to_pb[failure.kind],
+        last_failure_time=None if failure is None else instant_to_pb(failure.at),
+    )
+
+
+def pin_to_pb(pin: Pin) -> pb.Pin:
+    reason = pin.reason
+    return pb.Pin(
+        pool_id=pin.pool_id,
+        session=pin.session,
+        member_id=pin.member_id,
+        home_member_id=pin.home_member_id,
+        reason=FAILURES.to_pb[reason] if isinstance(reason, FailureClass) else None,
+        move_time=instant_to_pb(pin.moved_at),
+        expire_time=instant_to_pb(pin.expires_at),
+        skip_reason=SKIPS.to_pb[reason] if isinstance(reason, SkipReason) else None,
+    )
 
 
 def decision_to_pb(decision: RouteDecision) -> pb.RouteDecision:

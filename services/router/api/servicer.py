@@ -11,24 +11,31 @@ import grpc
 
 from runyard.router.v1 import router_service_pb2 as pb
 from runyard.router.v1 import router_service_pb2_grpc as rpc
-from services.chassis.calls.call import current_call, decoded
+from services.chassis.calls.call import current_call, current_caller, decoded
 from services.chassis.calls.unserved import not_served
 from services.chassis.errors import DomainError
-from services.router.api.requests import generate_from_pb, infer_from_pb
-from services.router.api.responses import collected_to_pb, decision_to_detail, frame_to_pb
+from services.chassis.slices import in_slices
+from services.router.api.requests import generate_from_pb, infer_from_pb, state_from_pb
+from services.router.api.responses import (
+    collected_to_pb,
+    decision_to_detail,
+    frame_to_pb,
+    state_to_pb,
+)
 from services.router.core.collecting import Collected, collect
 from services.router.core.items import Item
-from services.router.core.ports import Inference
+from services.router.core.ports import Inference, RoutingControl
 from services.router.core.request import InferCommand
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class RouterServicer(rpc.RouterServiceServicer):
-    """``Infer`` and ``Generate`` are served; the other calls are refused."""
+    """``Explain`` and the watch of the state are refused."""
 
-    def __init__(self, inference: Inference) -> None:
+    def __init__(self, inference: Inference, control: RoutingControl) -> None:
         self._inference = inference
+        self._control = control
 
     async def Infer(
         self, request: pb.InferRequest, context: Context
@@ -65,7 +72,9 @@ class RouterServicer(rpc.RouterServiceServicer):
     async def GetRoutingState(
         self, request: pb.GetRoutingStateRequest, context: Context
     ) -> pb.GetRoutingStateResponse:
-        raise not_served("GetRoutingState")
+        query = await decoded(request, state_from_pb)
+        page = await self._control.state(current_caller(), query)
+        return await in_slices(lambda: state_to_pb(request, page))
 
     def WatchRoutingState(
         self, request: pb.WatchRoutingStateRequest, context: Context

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runyard.router.v1 import router_service_pb2 as rpc
-from services.chassis.protobuf.sizes import ID, Sizes, characters, entries, size_bytes
+from services.chassis.protobuf.sizes import ID, PAGE_TOKEN, Sizes, characters, entries, size_bytes
 from services.content.model import MAX_SCHEMA_BYTES
 from services.content.sizes import MESSAGES, TOOLS
 from services.router.core.limits import (
@@ -16,7 +16,7 @@ from services.router.core.limits import (
 )
 
 SIZES = Sizes(
-    (rpc.GenerateRequest, rpc.InferRequest),
+    (rpc.GenerateRequest, rpc.GetRoutingStateRequest, rpc.InferRequest),
     {
         **MESSAGES,
         **TOOLS,
@@ -24,6 +24,8 @@ SIZES = Sizes(
         "InferRequest.messages": entries(MAX_MESSAGES),
         "InferRequest.tools": entries(MAX_TOOLS),
         "InferRequest.min_registry_incarnation": ID,
+        "GetRoutingStateRequest.target_id": ID,
+        "GetRoutingStateRequest.page_token": PAGE_TOKEN,
         "ToolChoice.tool_id": ID,
         "Sampling.stop": entries(MAX_STOPS),
         "Sampling.stop[]": characters(MAX_STOP_CHARS),

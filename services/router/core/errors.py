@@ -229,10 +229,11 @@ class AnswerTooLargeError(DomainError):
     retry = Retry.REPAIR_NEEDED
 
     @classmethod
-    def of(cls, size_bytes: int, limit_bytes: int) -> AnswerTooLargeError:
+    def of(cls, size_bytes: int, limit_bytes: int, instead: str) -> AnswerTooLargeError:
+        """``instead`` is what the caller can do."""
         return cls(
             f"the answer is {size_bytes:,} bytes, and one message may have {limit_bytes:,}; "
-            "call Infer, which streams it",
+            f"{instead}",
             size_bytes=str(size_bytes),
             limit_bytes=str(limit_bytes),
         )

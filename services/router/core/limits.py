@@ -28,6 +28,10 @@ MAX_STOP_CHARS = 4096
 MAX_SCHEMA_NAME_CHARS = 64
 MAX_TEMPERATURE = 2
 
+# Pins of one answer.
+DEFAULT_PAGE = 100
+MAX_PAGE = 1_000
+
 # Of one message to the caller.
 MAX_FRAME_ITEMS = 64
 MAX_FRAME_BYTES = 64 * 1024
@@ -36,6 +40,11 @@ MAX_HELD_ITEMS = 64
 MAX_HELD_BYTES = 256 * 1024
 
 _SCHEMA_NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_SCHEMA_NAME_CHARS}}}")
+
+
+def page_size(wanted: int) -> int:
+    """How many pins a page has: ``wanted``, at most 1,000; 100 for 0."""
+    return min(wanted or DEFAULT_PAGE, MAX_PAGE)
 
 
 def request_violations(command: InferCommand) -> Iterator[Violation]:

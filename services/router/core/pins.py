@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from heapq import nsmallest
 from typing import TypeAlias
 
+from services.chassis.slices import give_way
+from services.router.core.decision import SkipReason
 from services.router.core.failures import FailureClass
 from services.router.core.model import Member, ReturnHome, Target
 from services.router.core.session import SessionKey
@@ -25,7 +28,8 @@ class Pin:
 
     Attributes:
         revision: Of the pool when the pin was made; under another one the pin is invalid.
-        reason: The failure that moved the session; None when its home was set aside already.
+        reason: The failure in a call that moved the session, or why the member was set aside that
+            it left before a call; None when it was not moved.
         run_id: The run in which the session moved.
         ttl_s: Idle seconds after which the pin is forgotten.
         traceparent: Of the span that moved the session; empty once a call has linked to it.
@@ -38,7 +42,7 @@ class Pin:
     revision: str
     member_id: str
     home_member_id: str
-    reason: FailureClass | None
+    reason: FailureClass | SkipReason | None
     run_id: str
     moved_at: datetime
     used_at: datetime
@@ -60,6 +64,56 @@ def pin_ttl_s(target: Target, member: Member) -> float:
     return max(target.pool.pin_ttl_s, member.model.cache_ttl_s)
 
 
+@dataclass(frozen=True, slots=True)
+class PinQuery:
+    """A page of pins.
+
+    Attributes:
+        target_id: Only pins of this pool; empty for all.
+        after: Pool and session of the last pin of the page before; None for the first page.
+        limit: Pins to answer.
+    """
+
+    target_id: str
+    after: tuple[str, str] | None
+    limit: int
+
+
+def page_of_pins(
+    pins: Iterable[Pin],
+    tenant: str,
+    query: PinQuery,
+    targets: Mapping[str, Target],
+    now: datetime,
+) -> list[Pin]:
+    """The pins of a page, sorted by pool and session; those that have ended are not among them.
+
+    Args:
+        targets: Whose pins are wanted.
+    """
+
+    def wanted(pin: Pin) -> bool:
+        give_way()
+        target = targets.get(pin.pool_id)
+        return (
+            pin.tenant == tenant
+            and (query.after is None or query.after < _place(pin))
+            and target is not None
+            and is_live(pin, target, now)
+        )
+
+    return nsmallest(query.limit, filter(wanted, pins), key=_place)
+
+
+def _place(pin: Pin) -> tuple[str, str]:
+    return pin.pool_id, pin.session
+
+
+def is_live(pin: Pin, target: Target, now: datetime) -> bool:
+    """Whether the pin has not expired and belongs to this revision of its pool."""
+    return now < pin.expires_at and pin.revision == target.revision
+
+
 def returns_home(pin: Pin, target: Target, run_id: str) -> bool:
     """Whether the pool returns sessions home with a new run, and ``run_id`` is one."""
     by_policy = target.pool.return_home is ReturnHome.NEXT_SESSION
@@ -77,6 +131,10 @@ class Pins:
     def __len__(self) -> int:
         return len(self._pins)
 
+    def all(self) -> list[Pin]:
+        """Every pin, those that have ended and were not looked for since included."""
+        return list(self._pins.values())
+
     def load(self, pins: Iterable[Pin]) -> None:
         """Add stored pins, the least recently used first; pins that exist are newer and stay."""
         for pin in sorted(pins, key=lambda p: p.used_at):
@@ -90,7 +148,7 @@ class Pins:
         pin = self._pins.get(place)
         if pin is None:
             return None
-        if pin.expires_at <= now or pin.revision != target.revision:
+        if not is_live(pin, target, now):
             self.remove(pin)
             return None
         return pin

@@ -7,11 +7,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from services.chassis.caller import Principal
+from services.chassis.caller import Caller, Principal
 from services.router.core.decision import RouteDecision
 from services.router.core.items import Item, UpstreamItem
+from services.router.core.member_state import MemberState
 from services.router.core.model import Member, Snapshot
-from services.router.core.pins import Pin, PinKey
+from services.router.core.pins import Pin, PinKey, PinQuery
 from services.router.core.request import InferCommand, Prompt
 
 # Seconds until the caller's deadline; None when there is none.
@@ -103,3 +104,27 @@ class Answer(Protocol):
 class Inference(Protocol):
     def answer(self, principal: Principal, command: InferCommand, time_left: TimeLeft) -> Answer:
         """Prepare a call; it starts when its frames are iterated."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatePage:
+    """A page of the routing state of this process.
+
+    Attributes:
+        instance_id: Names the process.
+        members: On the first page those with something to tell, sorted by target and member.
+    """
+
+    instance_id: str
+    members: Sequence[MemberState]
+    pins: Sequence[Pin]
+
+
+class RoutingControl(Protocol):
+    """What operators see of the routing state.
+
+    Every method raises ``DomainError`` when there is no snapshot, or no such target.
+    """
+
+    async def state(self, caller: Caller, query: PinQuery) -> StatePage:
+        """A page of the state, with the pins of the caller's tenant."""

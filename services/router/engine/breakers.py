@@ -9,6 +9,7 @@ from typing import TypeAlias
 from services.router.core.breaker import (
     Breaker,
     BreakerState,
+    CallResult,
     Permit,
     admit,
     after_result,
@@ -19,6 +20,7 @@ from services.router.core.breaker import (
 )
 from services.router.core.decision import Skipped, SkipReason
 from services.router.core.failures import FailureClass
+from services.router.core.member_state import LastFailure
 from services.router.core.model import Member, Target
 
 # Members are few, yet a registry may change for years.
@@ -40,10 +42,12 @@ class Breakers:
         self._capacity = capacity
         # Members without an entry have not failed since they were first called.
         self._breakers: dict[BreakerKey, Breaker] = {}
+        # Of the same keys, or of some of them.
+        self._failures: dict[BreakerKey, LastFailure] = {}
 
     def skip(self, target: Target, member: Member, now: datetime) -> Skipped | None:
         """Why the circuit keeps calls from the member; None when it lets one through."""
-        breaker = self._breakers.get(_key(target, member))
+        breaker = self._breakers.get(breaker_key(target, member))
         if breaker is None or breaker.state is BreakerState.CLOSED:
             return None
         if allows(breaker, target.pool.breaker, now):
@@ -57,7 +61,7 @@ class Breakers:
 
     def admit(self, target: Target, member: Member, now: datetime, lease_s: float) -> Permit:
         """Let a call through; ``skip`` has found nothing against it at the same instant."""
-        key = _key(target, member)
+        key = breaker_key(target, member)
         before = self._breakers.get(key)
         if before is None:
             return Permit(Breaker().generation)
@@ -68,7 +72,7 @@ class Breakers:
 
     def holds(self, target: Target, member: Member, permit: Permit, now: datetime) -> bool:
         """Whether a call may repeat its request: the circuit has not opened since it began."""
-        breaker = self._breakers.get(_key(target, member))
+        breaker = self._breakers.get(breaker_key(target, member))
         return breaker is None or as_of(breaker, now).generation == permit.generation
 
     def record(
@@ -80,12 +84,15 @@ class Breakers:
         now: datetime,
     ) -> None:
         """Count how a call has ended on the member; None is a complete answer."""
-        key = _key(target, member)
+        key = breaker_key(target, member)
         if failure is None and key not in self._breakers:
             return
         before = self._breakers.get(key, Breaker())
-        after = after_result(before, target.pool.breaker, permit, result_of(failure), now)
+        result = result_of(failure)
+        after = after_result(before, target.pool.breaker, permit, result, now)
         self._put(key, before, after)
+        if failure is not None and result is CallResult.FAILURE and key in self._breakers:
+            self._failures[key] = LastFailure(failure, now)
 
     def recovers_in_s(self, target: Target, member: Member, now: datetime) -> float | None:
         """Seconds until the circuit may let a call through; None when it does."""
@@ -94,18 +101,24 @@ class Breakers:
             return None
         return PROBING_PAUSE_S if skip.until is None else (skip.until - now).total_seconds()
 
+    def records(self) -> dict[BreakerKey, tuple[Breaker, LastFailure | None]]:
+        """A copy of all breakers, each with the last failure of its member."""
+        return {key: (each, self._failures.get(key)) for key, each in self._breakers.items()}
+
     def _put(self, key: BreakerKey, before: Breaker, after: Breaker) -> None:
         if after == before:
             return
         self._breakers.pop(key, None)
         self._breakers[key] = after
         if len(self._breakers) > self._capacity:
-            del self._breakers[next(iter(self._breakers))]
+            oldest = next(iter(self._breakers))
+            del self._breakers[oldest]
+            self._failures.pop(oldest, None)
         if after.state is not before.state:
             _log_change(key, after)
 
 
-def _key(target: Target, member: Member) -> BreakerKey:
+def breaker_key(target: Target, member: Member) -> BreakerKey:
     return target.pool.id, member.id, *member.quota_key
 
 

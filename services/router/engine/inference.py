@@ -24,7 +24,7 @@ from services.router.core.items import (
     size_bytes,
 )
 from services.router.core.limits import MAX_FRAME_BYTES, MAX_FRAME_ITEMS
-from services.router.core.model import Snapshot
+from services.router.core.model import Snapshot, Target
 from services.router.core.nearest import nearest
 from services.router.core.ports import Snapshots, TimeLeft
 from services.router.core.request import InferCommand
@@ -56,10 +56,7 @@ class StreamInference:
             DomainError: There is no snapshot, not the one asked for, or no such target.
         """
         snapshot = await self._snapshot(command)
-        target = snapshot.targets.get(command.target_id)
-        if target is None:
-            near = await in_slices(lambda: nearest(command.target_id, snapshot.targets))
-            raise TargetNotFoundError.of(command.target_id, near)
+        target = await find_target(snapshot, command.target_id)
         call_id = self._dependencies.ids.new_id()
         session = command.session
         key = session_key(principal.tenant, session, target.pool.sticky_scope, call_id)
@@ -70,10 +67,27 @@ class StreamInference:
         version, incarnation = command.min_registry_version, command.min_registry_incarnation
         if version or incarnation:
             return await self._snapshots.at_least(version, incarnation)
-        current = self._snapshots.current
-        if current is None:
-            raise SnapshotMissingError.of()
-        return current
+        return current_snapshot(self._snapshots)
+
+
+def current_snapshot(snapshots: Snapshots) -> Snapshot:
+    """Raises:
+    SnapshotMissingError: There is none.
+    """
+    if snapshots.current is None:
+        raise SnapshotMissingError.of()
+    return snapshots.current
+
+
+async def find_target(snapshot: Snapshot, target_id: str) -> Target:
+    """Raises:
+    TargetNotFoundError: The snapshot has no such model or pool; names those that are like it.
+    """
+    target = snapshot.targets.get(target_id)
+    if target is None:
+        near = await in_slices(lambda: nearest(target_id, snapshot.targets))
+        raise TargetNotFoundError.of(target_id, near)
+    return target
 
 
 class StreamedAnswer:

@@ -18,6 +18,7 @@ from services.router.core.quota import QuotaDeadline, after_refusal, after_succe
 from services.router.core.selection import Selection, select, without_moving
 from services.router.core.session import SessionKey
 from services.router.engine.breakers import Breakers
+from services.router.engine.routing_records import RoutingRecords
 
 # Deadlines are few (one per account and model), yet a registry may change for years.
 _MAX_DEADLINES = 10_000
@@ -104,7 +105,8 @@ class RoutingState:
                 self._pins.remove(pin)
             return
         if pin is None or pin.member_id != target.members[member].id:
-            self._pins.put(self._pin(request, member, chosen.home, cause, now, traceparent))
+            reason = _why_moved(chosen) if cause is None else cause.kind
+            self._pins.put(self._pin(request, member, chosen.home, reason, now, traceparent))
 
     def may_move(self, request: RouteRequest, to: int, now: datetime) -> bool:
         """Whether the pool's budget of moves lets the session go to member ``to``."""
@@ -144,6 +146,10 @@ class RoutingState:
         before = self._deadlines.get(member.quota_key)
         if before is not None and after_success(before, now) is None:
             del self._deadlines[member.quota_key]
+
+    def records(self) -> RoutingRecords:
+        """A copy of what is kept of members and sessions."""
+        return RoutingRecords(self._breakers.records(), dict(self._deadlines), self._pins.all())
 
     def admit(self, target: Target, member: Member, now: datetime, lease_s: float) -> Permit:
         """Let a call through to a member that ``health`` finds callable at the same instant.
@@ -216,7 +222,7 @@ class RoutingState:
         request: RouteRequest,
         member: int,
         home: int,
-        cause: Failure | None,
+        reason: FailureClass | SkipReason | None,
         now: datetime,
         traceparent: str,
     ) -> Pin:
@@ -228,7 +234,7 @@ class RoutingState:
             revision=target.revision,
             member_id=target.members[member].id,
             home_member_id=target.members[home].id,
-            reason=None if cause is None else cause.kind,
+            reason=reason,
             run_id=request.run_id,
             moved_at=now,
             used_at=now,
@@ -236,6 +242,12 @@ class RoutingState:
             traceparent=traceparent,
             stored=target.pool.home is not HomeStrategy.ROUND_ROBIN,
         )
+
+
+def _why_moved(chosen: Selection) -> SkipReason | None:
+    """Why the member was set aside that the session left before the call."""
+    skip = chosen.health[chosen.home if chosen.left is None else chosen.left]
+    return None if skip is None else skip.reason
 
 
 def _moved_since(chosen: Selection, pin: Pin | None) -> bool:

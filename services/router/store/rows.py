@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from services.chassis.store.port import Row
+from services.router.core.decision import SkipReason
 from services.router.core.failures import FailureClass
 from services.router.core.pins import Pin
 
 _SECOND_US = 1_000_000
+_REASONS: Mapping[str, FailureClass | SkipReason] = {
+    reason.value: reason for reason in (*FailureClass, *SkipReason)
+}
 
 
 def pin_params(pin: Pin) -> dict[str, object]:
@@ -34,7 +40,7 @@ def pin_of(row: Row) -> Pin:
         revision=row.revision,
         member_id=row.member_id,
         home_member_id=row.home_member_id,
-        reason=FailureClass(row.reason) if row.reason else None,
+        reason=_REASONS.get(row.reason),
         run_id=row.run_id,
         moved_at=row.moved_at,
         used_at=row.used_at,

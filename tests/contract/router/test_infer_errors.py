@@ -170,7 +170,6 @@ async def test_no_content_of_a_request_is_logged(
 
 UNSERVED = {
     "Explain": rpc.ExplainRequest(),
-    "GetRoutingState": rpc.GetRoutingStateRequest(),
     "WatchRoutingState": rpc.WatchRoutingStateRequest(),
     "ResetMember": rpc.ResetMemberRequest(),
     "UnpinSession": rpc.UnpinSessionRequest(),

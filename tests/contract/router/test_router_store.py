@@ -17,6 +17,7 @@ from services.chassis.follow.notifier import LocalNotifier
 from services.chassis.store.kept_snapshot import Kept, KeptChange, SqlKeptSnapshot
 from services.chassis.store.opening import open_store
 from services.chassis.store.port import Store
+from services.router.core.decision import SkipReason
 from services.router.store.router_store import SqlRouterStore
 from services.router.store.tables import MIGRATIONS, kept_tables, metadata
 from tests.support.clock import START, ManualClock
@@ -81,6 +82,18 @@ async def test_pins_are_loaded_as_they_were_the_newest_first(database_url: str) 
 
     # then
     assert (loaded, newest) == ([later, PIN], [later])
+
+
+async def test_what_moved_a_session_is_kept(database_url: str) -> None:
+    """A failure in a call, or why a member was set aside before it."""
+    # given
+    skipped = replace(PIN, reason=SkipReason.CIRCUIT_OPEN)
+    async with opened(database_url) as store:
+        await SqlRouterStore(store).save([skipped], [])
+
+    # when, then
+    async with opened(database_url) as store:
+        assert await SqlRouterStore(store).load(10) == [skipped]
 
 
 async def test_a_changed_pin_replaces_the_stored_one(database_url: str) -> None:

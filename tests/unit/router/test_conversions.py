@@ -30,6 +30,7 @@ from tests.unit.router.builders import attempt, decision
 @pytest.mark.parametrize(
     ("table", "enum"),
     [
+        (enums.BREAKERS, pb.BreakerState),
         (enums.EFFORTS, prov.ReasoningEffort),
         (enums.FAILURES, prov.FailureClass),
         (enums.KINDS, pb.AttemptKind),

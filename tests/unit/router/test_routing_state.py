@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from services.router.core.decision import Sticky
+from services.router.core.breaker import Breaker, Permit
+from services.router.core.decision import SkipReason, Sticky
 from services.router.core.failures import Failure, FailureClass
+from services.router.core.member_state import LastFailure
 from services.router.core.model import BreakerPolicy, HomeStrategy, SwitchPolicy
 from services.router.core.pins import Pins
 from services.router.core.session import SessionKey
@@ -70,6 +74,64 @@ def test_a_session_whose_home_is_set_aside_is_pinned_where_it_starts(home: HomeS
     # then
     after = routing.choose_start(asked, at(60))
     assert (after.start, after.sticky) == (1, Sticky.PINNED)
+
+
+def test_a_pin_tells_what_moved_its_session() -> None:
+    """The failure in a call, else why the member was set aside that it left; nothing at home."""
+    # given a session that fails over in its call, and whose new member is limited after it
+    routing = RoutingState(Pins())
+    routing.record_commit(ASKED, routing.choose_start(ASKED, NOW), 1, LIMITED, NOW, "")
+    (in_call,) = routing.records().pins
+    routing.record_failure(POOL.members[1], Failure(FailureClass.RATE_LIMIT, 429, 30.0), NOW)
+
+    # when the next call starts elsewhere, and a session of a round-robin pool gets its home
+    routing.record_commit(ASKED, routing.choose_start(ASKED, NOW), 2, None, NOW, "")
+    (before_call,) = routing.records().pins
+    asked = RouteRequest(target(*POOL.members, home=HomeStrategy.ROUND_ROBIN), ALONGSIDE, "")
+    other = RoutingState(Pins())
+    other.record_commit(asked, other.choose_start(asked, NOW), 0, None, NOW, "")
+    (at_home,) = other.records().pins
+
+    # then
+    assert in_call.reason is FailureClass.RATE_LIMIT
+    assert (before_call.member_id, before_call.reason) == ("c", SkipReason.QUOTA_DEADLINE)
+    assert at_home.reason is None
+
+
+def test_the_last_failure_of_a_member_is_kept_until_its_breaker_is_forgotten() -> None:
+    # given room for one breaker, and a member that has failed once and then answered
+    breakers = Breakers(capacity=1)
+    a, b, _ = POOL.members
+    breakers.record(POOL, a, Permit(0), FailureClass.STREAM_TRUNCATED, NOW)
+    breakers.record(POOL, a, Permit(0), None, LATER)
+    breakers.record(POOL, a, Permit(0), FailureClass.RATE_LIMIT, LATER)
+    kept = list(breakers.records().values())
+
+    # when another member fails, and the first one answers late that its request is wrong
+    breakers.record(POOL, b, Permit(0), FailureClass.SERVER_ERROR, LATER)
+    breakers.record(POOL, a, Permit(0), FailureClass.INVALID_REQUEST, LATER)
+
+    # then
+    assert kept == [(Breaker(), LastFailure(FailureClass.STREAM_TRUNCATED, NOW))]
+    assert list(breakers.records().values()) == [
+        (Breaker(consecutive_failures=1), LastFailure(FailureClass.SERVER_ERROR, LATER))
+    ]
+
+
+def test_members_are_told_sorted_and_only_if_they_have_failed() -> None:
+    # given two targets, in one of which two members have failed, the last one first
+    routing = RoutingState(Pins())
+    alone = replace(target(member("a")), pool=replace(target(member("a")).pool, id="alone"))
+    for failed in reversed(POOL.members[1:]):
+        routing.record_result(POOL, failed, Permit(0), FailureClass.SERVER_ERROR, NOW)
+    routing.record_result(alone, alone.members[0], Permit(0), FailureClass.SERVER_ERROR, NOW)
+
+    # when
+    told = routing.records().members([POOL, alone], NOW)
+
+    # then
+    names = [(each.target_id, each.member_id) for each in told]
+    assert names == [("alone", "a"), ("pool", "b"), ("pool", "c")]
 
 
 def test_passed_deadlines_are_dropped_at_10000() -> None:

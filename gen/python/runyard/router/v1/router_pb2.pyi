@@ -227,42 +227,56 @@ class InferItem(_message.Message):
     def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., text_delta: _Optional[_Union[_provider_pb2.TextDelta, _Mapping]] = ..., reasoning_delta: _Optional[_Union[_provider_pb2.ReasoningDelta, _Mapping]] = ..., tool_call_delta: _Optional[_Union[_provider_pb2.ToolCallDelta, _Mapping]] = ..., tool_call_ready: _Optional[_Union[_provider_pb2.ToolCallReady, _Mapping]] = ..., usage: _Optional[_Union[_content_pb2.Usage, _Mapping]] = ..., stream_reset: _Optional[_Union[StreamReset, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., interrupted: _Optional[_Union[Interrupted, _Mapping]] = ...) -> None: ...
 
 class MemberState(_message.Message):
-    __slots__ = ("target_id", "member_id", "breaker", "consecutive_failures", "probe_at", "quarantine", "quarantined_until", "quota_until")
+    __slots__ = ("target_id", "member_id", "breaker", "consecutive_failures", "probe_time", "quarantine", "quarantine_end_time", "quota_end_time", "generation", "open_time", "probes_in_flight", "probes_allowed", "last_failure", "last_failure_time")
     TARGET_ID_FIELD_NUMBER: _ClassVar[int]
     MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
     BREAKER_FIELD_NUMBER: _ClassVar[int]
     CONSECUTIVE_FAILURES_FIELD_NUMBER: _ClassVar[int]
-    PROBE_AT_FIELD_NUMBER: _ClassVar[int]
+    PROBE_TIME_FIELD_NUMBER: _ClassVar[int]
     QUARANTINE_FIELD_NUMBER: _ClassVar[int]
-    QUARANTINED_UNTIL_FIELD_NUMBER: _ClassVar[int]
-    QUOTA_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    QUARANTINE_END_TIME_FIELD_NUMBER: _ClassVar[int]
+    QUOTA_END_TIME_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    OPEN_TIME_FIELD_NUMBER: _ClassVar[int]
+    PROBES_IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    PROBES_ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    LAST_FAILURE_FIELD_NUMBER: _ClassVar[int]
+    LAST_FAILURE_TIME_FIELD_NUMBER: _ClassVar[int]
     target_id: str
     member_id: str
     breaker: BreakerState
     consecutive_failures: int
-    probe_at: _timestamp_pb2.Timestamp
+    probe_time: _timestamp_pb2.Timestamp
     quarantine: _provider_pb2.FailureClass
-    quarantined_until: _timestamp_pb2.Timestamp
-    quota_until: _timestamp_pb2.Timestamp
-    def __init__(self, target_id: _Optional[str] = ..., member_id: _Optional[str] = ..., breaker: _Optional[_Union[BreakerState, str]] = ..., consecutive_failures: _Optional[int] = ..., probe_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., quarantine: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., quarantined_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., quota_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    quarantine_end_time: _timestamp_pb2.Timestamp
+    quota_end_time: _timestamp_pb2.Timestamp
+    generation: int
+    open_time: _timestamp_pb2.Timestamp
+    probes_in_flight: int
+    probes_allowed: int
+    last_failure: _provider_pb2.FailureClass
+    last_failure_time: _timestamp_pb2.Timestamp
+    def __init__(self, target_id: _Optional[str] = ..., member_id: _Optional[str] = ..., breaker: _Optional[_Union[BreakerState, str]] = ..., consecutive_failures: _Optional[int] = ..., probe_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., quarantine: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., quarantine_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., quota_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., open_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., probes_in_flight: _Optional[int] = ..., probes_allowed: _Optional[int] = ..., last_failure: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., last_failure_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Pin(_message.Message):
-    __slots__ = ("pool_id", "session", "member_id", "home_member_id", "reason", "moved_at", "expires_at")
+    __slots__ = ("pool_id", "session", "member_id", "home_member_id", "reason", "move_time", "expire_time", "skip_reason")
     POOL_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
     HOME_MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
-    MOVED_AT_FIELD_NUMBER: _ClassVar[int]
-    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    MOVE_TIME_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    SKIP_REASON_FIELD_NUMBER: _ClassVar[int]
     pool_id: str
     session: str
     member_id: str
     home_member_id: str
     reason: _provider_pb2.FailureClass
-    moved_at: _timestamp_pb2.Timestamp
-    expires_at: _timestamp_pb2.Timestamp
-    def __init__(self, pool_id: _Optional[str] = ..., session: _Optional[str] = ..., member_id: _Optional[str] = ..., home_member_id: _Optional[str] = ..., reason: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., moved_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    move_time: _timestamp_pb2.Timestamp
+    expire_time: _timestamp_pb2.Timestamp
+    skip_reason: SkipReason
+    def __init__(self, pool_id: _Optional[str] = ..., session: _Optional[str] = ..., member_id: _Optional[str] = ..., home_member_id: _Optional[str] = ..., reason: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., move_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., skip_reason: _Optional[_Union[SkipReason, str]] = ...) -> None: ...
 
 class RoutingEvent(_message.Message):
     __slots__ = ("cursor", "at", "member", "pinned", "unpinned", "heartbeat", "reconnect")

@@ -85,14 +85,16 @@ class GetRoutingStateRequest(_message.Message):
     def __init__(self, target_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class GetRoutingStateResponse(_message.Message):
-    __slots__ = ("members", "pins", "next_page_token")
+    __slots__ = ("members", "pins", "next_page_token", "instance_id")
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     PINS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
     members: _containers.RepeatedCompositeFieldContainer[_router_pb2.MemberState]
     pins: _containers.RepeatedCompositeFieldContainer[_router_pb2.Pin]
     next_page_token: str
-    def __init__(self, members: _Optional[_Iterable[_Union[_router_pb2.MemberState, _Mapping]]] = ..., pins: _Optional[_Iterable[_Union[_router_pb2.Pin, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    instance_id: str
+    def __init__(self, members: _Optional[_Iterable[_Union[_router_pb2.MemberState, _Mapping]]] = ..., pins: _Optional[_Iterable[_Union[_router_pb2.Pin, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., instance_id: _Optional[str] = ...) -> None: ...
 
 class WatchRoutingStateRequest(_message.Message):
     __slots__ = ("target_id", "after")

@@ -114,6 +114,9 @@ class RouterServiceServicer(object):
 
     def GetRoutingState(self, request, context):
         """Lists the health of members and the pins of sessions. Changes nothing.
+
+        - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
+        - RESOURCE_EXHAUSTED ANSWER_TOO_LARGE: more than 4 MiB; ask for one target or a smaller page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,7 +40,11 @@ class RouterServiceStub:
     Explain: _aio.UnaryUnaryMultiCallable[_router_service_pb2.ExplainRequest, _router_service_pb2.ExplainResponse]
     """Tells what Infer would do with this request now. Calls no provider, changes nothing."""
     GetRoutingState: _aio.UnaryUnaryMultiCallable[_router_service_pb2.GetRoutingStateRequest, _router_service_pb2.GetRoutingStateResponse]
-    """Lists the health of members and the pins of sessions. Changes nothing."""
+    """Lists the health of members and the pins of sessions. Changes nothing.
+
+    - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
+    - RESOURCE_EXHAUSTED ANSWER_TOO_LARGE: more than 4 MiB; ask for one target or a smaller page.
+    """
     WatchRoutingState: _aio.UnaryStreamMultiCallable[_router_service_pb2.WatchRoutingStateRequest, _router_service_pb2.WatchRoutingStateResponse]
     """Streams changes of the routing state. Changes nothing."""
     ResetMember: _aio.UnaryUnaryMultiCallable[_router_service_pb2.ResetMemberRequest, _router_service_pb2.ResetMemberResponse]
@@ -98,7 +102,11 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _router_service_pb2.GetRoutingStateRequest,
         context: _aio.ServicerContext[_router_service_pb2.GetRoutingStateRequest, _abc.Awaitable[_router_service_pb2.GetRoutingStateResponse]],
     ) -> _abc.Awaitable[_router_service_pb2.GetRoutingStateResponse]:
-        """Lists the health of members and the pins of sessions. Changes nothing."""
+        """Lists the health of members and the pins of sessions. Changes nothing.
+
+        - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
+        - RESOURCE_EXHAUSTED ANSWER_TOO_LARGE: more than 4 MiB; ask for one target or a smaller page.
+        """
 
     @_abc_1.abstractmethod
     def WatchRoutingState(

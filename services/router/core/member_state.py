@@ -1,0 +1,77 @@
+"""What is known of the health of a member, at one instant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.router.core.breaker import Breaker, BreakerState, as_of, probe_at
+from services.router.core.failures import FailureClass
+from services.router.core.model import Member, Target
+from services.router.core.quota import QuotaDeadline
+
+
+@dataclass(frozen=True, slots=True)
+class LastFailure:
+    """The newest failure of a member that its circuit breaker takes for one."""
+
+    kind: FailureClass
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRecord:
+    """What is kept of a member between calls; None for what it has never had."""
+
+    breaker: Breaker | None = None
+    failure: LastFailure | None = None
+    deadline: QuotaDeadline | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MemberState:
+    """Attributes are those of ``runyard.router.v1.MemberState``.
+
+    Attributes:
+        quota_until: None when the deadline has passed.
+    """
+
+    target_id: str
+    member_id: str
+    breaker: BreakerState
+    generation: int
+    consecutive_failures: int
+    opened_at: datetime | None
+    probe_at: datetime | None
+    probes_in_flight: int
+    probes_allowed: int
+    last_failure: LastFailure | None
+    quota_until: datetime | None
+
+
+def member_state(
+    target: Target, member: Member, record: MemberRecord, now: datetime
+) -> MemberState:
+    """The state of the member at ``now``; to ask changes nothing."""
+    policy = target.pool.breaker
+    breaker = as_of(record.breaker or Breaker(), now)
+    deadline = record.deadline
+    return MemberState(
+        target_id=target.pool.id,
+        member_id=member.id,
+        breaker=breaker.state,
+        generation=breaker.generation,
+        consecutive_failures=breaker.consecutive_failures,
+        opened_at=breaker.opened_at,
+        probe_at=probe_at(breaker, policy),
+        probes_in_flight=len(breaker.leases),
+        probes_allowed=policy.half_open_max,
+        last_failure=record.failure,
+        quota_until=None if deadline is None or deadline.until <= now else deadline.until,
+    )
+
+
+def worth_telling(record: MemberRecord, now: datetime) -> bool:
+    """Whether the member has failed, was reset, or is in a quota deadline."""
+    deadline = record.deadline
+    return record.breaker is not None or (deadline is not None and now < deadline.until)

@@ -1,0 +1,52 @@
+"""A copy of the routing state, which can be read while calls change the original."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.chassis.slices import give_way
+from services.router.core.breaker import Breaker
+from services.router.core.member_state import (
+    LastFailure,
+    MemberRecord,
+    MemberState,
+    member_state,
+    worth_telling,
+)
+from services.router.core.model import Member, Target
+from services.router.core.pins import Pin
+from services.router.core.quota import QuotaDeadline
+from services.router.engine.breakers import BreakerKey, breaker_key
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingRecords:
+    """The state of one instant.
+
+    Attributes:
+        breakers: Each with the last failure of its member.
+        deadlines: By ``Member.quota_key``.
+    """
+
+    breakers: Mapping[BreakerKey, tuple[Breaker, LastFailure | None]]
+    deadlines: Mapping[tuple[str, str, str], QuotaDeadline]
+    pins: Sequence[Pin]
+
+    def members(self, targets: Iterable[Target], now: datetime) -> list[MemberState]:
+        """The members of ``targets`` of which there is something to tell, sorted by target and
+        member; gives way.
+        """
+        found: list[MemberState] = []
+        for target in targets:
+            give_way()
+            for member in target.members:
+                record = self.record(target, member)
+                if worth_telling(record, now):
+                    found.append(member_state(target, member, record, now))
+        return sorted(found, key=lambda each: (each.target_id, each.member_id))
+
+    def record(self, target: Target, member: Member) -> MemberRecord:
+        breaker, failure = self.breakers.get(breaker_key(target, member), (None, None))
+        return MemberRecord(breaker, failure, self.deadlines.get(member.quota_key))

@@ -1,0 +1,189 @@
+"""``GetRoutingState``: the health of members and the pins of sessions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+import pytest
+
+from runyard.provider.v1 import provider_pb2 as provider
+from runyard.registry.v1 import registry_pb2 as reg
+from runyard.router.v1 import router_pb2 as pb
+from runyard.router.v1 import router_service_pb2 as rpc
+from runyard.router.v1.router_service_pb2_grpc import RouterServiceStub
+from services.chassis.calls.rpc_status import ErrorFacts, reason_of
+from tests.contract.router.router_under_test import (
+    RouterUnderTest,
+    builtin,
+    failing,
+    limited_pool,
+    model,
+    pool,
+    seconds,
+)
+
+ONCE = {
+    "breaker": reg.PoolBreaker(failure_threshold=1, cooldown=seconds(3600), half_open_max=2),
+    "retry": reg.PoolRetry(in_place=0),
+}
+
+
+async def state(running: RouterUnderTest, **asked: Any) -> rpc.GetRoutingStateResponse:
+    request = rpc.GetRoutingStateRequest(**asked)
+    answer: rpc.GetRoutingStateResponse = await RouterServiceStub(running.channel).GetRoutingState(
+        request
+    )
+    return answer
+
+
+async def refused(running: RouterUnderTest, **asked: Any) -> ErrorFacts:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await state(running, **asked)
+    return reason_of(caught.value)
+
+
+def breaking() -> list[reg.Resource]:
+    """Pool ``broken``: its only home fails, and one failure opens its circuit."""
+    return [
+        builtin("faulty", failing(reg.BUILTIN_FAULT_KIND_SERVER_ERROR)),
+        builtin("sound"),
+        model("bad", "faulty"),
+        model("good", "sound"),
+        pool("broken", "bad", failover_only=["good"], **ONCE),
+    ]
+
+
+async def test_a_router_without_failures_has_nothing_to_tell(running: RouterUnderTest) -> None:
+    # given a member that answers
+    await running.apply(*breaking())
+    await running.infer("good", thread_id="t")
+
+    # when
+    answer = await state(running)
+
+    # then
+    assert list(answer.members) == []
+    assert list(answer.pins) == []
+    assert answer.next_page_token == ""
+    assert answer.instance_id != ""
+
+
+async def test_the_circuit_and_the_last_failure_of_a_member_are_told(
+    running: RouterUnderTest,
+) -> None:
+    # given a pool whose home has failed once, and whose sessions have moved from it
+    await running.apply(*breaking())
+    await running.infer("broken", thread_id="t1")
+    moved = await running.infer("broken", thread_id="t1")
+
+    # when
+    answer = await state(running)
+
+    # then every fact is there
+    (member,) = answer.members
+    assert (member.target_id, member.member_id) == ("broken", "bad")
+    assert member.breaker == pb.BREAKER_STATE_OPEN
+    assert (member.generation, member.consecutive_failures) == (1, 1)
+    assert member.probe_time.seconds - member.open_time.seconds == 3600
+    assert (member.probes_in_flight, member.probes_allowed) == (0, 2)
+    assert member.last_failure == provider.FAILURE_CLASS_SERVER_ERROR
+    assert member.last_failure_time == member.open_time
+    assert not member.HasField("quota_end_time")
+    assert member.quarantine == provider.FAILURE_CLASS_UNSPECIFIED
+    assert moved.decision.member_id == "good"
+    (pin,) = answer.pins
+    assert (pin.pool_id, pin.session) == ("broken", "thread:t1")
+    assert (pin.member_id, pin.home_member_id) == ("good", "bad")
+    assert pin.reason == provider.FAILURE_CLASS_UNSPECIFIED
+    assert pin.skip_reason == pb.SKIP_REASON_CIRCUIT_OPEN
+    assert pin.expire_time.seconds - pin.move_time.seconds == 3600
+
+
+async def test_a_quota_deadline_and_the_failure_that_moved_a_session_are_told(
+    running: RouterUnderTest,
+) -> None:
+    # given a pool whose home is limited for 30 s, and a session that has moved in its call
+    await running.apply(*limited_pool())
+    await running.infer("narration", thread_id="t")
+
+    # when
+    answer = await state(running)
+
+    # then the deadline is that of the model, however it is called
+    members = [(each.target_id, each.member_id) for each in answer.members]
+    assert members == [("first", "first"), ("narration", "first")]
+    assert {each.breaker for each in answer.members} == {pb.BREAKER_STATE_CLOSED}
+    assert all(each.HasField("quota_end_time") for each in answer.members)
+    (pin,) = answer.pins
+    assert pin.reason == provider.FAILURE_CLASS_RATE_LIMIT
+    assert pin.skip_reason == pb.SKIP_REASON_UNSPECIFIED
+
+
+async def test_pins_come_in_pages_and_members_with_the_first(running: RouterUnderTest) -> None:
+    # given three sessions in two pools
+    await running.apply(*limited_pool(), pool("other", "first", failover_only=["second"]))
+    for target_id, thread_id in (("other", "t1"), ("narration", "t3"), ("narration", "t2")):
+        await running.infer(target_id, thread_id=thread_id)
+
+    # when
+    first = await state(running, page_size=2)
+    second = await state(running, page_size=2, page_token=first.next_page_token)
+
+    # then
+    assert [each.session for each in first.pins] == ["thread:t2", "thread:t3"]
+    assert [(each.pool_id, each.session) for each in second.pins] == [("other", "thread:t1")]
+    assert [each.target_id for each in first.members] == ["first", "narration", "other"]
+    assert (list(second.members), second.next_page_token) == ([], "")
+    assert first.instance_id == second.instance_id
+
+
+async def test_one_target_is_told_of_alone(running: RouterUnderTest) -> None:
+    # given
+    await running.apply(*limited_pool(), *breaking())
+    for target_id in ("narration", "broken", "broken"):
+        await running.infer(target_id, thread_id="t")
+
+    # when
+    answer = await state(running, target_id="broken")
+
+    # then
+    assert [each.target_id for each in answer.members] == ["broken"]
+    assert [each.pool_id for each in answer.pins] == ["broken"]
+
+
+async def test_pins_of_an_older_revision_of_a_pool_have_ended(running: RouterUnderTest) -> None:
+    # given a pinned session of a pool that is changed
+    await running.apply(*limited_pool())
+    await running.infer("narration", thread_id="t")
+    await running.apply(pool("narration", "second", failover_only=["first"]))
+    await running.infer("second")
+
+    # when
+    answer = await state(running)
+
+    # then
+    assert list(answer.pins) == []
+
+
+async def test_what_is_wrong_with_the_request_is_told(running: RouterUnderTest) -> None:
+    # given a page token of the whole state
+    await running.apply(*limited_pool())
+    for thread_id in ("t1", "t2"):
+        await running.infer("narration", thread_id=thread_id)
+    token = (await state(running, page_size=1)).next_page_token
+
+    # when
+    unknown = await refused(running, target_id="naration")
+    other = await refused(running, target_id="narration", page_token=token)
+    negative = await refused(running, page_size=-1, page_token="none")
+
+    # then
+    assert (unknown.code, unknown.reason) == (grpc.StatusCode.NOT_FOUND, "TARGET_NOT_FOUND")
+    assert "narration" in unknown.metadata["nearest"]
+    assert [each.field for each in other.violations] == ["page_token"]
+    assert sorted(each.field for each in negative.violations) == ["page_size", "page_token"]
+
+
+async def test_without_a_snapshot_there_is_no_state(running: RouterUnderTest) -> None:
+    assert (await refused(running)).reason == "SNAPSHOT_MISSING"

@@ -1,0 +1,96 @@
+"""What is told of a member, and whether there is something to tell."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.router.core.breaker import Breaker, BreakerState
+from services.router.core.failures import FailureClass
+from services.router.core.limits import page_size
+from services.router.core.member_state import (
+    LastFailure,
+    MemberRecord,
+    MemberState,
+    member_state,
+    worth_telling,
+)
+from services.router.core.model import BreakerPolicy
+from services.router.core.quota import QuotaDeadline
+from tests.unit.router.builders import NOW, at, member, target
+
+A = member("a")
+POOL = target(A, breaker=BreakerPolicy(failure_threshold=2, cooldown_s=10.0, half_open_max=3))
+
+
+def test_a_member_without_a_record_is_closed() -> None:
+    assert member_state(POOL, A, MemberRecord(), NOW) == MemberState(
+        target_id="pool",
+        member_id="a",
+        breaker=BreakerState.CLOSED,
+        generation=0,
+        consecutive_failures=0,
+        opened_at=None,
+        probe_at=None,
+        probes_in_flight=0,
+        probes_allowed=3,
+        last_failure=None,
+        quota_until=None,
+    )
+
+
+def test_everything_that_is_kept_of_a_member_is_told() -> None:
+    # given a circuit that opened at 0 s, and a deadline at 30 s
+    failure = LastFailure(FailureClass.TIMEOUT_IDLE, at(0))
+    record = MemberRecord(
+        Breaker(BreakerState.OPEN, 3, 2, at(0)), failure, QuotaDeadline(at(30), None, 1)
+    )
+
+    # when
+    told = member_state(POOL, A, record, at(5))
+
+    # then
+    assert told == MemberState(
+        target_id="pool",
+        member_id="a",
+        breaker=BreakerState.OPEN,
+        generation=3,
+        consecutive_failures=2,
+        opened_at=at(0),
+        probe_at=at(10),
+        probes_in_flight=0,
+        probes_allowed=3,
+        last_failure=failure,
+        quota_until=at(30),
+    )
+
+
+def test_a_probe_whose_lease_has_expired_is_not_in_flight() -> None:
+    # given two probes, leased until 70 s and 80 s
+    breaker = Breaker(BreakerState.HALF_OPEN, 2, 2, at(0), (at(70), at(80)))
+    record = MemberRecord(breaker)
+
+    # when
+    before, after = (member_state(POOL, A, record, at(s)) for s in (69, 70))
+
+    # then
+    assert (before.breaker, before.probes_in_flight) == (BreakerState.HALF_OPEN, 2)
+    assert (after.breaker, after.probes_in_flight) == (BreakerState.OPEN, 0)
+    assert (after.generation, after.opened_at, after.probe_at) == (3, at(70), at(80))
+
+
+@pytest.mark.parametrize(("at_s", "told"), [(29, True), (30, False)])
+def test_a_deadline_is_told_until_it_has_passed(at_s: float, told: bool) -> None:
+    record = MemberRecord(deadline=QuotaDeadline(at(30), 30.0))
+
+    assert worth_telling(record, at(at_s)) is told
+    assert (member_state(POOL, A, record, at(at_s)).quota_until is not None) is told
+
+
+def test_a_member_that_has_failed_is_worth_telling() -> None:
+    assert worth_telling(MemberRecord(Breaker()), NOW)
+    assert not worth_telling(MemberRecord(), NOW)
+
+
+@pytest.mark.parametrize(("wanted", "pins"), [(0, 100), (7, 7), (1_000, 1_000), (1_001, 1_000)])
+def test_a_page_has_as_many_pins_as_are_wanted_within_bounds(wanted: int, pins: int) -> None:
+    assert page_size(wanted) == pins
