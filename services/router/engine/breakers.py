@@ -41,13 +41,11 @@ class Breakers:
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
         # Members without an entry have not failed since they were first called.
-        self._breakers: dict[BreakerKey, Breaker] = {}
-        # Of the same keys, or of some of them.
-        self._failures: dict[BreakerKey, LastFailure] = {}
+        self._breakers: dict[BreakerKey, tuple[Breaker, LastFailure | None]] = {}
 
     def skip(self, target: Target, member: Member, now: datetime) -> Skipped | None:
         """Why the circuit keeps calls from the member; None when it lets one through."""
-        breaker = self._breakers.get(breaker_key(target, member))
+        breaker, _ = self._find(breaker_key(target, member))
         if breaker is None or breaker.state is BreakerState.CLOSED:
             return None
         if allows(breaker, target.pool.breaker, now):
@@ -62,17 +60,17 @@ class Breakers:
     def admit(self, target: Target, member: Member, now: datetime, lease_s: float) -> Permit:
         """Let a call through; ``skip`` has found nothing against it at the same instant."""
         key = breaker_key(target, member)
-        before = self._breakers.get(key)
+        before, last = self._find(key)
         if before is None:
             return Permit(Breaker().generation)
         after, permit = admit(before, target.pool.breaker, now, lease_s)
         assert permit is not None, "skip comes first"  # noqa: S101  # the caller's order, not input
-        self._put(key, before, after)
+        self._put(key, after, last)
         return permit
 
     def holds(self, target: Target, member: Member, permit: Permit, now: datetime) -> bool:
         """Whether a call may repeat its request: the circuit has not opened since it began."""
-        breaker = self._breakers.get(breaker_key(target, member))
+        breaker, _ = self._find(breaker_key(target, member))
         return breaker is None or as_of(breaker, now).generation == permit.generation
 
     def record(
@@ -87,12 +85,12 @@ class Breakers:
         key = breaker_key(target, member)
         if failure is None and key not in self._breakers:
             return
-        before = self._breakers.get(key, Breaker())
+        before, last = self._find(key)
         result = result_of(failure)
-        after = after_result(before, target.pool.breaker, permit, result, now)
-        self._put(key, before, after)
-        if failure is not None and result is CallResult.FAILURE and key in self._breakers:
-            self._failures[key] = LastFailure(failure, now)
+        after = after_result(before or Breaker(), target.pool.breaker, permit, result, now)
+        if failure is not None and result is CallResult.FAILURE:
+            last = LastFailure(failure, now)
+        self._put(key, after, last)
 
     def recovers_in_s(self, target: Target, member: Member, now: datetime) -> float | None:
         """Seconds until the circuit may let a call through; None when it does."""
@@ -103,17 +101,20 @@ class Breakers:
 
     def records(self) -> dict[BreakerKey, tuple[Breaker, LastFailure | None]]:
         """A copy of all breakers, each with the last failure of its member."""
-        return {key: (each, self._failures.get(key)) for key, each in self._breakers.items()}
+        return dict(self._breakers)
 
-    def _put(self, key: BreakerKey, before: Breaker, after: Breaker) -> None:
-        if after == before:
+    def _find(self, key: BreakerKey) -> tuple[Breaker | None, LastFailure | None]:
+        return self._breakers.get(key, (None, None))
+
+    def _put(self, key: BreakerKey, after: Breaker, last: LastFailure | None) -> None:
+        before, last_before = self._find(key)
+        before = before or Breaker()
+        if (after, last) == (before, last_before):
             return
         self._breakers.pop(key, None)
-        self._breakers[key] = after
+        self._breakers[key] = after, last
         if len(self._breakers) > self._capacity:
-            oldest = next(iter(self._breakers))
-            del self._breakers[oldest]
-            self._failures.pop(oldest, None)
+            del self._breakers[next(iter(self._breakers))]
         if after.state is not before.state:
             _log_change(key, after)
 
