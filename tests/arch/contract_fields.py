@@ -21,8 +21,9 @@ Smallest: TypeAlias = Mapping[str, Message]
 
 # A member of a cycle of messages is followed once.
 _MAX_DEPTH = 8
-# Legal ids, JSON objects, and numbers as text: each field accepts two of a sort, or refuses.
-_TEXTS = ("a1", "b2", '{"a": 1}', '{"b": 2}', "1.5", "2.5")
+# Legal ids, sessions, JSON objects, and numbers as text: each field accepts two of a sort, or
+# refuses.
+_TEXTS = ("a1", "b2", "thread:a1", "thread:b2", '{"a": 1}', '{"b": 2}', "1.5", "2.5")
 _INTEGERS = (2, 3)
 _BY_TYPE: Mapping[int, Sequence[object]] = {
     FieldDescriptor.TYPE_STRING: _TEXTS,

@@ -19,6 +19,8 @@ WITHOUT_REQUEST_ID = {
     "runyard.provider.v1.InferenceProviderService.Infer": "costs tokens, keeps nothing",
     "runyard.router.v1.RouterService.Infer": "costs tokens, keeps nothing",
     "runyard.router.v1.RouterService.Generate": "costs tokens, keeps nothing",
+    "runyard.router.v1.RouterService.ResetMember": "a repeat finds nothing to clear",
+    "runyard.router.v1.RouterService.UnpinSession": "a repeat finds no pin",
 }
 
 FILES = proto_files()

@@ -129,6 +129,8 @@ def _router() -> list[Message]:
         asked,
         routers.GenerateRequest(request=asked),
         routers.GetRoutingStateRequest(page_size=2),
+        routers.ResetMemberRequest(target_id="helper-model", member_id="helper-model"),
+        routers.UnpinSessionRequest(pool_id="helper-model", session="thread:t"),
     ]
 
 

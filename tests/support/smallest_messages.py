@@ -99,6 +99,8 @@ REQUESTS: Sequence[Message] = (
         request=router_service.InferRequest(target_id="m", messages=[SAID], tools=CHOOSABLE)
     ),
     router_service.GetRoutingStateRequest(),
+    router_service.ResetMemberRequest(target_id="m"),
+    router_service.UnpinSessionRequest(pool_id="mp", session="thread:t"),
     run_service.SubmitRunRequest(messages=[SAID], agent_id="a"),
     run_service.SubscribeRunRequest(run_id="r"),
     run_service.GetRunRequest(run_id="r"),

@@ -15,13 +15,8 @@ from services.cli.talk.options import EndpointOption, OutputOption
 from services.cli.talk.paging import PAGE_SIZE, pages
 
 router_app = typer.Typer(
-    no_args_is_help=True, help="See how the router sees its members and sessions."
+    no_args_is_help=True, help="See and clear what the router knows of members and sessions."
 )
-
-
-@router_app.callback()
-def _group() -> None:
-    """Keeps `state` a command of the group while it is the only one."""
 
 
 @router_app.command("state")
@@ -43,6 +38,54 @@ def state(
                 answer.MergeFrom(page)
         answer.ClearField("next_page_token")
         _show(answer, terminal)
+        terminal.data(as_json(answer))
+
+    run(output, work)
+
+
+@router_app.command("reset-member")
+def reset_member(
+    target: Annotated[str, typer.Argument(help="A pool, or a model that is called directly.")],
+    member: Annotated[str, typer.Argument(help="One of its models; all of them without it.")] = "",
+    endpoint: EndpointOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Close the circuit of a member and end its quota deadline; a repeat changes nothing.
+
+    Example: runyard router reset-member narration fast
+    """
+
+    async def work(terminal: Terminal) -> None:
+        request = rpc.ResetMemberRequest(target_id=target, member_id=member)
+        async with clients("router reset-member", endpoint) as stubs:
+            answer = await stubs.call("router", stubs.router.ResetMember, request)
+        for each in answer.members:
+            terminal.line(*member_line(each))
+        terminal.data(as_json(answer))
+
+    run(output, work)
+
+
+@router_app.command("unpin")
+def unpin(
+    pool: Annotated[str, typer.Argument(help="The model pool.")],
+    session: Annotated[str, typer.Argument(help="As state shows it: thread:ID, run:ID, …")],
+    endpoint: EndpointOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Let a session go home with its next call; a repeat changes nothing.
+
+    Example: runyard router unpin narration thread:harbour
+    """
+
+    async def work(terminal: Terminal) -> None:
+        request = rpc.UnpinSessionRequest(pool_id=pool, session=session)
+        async with clients("router unpin", endpoint) as stubs:
+            answer = await stubs.call("router", stubs.router.UnpinSession, request)
+        if answer.HasField("pin"):
+            terminal.line((session, "bold"), f" is no longer held on {answer.pin.member_id}")
+        else:
+            terminal.line((session, "bold"), " was not held on a member")
         terminal.data(as_json(answer))
 
     run(output, work)

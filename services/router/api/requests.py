@@ -30,7 +30,7 @@ from services.router.core.request import (
     ToolChoice,
     ToolChoiceMode,
 )
-from services.router.core.session import Session
+from services.router.core.session import KINDS, Session
 
 
 def generate_from_pb(request: rpc.GenerateRequest) -> InferCommand:
@@ -90,6 +90,36 @@ def state_from_pb(request: rpc.GetRoutingStateRequest) -> PinQuery:
     )
     decoder.check()
     return query
+
+
+def reset_from_pb(request: rpc.ResetMemberRequest) -> tuple[str, str]:
+    """Decode target and member; an empty member is every one.
+
+    Raises:
+        InvalidRequestError: Lists everything that is wrong with it.
+    """
+    decoder = Decoder()
+    target_id = decoder.id(request.target_id, "target_id")
+    member_id = decoder.optional_id(request.member_id, "member_id")
+    decoder.check()
+    return target_id, member_id
+
+
+def unpin_from_pb(request: rpc.UnpinSessionRequest) -> tuple[str, str]:
+    """Decode pool and session.
+
+    Raises:
+        InvalidRequestError: Lists everything that is wrong with it.
+    """
+    decoder = Decoder()
+    pool_id = decoder.id(request.pool_id, "pool_id")
+    kind, _, named = request.session.partition(":")
+    if kind in KINDS:
+        decoder.id(named, "session")
+    else:
+        decoder.wrong("session", f"must begin with one of {', '.join(f'{k}:' for k in KINDS)}")
+    decoder.check()
+    return pool_id, request.session
 
 
 def _pin_at(pool_id: str, session: str) -> tuple[str, str]:

@@ -15,11 +15,19 @@ from services.chassis.calls.call import current_call, current_caller, decoded
 from services.chassis.calls.unserved import not_served
 from services.chassis.errors import DomainError
 from services.chassis.slices import in_slices
-from services.router.api.requests import generate_from_pb, infer_from_pb, state_from_pb
+from services.router.api.requests import (
+    generate_from_pb,
+    infer_from_pb,
+    reset_from_pb,
+    state_from_pb,
+    unpin_from_pb,
+)
 from services.router.api.responses import (
     collected_to_pb,
     decision_to_detail,
     frame_to_pb,
+    member_to_pb,
+    pin_to_pb,
     state_to_pb,
 )
 from services.router.core.collecting import Collected, collect
@@ -84,9 +92,13 @@ class RouterServicer(rpc.RouterServiceServicer):
     async def ResetMember(
         self, request: pb.ResetMemberRequest, context: Context
     ) -> pb.ResetMemberResponse:
-        raise not_served("ResetMember")
+        target_id, member_id = await decoded(request, reset_from_pb)
+        members = await self._control.reset(current_caller(), target_id, member_id)
+        return pb.ResetMemberResponse(members=map(member_to_pb, members))
 
     async def UnpinSession(
         self, request: pb.UnpinSessionRequest, context: Context
     ) -> pb.UnpinSessionResponse:
-        raise not_served("UnpinSession")
+        pool_id, session = await decoded(request, unpin_from_pb)
+        pin = await self._control.unpin(current_caller(), pool_id, session)
+        return pb.UnpinSessionResponse(pin=None if pin is None else pin_to_pb(pin))

@@ -14,9 +14,16 @@ from services.router.core.limits import (
     MAX_STOPS,
     MAX_TOOLS,
 )
+from services.router.core.session import MAX_NAME_BYTES
 
 SIZES = Sizes(
-    (rpc.GenerateRequest, rpc.GetRoutingStateRequest, rpc.InferRequest),
+    (
+        rpc.GenerateRequest,
+        rpc.GetRoutingStateRequest,
+        rpc.InferRequest,
+        rpc.ResetMemberRequest,
+        rpc.UnpinSessionRequest,
+    ),
     {
         **MESSAGES,
         **TOOLS,
@@ -26,6 +33,10 @@ SIZES = Sizes(
         "InferRequest.min_registry_incarnation": ID,
         "GetRoutingStateRequest.target_id": ID,
         "GetRoutingStateRequest.page_token": PAGE_TOKEN,
+        "ResetMemberRequest.target_id": ID,
+        "ResetMemberRequest.member_id": ID,
+        "UnpinSessionRequest.pool_id": ID,
+        "UnpinSessionRequest.session": size_bytes(MAX_NAME_BYTES),
         "ToolChoice.tool_id": ID,
         "Sampling.stop": entries(MAX_STOPS),
         "Sampling.stop[]": characters(MAX_STOP_CHARS),

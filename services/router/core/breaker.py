@@ -38,7 +38,8 @@ class Breaker:
     """The state between two events.
 
     Attributes:
-        generation: Number of changes of ``state``; results of calls of an earlier one are ignored.
+        generation: Number of changes of ``state`` and of resets; results of calls of an earlier one
+            are ignored.
         consecutive_failures: Up to now, or up to the last opening.
         opened_at: Of the last opening; None while closed.
         leases: When the lease of each probe in flight expires; empty unless half open.
@@ -127,6 +128,13 @@ def after_result(
     if permit.probe or failed.consecutive_failures >= policy.failure_threshold:
         return _open(failed, now)
     return failed
+
+
+def cleared(breaker: Breaker) -> Breaker:
+    """The breaker after a reset: closed; results of calls from before it are not counted."""
+    if breaker == Breaker(generation=breaker.generation):
+        return breaker
+    return Breaker(generation=breaker.generation + 1)
 
 
 def _open(breaker: Breaker, now: datetime) -> Breaker:

@@ -121,10 +121,22 @@ class StatePage:
 
 
 class RoutingControl(Protocol):
-    """What operators see of the routing state.
+    """What operators see of the routing state, and change in it.
 
     Every method raises ``DomainError`` when there is no snapshot, or no such target.
     """
 
     async def state(self, caller: Caller, query: PinQuery) -> StatePage:
         """A page of the state, with the pins of the caller's tenant."""
+
+    async def reset(self, caller: Caller, target_id: str, member_id: str) -> list[MemberState]:
+        """Clear the health of a member, or of every member of the target for an empty
+        ``member_id``; answers those members, sorted by id.
+        """
+
+    async def unpin(self, caller: Caller, pool_id: str, session: str) -> Pin | None:
+        """End the pin of a session of the caller's tenant; answers it, or None for none.
+
+        Args:
+            session: As ``SessionKey.name``.
+        """

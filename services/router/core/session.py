@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from services.chassis.ids import MAX_ID_BYTES
 from services.router.core.model import StickyScope
 
 
@@ -36,6 +37,11 @@ class SessionKey:
         """The input of the home hash; ids have no control characters, so no two keys collide."""
         return f"{self.tenant}\0{self.name}"
 
+
+# Kinds of sessions that a pin can hold; a call without ids has none.
+KINDS = ("thread", "run", "key", "agent")
+# "thread:" and an id.
+MAX_NAME_BYTES = 7 + MAX_ID_BYTES
 
 Named: TypeAlias = tuple[str, str]
 

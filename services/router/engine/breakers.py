@@ -15,6 +15,7 @@ from services.router.core.breaker import (
     after_result,
     allows,
     as_of,
+    cleared,
     probe_at,
     result_of,
 )
@@ -69,9 +70,13 @@ class Breakers:
         return permit
 
     def holds(self, target: Target, member: Member, permit: Permit, now: datetime) -> bool:
-        """Whether a call may repeat its request: the circuit has not opened since it began."""
+        """Whether a call may repeat its request: the circuit has not opened since it began, or it
+        is closed again.
+        """
         breaker, _ = self._find(breaker_key(target, member))
-        return breaker is None or as_of(breaker, now).generation == permit.generation
+        if breaker is None or breaker.state is BreakerState.CLOSED:
+            return True
+        return as_of(breaker, now).generation == permit.generation
 
     def record(
         self,
@@ -91,6 +96,13 @@ class Breakers:
         if failure is not None and result is CallResult.FAILURE:
             last = LastFailure(failure, now)
         self._put(key, after, last)
+
+    def reset(self, target: Target, member: Member) -> None:
+        """Close the circuit and forget the failures of the member."""
+        key = breaker_key(target, member)
+        before, _ = self._find(key)
+        if before is not None:
+            self._put(key, cleared(before), None)
 
     def recovers_in_s(self, target: Target, member: Member, now: datetime) -> float | None:
         """Seconds until the circuit may let a call through; None when it does."""

@@ -1,14 +1,22 @@
-"""What operators see of the routing state."""
+"""What operators see of the routing state, and change in it."""
 
 from __future__ import annotations
 
+import logging
+
 from services.chassis.caller import Caller
 from services.chassis.clock import Clock
+from services.chassis.errors import InvalidRequestError, Violation
 from services.chassis.slices import in_slices
-from services.router.core.pins import PinQuery, page_of_pins
+from services.router.core.member_state import MemberState, member_state
+from services.router.core.model import Member, Target
+from services.router.core.pins import Pin, PinQuery, page_of_pins
 from services.router.core.ports import Snapshots, StatePage
+from services.router.core.session import SessionKey
 from services.router.engine.inference import current_snapshot, find_target
 from services.router.engine.routing_state import RoutingState
+
+log = logging.getLogger(__name__)
 
 
 class RoutingControl:
@@ -40,3 +48,44 @@ class RoutingControl:
             return StatePage(self._instance_id, members, pins)
 
         return await in_slices(page)
+
+    async def reset(self, caller: Caller, target_id: str, member_id: str) -> list[MemberState]:
+        target = await find_target(current_snapshot(self._snapshots), target_id)
+        members = _members(target, member_id)
+        for member in members:
+            self._routing.reset(target, member)
+        _log("members reset", caller, target_id=target_id, member_ids=[each.id for each in members])
+        records, now = self._routing.records(), self._clock.now()
+        return [member_state(target, each, records.record(target, each), now) for each in members]
+
+    async def unpin(self, caller: Caller, pool_id: str, session: str) -> Pin | None:
+        target = await find_target(current_snapshot(self._snapshots), pool_id)
+        key = SessionKey(caller.tenant, session)
+        pin = self._routing.unpin(key, target, self._clock.now())
+        found = "" if pin is None else pin.member_id
+        _log("session unpinned", caller, target_id=pool_id, session=session, member_id=found)
+        return pin
+
+
+def _members(target: Target, member_id: str) -> list[Member]:
+    """Those to reset, sorted by id.
+
+    Raises:
+        InvalidRequestError: The target has no such member.
+    """
+    wanted = [each for each in target.members if member_id in {"", each.id}]
+    if not wanted:
+        text = f"is no member of {target.pool.id!r}"
+        raise InvalidRequestError.of([Violation("member_id", text)])
+    return sorted(wanted, key=lambda each: each.id)
+
+
+def _log(text: str, caller: Caller, **facts: object) -> None:
+    """Who changed what: the routing state has no other audit log."""
+    who = {
+        "principal": caller.principal.name,
+        "on_behalf_of": caller.principal.on_behalf_of or "",
+        "tenant": caller.tenant,
+        "method": caller.method,
+    }
+    log.info(text, extra={**who, **facts})

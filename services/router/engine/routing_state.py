@@ -96,8 +96,7 @@ class RoutingState:
         if key.anonymous or target.single_member:
             return
         pin = self._pins.find(key, target, now)
-        if member == chosen.start and _moved_since(chosen, pin):
-            # A concurrent call has failed over from this member: its move stays.
+        if member == chosen.start and _changed_since(chosen, pin):
             return
         round_robin = target.pool.home is HomeStrategy.ROUND_ROBIN
         if member == chosen.home and not round_robin:
@@ -146,6 +145,18 @@ class RoutingState:
         before = self._deadlines.get(member.quota_key)
         if before is not None and after_success(before, now) is None:
             del self._deadlines[member.quota_key]
+
+    def reset(self, target: Target, member: Member) -> None:
+        """Clear the circuit of the member and the quota deadline of its model."""
+        self._breakers.reset(target, member)
+        self._deadlines.pop(member.quota_key, None)
+
+    def unpin(self, key: SessionKey, target: Target, now: datetime) -> Pin | None:
+        """End the pin of a session; None when it has none."""
+        pin = self._pins.find(key, target, now)
+        if pin is not None:
+            self._pins.remove(pin)
+        return pin
 
     def records(self) -> RoutingRecords:
         """A copy of what is kept of members and sessions."""
@@ -250,8 +261,12 @@ def _why_moved(chosen: Selection) -> SkipReason | None:
     return None if skip is None else skip.reason
 
 
-def _moved_since(chosen: Selection, pin: Pin | None) -> bool:
-    """Whether another call has moved the session since this one chose its start."""
-    if pin is None or pin.member_id == pin.home_member_id:
+def _changed_since(chosen: Selection, pin: Pin | None) -> bool:
+    """Whether the session was unpinned, or another call has moved it, since this one chose its
+    start: that stays.
+    """
+    if pin is None:
+        return chosen.found_pin is not None
+    if pin.member_id == pin.home_member_id:
         return False
     return chosen.found_pin is None or chosen.found_pin.moved_at != pin.moved_at

@@ -64,3 +64,23 @@ async def test_circuits_deadlines_and_pins_are_shown(at: dict[str, str]) -> None
     assert answer["instance_id"] in text.out
     assert unknown.code == 1
     assert "did you mean 'narration'?" in unknown.err
+
+
+async def test_members_are_reset_and_sessions_unpinned(at: dict[str, str]) -> None:
+    # when
+    reset = await runyard("router", "reset-member", "broken", "bad", **at)
+    every = await runyard("router", "reset-member", "narration", "-o", "json", **at)
+    unpinned = await runyard("router", "unpin", "narration", "thread:t", **at)
+    again = await runyard("router", "unpin", "narration", "thread:t", **at)
+    data = await runyard("router", "unpin", "narration", "thread:t", "-o", "json", **at)
+    after = await runyard("router", "state", **at)
+
+    # then
+    assert reset.out.strip() == "broken: bad, circuit closed"
+    assert [each["member_id"] for each in json.loads(every.out)["members"]] == ["first", "second"]
+    assert unpinned.out.strip() == "thread:t is no longer held on second"
+    assert again.out.strip() == "thread:t was not held on a member"
+    assert json.loads(data.out) == {}
+    assert "broken: bad, circuit closed" in after.out
+    assert "quota deadline" not in after.out
+    assert "no session is held on a member" in after.out

@@ -1,7 +1,9 @@
-"""``GetRoutingState``: the health of members and the pins of sessions."""
+"""The health of members and the pins of sessions: read, and cleared by operators."""
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -185,5 +187,144 @@ async def test_what_is_wrong_with_the_request_is_told(running: RouterUnderTest) 
     assert sorted(each.field for each in negative.violations) == ["page_size", "page_token"]
 
 
-async def test_without_a_snapshot_there_is_no_state(running: RouterUnderTest) -> None:
-    assert (await refused(running)).reason == "SNAPSHOT_MISSING"
+async def test_without_a_snapshot_there_is_no_state(tmp_path: Path) -> None:
+    # given a router whose registry was never there
+    servers = RouterUnderTest(tmp_path)
+    await servers.start_router()
+    try:
+        # when
+        missing = await refused(servers)
+    finally:
+        await servers.stop_router()
+
+    # then
+    assert missing.reason == "SNAPSHOT_MISSING"
+
+
+async def reset(running: RouterUnderTest, *names: str) -> rpc.ResetMemberResponse:
+    request = rpc.ResetMemberRequest(**dict(zip(("target_id", "member_id"), names, strict=False)))
+    answer: rpc.ResetMemberResponse = await RouterServiceStub(running.channel).ResetMember(request)
+    return answer
+
+
+async def unpin(running: RouterUnderTest, pool_id: str, session: str) -> rpc.UnpinSessionResponse:
+    request = rpc.UnpinSessionRequest(pool_id=pool_id, session=session)
+    answer: rpc.UnpinSessionResponse = await RouterServiceStub(running.channel).UnpinSession(
+        request
+    )
+    return answer
+
+
+async def test_a_member_that_was_reset_is_called_again(running: RouterUnderTest) -> None:
+    # given an open circuit
+    await running.apply(*breaking())
+    await running.infer("broken", thread_id="t1")
+    before = await running.infer("broken", thread_id="t2")
+
+    # when it is reset twice
+    first = await reset(running, "broken", "bad")
+    second = await reset(running, "broken", "bad")
+
+    # then the second time changes nothing, and the next call goes to the member
+    (member,) = first.members
+    assert (member.target_id, member.member_id) == ("broken", "bad")
+    assert (member.breaker, member.generation) == (pb.BREAKER_STATE_CLOSED, 2)
+    assert (member.consecutive_failures, member.last_failure) == (0, 0)
+    assert first == second
+    assert list((await state(running)).members) == list(first.members)
+    assert before.members == ["good"]
+    assert (await running.infer("broken", thread_id="t3")).members == ["bad"]
+
+
+async def test_a_reset_ends_the_quota_deadlines_of_all_members_of_a_target(
+    running: RouterUnderTest,
+) -> None:
+    # given a member in a quota deadline
+    await running.apply(*limited_pool())
+    await running.infer("narration")
+
+    # when
+    answer = await reset(running, "narration")
+
+    # then
+    assert [each.member_id for each in answer.members] == ["first", "second"]
+    assert list((await state(running)).members) == []
+
+
+async def test_an_unpinned_session_goes_home_also_after_a_restart(
+    running: RouterUnderTest,
+) -> None:
+    # given a session that is held on another member than its home, stored
+    await running.apply(*limited_pool())
+    await running.infer("narration", thread_id="t")
+    await running.restart_router()
+    held = await running.infer("narration", thread_id="t")
+
+    # when it is unpinned twice, and the router is restarted
+    first = await unpin(running, "narration", "thread:t")
+    second = await unpin(running, "narration", "thread:t")
+    after = await state(running)
+    await running.restart_router()
+    again = await running.infer("narration", thread_id="t")
+
+    # then
+    assert held.members == ["second"]
+    assert (first.pin.session, first.pin.member_id) == ("thread:t", "second")
+    assert not second.HasField("pin")
+    assert list(after.pins) == []
+    assert again.members == ["first", "second"]
+
+
+async def test_who_resets_and_unpins_is_logged(
+    running: RouterUnderTest, caplog: pytest.LogCaptureFixture
+) -> None:
+    # given
+    await running.apply(*limited_pool())
+    await running.infer("narration", thread_id="t")
+
+    # when
+    with caplog.at_level(logging.INFO, "services.router.engine.control"):
+        await reset(running, "narration", "first")
+        await unpin(running, "narration", "thread:t")
+
+    # then
+    facts = ("principal", "method", "target_id")
+    service = "/runyard.router.v1.RouterService"
+    logged = [each for each in caplog.records if each.name == "services.router.engine.control"]
+    assert [(each.message, *(vars(each)[fact] for fact in facts)) for each in logged] == [
+        ("members reset", "local", f"{service}/ResetMember", "narration"),
+        ("session unpinned", "local", f"{service}/UnpinSession", "narration"),
+    ]
+    assert vars(logged[0])["member_ids"] == ["first"]
+    assert (vars(logged[1])["session"], vars(logged[1])["member_id"]) == ("thread:t", "second")
+
+
+WRONG = [
+    ("ResetMember", {}, ["target_id"]),
+    ("ResetMember", {"target_id": "narration", "member_id": "third"}, ["member_id"]),
+    ("UnpinSession", {}, ["pool_id", "session"]),
+    ("UnpinSession", {"pool_id": "narration", "session": "call:1"}, ["session"]),
+    ("UnpinSession", {"pool_id": "narration", "session": "thread:"}, ["session"]),
+    ("ResetMember", {"target_id": "naration"}, []),
+    ("UnpinSession", {"pool_id": "naration", "session": "thread:t"}, []),
+]
+
+
+@pytest.mark.parametrize(("method", "fields", "violations"), WRONG)
+async def test_what_is_wrong_with_a_change_is_told(
+    running: RouterUnderTest, method: str, fields: dict[str, str], violations: list[str]
+) -> None:
+    # given
+    await running.apply(*limited_pool())
+    await running.infer("narration")
+
+    # when
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await getattr(RouterServiceStub(running.channel), method)(
+            getattr(rpc, f"{method}Request")(**fields)
+        )
+
+    # then
+    facts = reason_of(caught.value)
+    assert sorted(each.field for each in facts.violations) == violations
+    assert facts.reason == ("INVALID_REQUEST" if violations else "TARGET_NOT_FOUND")

@@ -16,6 +16,7 @@ from services.router.core.breaker import (
     after_result,
     allows,
     as_of,
+    cleared,
     probe_at,
     result_of,
 )
@@ -47,6 +48,23 @@ def probing(at_s: float = 10.0) -> tuple[Breaker, Permit]:
     breaker, permit = admit(opened(), POLICY, at(at_s), LEASE_S)
     assert permit is not None
     return breaker, permit
+
+
+def test_a_reset_closes_a_breaker_and_ignores_calls_from_before_it() -> None:
+    # given a probe in flight
+    breaker, permit = probing()
+
+    # when
+    after = cleared(breaker)
+
+    # then
+    assert after == Breaker(generation=3)
+    assert after_result(after, POLICY, permit, FAILURE, at(20)) == after
+    assert cleared(called(Breaker(), FAILURE, 0)) == Breaker(generation=1)
+
+
+def test_a_reset_of_a_breaker_without_failures_changes_nothing() -> None:
+    assert cleared(Breaker(generation=3)) == Breaker(generation=3)
 
 
 def test_the_defaults_are_5_failures_30_s_and_1_probe() -> None:

@@ -76,6 +76,39 @@ def test_a_session_whose_home_is_set_aside_is_pinned_where_it_starts(home: HomeS
     assert (after.start, after.sticky) == (1, Sticky.PINNED)
 
 
+def test_an_answer_that_began_before_an_unpin_does_not_restore_the_pin() -> None:
+    # given a session that is held on the second member, and a call that starts there
+    routing = RoutingState(Pins())
+    routing.record_commit(ASKED, routing.choose_start(ASKED, NOW), 1, LIMITED, NOW, "")
+    started = routing.choose_start(ASKED, NOW)
+
+    # when the session is unpinned before its answer begins
+    ended = routing.unpin(ALONGSIDE, POOL, LATER)
+    routing.record_commit(ASKED, started, 1, None, LATER, "")
+
+    # then
+    assert ended is not None
+    assert ended.member_id == "b"
+    assert routing.unpin(ALONGSIDE, POOL, LATER) is None
+    assert routing.choose_start(ASKED, LATER).start == 0
+
+
+def test_a_call_that_is_under_way_may_repeat_its_request_after_a_reset() -> None:
+    # given a member that has failed once, and a call to it
+    routing, (member_a, *_) = RoutingState(Pins()), POOL.members
+    routing.record_result(POOL, member_a, Permit(0), FailureClass.SERVER_ERROR, NOW)
+    permit, before = routing.admit(POOL, member_a, NOW, 60.0), routing.records()
+
+    # when
+    routing.reset(POOL, member_a)
+    routing.reset(POOL, POOL.members[1])
+
+    # then a member that has never failed has nothing to tell, and what was read before stays
+    assert before.record(POOL, member_a).breaker == Breaker(consecutive_failures=1)
+    assert routing.may_repeat(POOL, member_a, permit, LATER)
+    assert list(routing.records().breakers.values()) == [(Breaker(generation=1), None)]
+
+
 def test_a_pin_tells_what_moved_its_session() -> None:
     """The failure in a call, else why the member was set aside that it left; nothing at home."""
     # given a session that fails over in its call, and whose new member is limited after it

@@ -111,14 +111,12 @@ class WatchRoutingStateResponse(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[_router_pb2.RoutingEvent, _Mapping]]] = ...) -> None: ...
 
 class ResetMemberRequest(_message.Message):
-    __slots__ = ("request_id", "target_id", "member_id")
-    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("target_id", "member_id")
     TARGET_ID_FIELD_NUMBER: _ClassVar[int]
     MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
-    request_id: str
     target_id: str
     member_id: str
-    def __init__(self, request_id: _Optional[str] = ..., target_id: _Optional[str] = ..., member_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, target_id: _Optional[str] = ..., member_id: _Optional[str] = ...) -> None: ...
 
 class ResetMemberResponse(_message.Message):
     __slots__ = ("members",)
@@ -127,14 +125,12 @@ class ResetMemberResponse(_message.Message):
     def __init__(self, members: _Optional[_Iterable[_Union[_router_pb2.MemberState, _Mapping]]] = ...) -> None: ...
 
 class UnpinSessionRequest(_message.Message):
-    __slots__ = ("request_id", "pool_id", "session")
-    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("pool_id", "session")
     POOL_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
-    request_id: str
     pool_id: str
     session: str
-    def __init__(self, request_id: _Optional[str] = ..., pool_id: _Optional[str] = ..., session: _Optional[str] = ...) -> None: ...
+    def __init__(self, pool_id: _Optional[str] = ..., session: _Optional[str] = ...) -> None: ...
 
 class UnpinSessionResponse(_message.Message):
     __slots__ = ("pin",)

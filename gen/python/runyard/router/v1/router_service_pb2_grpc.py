@@ -130,14 +130,22 @@ class RouterServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ResetMember(self, request, context):
-        """Clears a member's breaker, quarantine and quota deadline. Audited.
+        """Clears a member's breaker and quota deadline in the process that answers. Idempotent by nature: a
+        repeat finds nothing to clear. Each call is logged with its principal.
+
+        - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
+        - INVALID_ARGUMENT: the target has no such member.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UnpinSession(self, request, context):
-        """Ends the pin of a session; its next call goes home. Audited.
+        """Ends the pin of a session of the caller's tenant; its next call goes home, or to the next member
+        in turn where round robin gives homes. A call that is under way does not restore the pin. Idempotent
+        by nature: a repeat finds no pin. Each call is logged with its principal.
+
+        - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

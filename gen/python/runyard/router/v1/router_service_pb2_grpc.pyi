@@ -48,9 +48,19 @@ class RouterServiceStub:
     WatchRoutingState: _aio.UnaryStreamMultiCallable[_router_service_pb2.WatchRoutingStateRequest, _router_service_pb2.WatchRoutingStateResponse]
     """Streams changes of the routing state. Changes nothing."""
     ResetMember: _aio.UnaryUnaryMultiCallable[_router_service_pb2.ResetMemberRequest, _router_service_pb2.ResetMemberResponse]
-    """Clears a member's breaker, quarantine and quota deadline. Audited."""
+    """Clears a member's breaker and quota deadline in the process that answers. Idempotent by nature: a
+    repeat finds nothing to clear. Each call is logged with its principal.
+
+    - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
+    - INVALID_ARGUMENT: the target has no such member.
+    """
     UnpinSession: _aio.UnaryUnaryMultiCallable[_router_service_pb2.UnpinSessionRequest, _router_service_pb2.UnpinSessionResponse]
-    """Ends the pin of a session; its next call goes home. Audited."""
+    """Ends the pin of a session of the caller's tenant; its next call goes home, or to the next member
+    in turn where round robin gives homes. A call that is under way does not restore the pin. Idempotent
+    by nature: a repeat finds no pin. Each call is logged with its principal.
+
+    - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
+    """
 
 class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
     """Streams model output from the member of a pool that suits the session, moves on to another when
@@ -122,7 +132,12 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _router_service_pb2.ResetMemberRequest,
         context: _aio.ServicerContext[_router_service_pb2.ResetMemberRequest, _abc.Awaitable[_router_service_pb2.ResetMemberResponse]],
     ) -> _abc.Awaitable[_router_service_pb2.ResetMemberResponse]:
-        """Clears a member's breaker, quarantine and quota deadline. Audited."""
+        """Clears a member's breaker and quota deadline in the process that answers. Idempotent by nature: a
+        repeat finds nothing to clear. Each call is logged with its principal.
+
+        - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
+        - INVALID_ARGUMENT: the target has no such member.
+        """
 
     @_abc_1.abstractmethod
     def UnpinSession(
@@ -130,6 +145,11 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _router_service_pb2.UnpinSessionRequest,
         context: _aio.ServicerContext[_router_service_pb2.UnpinSessionRequest, _abc.Awaitable[_router_service_pb2.UnpinSessionResponse]],
     ) -> _abc.Awaitable[_router_service_pb2.UnpinSessionResponse]:
-        """Ends the pin of a session; its next call goes home. Audited."""
+        """Ends the pin of a session of the caller's tenant; its next call goes home, or to the next member
+        in turn where round robin gives homes. A call that is under way does not restore the pin. Idempotent
+        by nature: a repeat finds no pin. Each call is logged with its principal.
+
+        - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
+        """
 
 def add_RouterServiceServicer_to_server(servicer: RouterServiceServicer, server: _aio.Server) -> None: ...
