@@ -17,6 +17,7 @@ from runyard.router.v1 import router_service_pb2 as rpc
 from runyard.router.v1.router_service_pb2_grpc import RouterServiceStub
 from services.chassis.calls.rpc_status import ErrorFacts, detail_of, reason_of
 from services.chassis.calls.streaming import streaming
+from services.chassis.clock import Clock
 from services.registry.main import SERVICE as REGISTRY
 from services.registry.settings import RegistrySettings
 from services.router.main import SERVICE as ROUTER
@@ -160,12 +161,14 @@ class RouterUnderTest:
     """A router and its registry; each can be stopped and started again on its database.
 
     Attributes:
+        clock: Of the router; None for that of the machine.
         version: Of the registry after the last ``apply``; calls ask for it or a later one.
     """
 
     data: Path
     urls: Mapping[str, str] = field(default_factory=dict)
     registry_port: int = field(default_factory=free_port)
+    clock: Clock | None = None
     version: int = 0
     registry: Served | None = None
     router: Served | None = None
@@ -189,7 +192,9 @@ class RouterUnderTest:
             registry_target=f"127.0.0.1:{self.registry_port}",
             drain_grace_s=0.5,
         )
-        self.router = await self._router_exit.enter_async_context(serving(ROUTER.build, settings))
+        self.router = await self._router_exit.enter_async_context(
+            serving(ROUTER.build, settings, clock=self.clock)
+        )
 
     def url(self, service: str) -> str:
         return self.urls.get(service) or f"sqlite:///{self.data / service}.db"
@@ -222,6 +227,14 @@ class RouterUnderTest:
         """Call ``Infer`` and read it to its end; ``rest`` are fields of the request."""
         asked = request(target_id, *text, **{"min_registry_version": self.version, **rest})
         return await call_infer(self.channel, asked, timeout)
+
+    async def member(self, target_id: str) -> pb.MemberState:
+        """The state of the only member of a target that has failed."""
+        asked = rpc.GetRoutingStateRequest(target_id=target_id)
+        answer = await RouterServiceStub(self.channel).GetRoutingState(asked)
+        (only,) = answer.members
+        found: pb.MemberState = only
+        return found
 
     def call(self, target_id: str) -> Any:
         """A call that the test reads, and cancels, itself."""
