@@ -79,9 +79,6 @@ def condition_violations(condition: WakeCondition, at: str, size_bytes: int) -> 
 def _content_violations(content: Content, field: str) -> Iterator[Violation]:
     if not isinstance(content, InlineBody):
         return
-    size_bytes = len(content.data)
-    if size_bytes > MAX_BODY_BYTES:
-        yield Violation(field, f"is {size_bytes:,} bytes, at most {MAX_BODY_BYTES:,} are allowed")
     if not 1 <= len(content.media_type.encode()) <= MAX_MEDIA_TYPE_BYTES:
         yield Violation(f"{field}.media_type", f"must be 1 to {MAX_MEDIA_TYPE_BYTES} bytes")
     elif not content.media_type.isprintable():
