@@ -26,6 +26,8 @@ _BASE_OPTIONS: tuple[tuple[str, int], ...] = (
     # By default a peer that was away for long is tried again after up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 5_000),
+    # The pool of the process would hand it the back-off of an earlier channel to the same address.
+    ("grpc.use_local_subchannel_pool", 1),
 )
 # A stalled reader then holds a hundred small messages instead of many thousand.
 _TOKEN_OPTIONS: tuple[tuple[str, int], ...] = (

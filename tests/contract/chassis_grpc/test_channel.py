@@ -15,6 +15,7 @@ from services.chassis.calls.channel import open_channel
 from services.chassis.errors import StoreUnavailableError
 from tests.contract.chassis_grpc.probe import Probe, ProbeSettings, ProbeStub, failure, probing
 from tests.support.clock import ManualClock
+from tests.support.stack import free_port
 
 RETRY_POLICY = {
     "maxAttempts": 4,
@@ -105,6 +106,18 @@ async def test_calls_to_this_machine_pass_no_proxy(
             async with open_channel(f"{host}:{probe.port}") as channel:
                 assert await ProbeStub(channel).unary("x", timeout=10) == "x"
     assert connections == 0
+
+
+async def test_a_channel_does_not_wait_for_the_back_off_of_another() -> None:
+    # given a channel to a server that is away
+    port = free_port()
+    async with open_channel(f"127.0.0.1:{port}") as early:
+        assert (await failure(ProbeStub(early).unary("x"))).code() is grpc.StatusCode.UNAVAILABLE
+
+        # when the server is there, and another channel is opened
+        async with probing(listen=f"127.0.0.1:{port}"), open_channel(f"127.0.0.1:{port}") as late:
+            # then it is connected at once
+            assert await ProbeStub(late).unary("x") == "x"
 
 
 async def test_an_open_channel_shows_the_token_that_its_file_holds_by_then(tmp_path: Path) -> None:
