@@ -30,6 +30,9 @@ from services.chassis.tasks import Tasks
 LAST_HANDLER_S = 1.0
 # What a handler has answered may still be on its way to a slow reader.
 LAST_BYTES_S = 0.5
+# The grace that gRPC is given: longer than any. At the end of one it cancels the calls of the
+# server, also if another ``stop`` has destroyed that a moment before: a segmentation fault.
+_UNLIMITED_S = 86_400.0
 
 _OPTIONS: tuple[tuple[str, int], ...] = (
     # A second server on the port would otherwise succeed in silence and get half of the calls.
@@ -99,7 +102,7 @@ class RunningServer:
         would hold up its caller and this stop for the whole grace. So what is left after the last
         handler gets a moment for its last bytes, not the rest of the grace.
         """
-        stopping = asyncio.ensure_future(self._server.stop(max(0.0, ends_s - _now_s())))
+        stopping = asyncio.ensure_future(self._server.stop(_UNLIMITED_S))
         while await self._within(live.idle(), max(0.0, ends_s - _now_s())):
             await asyncio.wait({stopping}, timeout=LAST_BYTES_S)
             if stopping.done() or live.count == 0:
