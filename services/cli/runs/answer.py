@@ -12,6 +12,7 @@ from services.cli.base.messages import as_json
 from services.cli.base.terminal import Terminal
 from services.cli.runs.decision import describe
 from services.cli.talk.clients import Clients
+from services.wire.session_header import session_header
 
 # Longer than any pool's clocks let a call take.
 _TIMEOUT_S = 3_600.0
@@ -25,9 +26,10 @@ async def stream(
     Raises:
         CliError: No complete answer.
     """
+    header = session_header(session_key=request.session.session_key)
     async with (
         stubs.talking_to("router"),
-        streaming(stubs.router.Infer(request, timeout=_TIMEOUT_S)) as call,
+        streaming(stubs.router.Infer(request, timeout=_TIMEOUT_S, metadata=header)) as call,
     ):
         decision: router_pb2.RouteDecision | None = None
         try:
@@ -53,9 +55,10 @@ async def whole(
         CliError: No complete answer.
     """
     asked = router_service_pb2.GenerateRequest(request=request)
+    header = session_header(session_key=request.session.session_key)
     async with stubs.talking_to("router"):
         try:
-            answer = await stubs.router.Generate(asked, timeout=_TIMEOUT_S)
+            answer = await stubs.router.Generate(asked, timeout=_TIMEOUT_S, metadata=header)
         except grpc.aio.AioRpcError as error:
             decision = detail_of(error, router_pb2.RouteDecision)
             if decision is not None:

@@ -38,7 +38,7 @@ def generate_from_pb(request: rpc.GenerateRequest) -> InferCommand:
     if not request.HasField("request"):
         raise InvalidRequestError.of([Violation("request", "must be set")])
     try:
-        return infer_from_pb(request.request)
+        return replace(infer_from_pb(request.request), collected=True)
     except InvalidRequestError as error:
         named = [replace(each, field=f"request.{each.field}") for each in error.violations]
         raise InvalidRequestError.of(named) from None

@@ -123,8 +123,14 @@ class SnapshotBuilder:
 
 def _model_target(resource: pb.Resource, provider: Provider) -> Target:
     member = Member(model_of(resource.model), provider)
-    pool = Pool(member.id, (PoolMember(member.id),))
+    clocks = _direct_clocks(member)
+    pool = Pool(member.id, (PoolMember(member.id),), clocks=clocks)
     return Target(pool, (member,), _revision(resource), is_pool=False)
+
+
+def _direct_clocks(member: Member) -> Clocks:
+    """A reasoning model may be silent until its provider's time-out: nobody else could answer."""
+    return Clocks(first_chunk_s=member.provider.timeout_s) if member.model.reasoning else Clocks()
 
 
 def _pool_target(resource: pb.Resource, targets: Sequence[Target]) -> Target:

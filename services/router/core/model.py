@@ -102,7 +102,7 @@ class Provider:
     """Where models are served.
 
     Attributes:
-        timeout_s: Upper bound of the first-chunk and idle clocks.
+        timeout_s: Upper bound of the first-chunk and idle clocks, and of a collected answer.
         revision: Changes with the content; a quota deadline applies to one revision.
     """
 
@@ -119,7 +119,7 @@ class Model:
 
     Attributes:
         cache_ttl_s: How long its prompt cache is kept; a pin lasts at least as long.
-        reasoning: It reasons before it answers; doubles its idle clock.
+        reasoning: It reasons before it answers; doubles its first-chunk and idle clocks.
         max_output_tokens: Of one answer; None when not declared.
     """
 

@@ -61,6 +61,7 @@ class InferCommand:
         min_registry_incarnation: Empty accepts any.
         mid_stream: None leaves it to the pool.
         max_attempts: None is unbounded.
+        collected: The caller gets the answer whole.
     """
 
     target_id: str
@@ -70,3 +71,4 @@ class InferCommand:
     mid_stream: MidStream | None = None
     max_attempts: int | None = None
     min_registry_incarnation: str = ""
+    collected: bool = False

@@ -46,11 +46,22 @@ class Timeouts:
     total_due_s: float
 
 
-def timeouts_of(clocks: Clocks, member: Member, total_due_s: float) -> Timeouts:
-    """The pool's clocks, at most the provider's time-out; reasoning models idle twice as long."""
+def timeouts_of(
+    clocks: Clocks, member: Member, total_due_s: float, collected_from_s: float | None
+) -> Timeouts:
+    """The pool's clocks, at most the provider's time-out; reasoning models may be silent for twice
+    as long.
+
+    Args:
+        collected_from_s: When the attempt begins whose answer is collected: the provider's time-out
+            bounds it as a whole. None for an answer that is streamed.
+    """
     cap_s = member.provider.timeout_s
-    idle_s = clocks.idle_s * (2 if member.model.reasoning else 1)
-    return Timeouts(min(clocks.first_chunk_s, cap_s), min(idle_s, cap_s), total_due_s)
+    patience = 2 if member.model.reasoning else 1
+    if collected_from_s is not None:
+        total_due_s = min(total_due_s, collected_from_s + cap_s)
+    first_chunk_s, idle_s = clocks.first_chunk_s * patience, clocks.idle_s * patience
+    return Timeouts(min(first_chunk_s, cap_s), min(idle_s, cap_s), total_due_s)
 
 
 class AttemptInProgress:

@@ -245,7 +245,9 @@ class RoutedCall:
         )
         at_home = self._current == self._chosen.home
         span = start_attempt(self.route, record, member, is_home=at_home, before=self._last_attempt)
-        timeouts = timeouts_of(self._request.target.pool.clocks, member, self._total_due_s)
+        began_s = dependencies.clock.monotonic_s() if self._command.collected else None
+        clocks = self._request.target.pool.clocks
+        timeouts = timeouts_of(clocks, member, self._total_due_s, began_s)
         self._attempts.append(record)
         return AttemptInProgress(record, span, timeouts, dependencies.watchdog, dependencies.clock)
 

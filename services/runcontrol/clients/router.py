@@ -39,6 +39,7 @@ from services.runcontrol.core.inference import (
     classify,
 )
 from services.runcontrol.core.retrying import Failure, RetryClass
+from services.wire.session_header import session_header
 
 # The router has time-outs of its own; this one ends calls of a router that hangs.
 INFER_LIMIT_S = 3600.0
@@ -62,7 +63,10 @@ class RouterModels:
         self, model_call: ModelCall
     ) -> AsyncIterator[AsyncGenerator[Sequence[Item], None]]:
         request = await encoded(model_call, self._registry_version())
-        call = self._stub.Infer(request, timeout=INFER_LIMIT_S)
+        header = session_header(
+            thread_id=model_call.thread_id, run_id=model_call.run_id, agent_id=model_call.agent_id
+        )
+        call = self._stub.Infer(request, timeout=INFER_LIMIT_S, metadata=header)
         async with streaming(call):
             yield _items(call)
 

@@ -18,6 +18,7 @@ from services.runcontrol.core.inference import InferenceError, ModelCall
 from services.runcontrol.core.retrying import RetryClass
 from tests.contract.runcontrol.conftest import Suite
 from tests.support import clients as s
+from tests.support.recording_router import recording_router
 from tests.support.stack import free_port
 
 
@@ -71,6 +72,23 @@ async def test_a_failure_of_an_unreachable_router_is_throttled() -> None:
     # then the failure is throttled, which is repeated until the deadline
     failure = failed.value.failure
     assert (failure.retry_class, failure.reason) == (RetryClass.THROTTLED, "ROUTER_UNAVAILABLE")
+
+
+async def test_a_model_call_carries_the_header_of_its_thread() -> None:
+    # given
+    model_call = ModelCall("m", (), (), "", "t1", "r1", "agent", 0)
+
+    # when it is sent
+    async with (
+        recording_router() as router,
+        open_channel(router.target) as channel,
+        RouterModels(channel, lambda: 0).infer(model_call) as items,
+    ):
+        async for _ in items:
+            pass
+
+    # then it has the first 32 digits of the SHA-256 of "thread:t1"
+    assert router.headers == ["4aadd5225e9fb51c4c05688dd0054ac7"]
 
 
 async def test_a_rate_limited_run_waits_for_the_requested_pause(suite: Suite) -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from runyard.registry.v1 import registry_pb2 as pb
 from services.router.clients.snapshot import (
     SnapshotBuilder,
@@ -150,6 +152,32 @@ def test_a_pool_with_everything_set() -> None:
         core.MidStream.RESTART,
         core.BreakerPolicy(2, 1.5, 3),
     )
+
+
+@pytest.mark.parametrize(("reasoning", "first_chunk_s"), [(False, 60.0), (True, 200.0)])
+def test_a_reasoning_model_called_directly_has_its_providers_time_to_the_first_chunk(
+    reasoning: bool, first_chunk_s: float
+) -> None:
+    # given a model silent for 62 s, and a provider that allows 200 s
+    resources = [
+        pb.Resource(
+            provider=pb.Provider(id="v", timeout=seconds(200), builtin=pb.BuiltinAdapter())
+        ),
+        pb.Resource(
+            model=pb.Model(
+                id="m",
+                provider_id="v",
+                upstream_model="u",
+                capabilities=pb.ModelCapabilities(reasoning=reasoning),
+            )
+        ),
+    ]
+
+    # when
+    direct = SnapshotBuilder().build(resources, 1, "i").targets["m"]
+
+    # then
+    assert direct.pool.clocks == core.Clocks(first_chunk_s=first_chunk_s)
 
 
 def provider(**fields: Any) -> core.Provider:

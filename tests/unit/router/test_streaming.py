@@ -11,7 +11,7 @@ from services.router.core.decision import AttemptKind, AttemptOutcome
 from services.router.core.failures import Failure, FailureClass
 from services.router.core.items import Interrupted, Opened, TextDelta, UsageReport
 from services.router.core.model import Clocks
-from tests.support.scripted_adapter import Action, Break, Hang, Raise
+from tests.support.scripted_adapter import Action, Break, Hang, Raise, Wait
 from tests.unit.router.builders import member, target
 from tests.unit.router.in_memory_router import FINISHED, drained, limited, router, router_of
 
@@ -197,6 +197,47 @@ async def test_a_reasoning_model_has_twice_the_idle_time_within_the_providers_ti
         await running.pass_time(0.5)
         assert slow.done()
         await asyncio.gather(slow, fast, return_exceptions=True)
+
+
+async def test_a_reasoning_model_has_twice_the_time_to_its_first_chunk() -> None:
+    # given a first-chunk clock of 2 s
+    settings = {"clocks": Clocks(first_chunk_s=2.0), "in_place_retries": 0}
+    async with router(target(member("m", reasoning=True), id="p", **settings)) as running:
+        running.provider.always("m", [Hang()])
+        asking = asyncio.create_task(running.ask(target_id="p"))
+        await running.settle()
+
+        # when, then
+        await running.pass_time(3.9)
+        assert not asking.done()
+        await running.pass_time(0.3)
+        failed = (await asking).decision.attempts[0].failure
+        assert failed == Failure(FailureClass.TIMEOUT_FIRST_CHUNK)
+
+
+@pytest.mark.parametrize("collected", [False, True], ids=["streamed", "collected"])
+async def test_an_answer_that_is_collected_ends_with_the_providers_timeout(
+    collected: bool,
+) -> None:
+    # given a provider that allows 5 s, and says something after 3 s
+    one, later = member("m"), asyncio.Event()
+    one = replace(one, provider=replace(one.provider, timeout_s=5.0))
+    async with router(target(one, id="p")) as running:
+        words: list[Action] = [[Opened(), TextDelta("a")], Wait(later), [TextDelta("b")], Hang()]
+        running.provider.always("m", words)
+        asking = asyncio.create_task(running.ask(target_id="p", collected=collected))
+        await running.settle()
+        await running.pass_time(3.0)
+        later.set()
+
+        # when the 5 s have passed, then only a streamed answer goes on
+        await running.pass_time(1.9)
+        assert not asking.done()
+        await running.pass_time(0.3)
+        assert asking.done() is collected
+        await running.pass_time(3.0)
+        kind = FailureClass.TIMEOUT_TOTAL if collected else FailureClass.TIMEOUT_IDLE
+        assert (await asking).decision.attempts[0].failure == Failure(kind)
 
 
 async def test_the_whole_call_times_out() -> None:
