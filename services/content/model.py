@@ -16,6 +16,8 @@ MAX_URL_CHARS = 16_384
 MAX_DESCRIPTION_BYTES = 64 << 10
 MAX_SCHEMA_BYTES = 256 << 10
 
+_CHARS_PER_TOKEN = 4
+
 
 class Role(Enum):
     SYSTEM = "system"
@@ -167,6 +169,11 @@ class Usage:
             self.reasoning_output_tokens + other.reasoning_output_tokens,
             UsageSource.ESTIMATED if estimated else UsageSource.PROVIDER,
         )
+
+
+def estimated_tokens(chars: int) -> int:
+    """For ``UsageSource.ESTIMATED``, by the usual ratio in western text; rounded up."""
+    return -(-chars // _CHARS_PER_TOKEN)
 
 
 class FinishReason(Enum):

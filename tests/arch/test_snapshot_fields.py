@@ -28,10 +28,13 @@ ROUTER: Fields = {
     "GrpcAdapter": ("", "transport authority"),
     "HttpHeader": ("name value value_ref", ""),
     "Model": (
-        "id provider_id upstream_model max_output_tokens capabilities cache_ttl",
-        "context_window modalities prices knowledge_cutoff",
+        (
+            "id provider_id upstream_model context_window max_output_tokens modalities "
+            "capabilities cache_ttl"
+        ),
+        "prices knowledge_cutoff",
     ),
-    "ModelCapabilities": ("reasoning", "tools parallel_tool_calls json_object json_schema"),
+    "ModelCapabilities": ("tools json_object json_schema reasoning", "parallel_tool_calls"),
     "ModelPool": ("id members routing switch stickiness retry clocks mid_stream breaker", ""),
     "ModelPrices": (
         "",

@@ -21,6 +21,7 @@ from services.content.model import Message, Sampling, ToolDefinition
 from services.router.api.enums import EFFORTS, MID_STREAMS, MODES
 from services.router.core.limits import page_size, request_violations
 from services.router.core.model import MidStream
+from services.router.core.needs import needs_of
 from services.router.core.pins import PinQuery
 from services.router.core.request import (
     InferCommand,
@@ -52,15 +53,10 @@ def infer_from_pb(request: rpc.InferRequest) -> InferCommand:
         UnimplementedError: It uses an option that this version does not serve.
     """
     decoder = Decoder()
+    prompt = _prompt(request, decoder)
     command = InferCommand(
         target_id=decoder.id(request.target_id, "target_id"),
-        prompt=Prompt(
-            messages=_messages(request.messages, decoder),
-            tools=_tools(request.tools, decoder),
-            tool_choice=_tool_choice(request.tool_choice, decoder),
-            sampling=_sampling(request.sampling, decoder),
-            response_format=_response_format(request.response_format),
-        ),
+        prompt=prompt,
         session=_session(request.session, decoder),
         min_registry_version=request.min_registry_version,
         min_registry_incarnation=decoder.optional_id(
@@ -68,6 +64,7 @@ def infer_from_pb(request: rpc.InferRequest) -> InferCommand:
         ),
         mid_stream=decoder.enum(MID_STREAMS, request.mid_stream, "mid_stream", None),
         max_attempts=optional(request, "max_attempts", None),
+        needs=needs_of(prompt),
     )
     decoder.found.extend(request_violations(command))
     decoder.check()
@@ -126,6 +123,16 @@ def _pin_at(pool_id: str, session: str) -> tuple[str, str]:
     if id_violations(pool_id, FIELD) or not isinstance(session, str):
         raise ValueError(f"not a pin: {session!r}")
     return pool_id, session
+
+
+def _prompt(request: rpc.InferRequest, decoder: Decoder) -> Prompt:
+    return Prompt(
+        messages=_messages(request.messages, decoder),
+        tools=_tools(request.tools, decoder),
+        tool_choice=_tool_choice(request.tool_choice, decoder),
+        sampling=_sampling(request.sampling, decoder),
+        response_format=_response_format(request.response_format),
+    )
 
 
 def _messages(messages: Sequence[content.Message], decoder: Decoder) -> tuple[Message, ...]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.content.model import Usage, UsageSource
+from services.content.model import Usage, UsageSource, estimated_tokens
 from services.router.clients.json_leaves import count_in, object_in
-from services.router.clients.token_estimates import estimated_tokens
 
 
 class UsageSoFar:

@@ -15,8 +15,8 @@ from services.content.model import (
     ToolResult,
     Usage,
     UsageSource,
+    estimated_tokens,
 )
-from services.router.clients.token_estimates import estimated_tokens
 from services.router.core.failures import Failure, FailureClass, UpstreamError
 from services.router.core.items import (
     Finished,

@@ -7,12 +7,11 @@ from typing import Any
 
 import msgspec
 
-from services.content.model import FinishReason, Usage, UsageSource
+from services.content.model import FinishReason, Usage, UsageSource, estimated_tokens
 from services.router.clients.collected_calls import CollectedCalls
 from services.router.clients.http_failures import ErrorBody, failure_in_stream
 from services.router.clients.json_leaves import UNDECODABLE
 from services.router.clients.sse import Event
-from services.router.clients.token_estimates import estimated_tokens
 from services.router.core.failures import Failure, FailureClass, UpstreamError
 from services.router.core.items import (
     Finished,

@@ -20,6 +20,7 @@ from services.router.core.model import (
     Builtin,
     Clocks,
     Credential,
+    Feature,
     Header,
     HomeStrategy,
     Member,
@@ -158,7 +159,26 @@ def model_of(model: pb.Model) -> Model:
         cache_ttl_s=_seconds(model.cache_ttl),
         reasoning=model.capabilities.reasoning,
         max_output_tokens=optional(model, "max_output_tokens", None),
+        context_window=optional(model, "context_window", None),
+        lacks=_lacks(model),
     )
+
+
+def _lacks(model: pb.Model) -> frozenset[Feature]:
+    """What the model declares that it cannot do: nothing without ``capabilities``.
+
+    The registry completes absent modalities with TEXT, so TEXT alone declares no more than that.
+    """
+    if not model.HasField("capabilities"):
+        return frozenset()
+    able = model.capabilities
+    declared = {
+        Feature.TOOLS: able.tools,
+        Feature.IMAGES: pb.MODALITY_IMAGE in model.modalities,
+        Feature.JSON_OBJECT: able.json_object,
+        Feature.JSON_SCHEMA: able.json_schema,
+    }
+    return frozenset(feature for feature, is_able in declared.items() if not is_able)
 
 
 def pool_of(pool: pb.ModelPool) -> Pool:

@@ -39,6 +39,7 @@ class Sticky(Enum):
     MOVED = "moved"
     RETURNED = "returned"
     ANONYMOUS = "anonymous"
+    THIS_CALL_ONLY = "this_call_only"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ DomainError
 │   ├── AllMembersUnavailableError UNAVAILABLE      every member set aside, none called
 │   ├── MembersExhaustedError  UNAVAILABLE          every member that could be called failed
 │   └── PoolExhaustedError     RESOURCE_EXHAUSTED   every member is rate limited or without quota
+├── NoCapableMemberError       FAILED_PRECONDITION  no member can do what the request needs
 ├── MemberFailedError
 │   ├── UpstreamExhaustedError RESOURCE_EXHAUSTED   rate limit or quota
 │   ├── UpstreamOverloadedError UNAVAILABLE
@@ -27,6 +28,9 @@ from collections.abc import Mapping, Sequence
 from services.chassis.errors import DomainError, ErrorKind, Retry
 from services.router.core.decision import RouteDecision, Skipped, SkipReason
 from services.router.core.failures import PERMANENT, Failure, FailureClass
+from services.router.core.model import Target
+from services.router.core.needs import missing
+from services.router.core.request import Needs
 
 # What a refusal says of a member that was not called.
 _SKIP_TEXT: Mapping[SkipReason, str] = {
@@ -54,7 +58,8 @@ _TEXT: Mapping[FailureClass, str] = {
 
 
 _EXHAUSTED = frozenset({FailureClass.RATE_LIMIT, FailureClass.QUOTA_EXHAUSTED})
-_SKIPS_EXHAUSTED = frozenset({SkipReason.QUOTA_DEADLINE})
+# A member that cannot take the call has no say in it.
+_SKIPS_EXHAUSTED = frozenset({SkipReason.QUOTA_DEADLINE, SkipReason.INCAPABLE})
 # Of 1,800 bytes that the metadata of an error may have.
 _MAX_CAUSES_BYTES = 1_200
 
@@ -131,6 +136,24 @@ class PoolExhaustedError(NoMemberLeftError):
 
     kind = ErrorKind.EXHAUSTED
     reason = "UPSTREAM_EXHAUSTED"
+
+
+class NoCapableMemberError(DomainError):
+    """Of every member it is known beforehand that it cannot do what the request needs."""
+
+    kind = ErrorKind.PRECONDITION
+    reason = "NO_CAPABLE_MEMBER"
+    retry = Retry.REPAIR_NEEDED
+
+    @classmethod
+    def of(cls, target: Target, needs: Needs) -> NoCapableMemberError:
+        lacked = {member.id: missing(needs, member) for member in target.members}
+        listed = "; ".join(f"{member}: {', '.join(names)}" for member, names in lacked.items())
+        text = f"no member of {target.pool.id!r} can do what the request needs ({listed})"
+        if not target.is_pool:
+            text = f"model {target.pool.id!r} cannot do what the request needs ({listed})"
+        found = json.dumps(lacked, ensure_ascii=False)
+        return cls(text, target_id=target.pool.id, missing=found)
 
 
 class MemberFailedError(DomainError):

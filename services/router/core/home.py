@@ -31,13 +31,14 @@ def home_candidates(members: Sequence[Member], order: Sequence[int]) -> tuple[in
     return tuple(index for index in order if not members[index].failover_only)
 
 
-def round_robin_home(members: Sequence[Member], available: Sequence[bool], sequence: int) -> int:
-    """Choose the home of the ``sequence``-th session: weighted slots over the healthy homes.
+def round_robin_home(
+    members: Sequence[Member], homes: Sequence[int], available: Sequence[bool], sequence: int
+) -> int:
+    """Choose the home of the ``sequence``-th session: weighted slots over the healthy ``homes``.
 
-    When no home is healthy, the slots of all homes count.
+    When none is healthy, the slots of all of them count.
     """
-    candidates = home_candidates(members, range(len(members)))
-    slots = [index for index in candidates if available[index]] or list(candidates)
+    slots = [index for index in homes if available[index]] or list(homes)
     slot = sequence % sum(members[index].weight for index in slots)
     for index in slots[:-1]:
         slot -= members[index].weight

@@ -26,6 +26,15 @@ class ReturnHome(Enum):
     NEXT_SESSION = "next_session"
 
 
+class Feature(Enum):
+    """What a request may need and a model may lack."""
+
+    TOOLS = "tools"
+    IMAGES = "images"
+    JSON_OBJECT = "json_object"
+    JSON_SCHEMA = "json_schema"
+
+
 class MidStream(Enum):
     INTERRUPT = "interrupt"
     RESTART = "restart"
@@ -121,6 +130,8 @@ class Model:
         cache_ttl_s: How long its prompt cache is kept; a pin lasts at least as long.
         reasoning: It reasons before it answers; doubles its first-chunk and idle clocks.
         max_output_tokens: Of one answer; None when not declared.
+        context_window: Tokens of input and output together; None when not declared.
+        lacks: What it declares that it cannot do; what is not declared is not among it.
     """
 
     id: str
@@ -129,6 +140,8 @@ class Model:
     cache_ttl_s: float = 0.0
     reasoning: bool = False
     max_output_tokens: int | None = None
+    context_window: int | None = None
+    lacks: frozenset[Feature] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

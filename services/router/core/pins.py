@@ -143,15 +143,16 @@ class Pins:
         self._evict()
 
     def find(self, key: SessionKey, target: Target, now: datetime) -> Pin | None:
-        """The live pin of a session under this revision of the pool; an expired one is removed."""
-        place = (key.tenant, target.pool.id, key.name)
-        pin = self._pins.get(place)
-        if pin is None:
-            return None
-        if not is_live(pin, target, now):
+        """As ``look``; a pin that has ended is removed."""
+        pin = self._pins.get((key.tenant, target.pool.id, key.name))
+        if pin is not None and not is_live(pin, target, now):
             self.remove(pin)
-            return None
-        return pin
+        return self.look(key, target, now)
+
+    def look(self, key: SessionKey, target: Target, now: datetime) -> Pin | None:
+        """The live pin of a session under this revision of the pool."""
+        pin = self._pins.get((key.tenant, target.pool.id, key.name))
+        return pin if pin is not None and is_live(pin, target, now) else None
 
     def put(self, pin: Pin) -> None:
         """Add a pin, or replace the one of the same key."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from services.content.model import Message, Sampling, ToolDefinition
-from services.router.core.model import MidStream
+from services.router.core.model import Feature, MidStream
 from services.router.core.session import Session
 
 
@@ -53,10 +53,23 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
+class Needs:
+    """What a prompt needs of a model.
+
+    Attributes:
+        input_tokens: The least that the prompt can have, an eighth of its characters.
+    """
+
+    features: frozenset[Feature] = frozenset()
+    input_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class InferCommand:
     """One call.
 
     Attributes:
+        needs: Of ``prompt``, found when it was decoded: it may be large.
         min_registry_version: 0 accepts any version.
         min_registry_incarnation: Empty accepts any.
         mid_stream: None leaves it to the pool.
@@ -72,3 +85,4 @@ class InferCommand:
     max_attempts: int | None = None
     min_registry_incarnation: str = ""
     collected: bool = False
+    needs: Needs = field(default_factory=Needs)

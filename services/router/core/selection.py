@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from services.router.core.decision import Skipped, SkipReason, Sticky
 from services.router.core.home import home_candidates, ranking, round_robin_home
-from services.router.core.model import HomeStrategy, Target
+from services.router.core.model import HomeStrategy, Member, Target
 from services.router.core.pins import Pin, returns_home
 from services.router.core.session import SessionKey
 
@@ -28,6 +28,8 @@ class Selection:
         found_pin: The session's live pin, whether or not ``start`` follows it.
         health: What the choice was made by.
         left: The member that the session leaves because it failed; None when it leaves none.
+        keeps_pin: The session's own member lacks what the call needs: the call goes elsewhere and
+            leaves the session where it is.
     """
 
     order: tuple[int, ...]
@@ -38,6 +40,12 @@ class Selection:
     found_pin: Pin | None
     health: Health
     left: int | None = None
+    keeps_pin: bool = False
+
+    @property
+    def refused(self) -> bool:
+        """Whether the call ends before its first attempt."""
+        return self.start is None or self.health[self.start] is not None
 
 
 def select(
@@ -49,6 +57,9 @@ def select(
     sequence: int,
 ) -> Selection:
     """Choose the member on which a call starts.
+
+    A member that lacks what the call needs is no home for it. A session that is pinned to such a
+    one stays pinned there, and the call is routed as if it were not.
 
     Args:
         run_id: The call's run; empty when it has none.
@@ -64,21 +75,48 @@ def select(
         return Selection(order, home, home, Sticky.RETURNED, False, pin, health)
     skip = health[before]
     if skip is None or not skip.moves:
-        sticky = _sticky_of_staying(key, before, home)
+        sticky = _sticky_of_staying(target, key, before, home, pin)
         return Selection(order, home, before, sticky, pinned_to == before, pin, health)
+    if skip.reason is SkipReason.INCAPABLE:
+        start = _start_member(target, order, home, health, was_pinned=False)
+        sticky = Sticky.ANONYMOUS if key.anonymous else Sticky.THIS_CALL_ONLY
+        return Selection(order, home, start, sticky, False, pin, health, keeps_pin=True)
     start = _start_member(target, order, home, health, was_pinned=pinned_to is not None)
     sticky = _sticky_of_moving(key, start, home)
-    left = None if start is None or skip.reason is SkipReason.INCAPABLE else before
+    left = None if start is None else before
     return Selection(order, home, start, sticky, False, pin, health, left)
 
 
-def without_moving(chosen: Selection, key: SessionKey) -> Selection:
-    """The choice for a session that may not leave its member although that is set aside."""
+def without_moving(chosen: Selection, target: Target, key: SessionKey) -> Selection:
+    """The choice for a session whose budget of moves keeps it on its member, which is set aside."""
     if chosen.left is None:
         return chosen
-    sticky = _sticky_of_staying(key, chosen.left, chosen.home)
+    sticky = _sticky_of_staying(target, key, chosen.left, chosen.home, chosen.found_pin)
     pinned = sticky is Sticky.PINNED
-    return replace(chosen, start=chosen.left, sticky=sticky, pinned=pinned, left=None)
+    health = limit_reached(target, chosen.health)
+    return replace(
+        chosen, start=chosen.left, sticky=sticky, pinned=pinned, health=health, left=None
+    )
+
+
+def limit_reached(target: Target, health: Health) -> Health:
+    """``health`` where a limit keeps the call from the members that nothing else keeps it from."""
+    return [
+        skip or Skipped(member.id, SkipReason.LIMIT_REACHED)
+        for member, skip in zip(target.members, health, strict=True)
+    ]
+
+
+def incapable(skip: Skipped | None) -> bool:
+    """Whether the member lacks what the call needs."""
+    return skip is not None and skip.reason is SkipReason.INCAPABLE
+
+
+def capable_members(target: Target, health: Health) -> list[Member]:
+    """The members that lack nothing of what the call needs."""
+    return [
+        member for member, skip in zip(target.members, health, strict=True) if not incapable(skip)
+    ]
 
 
 def next_member(order: Sequence[int], health: Health, tried: Collection[int]) -> int | None:
@@ -98,8 +136,13 @@ def skipped_members(
     return tuple(skip for skip in found if skip is not None)
 
 
-def _sticky_of_staying(key: SessionKey, start: int, home: int) -> Sticky:
+def _sticky_of_staying(
+    target: Target, key: SessionKey, start: int, home: int, pin: Pin | None
+) -> Sticky:
+    """A session that has moved is pinned also where this call, for what it needs, has its home."""
     if start != home:
+        return Sticky.PINNED
+    if pin is not None and pin.member_id == target.members[start].id != pin.home_member_id:
         return Sticky.PINNED
     return Sticky.ANONYMOUS if key.anonymous else Sticky.HOME
 
@@ -114,11 +157,20 @@ def _home(
     target: Target, order: Sequence[int], pin: Pin | None, health: Health, sequence: int
 ) -> int:
     if target.pool.home is not HomeStrategy.ROUND_ROBIN:
-        return home_candidates(target.members, order)[0]
+        return _homes(target, order, health)[0]
     assigned = None if pin is None else _index(target, pin.home_member_id)
     if assigned is not None:
         return assigned
-    return round_robin_home(target.members, [skip is None for skip in health], sequence)
+    homes = _homes(target, range(len(target.members)), health)
+    return round_robin_home(target.members, homes, [skip is None for skip in health], sequence)
+
+
+def _homes(target: Target, order: Sequence[int], health: Health) -> Sequence[int]:
+    """The members of ``order`` that may be the home of a call: those that can do what it needs,
+    unless there is none.
+    """
+    candidates = home_candidates(target.members, order)
+    return [index for index in candidates if not incapable(health[index])] or candidates
 
 
 def _pinned_member(target: Target, pin: Pin | None) -> int | None:

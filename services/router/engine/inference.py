@@ -60,7 +60,7 @@ class StreamInference:
         call_id = self._dependencies.ids.new_id()
         session = command.session
         key = session_key(principal.tenant, session, target.pool.sticky_scope, call_id)
-        request = RouteRequest(target, key, session.run_id)
+        request = RouteRequest(target, key, session.run_id, command.needs)
         return RoutedCall(self._dependencies, request, command, snapshot.version, time_left)
 
     async def _snapshot(self, command: InferCommand) -> Snapshot:

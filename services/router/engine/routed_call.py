@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.chassis.clock import Clock
-from services.chassis.errors import DomainError, UnimplementedError
+from services.chassis.errors import DomainError
 from services.chassis.ids import IdSource
 from services.router.core.breaker import Permit
 from services.router.core.decision import (
@@ -15,8 +15,6 @@ from services.router.core.decision import (
     AttemptKind,
     AttemptOutcome,
     RouteDecision,
-    Skipped,
-    SkipReason,
     Sticky,
 )
 from services.router.core.errors import MemberFailedError, NoMemberLeftError
@@ -25,7 +23,12 @@ from services.router.core.limits import LONGEST_CALL_S
 from services.router.core.model import Adapter, Member
 from services.router.core.ports import ProviderAdapter, TimeLeft, UpstreamCall
 from services.router.core.request import InferCommand
-from services.router.core.selection import next_member, skipped_members
+from services.router.core.selection import (
+    capable_members,
+    limit_reached,
+    next_member,
+    skipped_members,
+)
 from services.router.core.switching import (
     FailOver,
     Remaining,
@@ -36,6 +39,7 @@ from services.router.core.switching import (
     next_step,
 )
 from services.router.engine.attempt import AttemptInProgress, Watchdog, timeouts_of
+from services.router.engine.refusals import refusal
 from services.router.engine.retries import Retries
 from services.router.engine.routing_state import RouteRequest, RoutingState
 from services.router.engine.tracing import (
@@ -45,6 +49,7 @@ from services.router.engine.tracing import (
     traceparent_of,
 )
 
+_NEVER_MOVES = frozenset({Sticky.ANONYMOUS, Sticky.THIS_CALL_ONLY})
 # Beyond the end of its call, a probe of a circuit counts as abandoned.
 PROBE_GRACE_S = 5.0
 
@@ -105,7 +110,7 @@ class RoutedCall:
     def decision(self) -> RouteDecision:
         """The decision so far."""
         target, chosen, member = self._request.target, self._chosen, self._answered_by
-        moved = self._current != chosen.start and chosen.sticky is not Sticky.ANONYMOUS
+        moved = self._current != chosen.start and chosen.sticky not in _NEVER_MOVES
         return RouteDecision(
             target_id=target.pool.id,
             pool=target.is_pool,
@@ -126,6 +131,9 @@ class RoutedCall:
         Raises:
             DomainError: No attempt reached its commit point.
         """
+        if self._chosen.refused:
+            routing, now = self._dependencies.routing, self._health_at
+            raise refusal(routing, self._request, self._chosen, self.decision, now)
         self._enter()
         try:
             return await self._attempts_until_commit()
@@ -180,19 +188,10 @@ class RoutedCall:
         return self._next_step(failure, retries, retries_allowed=0)
 
     def _enter(self) -> None:
-        """Be let through to the current member.
-
-        Raises:
-            DomainError: It is set aside.
-        """
-        member, routing = self._member, self._dependencies.routing
-        if self._current is not None and (skip := self._health[self._current]) is not None:
-            if skip.moves:
-                self._mark_limit()
-            recovery_s = routing.recovers_in_s(self._request.target, [member], self._health_at)
-            raise MemberFailedError.not_called(skip, recovery_s)
+        """Be let through to the current member, which is healthy."""
+        target, routing = self._request.target, self._dependencies.routing
         lease_s = self._time_left_s() + PROBE_GRACE_S
-        self._permit = routing.admit(self._request.target, member, self._health_at, lease_s)
+        self._permit = routing.admit(target, self._member, self._health_at, lease_s)
 
     def _leave(self, failure: Failure | None) -> None:
         """Record how the call has ended on the current member; the first result counts."""
@@ -228,8 +227,7 @@ class RoutedCall:
 
     @property
     def _member(self) -> Member:
-        if self._current is None:
-            raise self._no_member_error()
+        assert self._current is not None, "a refused call has no attempts"  # noqa: S101  # narrows the type
         return self._request.target.members[self._current]
 
     def _start(self, kind: AttemptKind) -> AttemptInProgress:
@@ -286,7 +284,7 @@ class RoutedCall:
         if self._current is not None:
             self._tried.add(self._current)
         self._health_at = dependencies.clock.now()
-        self._health = dependencies.routing.health(target, self._health_at)
+        self._health = dependencies.routing.health(self._request, self._health_at)
         limit = self._command.max_attempts
         attempts_left = limit is None or len(self._attempts) < limit
         may_repeat, candidate = self._may_repeat(), self._next()
@@ -326,31 +324,14 @@ class RoutedCall:
     def _error(self, failure: Failure, *, no_member_left: bool) -> DomainError:
         target, clock = self._request.target, self._dependencies.clock
         if no_member_left and self._limited:
-            self._mark_limit()
+            self._health = limit_reached(target, self._health)
         recovers_in_s = self._dependencies.routing.recovers_in_s
         if no_member_left and not target.single_member and not self._limited:
-            recovery_s = recovers_in_s(target, target.members, clock.now())
+            capable = capable_members(target, self._health)
+            recovery_s = recovers_in_s(target, capable, clock.now())
             return NoMemberLeftError.of(self.decision, recovery_s)
         recovery_s = recovers_in_s(target, [self._member], clock.now())
         return MemberFailedError.of(failure, self._member.id, recovery_s)
-
-    def _mark_limit(self) -> None:
-        """Say in the decision that a limit has kept the call from the members that are left."""
-        members = self._request.target.members
-        self._health = [
-            skip or Skipped(member.id, SkipReason.LIMIT_REACHED)
-            for member, skip in zip(members, self._health, strict=True)
-        ]
-
-    def _no_member_error(self) -> DomainError:
-        """Every member was set aside before the first attempt."""
-        skipped = self.decision.skipped
-        if all(skip.reason is SkipReason.INCAPABLE for skip in skipped):
-            missing = ", ".join(sorted({skip.detail for skip in skipped}))
-            return UnimplementedError(f"this version has no {missing}", missing=missing)
-        target, now = self._request.target, self._dependencies.clock.now()
-        recovery_s = self._dependencies.routing.recovers_in_s(target, target.members, now)
-        return NoMemberLeftError.of(self.decision, recovery_s)
 
 
 def outcome_of(error: BaseException) -> tuple[AttemptOutcome, Failure]:

@@ -5,16 +5,18 @@ incidents, and round-robin positions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from services.router.core.breaker import Permit
 from services.router.core.decision import Skipped, SkipReason
 from services.router.core.failures import QUOTA, Failure, FailureClass
 from services.router.core.incidents import IncidentKey, Incidents, may_move
-from services.router.core.model import HomeStrategy, Member, Target, Unsupported
+from services.router.core.model import HomeStrategy, Member, Target
+from services.router.core.needs import missing
 from services.router.core.pins import Pin, Pins, pin_ttl_s
 from services.router.core.quota import QuotaDeadline, after_refusal, after_success, sets_aside
+from services.router.core.request import Needs
 from services.router.core.selection import Selection, select, without_moving
 from services.router.core.session import SessionKey
 from services.router.engine.breakers import Breakers
@@ -26,11 +28,12 @@ _MAX_DEADLINES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class RouteRequest:
-    """What a call is routed by: its target, its session and its run."""
+    """What a call is routed by: its target, its session, its run, and what its prompt needs."""
 
     target: Target
     key: SessionKey
     run_id: str
+    needs: Needs = field(default_factory=Needs)
 
     @property
     def incident_key(self) -> IncidentKey:
@@ -48,34 +51,49 @@ class RoutingState:
         self._breakers = Breakers()
         self._incidents = Incidents()
 
-    def health(self, target: Target, now: datetime) -> list[Skipped | None]:
-        """Per member, why it cannot be called now; None when it can."""
-        return [self._skip_reason(target, member, now) for member in target.members]
+    def health(self, request: RouteRequest, now: datetime) -> list[Skipped | None]:
+        """Per member, why the call cannot go there now; None when it can."""
+        target, needs = request.target, request.needs
+        return [self._skip_reason(target, member, needs, now) for member in target.members]
 
-    def choose_start(self, request: RouteRequest, now: datetime) -> Selection:
-        """Choose where a call starts; a new session of a round-robin pool takes the next slot.
+    def choose(self, request: RouteRequest, now: datetime) -> Selection:
+        """Choose where a call starts; changes nothing.
 
         The session moves if its member is set aside and the pool's budget of moves allows it.
         """
         target, key = request.target, request.key
-        pin = None if target.single_member else self._pins.find(key, target, now)
-        health = self.health(target, now)
-        round_robin = target.pool.home is HomeStrategy.ROUND_ROBIN and pin is None
-        position = self._next_position(target) if round_robin else 0
+        pin = None if target.single_member else self._pins.look(key, target, now)
+        health = self.health(request, now)
+        position = self._positions.get((target.pool.id, target.revision), 0)
         chosen = select(target, key, request.run_id, pin, health, position)
-        if chosen.start is not None and chosen.left is not None:
-            if self.may_move(request, chosen.start, now):
-                self.record_move(request, chosen.start, now)
-            else:
-                chosen = without_moving(chosen, key)
-        elif chosen.start is not None and target.pool.switch.max_switches is not None:
-            self._incidents.start(request.incident_key, target.members[chosen.start].id)
-        if pin is not None:
-            self._pins.touch(pin, now, request.run_id)
-        elif round_robin and not key.anonymous:
-            # Nothing but its pin remembers a round-robin home.
-            self._pins.put(self._pin(request, chosen.home, chosen.home, None, now, ""))
+        if chosen.start is None or chosen.left is None:
+            return chosen
+        may_move = self.may_move(request, chosen.start, now)
+        return chosen if may_move else without_moving(chosen, target, key)
+
+    def choose_start(self, request: RouteRequest, now: datetime) -> Selection:
+        """As ``choose``, for a call that is made: its session moves and its pin is used; a new
+        session of a round-robin pool takes the next slot.
+        """
+        target, chosen = request.target, self.choose(request, now)
+        if chosen.start is not None and not chosen.refused and not chosen.keeps_pin:
+            self._record_start(request, chosen, chosen.start, now)
+        if chosen.found_pin is not None:
+            self._pins.touch(chosen.found_pin, now, request.run_id)
+        elif target.pool.home is HomeStrategy.ROUND_ROBIN and not chosen.keeps_pin:
+            self._advance(target)
+            if not request.key.anonymous:
+                # Nothing but its pin remembers a round-robin home.
+                self._pins.put(self._pin(request, chosen.home, chosen.home, None, now, ""))
         return chosen
+
+    def _record_start(
+        self, request: RouteRequest, chosen: Selection, start: int, now: datetime
+    ) -> None:
+        if chosen.left is not None:
+            self.record_move(request, start, now)
+        elif request.target.pool.switch.max_switches is not None:
+            self._incidents.start(request.incident_key, request.target.members[start].id)
 
     def record_commit(
         self,
@@ -93,17 +111,18 @@ class RoutingState:
             traceparent: Of the span that moved the session, if it moved.
         """
         target, key = request.target, request.key
-        if key.anonymous or target.single_member:
+        if key.anonymous or target.single_member or chosen.keeps_pin:
             return
         pin = self._pins.find(key, target, now)
         if member == chosen.start and _changed_since(chosen, pin):
             return
         round_robin = target.pool.home is HomeStrategy.ROUND_ROBIN
+        if pin is not None and pin.member_id == target.members[member].id:
+            return
         if member == chosen.home and not round_robin:
             if pin is not None:
                 self._pins.remove(pin)
-            return
-        if pin is None or pin.member_id != target.members[member].id:
+        else:
             reason = _why_moved(chosen) if cause is None else cause.kind
             self._pins.put(self._pin(request, member, chosen.home, reason, now, traceparent))
 
@@ -129,7 +148,7 @@ class RoutingState:
             self._incidents.end(request.incident_key)
 
     def _pinned_to(self, request: RouteRequest, now: datetime) -> str:
-        pin = self._pins.find(request.key, request.target, now)
+        pin = self._pins.look(request.key, request.target, now)
         return "" if pin is None else pin.member_id
 
     def record_failure(self, member: Member, failure: Failure, now: datetime) -> None:
@@ -200,10 +219,11 @@ class RoutingState:
         quota_s = 0.0 if deadline is None else (deadline.until - now).total_seconds()
         return max(quota_s, self._breakers.recovers_in_s(target, member, now) or 0.0)
 
-    def _skip_reason(self, target: Target, member: Member, now: datetime) -> Skipped | None:
-        if isinstance(member.provider.adapter, Unsupported):
-            missing = f"adapter {member.provider.adapter.name}"
-            return Skipped(member.id, SkipReason.INCAPABLE, detail=missing)
+    def _skip_reason(
+        self, target: Target, member: Member, needs: Needs, now: datetime
+    ) -> Skipped | None:
+        if lacked := missing(needs, member):
+            return Skipped(member.id, SkipReason.INCAPABLE, detail=", ".join(lacked))
         circuit = self._breakers.skip(target, member, now)
         deadline = self._deadlines.get(member.quota_key)
         if (
@@ -215,14 +235,14 @@ class RoutingState:
             return circuit
         return Skipped(member.id, SkipReason.QUOTA_DEADLINE, until=deadline.until)
 
-    def _next_position(self, target: Target) -> int:
+    def _advance(self, target: Target) -> None:
+        """Take the slot of a round-robin pool that is next."""
         pool = target.pool.id, target.revision
         position = self._positions.get(pool, 0)
         if position == 0:
             # A new revision starts at 0; the positions of older ones are dropped.
             self._positions = {p: n for p, n in self._positions.items() if p[0] != target.pool.id}
         self._positions[pool] = position + 1
-        return position
 
     def _drop_passed_deadlines(self, now: datetime) -> None:
         if len(self._deadlines) >= _MAX_DEADLINES:

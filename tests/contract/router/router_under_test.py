@@ -15,6 +15,7 @@ from runyard.registry.v1 import registry_pb2 as reg
 from runyard.router.v1 import router_pb2 as pb
 from runyard.router.v1 import router_service_pb2 as rpc
 from runyard.router.v1.router_service_pb2_grpc import RouterServiceStub
+from runyard.types.v1.content_pb2 import Message
 from services.chassis.calls.rpc_status import ErrorFacts, detail_of, reason_of
 from services.chassis.calls.streaming import streaming
 from services.chassis.clock import Clock
@@ -227,6 +228,18 @@ class RouterUnderTest:
         """Call ``Infer`` and read it to its end; ``rest`` are fields of the request."""
         asked = request(target_id, *text, **{"min_registry_version": self.version, **rest})
         return await call_infer(self.channel, asked, timeout)
+
+    async def infer_messages(
+        self, target_id: str, messages: Sequence[Message], **rest: Any
+    ) -> Received:
+        """As ``infer``, with ``messages`` in place of a text."""
+        asked = rpc.InferRequest(
+            target_id=target_id,
+            messages=messages,
+            min_registry_version=self.version,
+            **rest,
+        )
+        return await call_infer(self.channel, asked)
 
     async def member(self, target_id: str) -> pb.MemberState:
         """The state of the only member of a target that has failed."""

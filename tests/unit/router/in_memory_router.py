@@ -16,6 +16,7 @@ from services.router.core.failures import Failure, FailureClass
 from services.router.core.home import ranking
 from services.router.core.items import Finished, Item, TextDelta
 from services.router.core.model import Adapter, Builtin, Snapshot, Target
+from services.router.core.needs import needs_of
 from services.router.core.pins import Pins
 from services.router.core.ports import ProviderAdapter
 from services.router.core.request import InferCommand, Prompt
@@ -87,7 +88,7 @@ class Router:
         self, session: Session = THREAD, deadline_s: float | None = None, **command: Any
     ) -> StreamedAnswer:
         given = {"target_id": "pool", "prompt": Prompt((user("hi"),)), **command}
-        asked = InferCommand(session=session, **given)
+        asked = InferCommand(session=session, needs=needs_of(given["prompt"]), **given)
         return self.inference.answer(LOCAL_PRINCIPAL, asked, lambda: deadline_s)
 
     async def ask(self, session: Session = THREAD, **command: Any) -> Outcome:

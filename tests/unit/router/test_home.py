@@ -93,19 +93,29 @@ def test_a_member_for_failover_only_is_ranked_but_never_a_home() -> None:
 
 WEIGHTED = [member("a", 2), member("b"), member("c")]
 ROUND_ROBIN = {
-    "by weight": (WEIGHTED, [True, True, True], [0, 0, 1, 2, 0, 0, 1, 2]),
-    "without members that are set aside": (WEIGHTED, [True, False, True], [0, 0, 2, 0, 0, 2]),
-    "never a failover-only member": (
+    "by weight": (WEIGHTED, [0, 1, 2], [True, True, True], [0, 0, 1, 2, 0, 0, 1, 2]),
+    "without members that are set aside": (
+        WEIGHTED,
+        [0, 1, 2],
+        [True, False, True],
+        [0, 0, 2, 0, 0, 2],
+    ),
+    "only to homes": (
         [member("a"), member("b"), member("x", failover_only=True)],
+        [0, 1],
         [False, False, True],
         [0, 1, 0, 1],
     ),
 }
 
 
-@pytest.mark.parametrize(("members", "available", "homes"), ROUND_ROBIN.values(), ids=ROUND_ROBIN)
+@pytest.mark.parametrize(
+    ("members", "homes", "available", "given_out"), ROUND_ROBIN.values(), ids=ROUND_ROBIN
+)
 def test_round_robin_gives_out_slots(
-    members: list[Member], available: list[bool], homes: list[int]
+    members: list[Member], homes: list[int], available: list[bool], given_out: list[int]
 ) -> None:
-    found = [round_robin_home(members, available, sequence) for sequence in range(len(homes))]
-    assert found == homes
+    found = [
+        round_robin_home(members, homes, available, number) for number in range(len(given_out))
+    ]
+    assert found == given_out

@@ -91,7 +91,7 @@ def test_an_unknown_target_comes_with_those_that_may_be_meant() -> None:
 def test_with_every_member_set_aside_each_cause_is_named() -> None:
     # given
     skipped = (
-        Skipped("a", SkipReason.QUOTA_DEADLINE, NOW),
+        Skipped("a", SkipReason.QUARANTINED, NOW),
         Skipped("b", SkipReason.INCAPABLE, detail="tools"),
     )
 
@@ -101,7 +101,7 @@ def test_with_every_member_set_aside_each_cause_is_named() -> None:
     # then
     assert isinstance(raised, errors.AllMembersUnavailableError)
     assert raised.retry_after_s == 12.5
-    assert json.loads(raised.metadata["causes"]) == {"a": "quota_deadline", "b": "incapable tools"}
+    assert json.loads(raised.metadata["causes"]) == {"a": "quarantined", "b": "incapable tools"}
 
 
 @pytest.mark.parametrize(
@@ -110,6 +110,7 @@ def test_with_every_member_set_aside_each_cause_is_named() -> None:
         ([FailureClass.RATE_LIMIT, FailureClass.QUOTA_EXHAUSTED], None, "RESOURCE_EXHAUSTED"),
         ([FailureClass.RATE_LIMIT], SkipReason.QUOTA_DEADLINE, "RESOURCE_EXHAUSTED"),
         ([], SkipReason.QUOTA_DEADLINE, "RESOURCE_EXHAUSTED"),
+        ([FailureClass.RATE_LIMIT], SkipReason.INCAPABLE, "RESOURCE_EXHAUSTED"),
         ([FailureClass.RATE_LIMIT, FailureClass.OVERLOADED], None, "UNAVAILABLE"),
         ([FailureClass.RATE_LIMIT], SkipReason.CIRCUIT_OPEN, "UNAVAILABLE"),
         ([None], SkipReason.QUOTA_DEADLINE, "UNAVAILABLE"),

@@ -256,7 +256,7 @@ def test_of_two_reasons_the_one_that_moves_the_session_counts(moves: bool, reaso
     routing.record_failure(pool.members[0], LIMITED, NOW)
 
     # when
-    skip = routing.health(pool, NOW)[0]
+    skip = routing.health(RouteRequest(pool, ALONGSIDE, ""), NOW)[0]
 
     # then
     assert skip is not None

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from services.router.core.decision import Skipped, SkipReason, Sticky
@@ -9,6 +11,7 @@ from services.router.core.pins import Pin
 from services.router.core.selection import (
     Health,
     Selection,
+    capable_members,
     next_member,
     select,
     skipped_members,
@@ -238,16 +241,10 @@ def test_a_session_does_not_move_to_a_member_that_cannot_be_called() -> None:
 
 
 def test_a_move_before_the_call_says_which_member_is_left() -> None:
-    # given
-    incapable: list[Skipped | None] = [None, None, None]
-    incapable[FIRST] = Skipped("m", SkipReason.INCAPABLE)
-
-    # when, then a member that cannot do what is asked has not failed
     assert chosen(POOL, None, FIRST).left == FIRST
     assert chosen(POOL, STAYS, THIRD).left == THIRD
     assert chosen(POOL, None).left is None
     assert chosen(POOL, None, FIRST, SECOND, THIRD).left is None
-    assert select(POOL, KEY, "", None, incapable, 0).left is None
 
 
 def test_without_moving_a_session_stays_on_the_member_that_is_set_aside() -> None:
@@ -256,11 +253,111 @@ def test_without_moving_a_session_stays_on_the_member_that_is_set_aside() -> Non
     calls = chosen(POOL, None, ranking(POOL, ANONYMOUS.routing_key)[0], key=ANONYMOUS)
 
     # when
-    kept_home, kept_pinned = without_moving(moved, KEY), without_moving(pinned_away, KEY)
+    kept_home = without_moving(moved, POOL, KEY)
+    kept_pinned = without_moving(pinned_away, POOL, KEY)
 
     # then
     assert (kept_home.start, kept_home.sticky, kept_home.pinned) == (FIRST, Sticky.HOME, False)
     assert (kept_pinned.start, kept_pinned.sticky) == (THIRD, Sticky.PINNED)
     assert kept_pinned.pinned
-    assert without_moving(calls, ANONYMOUS).sticky is Sticky.ANONYMOUS
-    assert without_moving(kept_home, KEY) is kept_home
+    assert without_moving(calls, POOL, ANONYMOUS).sticky is Sticky.ANONYMOUS
+    assert without_moving(kept_home, POOL, KEY) is kept_home
+    reasons = [None if skip is None else skip.reason for skip in kept_home.health]
+    assert reasons[FIRST] is SkipReason.QUOTA_DEADLINE
+    assert {reasons[SECOND], reasons[THIRD]} == {SkipReason.LIMIT_REACHED}
+
+
+def lacking(*incapable: int, down: Sequence[int] = ()) -> Health:
+    found = list(health(POOL, *down))
+    for index in incapable:
+        found[index] = Skipped(POOL.members[index].id, SkipReason.INCAPABLE, detail="tools")
+    return found
+
+
+FOR_A_NEED: dict[str, tuple[Pin | None, Health, tuple[int | None, int, Sticky, bool]]] = {
+    "a home that lacks it is none": (
+        None,
+        lacking(FIRST),
+        (SECOND, SECOND, Sticky.HOME, False),
+    ),
+    "the home for it is set aside": (
+        None,
+        lacking(FIRST, down=[SECOND]),
+        (THIRD, SECOND, Sticky.MOVED, False),
+    ),
+    "every member lacks it": (
+        None,
+        lacking(FIRST, SECOND, THIRD),
+        (None, FIRST, Sticky.THIS_CALL_ONLY, True),
+    ),
+    "a pin that has it is followed": (
+        pinned(POOL, THIRD),
+        lacking(FIRST),
+        (THIRD, SECOND, Sticky.PINNED, False),
+    ),
+    "a pin to the home for it is followed": (
+        pinned(POOL, SECOND),
+        lacking(FIRST),
+        (SECOND, SECOND, Sticky.PINNED, False),
+    ),
+    "a pin that lacks it stays": (
+        pinned(POOL, THIRD),
+        lacking(THIRD),
+        (FIRST, FIRST, Sticky.THIS_CALL_ONLY, True),
+    ),
+    "a pin that lacks it stays, and the home is set aside": (
+        pinned(POOL, THIRD),
+        lacking(THIRD, down=[FIRST]),
+        (SECOND, FIRST, Sticky.THIS_CALL_ONLY, True),
+    ),
+}
+
+
+@pytest.mark.parametrize(("pin", "given", "expected"), FOR_A_NEED.values(), ids=FOR_A_NEED)
+def test_a_member_that_lacks_what_is_needed_is_no_home(
+    pin: Pin | None, given: Health, expected: tuple[int | None, int, Sticky, bool]
+) -> None:
+    # when
+    found = select(POOL, KEY, "", pin, given, 0)
+
+    # then nobody has failed, so that no member is left for it
+    assert (found.start, found.home, found.sticky, found.keeps_pin) == expected
+    assert found.left == (SECOND if found.sticky is Sticky.MOVED else None)
+
+
+def test_a_call_without_a_session_has_none_to_leave() -> None:
+    # given a pool whose only home lacks what is needed
+    pool = target(member("a"), member("x", failover_only=True))
+    lacks = [Skipped("a", SkipReason.INCAPABLE, detail="tools"), None]
+
+    # when
+    called = select(pool, ANONYMOUS, "", None, lacks, 0)
+    held = select(pool, KEY, "", None, lacks, 0)
+
+    # then
+    assert (called.start, called.sticky) == (1, Sticky.ANONYMOUS)
+    assert (held.start, held.home, held.sticky) == (1, 0, Sticky.THIS_CALL_ONLY)
+
+
+def test_round_robin_gives_no_home_that_lacks_what_is_needed() -> None:
+    # given three homes of which the first lacks something, and those that have it are set aside
+    pool = target(*POOL.members, home=HomeStrategy.ROUND_ROBIN)
+    lacks = Skipped(pool.members[0].id, SkipReason.INCAPABLE, detail="tools")
+    given = [lacks, *health(pool, 1, 2)[1:]]
+
+    # when
+    homes = [select(pool, KEY, "", None, given, number).home for number in range(4)]
+
+    # then
+    assert homes == [1, 2, 1, 2]
+
+
+def test_a_call_is_refused_without_a_member_or_on_one_that_is_set_aside() -> None:
+    stuck = without_moving(chosen(POOL, None, FIRST), POOL, KEY)
+    assert [chosen(POOL, None, FIRST).refused, stuck.refused] == [False, True]
+    assert chosen(POOL, None, FIRST, SECOND, THIRD).refused
+
+
+def test_members_that_lack_something_are_not_capable() -> None:
+    capable = capable_members(POOL, lacking(FIRST, down=[SECOND]))
+    assert {each.id for each in capable} == {POOL.members[SECOND].id, POOL.members[THIRD].id}

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
-from services.chassis.errors import DomainError, UnimplementedError
+from services.chassis.errors import DomainError
 from services.router.core.decision import Sticky
 from services.router.core.failures import FailureClass
 from services.router.core.items import Item, TextDelta
@@ -143,8 +144,8 @@ async def test_a_member_without_an_adapter_is_skipped() -> None:
         # then
         assert served.decision.member_id == "known"
         assert [skip.detail for skip in served.decision.skipped] == ["adapter grpc"]
-        assert isinstance(refused_call.error, UnimplementedError)
-        assert refused_call.error.metadata == {"missing": "adapter grpc"}
+        assert refused_call.reason == "NO_CAPABLE_MEMBER"
+        assert json.loads(refused_call.error.metadata["missing"]) == {"unserved": ["adapter grpc"]}
 
 
 async def test_an_unknown_target_is_refused() -> None:

@@ -244,6 +244,35 @@ def test_the_output_limit_of_a_model_is_read_if_it_is_declared() -> None:
     assert model_of(pb.Model(id="m")).max_output_tokens is None
 
 
+TEXT, IMAGE = pb.MODALITY_TEXT, pb.MODALITY_IMAGE
+ABLE = pb.ModelCapabilities(tools=True, json_object=True, json_schema=True)
+DECLARED: dict[str, tuple[pb.Model, set[str]]] = {
+    "nothing": (pb.Model(id="m"), set()),
+    "what the registry makes of nothing": (pb.Model(id="m", modalities=[TEXT]), set()),
+    "a modality": (pb.Model(id="m", modalities=[TEXT, IMAGE]), set()),
+    "no capability": (
+        pb.Model(id="m", modalities=[TEXT], capabilities=pb.ModelCapabilities()),
+        {"tools", "images", "json_object", "json_schema"},
+    ),
+    "everything but images": (pb.Model(id="m", modalities=[TEXT], capabilities=ABLE), {"images"}),
+    "everything": (pb.Model(id="m", modalities=[TEXT, IMAGE], capabilities=ABLE), set()),
+    "images alone": (
+        pb.Model(id="m", modalities=[IMAGE], capabilities=pb.ModelCapabilities(reasoning=True)),
+        {"tools", "json_object", "json_schema"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("declared", "lacks"), DECLARED.values(), ids=DECLARED)
+def test_a_model_lacks_what_it_declares_that_it_lacks(declared: pb.Model, lacks: set[str]) -> None:
+    assert {feature.value for feature in model_of(declared).lacks} == lacks
+
+
+def test_the_context_window_of_a_model_is_read_if_it_is_declared() -> None:
+    assert model_of(pb.Model(id="m", context_window=32_000)).context_window == 32_000
+    assert model_of(pb.Model(id="m")).context_window is None
+
+
 def test_unsupported_kinds_of_providers() -> None:
     kinds = [provider(grpc=pb.GrpcAdapter()), provider()]
     names = ["grpc", "unknown"]

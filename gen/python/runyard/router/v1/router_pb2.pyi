@@ -53,6 +53,7 @@ class StickyOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STICKY_OUTCOME_MOVED: _ClassVar[StickyOutcome]
     STICKY_OUTCOME_RETURNED: _ClassVar[StickyOutcome]
     STICKY_OUTCOME_ANONYMOUS: _ClassVar[StickyOutcome]
+    STICKY_OUTCOME_THIS_CALL_ONLY: _ClassVar[StickyOutcome]
 
 class BreakerState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -85,6 +86,7 @@ STICKY_OUTCOME_PINNED: StickyOutcome
 STICKY_OUTCOME_MOVED: StickyOutcome
 STICKY_OUTCOME_RETURNED: StickyOutcome
 STICKY_OUTCOME_ANONYMOUS: StickyOutcome
+STICKY_OUTCOME_THIS_CALL_ONLY: StickyOutcome
 BREAKER_STATE_UNSPECIFIED: BreakerState
 BREAKER_STATE_CLOSED: BreakerState
 BREAKER_STATE_OPEN: BreakerState

@@ -28,7 +28,8 @@ class RouterServiceStub:
     - RESOURCE_EXHAUSTED with RetryInfo: rate limit or quota of the members.
     - UNAVAILABLE: overload, failure, time-out; ALL_MEMBERS_UNAVAILABLE and MEMBERS_EXHAUSTED name
       every member's cause; STREAM_INTERRUPTED follows an Interrupted item; SNAPSHOT_BEHIND.
-    - FAILED_PRECONDITION UPSTREAM_REJECTED: a member's credential, payment or upstream model.
+    - FAILED_PRECONDITION UPSTREAM_REJECTED: a member's credential, payment or upstream model;
+      NO_CAPABLE_MEMBER: no member can do what the request needs.
     - INVALID_ARGUMENT: the request is malformed or does not fit the context window.
     - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
     """
@@ -82,7 +83,8 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         - RESOURCE_EXHAUSTED with RetryInfo: rate limit or quota of the members.
         - UNAVAILABLE: overload, failure, time-out; ALL_MEMBERS_UNAVAILABLE and MEMBERS_EXHAUSTED name
           every member's cause; STREAM_INTERRUPTED follows an Interrupted item; SNAPSHOT_BEHIND.
-        - FAILED_PRECONDITION UPSTREAM_REJECTED: a member's credential, payment or upstream model.
+        - FAILED_PRECONDITION UPSTREAM_REJECTED: a member's credential, payment or upstream model;
+          NO_CAPABLE_MEMBER: no member can do what the request needs.
         - INVALID_ARGUMENT: the request is malformed or does not fit the context window.
         - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
         """
