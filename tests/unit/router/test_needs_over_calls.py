@@ -5,20 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from services.content.model import Image, Message, Role
 from services.router.core.decision import SkipReason, Sticky
-from services.router.core.failures import FailureClass
+from services.router.core.failures import Failure, FailureClass
 from services.router.core.model import Feature, HomeStrategy, SwitchPolicy, Target
+from services.router.core.needs import needs_of
+from services.router.core.pins import Pins
 from services.router.core.request import Prompt
-from services.router.core.session import Session
-from tests.unit.router.builders import at, member, target
+from services.router.core.session import Session, SessionKey
+from services.router.engine.routing_state import RouteRequest, RoutingState
+from tests.unit.router.builders import NOW, at, member, target
 from tests.unit.router.in_memory_router import Router, limited, refused, router
 
 PICTURE = Prompt((Message(Role.USER, (Image(url="http://image.example"),)),))
+RATE_LIMIT = FailureClass.RATE_LIMIT
 BLIND = {"lacks": frozenset({Feature.IMAGES})}
 # On ``a``, which sees no images, every session is at home; ``b`` and ``c`` see them.
 IN_ORDER: dict[str, Any] = {"home": HomeStrategy.FIRST_HEALTHY}
@@ -119,6 +124,24 @@ async def test_no_move_is_charged_to_the_budget() -> None:
         assert stickies == (Sticky.THIS_CALL_ONLY, Sticky.HOME)
 
 
+def test_a_call_that_goes_elsewhere_leaves_the_incident_where_it_is() -> None:
+    # given a session that may move once, and has moved to a blind member
+    members = (member("a"), member("b"), member("c", **BLIND))
+    pool = target(*members, **IN_ORDER, switch=SwitchPolicy(max_switches=1))
+    routing = RoutingState(Pins())
+    text = RouteRequest(pool, SessionKey("default", "thread:t1"), "")
+    routing.choose_start(text, NOW)
+    routing.record_move(text, 2, NOW)
+    routing.record_commit(text, routing.choose(text, NOW), 2, Failure(RATE_LIMIT), NOW, "")
+
+    # when it shows a picture, which goes elsewhere
+    routing.choose_start(replace(text, needs=needs_of(PICTURE)), NOW)
+
+    # then a call that failed beside it follows it for nothing
+    assert routing.may_move(text, 2, NOW)
+    assert not routing.may_move(text, 1, NOW)
+
+
 async def test_a_home_by_round_robin_stays_while_a_call_goes_elsewhere() -> None:
     async with blind_router(home=HomeStrategy.ROUND_ROBIN) as running:
         # given a session whose turn it was to be at home on the blind member
@@ -141,7 +164,7 @@ async def test_a_new_session_that_no_home_can_serve_gets_no_home_by_round_robin(
     pool = target(*members, home=HomeStrategy.ROUND_ROBIN)
     async with router(pool) as running:
         # when
-        await running.ask(prompt=PICTURE)
+        await running.ask(Session(thread_id="t0"), prompt=PICTURE)
         others = [await running.ask(Session(thread_id=each)) for each in ("t1", "t2")]
 
         # then

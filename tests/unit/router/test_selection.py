@@ -339,6 +339,24 @@ def test_a_call_without_a_session_has_none_to_leave() -> None:
     assert (held.start, held.home, held.sticky) == (1, 0, Sticky.THIS_CALL_ONLY)
 
 
+def test_a_pinned_session_whose_member_lacks_it_prefers_a_home() -> None:
+    # given a pool whose heaviest member is for failover only, and whose home is set aside
+    pool = target(member("x", 1_000_000, failover_only=True), member("a"), member("b"), member("c"))
+    first, home, other, last = ranking(pool, KEY.routing_key)
+    given = health(pool, home)
+    given = [
+        *given[:last],
+        Skipped(pool.members[last].id, SkipReason.INCAPABLE),
+        *given[last + 1 :],
+    ]
+
+    # when
+    found = select(pool, KEY, "", pinned(pool, last, home), given, 0)
+
+    # then
+    assert (first, found.start) == (0, other)
+
+
 def test_round_robin_gives_no_home_that_lacks_what_is_needed() -> None:
     # given three homes of which the first lacks something, and those that have it are set aside
     pool = target(*POOL.members, home=HomeStrategy.ROUND_ROBIN)
