@@ -18,6 +18,7 @@ def describe(decision: pb.RouteDecision) -> Iterator[list[Part]]:
     yield [
         f"{kind} ",
         (decision.target_id, "bold"),
+        f", session {decision.session}" if decision.session else "",
         f", at home on {decision.home_member_id}" if decision.home_member_id else "",
         f", registry version {decision.registry_version}",
     ]
@@ -58,6 +59,10 @@ def _attempt(attempt: pb.Attempt) -> list[Part]:
 
 def _answered(decision: pb.RouteDecision) -> list[Part]:
     sticky = words(pb.StickyOutcome.DESCRIPTOR, decision.sticky)
+    if decision.HasField("move_time"):
+        since = f"{decision.move_time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"
+        why = why_moved(decision.move_reason, decision.move_skip_reason)
+        sticky += f" since {since}, {why}" if why else f" since {since}"
     moved = decision.home_member_id and decision.member_id != decision.home_member_id
     return [
         "answered by ",
@@ -70,6 +75,15 @@ def _answered(decision: pb.RouteDecision) -> list[Part]:
 
 def _seconds(attempt: pb.Attempt) -> float:
     return attempt.retry_after.seconds + attempt.retry_after.nanos / 1e9
+
+
+def why_moved(failure: int, skip: int) -> str:
+    """The failure that moved a session, or why the member was set aside that it left; empty for
+    neither.
+    """
+    if failure:
+        return words(FailureClass.DESCRIPTOR, failure)
+    return words(pb.SkipReason.DESCRIPTOR, skip) if skip else ""
 
 
 def words(enum: EnumDescriptor, number: int) -> str:

@@ -7,7 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from runyard.provider.v1.provider_pb2 import FailureClass
 from runyard.router.v1 import router_pb2 as pb
 from services.cli.base.layout import Part
-from services.cli.runs.decision import words
+from services.cli.runs.decision import why_moved, words
 
 _STYLES = {
     pb.BREAKER_STATE_CLOSED: "green",
@@ -42,17 +42,13 @@ def member_line(member: pb.MemberState) -> list[Part]:
 def pin_line(pin: pb.Pin) -> list[Part]:
     """Where a session is held, why, and until when."""
     away = f" instead of {pin.home_member_id}" if pin.member_id != pin.home_member_id else ""
-    why = ""
-    if pin.reason:
-        why = f" ({words(FailureClass.DESCRIPTOR, pin.reason)})"
-    elif pin.skip_reason:
-        why = f" ({words(pb.SkipReason.DESCRIPTOR, pin.skip_reason)})"
+    why = why_moved(pin.reason, pin.skip_reason)
     return [
         f"{pin.pool_id}: ",
         (pin.session, "bold"),
         " is held on ",
         (pin.member_id, "bold"),
-        f"{away}{why}, until {_clock(pin.expire_time)} unless it is used",
+        f"{away}{f' ({why})' if why else ''}, until {_clock(pin.expire_time)} unless it is used",
     ]
 
 

@@ -122,6 +122,7 @@ def pin_to_pb(pin: Pin) -> pb.Pin:
 
 
 def decision_to_pb(decision: RouteDecision) -> pb.RouteDecision:
+    reason = decision.move_reason
     return pb.RouteDecision(
         target_id=decision.target_id,
         pool=decision.pool,
@@ -134,20 +135,24 @@ def decision_to_pb(decision: RouteDecision) -> pb.RouteDecision:
         sticky=STICKIES.to_pb[decision.sticky],
         attempts=[_attempt_to_pb(attempt) for attempt in decision.attempts],
         skipped=[_skipped_to_pb(skip) for skip in decision.skipped],
+        session=decision.session,
+        move_time=instant_to_pb(decision.moved_at),
+        move_reason=FAILURES.to_pb[reason] if isinstance(reason, FailureClass) else None,
+        move_skip_reason=SKIPS.to_pb[reason] if isinstance(reason, SkipReason) else None,
     )
 
 
 def decision_to_detail(decision: RouteDecision) -> pb.RouteDecision:
     """The decision within ``MAX_DETAIL_BYTES``, in the details of an error.
 
-    What is longest goes first: what skipped members lack, then of all attempts but the last the
-    names beside the member's, then attempts from the middle.
+    What is longest goes first: the session and what skipped members lack, then of all attempts but
+    the last the names beside the member's, then attempts from the middle.
     """
     message = decision_to_pb(decision)
-    by_length = sorted(message.skipped, key=lambda skip: len(skip.detail), reverse=True)
-    for skip in by_length:
+    texts = [(message, "session"), *((skip, "detail") for skip in message.skipped)]
+    for holder, name in sorted(texts, key=lambda text: len(getattr(*text)), reverse=True):
         if message.ByteSize() > MAX_DETAIL_BYTES:
-            skip.detail = ""
+            holder.ClearField(name)
     for attempt in message.attempts[:-1]:
         if message.ByteSize() > MAX_DETAIL_BYTES:
             for name in ("attempt_id", "provider_id", "upstream_model"):

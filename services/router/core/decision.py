@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from services.router.core.failures import Failure
+from services.router.core.failures import Failure, FailureClass
 
 
 class AttemptKind(Enum):
@@ -86,6 +86,9 @@ class RouteDecision:
 
     Attributes:
         member_id: Empty, with provider and upstream model, when no member answered.
+        session: As ``Pin.session``; empty for a call without one.
+        moved_at: When the session was pinned, if the call follows its pin.
+        move_reason: As ``Pin.reason``, if the call follows its pin.
     """
 
     target_id: str
@@ -99,3 +102,6 @@ class RouteDecision:
     upstream_model: str = ""
     attempts: tuple[Attempt, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    session: str = ""
+    moved_at: datetime | None = None
+    move_reason: FailureClass | SkipReason | None = None

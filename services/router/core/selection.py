@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from services.router.core.decision import Skipped, SkipReason, Sticky
+from services.router.core.decision import RouteDecision, Skipped, SkipReason, Sticky
 from services.router.core.home import home_candidates, ranking, round_robin_home
 from services.router.core.model import HomeStrategy, Member, Target
 from services.router.core.pins import Pin, returns_home
@@ -125,6 +125,25 @@ def next_member(order: Sequence[int], health: Health, tried: Collection[int]) ->
         if health[index] is None and index not in tried:
             return index
     return None
+
+
+def planned_decision(
+    target: Target, registry_version: int, key: SessionKey, chosen: Selection
+) -> RouteDecision:
+    """The decision of a call before its first attempt."""
+    pin = chosen.found_pin if chosen.sticky is Sticky.PINNED else None
+    return RouteDecision(
+        target_id=target.pool.id,
+        pool=target.is_pool,
+        pool_revision=target.revision,
+        registry_version=registry_version,
+        home_member_id=target.members[chosen.home].id,
+        sticky=chosen.sticky,
+        skipped=skipped_members(chosen.order, chosen.home, chosen.health, ()),
+        session="" if key.anonymous else key.name,
+        moved_at=None if pin is None else pin.moved_at,
+        move_reason=None if pin is None else pin.reason,
+    )
 
 
 def skipped_members(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.chassis.clock import Clock
 from services.chassis.errors import DomainError
@@ -27,6 +27,7 @@ from services.router.core.selection import (
     capable_members,
     limit_reached,
     next_member,
+    planned_decision,
     skipped_members,
 )
 from services.router.core.switching import (
@@ -84,13 +85,15 @@ class RoutedCall:
         self._dependencies = dependencies
         self._request = request
         self._command = command
-        self._version = registry_version
         self._time_left = time_left
         dependencies.retries.calls += 1
         clocks = request.target.pool.clocks
         now, now_s = dependencies.clock.now(), dependencies.clock.monotonic_s()
         self._total_due_s = now_s + (clocks.total_s or LONGEST_CALL_S)
         self._chosen = dependencies.routing.choose_start(request, now)
+        self._planned = planned_decision(
+            request.target, registry_version, request.key, self._chosen
+        )
         self._health, self._health_at = self._chosen.health, now
         self._current = self._chosen.start
         # From the circuit of the current member, until the result of the call on it is recorded.
@@ -109,15 +112,11 @@ class RoutedCall:
     @property
     def decision(self) -> RouteDecision:
         """The decision so far."""
-        target, chosen, member = self._request.target, self._chosen, self._answered_by
-        moved = self._current != chosen.start and chosen.sticky not in _NEVER_MOVES
-        return RouteDecision(
-            target_id=target.pool.id,
-            pool=target.is_pool,
-            pool_revision=target.revision,
-            registry_version=self._version,
-            home_member_id=target.members[chosen.home].id,
-            sticky=Sticky.MOVED if moved else chosen.sticky,
+        chosen, planned, member = self._chosen, self._planned, self._answered_by
+        if self._current != chosen.start and chosen.sticky not in _NEVER_MOVES:
+            planned = replace(planned, sticky=Sticky.MOVED, moved_at=None, move_reason=None)
+        return replace(
+            planned,
             member_id=member.id if member else "",
             provider_id=member.provider.id if member else "",
             upstream_model=member.model.upstream_model if member else "",

@@ -79,8 +79,15 @@ async def test_a_pin_survives_calls_and_a_restart(running: RouterUnderTest) -> N
 
     # then the home was not called, although its deadline has passed
     for received in (again, after):
-        assert received.decision.sticky == pb.STICKY_OUTCOME_PINNED
+        decision = received.decision
+        assert decision.sticky == pb.STICKY_OUTCOME_PINNED
         assert received.members == ["second"]
+        assert (decision.session, decision.move_reason) == (
+            "thread:t1",
+            prov.FAILURE_CLASS_RATE_LIMIT,
+        )
+    assert again.decision.move_time == after.decision.move_time
+    assert again.decision.HasField("move_time")
 
 
 async def test_a_provider_is_not_called_before_its_quota_deadline(

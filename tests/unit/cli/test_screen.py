@@ -172,6 +172,35 @@ def test_a_decision_tells_who_answered_and_who_did_not() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("moved", "why"),
+    [
+        ("move_reason: FAILURE_CLASS_RATE_LIMIT", ", rate limit"),
+        ("move_skip_reason: SKIP_REASON_CIRCUIT_OPEN", ", circuit open"),
+        ("", ""),
+    ],
+)
+def test_a_decision_tells_since_when_and_why_its_session_is_elsewhere(moved: str, why: str) -> None:
+    # given
+    since = "1970-01-01 01:01:01 UTC"
+    written = f"""
+        target_id: "narration" pool: true registry_version: 7 session: "thread:t"
+        member_id: "c" provider_id: "p" home_member_id: "a" sticky: STICKY_OUTCOME_PINNED
+        move_time {{ seconds: 3661 }} {moved}
+    """
+
+    # when
+    terminal, file = screen()
+    for parts in describe(text_format.Parse(written, router_pb2.RouteDecision())):
+        terminal.line(*parts)
+
+    # then
+    assert file.getvalue().splitlines() == [
+        "pool narration, session thread:t, at home on a, registry version 7",
+        f"answered by c of provider p instead of a (session: pinned since {since}{why})",
+    ]
+
+
 def rpc_error(error: Exception | grpc.StatusCode) -> grpc.aio.AioRpcError:
     if isinstance(error, grpc.StatusCode):
         return grpc.aio.AioRpcError(error, grpc.aio.Metadata(), grpc.aio.Metadata(), "details")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC
 from enum import Enum
 from typing import Any
 
@@ -20,11 +22,12 @@ from services.router.api.requests import infer_from_pb
 from services.router.api.responses import MAX_DETAIL_BYTES, decision_to_detail, decision_to_pb
 from services.router.core import errors
 from services.router.core.decision import Skipped, SkipReason
+from services.router.core.failures import FailureClass
 from services.router.core.model import MidStream
 from services.router.core.request import JsonObject, JsonSchema
 from services.wire.snapshot import SnapshotBehindError
 from tests.contract.router.router_under_test import request
-from tests.unit.router.builders import attempt, decision
+from tests.unit.router.builders import at, attempt, decision
 
 
 @pytest.mark.parametrize(
@@ -77,6 +80,47 @@ def test_a_decision_too_large_for_an_error_keeps_the_reasons_of_16_members() -> 
     ]
     assert 0 < len([skip for skip in cut.skipped if skip.detail]) < 8
     assert [each.number for each in cut.attempts] == [*range(1, 9)]
+
+
+def test_of_a_decision_too_large_for_an_error_a_long_session_goes_early() -> None:
+    # given 16 members with short details, and a session of 519 bytes
+    skipped = [
+        Skipped(f"member-{n:02}", SkipReason.INCAPABLE, detail="x" * 130) for n in range(16)
+    ]
+    found = replace(decision([attempt(1)], skipped), session=f"thread:{'t' * 512}")
+
+    # when
+    cut = decision_to_detail(found)
+
+    # then
+    assert cut.session == ""
+    assert all(skip.detail for skip in cut.skipped)
+    assert decision_to_pb(found).ByteSize() > MAX_DETAIL_BYTES
+
+
+@pytest.mark.parametrize(
+    ("reason", "failure", "skip"),
+    [
+        (FailureClass.RATE_LIMIT, prov.FAILURE_CLASS_RATE_LIMIT, pb.SKIP_REASON_UNSPECIFIED),
+        (
+            SkipReason.CIRCUIT_OPEN,
+            prov.FAILURE_CLASS_UNSPECIFIED,
+            pb.SKIP_REASON_CIRCUIT_OPEN,
+        ),
+        (None, prov.FAILURE_CLASS_UNSPECIFIED, pb.SKIP_REASON_UNSPECIFIED),
+    ],
+)
+def test_a_decision_tells_what_moved_its_session(
+    reason: FailureClass | SkipReason | None, failure: int, skip: int
+) -> None:
+    # when
+    bare = decision([])
+    message = decision_to_pb(replace(bare, session="key:k", moved_at=at(5), move_reason=reason))
+
+    # then
+    assert (message.session, message.move_time.ToDatetime(UTC)) == ("key:k", at(5))
+    assert (message.move_reason, message.move_skip_reason) == (failure, skip)
+    assert not decision_to_pb(bare).HasField("move_time")
 
 
 def test_a_decision_of_128_members_keeps_first_and_last_attempts() -> None:

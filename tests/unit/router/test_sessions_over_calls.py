@@ -12,7 +12,7 @@ from services.router.core.items import Item, TextDelta
 from services.router.core.model import HomeStrategy, ReturnHome, Snapshot, StickyScope, Unsupported
 from services.router.core.session import Session
 from services.router.engine.inference import split_into_frames
-from tests.unit.router.builders import member, target
+from tests.unit.router.builders import at, member, target
 from tests.unit.router.in_memory_router import limited, order_of, pool, refused, router, router_of
 
 
@@ -129,6 +129,30 @@ async def test_a_session_returns_home_with_its_next_run() -> None:
         assert (same.decision.member_id, same.decision.sticky) == (second, Sticky.PINNED)
         assert (new.decision.member_id, new.decision.sticky) == (home, Sticky.RETURNED)
         assert len(running.pins) == 0
+
+
+async def test_a_decision_tells_its_session_and_since_when_and_why_it_is_elsewhere() -> None:
+    async with router_of("a", "b", "c") as (running, (first, second, _)):
+        # given a session that fails over, stays, and fails over again
+        running.provider.will(first, limited(30.0))
+        moved = await running.ask()
+        running.clock.advance(60.0)
+        stayed = await running.ask()
+        running.provider.will(second, limited(30.0))
+        again = await running.ask()
+
+        # when
+        anonymous = await running.ask(Session())
+
+        # then only the call that follows the pin tells of it
+        decisions = [each.decision for each in (moved, stayed, again, anonymous)]
+        told = [(each.session, each.moved_at, each.move_reason) for each in decisions]
+        assert told == [
+            ("thread:t1", None, None),
+            ("thread:t1", at(0), FailureClass.RATE_LIMIT),
+            ("thread:t1", None, None),
+            ("", None, None),
+        ]
 
 
 async def test_a_member_without_an_adapter_is_skipped() -> None:

@@ -143,7 +143,7 @@ class SkippedMember(_message.Message):
     def __init__(self, member_id: _Optional[str] = ..., reason: _Optional[_Union[SkipReason, str]] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class RouteDecision(_message.Message):
-    __slots__ = ("target_id", "pool", "pool_revision", "registry_version", "member_id", "provider_id", "upstream_model", "home_member_id", "sticky", "attempts", "skipped")
+    __slots__ = ("target_id", "pool", "pool_revision", "registry_version", "member_id", "provider_id", "upstream_model", "home_member_id", "sticky", "attempts", "skipped", "session", "move_time", "move_reason", "move_skip_reason")
     TARGET_ID_FIELD_NUMBER: _ClassVar[int]
     POOL_FIELD_NUMBER: _ClassVar[int]
     POOL_REVISION_FIELD_NUMBER: _ClassVar[int]
@@ -155,6 +155,10 @@ class RouteDecision(_message.Message):
     STICKY_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    MOVE_TIME_FIELD_NUMBER: _ClassVar[int]
+    MOVE_REASON_FIELD_NUMBER: _ClassVar[int]
+    MOVE_SKIP_REASON_FIELD_NUMBER: _ClassVar[int]
     target_id: str
     pool: bool
     pool_revision: str
@@ -166,7 +170,11 @@ class RouteDecision(_message.Message):
     sticky: StickyOutcome
     attempts: _containers.RepeatedCompositeFieldContainer[Attempt]
     skipped: _containers.RepeatedCompositeFieldContainer[SkippedMember]
-    def __init__(self, target_id: _Optional[str] = ..., pool: bool = ..., pool_revision: _Optional[str] = ..., registry_version: _Optional[int] = ..., member_id: _Optional[str] = ..., provider_id: _Optional[str] = ..., upstream_model: _Optional[str] = ..., home_member_id: _Optional[str] = ..., sticky: _Optional[_Union[StickyOutcome, str]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., skipped: _Optional[_Iterable[_Union[SkippedMember, _Mapping]]] = ...) -> None: ...
+    session: str
+    move_time: _timestamp_pb2.Timestamp
+    move_reason: _provider_pb2.FailureClass
+    move_skip_reason: SkipReason
+    def __init__(self, target_id: _Optional[str] = ..., pool: bool = ..., pool_revision: _Optional[str] = ..., registry_version: _Optional[int] = ..., member_id: _Optional[str] = ..., provider_id: _Optional[str] = ..., upstream_model: _Optional[str] = ..., home_member_id: _Optional[str] = ..., sticky: _Optional[_Union[StickyOutcome, str]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., skipped: _Optional[_Iterable[_Union[SkippedMember, _Mapping]]] = ..., session: _Optional[str] = ..., move_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., move_reason: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., move_skip_reason: _Optional[_Union[SkipReason, str]] = ...) -> None: ...
 
 class Started(_message.Message):
     __slots__ = ("decision", "response_id")
