@@ -34,6 +34,7 @@ _COMMANDS: Mapping[str, str] = {
     "schema": "schema",
     "infer": "infer",
     "generate": "generate",
+    "explain": "explain",
     "run": "run_agent",
     "tickets": "tickets",
     "decide": "decide",

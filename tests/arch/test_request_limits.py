@@ -230,6 +230,7 @@ CUT = {
     "ValidateResources": 16_777_216,
     "RegisterProvider": 1_114_112,
     "ReplaceProvider": 1_114_112,
+    "Explain": 16_777_216,
     "Generate": 16_777_216,
     "Infer": 16_777_216,
     "SubmitRun": 16_777_216,

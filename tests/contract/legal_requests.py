@@ -128,6 +128,7 @@ def _router() -> list[Message]:
     return [
         asked,
         routers.GenerateRequest(request=asked),
+        routers.ExplainRequest(request=asked),
         routers.GetRoutingStateRequest(page_size=2),
         routers.ResetMemberRequest(target_id="helper-model", member_id="helper-model"),
         routers.UnpinSessionRequest(pool_id="helper-model", session="thread:t"),

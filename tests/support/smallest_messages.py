@@ -98,6 +98,9 @@ REQUESTS: Sequence[Message] = (
     router_service.GenerateRequest(
         request=router_service.InferRequest(target_id="m", messages=[SAID], tools=CHOOSABLE)
     ),
+    router_service.ExplainRequest(
+        request=router_service.InferRequest(target_id="m", messages=[SAID], tools=CHOOSABLE)
+    ),
     router_service.GetRoutingStateRequest(),
     router_service.ResetMemberRequest(target_id="m"),
     router_service.UnpinSessionRequest(pool_id="mp", session="thread:t"),

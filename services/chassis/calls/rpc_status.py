@@ -83,6 +83,11 @@ class ErrorFacts:
 
 def status_of(error: DomainError, domain: str) -> WireStatus:
     """Render ``error`` so that clients branch on its reason, never on its text."""
+    return _wire(CODE_OF[error.kind], status_message(error, domain))
+
+
+def status_message(error: DomainError, domain: str) -> Status:
+    """As ``status_of``, for a message that tells of an error."""
     info = _info(error.reason, domain, {"retry": error.retry.value, **error.metadata})
     details: list[Message] = [info]
     if error.retry_after_s is not None:
@@ -95,14 +100,16 @@ def status_of(error: DomainError, domain: str) -> WireStatus:
             left_bytes -= _packed_bytes(detail)
     if error.violations:
         details.append(_bad_request(error.violations, info, left_bytes))
-    return _wire(CODE_OF[error.kind], message, details)
+    return _status(CODE_OF[error.kind], message, details)
 
 
 def internal_status(domain: str, error_id: str) -> WireStatus:
     """The answer to anything unforeseen: an id to look up in the log, and nothing of the cause."""
     facts = {"retry": Retry.NOT_RETRYABLE.value, "error_id": error_id}
     message = f"internal error {error_id}"
-    return _wire(grpc.StatusCode.INTERNAL, message, [_info(INTERNAL_REASON, domain, facts)])
+    info = _info(INTERNAL_REASON, domain, facts)
+    code = grpc.StatusCode.INTERNAL
+    return _wire(code, _status(code, message, [info]))
 
 
 def reason_of(error: grpc.aio.AioRpcError) -> ErrorFacts:
@@ -134,10 +141,13 @@ def detail_of(error: grpc.aio.AioRpcError, kind: type[M]) -> M | None:
     return None
 
 
-def _wire(code: grpc.StatusCode, message: str, details: Iterable[Message]) -> WireStatus:
+def _wire(code: grpc.StatusCode, status: Status) -> WireStatus:
+    return WireStatus(code, status.message, ((DETAILS_KEY, status.SerializeToString()), PUSHBACK))
+
+
+def _status(code: grpc.StatusCode, message: str, details: Iterable[Message]) -> Status:
     number: int = code.value[0]
-    status = Status(code=number, message=message, details=[_packed(d) for d in details])
-    return WireStatus(code, message, ((DETAILS_KEY, status.SerializeToString()), PUSHBACK))
+    return Status(code=number, message=message, details=[_packed(d) for d in details])
 
 
 def _info(reason: str, domain: str, facts: Mapping[str, str]) -> ErrorInfo:

@@ -14,14 +14,7 @@ from services.cli.base.messages import short_name
 
 def describe(decision: pb.RouteDecision) -> Iterator[list[Part]]:
     """Lines of styled parts, in the order in which things happened."""
-    kind = "pool" if decision.pool else "model"
-    yield [
-        f"{kind} ",
-        (decision.target_id, "bold"),
-        f", session {decision.session}" if decision.session else "",
-        f", at home on {decision.home_member_id}" if decision.home_member_id else "",
-        f", registry version {decision.registry_version}",
-    ]
+    yield title(decision)
     for skipped in decision.skipped:
         yield _skipped(skipped)
     for attempt in decision.attempts:
@@ -32,13 +25,31 @@ def describe(decision: pb.RouteDecision) -> Iterator[list[Part]]:
         yield [("nobody answered", "bold red")]
 
 
+def title(decision: pb.RouteDecision) -> list[Part]:
+    """What was asked for, and for which session."""
+    kind = "pool" if decision.pool else "model"
+    return [
+        f"{kind} ",
+        (decision.target_id, "bold"),
+        f", session {decision.session}" if decision.session else "",
+        f", at home on {decision.home_member_id}" if decision.home_member_id else "",
+        f", registry version {decision.registry_version}",
+    ]
+
+
 def _skipped(skipped: pb.SkippedMember) -> list[Part]:
+    why = why_skipped(skipped)
+    return [("· ", "yellow"), (skipped.member_id, "bold"), f" was not called: {why}"]
+
+
+def why_skipped(skipped: pb.SkippedMember) -> str:
+    """Why a member is set aside, with what it lacks and until when."""
     why = words(pb.SkipReason.DESCRIPTOR, skipped.reason)
     if skipped.detail:
         why += f" ({skipped.detail})"
     if skipped.HasField("until"):
         why += f" until {skipped.until.ToDatetime():%H:%M:%S} UTC"
-    return [("· ", "yellow"), (skipped.member_id, "bold"), f" was not called: {why}"]
+    return why
 
 
 def _attempt(attempt: pb.Attempt) -> list[Part]:
@@ -58,19 +69,24 @@ def _attempt(attempt: pb.Attempt) -> list[Part]:
 
 
 def _answered(decision: pb.RouteDecision) -> list[Part]:
-    sticky = words(pb.StickyOutcome.DESCRIPTOR, decision.sticky)
-    if decision.HasField("move_time"):
-        since = f"{decision.move_time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"
-        why = why_moved(decision.move_reason, decision.move_skip_reason)
-        sticky += f" since {since}, {why}" if why else f" since {since}"
     moved = decision.home_member_id and decision.member_id != decision.home_member_id
     return [
         "answered by ",
         (decision.member_id, "bold green"),
         f" of provider {decision.provider_id}",
         f" instead of {decision.home_member_id}" if moved else "",
-        f" (session: {sticky})",
+        f" (session: {history(decision)})",
     ]
+
+
+def history(decision: pb.RouteDecision) -> str:
+    """How the session's earlier calls bore on the choice."""
+    sticky = words(pb.StickyOutcome.DESCRIPTOR, decision.sticky)
+    if decision.HasField("move_time"):
+        since = f"{decision.move_time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"
+        why = why_moved(decision.move_reason, decision.move_skip_reason)
+        sticky += f" since {since}, {why}" if why else f" since {since}"
+    return sticky
 
 
 def _seconds(attempt: pb.Attempt) -> float:

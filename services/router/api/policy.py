@@ -24,7 +24,7 @@ POLICY: Mapping[str, MethodPolicy] = {
     for method, row in {
         "Infer": replace(_ANSWER, max_request_bytes=MAX_REQUEST_BYTES),
         "Generate": replace(_ANSWER, max_request_bytes=MAX_REQUEST_BYTES),
-        "Explain": _READ,
+        "Explain": replace(_READ, max_request_bytes=MAX_REQUEST_BYTES),
         "GetRoutingState": _READ,
         "WatchRoutingState": _WATCH,
         "ResetMember": MethodPolicy(_OPERATORS, deadline_cap_s=10.0),

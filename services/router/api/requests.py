@@ -34,7 +34,7 @@ from services.router.core.request import (
 from services.router.core.session import KINDS, Session
 
 
-def generate_from_pb(request: rpc.GenerateRequest) -> InferCommand:
+def inner_from_pb(request: rpc.GenerateRequest | rpc.ExplainRequest) -> InferCommand:
     """As ``infer_from_pb``, with the fields named as this request has them."""
     if not request.HasField("request"):
         raise InvalidRequestError.of([Violation("request", "must be set")])

@@ -13,6 +13,7 @@ from runyard.provider.v1 import provider_pb2 as provider
 from runyard.router.v1 import router_pb2 as pb
 from runyard.router.v1 import router_service_pb2 as rpc
 from runyard.types.v1 import content_pb2 as content
+from services.chassis.calls.rpc_status import status_message
 from services.chassis.protobuf.decoder import duration_to_pb, instant_to_pb
 from services.chassis.protobuf.pages import page_token
 from services.chassis.protobuf.sizes import ANSWER_BYTES
@@ -21,6 +22,7 @@ from services.router.api.enums import BREAKERS, FAILURES, KINDS, OUTCOMES, SKIPS
 from services.router.core.collecting import Collected
 from services.router.core.decision import Attempt, RouteDecision, Skipped, SkipReason
 from services.router.core.errors import AnswerTooLargeError
+from services.router.core.explanation import Candidate, Explanation
 from services.router.core.failures import FailureClass
 from services.router.core.items import (
     Finished,
@@ -35,11 +37,14 @@ from services.router.core.items import (
 )
 from services.router.core.limits import page_size
 from services.router.core.member_state import MemberState
+from services.router.core.model import Feature
 from services.router.core.pins import Pin
 from services.router.core.ports import StatePage
 
 # Clients refuse trailers above 8 KiB in all; the other details of an error need room too.
 MAX_DETAIL_BYTES = 2_800
+# Of the errors of this service, as in every status.
+_DOMAIN = "router.runyard.dev"
 
 
 def frame_to_pb(items: Iterable[Item]) -> rpc.InferResponse:
@@ -81,6 +86,33 @@ def state_to_pb(
         response.next_page_token = page_token(request, (last.pool_id, last.session))
     _check_size(response, "ask for one target, or for a smaller page")
     return response
+
+
+def explanation_to_pb(explanation: Explanation) -> rpc.ExplainResponse:
+    needs, pin, error = explanation.needs, explanation.pin, explanation.error
+    return rpc.ExplainResponse(
+        decision=decision_to_pb(explanation.decision),
+        candidates=[_candidate_to_pb(each) for each in explanation.candidates],
+        needs=pb.Needs(
+            features=[each.value for each in Feature if each in needs.features],
+            input_tokens=needs.input_tokens,
+        ),
+        switches_left=explanation.switches_left,
+        pin=None if pin is None else pin_to_pb(pin),
+        error=None if error is None else status_message(error, _DOMAIN),
+    )
+
+
+def _candidate_to_pb(candidate: Candidate) -> pb.Candidate:
+    member, skip = candidate.member, candidate.skip
+    return pb.Candidate(
+        member_id=member.id,
+        rank=candidate.rank,
+        weight=member.weight,
+        failover_only=member.failover_only,
+        state=member_to_pb(candidate.state),
+        skipped=None if skip is None else _skipped_to_pb(skip),
+    )
 
 
 def _check_size(response: Message, instead: str) -> None:

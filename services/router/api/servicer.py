@@ -16,8 +16,8 @@ from services.chassis.calls.unserved import not_served
 from services.chassis.errors import DomainError
 from services.chassis.slices import in_slices
 from services.router.api.requests import (
-    generate_from_pb,
     infer_from_pb,
+    inner_from_pb,
     reset_from_pb,
     state_from_pb,
     unpin_from_pb,
@@ -25,6 +25,7 @@ from services.router.api.requests import (
 from services.router.api.responses import (
     collected_to_pb,
     decision_to_detail,
+    explanation_to_pb,
     frame_to_pb,
     member_to_pb,
     pin_to_pb,
@@ -39,7 +40,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class RouterServicer(rpc.RouterServiceServicer):
-    """``Explain`` and the watch of the state are refused."""
+    """The watch of the state is refused."""
 
     def __init__(self, inference: Inference, control: RoutingControl) -> None:
         self._inference = inference
@@ -54,7 +55,7 @@ class RouterServicer(rpc.RouterServiceServicer):
                 yield frame_to_pb(frame)
 
     async def Generate(self, request: pb.GenerateRequest, context: Context) -> pb.GenerateResponse:
-        command = await decoded(request, generate_from_pb)
+        command = await decoded(request, inner_from_pb)
         collected = Collected()
         async with aclosing(self._frames(command)) as frames:
             async for frame in frames:
@@ -75,7 +76,9 @@ class RouterServicer(rpc.RouterServiceServicer):
             raise
 
     async def Explain(self, request: pb.ExplainRequest, context: Context) -> pb.ExplainResponse:
-        raise not_served("Explain")
+        command = await decoded(request, inner_from_pb)
+        explanation = await self._inference.explain(current_call().principal, command)
+        return explanation_to_pb(explanation)
 
     async def GetRoutingState(
         self, request: pb.GetRoutingStateRequest, context: Context

@@ -18,6 +18,7 @@ from services.router.core.session import MAX_NAME_BYTES
 
 SIZES = Sizes(
     (
+        rpc.ExplainRequest,
         rpc.GenerateRequest,
         rpc.GetRoutingStateRequest,
         rpc.InferRequest,

@@ -43,6 +43,13 @@ def may_move(before: Incident | None, to: str, pinned_to: str, max_switches: int
     return max_switches is None or after_move(before, to, pinned_to).switches <= max_switches
 
 
+def switches_left(before: Incident | None, max_switches: int | None) -> int | None:
+    """How many moves the budget of the pool leaves the session; None is unbounded."""
+    if max_switches is None:
+        return None
+    return max(0, max_switches - (0 if before is None else before.switches))
+
+
 class Incidents:
     """The incidents of one process; beyond ``capacity`` the one that changed longest ago is
     forgotten.

@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias
 
 from services.chassis.caller import Caller, Principal
 from services.router.core.decision import RouteDecision
+from services.router.core.explanation import Explanation
 from services.router.core.items import Item, UpstreamItem
 from services.router.core.member_state import MemberState
 from services.router.core.model import Member, Snapshot
@@ -104,6 +105,13 @@ class Answer(Protocol):
 class Inference(Protocol):
     def answer(self, principal: Principal, command: InferCommand, time_left: TimeLeft) -> Answer:
         """Prepare a call; it starts when its frames are iterated."""
+
+    async def explain(self, principal: Principal, command: InferCommand) -> Explanation:
+        """What the call would do now; changes nothing.
+
+        Raises:
+            DomainError: There is no snapshot, not the one asked for, or no such target.
+        """
 
 
 @dataclass(frozen=True, slots=True)

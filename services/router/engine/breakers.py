@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TypeAlias
 
@@ -110,6 +111,10 @@ class Breakers:
         if skip is None:
             return None
         return PROBING_PAUSE_S if skip.until is None else (skip.until - now).total_seconds()
+
+    def live(self) -> Mapping[BreakerKey, tuple[Breaker, LastFailure | None]]:
+        """As ``records``, without a copy: for a look that calls do not interrupt."""
+        return self._breakers
 
     def records(self) -> dict[BreakerKey, tuple[Breaker, LastFailure | None]]:
         """A copy of all breakers, each with the last failure of its member."""

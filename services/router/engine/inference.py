@@ -13,6 +13,7 @@ from services.router.core.errors import (
     StreamInterruptedError,
     TargetNotFoundError,
 )
+from services.router.core.explanation import Explanation
 from services.router.core.failures import FINAL, FailureClass, UpstreamError
 from services.router.core.items import (
     Finished,
@@ -30,6 +31,7 @@ from services.router.core.ports import Snapshots, TimeLeft
 from services.router.core.request import InferCommand
 from services.router.core.session import session_key
 from services.router.engine.attempt import AttemptInProgress
+from services.router.engine.explaining import explain
 from services.router.engine.routed_call import InferenceDependencies, RoutedCall, outcome_of
 from services.router.engine.routing_state import RouteRequest
 from services.router.engine.tracing import end_route
@@ -55,13 +57,24 @@ class StreamInference:
         Raises:
             DomainError: There is no snapshot, not the one asked for, or no such target.
         """
+        request, version = await self._request(principal, command)
+        return RoutedCall(self._dependencies, request, command, version, time_left)
+
+    async def explain(self, principal: Principal, command: InferCommand) -> Explanation:
+        request, version = await self._request(principal, command)
+        dependencies = self._dependencies
+        return explain(dependencies.routing, request, version, dependencies.clock.now())
+
+    async def _request(
+        self, principal: Principal, command: InferCommand
+    ) -> tuple[RouteRequest, int]:
+        """What a call is routed by, and the version of the snapshot that says so."""
         snapshot = await self._snapshot(command)
         target = await find_target(snapshot, command.target_id)
         call_id = self._dependencies.ids.new_id()
         session = command.session
         key = session_key(principal.tenant, session, target.pool.sticky_scope, call_id)
-        request = RouteRequest(target, key, session.run_id, command.needs)
-        return RoutedCall(self._dependencies, request, command, snapshot.version, time_left)
+        return RouteRequest(target, key, session.run_id, command.needs), snapshot.version
 
     async def _snapshot(self, command: InferCommand) -> Snapshot:
         version, incarnation = command.min_registry_version, command.min_registry_incarnation

@@ -11,7 +11,8 @@ from datetime import datetime
 from services.router.core.breaker import Permit
 from services.router.core.decision import Skipped, SkipReason
 from services.router.core.failures import QUOTA, Failure, FailureClass
-from services.router.core.incidents import IncidentKey, Incidents, may_move
+from services.router.core.incidents import IncidentKey, Incidents, may_move, switches_left
+from services.router.core.member_state import MemberState, member_state
 from services.router.core.model import HomeStrategy, Member, Target
 from services.router.core.needs import missing
 from services.router.core.pins import Pin, Pins, pin_ttl_s
@@ -135,6 +136,11 @@ class RoutingState:
         incident = self._incidents.find(request.incident_key)
         return may_move(incident, target.members[to].id, self._pinned_to(request, now), limit)
 
+    def switches_left(self, request: RouteRequest) -> int | None:
+        """How many moves the pool's budget leaves the session; None is unbounded."""
+        incident = self._incidents.find(request.incident_key)
+        return switches_left(incident, request.target.pool.switch.max_switches)
+
     def record_move(self, request: RouteRequest, to: int, now: datetime) -> None:
         """Charge a move to member ``to`` to the budget of the session, if the pool has one."""
         target = request.target
@@ -180,6 +186,14 @@ class RoutingState:
     def records(self) -> RoutingRecords:
         """A copy of what is kept of members and sessions."""
         return RoutingRecords(self._breakers.records(), dict(self._deadlines), self._pins.all())
+
+    def member_states(self, target: Target, now: datetime) -> list[MemberState]:
+        """What is kept of the members of a target, in the pool's order."""
+        live = RoutingRecords(self._breakers.live(), self._deadlines, ())
+        return [
+            member_state(target, member, live.record(target, member), now)
+            for member in target.members
+        ]
 
     def admit(self, target: Target, member: Member, now: datetime, lease_s: float) -> Permit:
         """Let a call through to a member that ``health`` finds callable at the same instant.

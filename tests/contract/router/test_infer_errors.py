@@ -169,7 +169,6 @@ async def test_no_content_of_a_request_is_logged(
 
 
 UNSERVED = {
-    "Explain": rpc.ExplainRequest(),
     "WatchRoutingState": rpc.WatchRoutingStateRequest(),
 }
 

@@ -84,9 +84,7 @@ def test_a_decision_too_large_for_an_error_keeps_the_reasons_of_16_members() -> 
 
 def test_of_a_decision_too_large_for_an_error_a_long_session_goes_early() -> None:
     # given 16 members with short details, and a session of 519 bytes
-    skipped = [
-        Skipped(f"member-{n:02}", SkipReason.INCAPABLE, detail="x" * 130) for n in range(16)
-    ]
+    skipped = [Skipped(f"member-{n:02}", SkipReason.INCAPABLE, detail="x" * 130) for n in range(16)]
     found = replace(decision([attempt(1)], skipped), session=f"thread:{'t' * 512}")
 
     # when

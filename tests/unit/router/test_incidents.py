@@ -10,7 +10,13 @@ import pytest
 from services.chassis.errors import ErrorKind
 from services.router.core.decision import Skipped, SkipReason, Sticky
 from services.router.core.failures import Failure, FailureClass
-from services.router.core.incidents import Incident, Incidents, after_move, may_move
+from services.router.core.incidents import (
+    Incident,
+    Incidents,
+    after_move,
+    may_move,
+    switches_left,
+)
 from services.router.core.items import Opened, TextDelta
 from services.router.core.model import BreakerPolicy, HomeStrategy, SwitchPolicy
 from services.router.core.session import Session
@@ -57,6 +63,22 @@ def test_a_move_is_allowed_within_the_budget(
     before: Incident | None, to: str, limit: int | None, allowed: bool
 ) -> None:
     assert may_move(before, to, "", limit) is allowed
+
+
+@pytest.mark.parametrize(
+    ("before", "limit", "left"),
+    [
+        (None, None, None),
+        (None, 2, 2),
+        (Incident(1, "b"), 2, 1),
+        (Incident(2, "c"), 2, 0),
+        (Incident(3, "c"), 2, 0),
+    ],
+)
+def test_the_budget_leaves_what_was_not_counted(
+    before: Incident | None, limit: int | None, left: int | None
+) -> None:
+    assert switches_left(before, limit) == left
 
 
 def test_incidents_are_forgotten_at_their_end_and_beyond_the_capacity() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from services.router.core.decision import Skipped, SkipReason, Sticky
+from services.router.core.failures import FailureClass
 from services.router.core.home import ranking
 from services.router.core.model import HomeStrategy, ReturnHome, Target
 from services.router.core.pins import Pin
@@ -13,6 +14,7 @@ from services.router.core.selection import (
     Selection,
     capable_members,
     next_member,
+    planned_decision,
     select,
     skipped_members,
     without_moving,
@@ -374,6 +376,28 @@ def test_a_call_is_refused_without_a_member_or_on_one_that_is_set_aside() -> Non
     stuck = without_moving(chosen(POOL, None, FIRST), POOL, KEY)
     assert [chosen(POOL, None, FIRST).refused, stuck.refused] == [False, True]
     assert chosen(POOL, None, FIRST, SECOND, THIRD).refused
+
+
+MOVES: dict[str, tuple[Pin | None, Health, bool]] = {
+    "followed": (pinned(POOL, THIRD), lacking(), True),
+    "not followed back home": (pinned(POOL, THIRD), lacking(down=[THIRD]), False),
+    "not followed by this call only": (pinned(POOL, THIRD), lacking(THIRD), False),
+    "not there": (None, lacking(), False),
+}
+
+
+@pytest.mark.parametrize(("pin", "given", "told"), MOVES.values(), ids=MOVES)
+def test_a_decision_tells_of_a_pin_that_is_followed(
+    pin: Pin | None, given: Health, told: bool
+) -> None:
+    # when
+    decision = planned_decision(POOL, 7, KEY, select(POOL, KEY, "", pin, given, 0))
+
+    # then
+    moved = (NOW, FailureClass.RATE_LIMIT) if told else (None, None)
+    assert (decision.moved_at, decision.move_reason) == moved
+    assert (decision.session, decision.registry_version) == ("thread:t1", 7)
+    assert decision.home_member_id == POOL.members[FIRST].id
 
 
 def test_members_that_lack_something_are_not_capable() -> None:

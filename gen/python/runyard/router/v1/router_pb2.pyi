@@ -288,6 +288,30 @@ class Pin(_message.Message):
     skip_reason: SkipReason
     def __init__(self, pool_id: _Optional[str] = ..., session: _Optional[str] = ..., member_id: _Optional[str] = ..., home_member_id: _Optional[str] = ..., reason: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., move_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., skip_reason: _Optional[_Union[SkipReason, str]] = ...) -> None: ...
 
+class Needs(_message.Message):
+    __slots__ = ("features", "input_tokens")
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    features: _containers.RepeatedScalarFieldContainer[str]
+    input_tokens: int
+    def __init__(self, features: _Optional[_Iterable[str]] = ..., input_tokens: _Optional[int] = ...) -> None: ...
+
+class Candidate(_message.Message):
+    __slots__ = ("member_id", "rank", "weight", "failover_only", "state", "skipped")
+    MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    FAILOVER_ONLY_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    member_id: str
+    rank: int
+    weight: int
+    failover_only: bool
+    state: MemberState
+    skipped: SkippedMember
+    def __init__(self, member_id: _Optional[str] = ..., rank: _Optional[int] = ..., weight: _Optional[int] = ..., failover_only: bool = ..., state: _Optional[_Union[MemberState, _Mapping]] = ..., skipped: _Optional[_Union[SkippedMember, _Mapping]] = ...) -> None: ...
+
 class RoutingEvent(_message.Message):
     __slots__ = ("cursor", "at", "member", "pinned", "unpinned", "heartbeat", "reconnect")
     CURSOR_FIELD_NUMBER: _ClassVar[int]

@@ -1,4 +1,5 @@
 from google.api import annotations_pb2 as _annotations_pb2
+from google.rpc import status_pb2 as _status_pb2
 from runyard.provider.v1 import provider_pb2 as _provider_pb2
 from runyard.router.v1 import router_pb2 as _router_pb2
 from runyard.types.v1 import content_pb2 as _content_pb2
@@ -67,12 +68,20 @@ class ExplainRequest(_message.Message):
     def __init__(self, request: _Optional[_Union[InferRequest, _Mapping]] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
-    __slots__ = ("decision", "ranking")
+    __slots__ = ("decision", "candidates", "needs", "switches_left", "pin", "error")
     DECISION_FIELD_NUMBER: _ClassVar[int]
-    RANKING_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    NEEDS_FIELD_NUMBER: _ClassVar[int]
+    SWITCHES_LEFT_FIELD_NUMBER: _ClassVar[int]
+    PIN_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
     decision: _router_pb2.RouteDecision
-    ranking: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, decision: _Optional[_Union[_router_pb2.RouteDecision, _Mapping]] = ..., ranking: _Optional[_Iterable[str]] = ...) -> None: ...
+    candidates: _containers.RepeatedCompositeFieldContainer[_router_pb2.Candidate]
+    needs: _router_pb2.Needs
+    switches_left: int
+    pin: _router_pb2.Pin
+    error: _status_pb2.Status
+    def __init__(self, decision: _Optional[_Union[_router_pb2.RouteDecision, _Mapping]] = ..., candidates: _Optional[_Iterable[_Union[_router_pb2.Candidate, _Mapping]]] = ..., needs: _Optional[_Union[_router_pb2.Needs, _Mapping]] = ..., switches_left: _Optional[int] = ..., pin: _Optional[_Union[_router_pb2.Pin, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
 
 class GetRoutingStateRequest(_message.Message):
     __slots__ = ("target_id", "page_size", "page_token")

@@ -107,7 +107,12 @@ class RouterServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Explain(self, request, context):
-        """Tells what Infer would do with this request now. Calls no provider, changes nothing.
+        """Tells what Infer would do with this request now, by the choice that Infer makes itself. Calls no
+        provider, changes nothing: no pin, no turn of round robin, no probe of a circuit. A call without a
+        session has its home drawn by lot, here and in Infer. What makes Infer end before it has called a
+        provider is in error, except for what follows:
+
+        - INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE SNAPSHOT_BEHIND and SNAPSHOT_MISSING: as Infer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

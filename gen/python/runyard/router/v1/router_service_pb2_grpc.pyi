@@ -39,7 +39,13 @@ class RouterServiceStub:
     ANSWER_TOO_LARGE.
     """
     Explain: _aio.UnaryUnaryMultiCallable[_router_service_pb2.ExplainRequest, _router_service_pb2.ExplainResponse]
-    """Tells what Infer would do with this request now. Calls no provider, changes nothing."""
+    """Tells what Infer would do with this request now, by the choice that Infer makes itself. Calls no
+    provider, changes nothing: no pin, no turn of round robin, no probe of a circuit. A call without a
+    session has its home drawn by lot, here and in Infer. What makes Infer end before it has called a
+    provider is in error, except for what follows:
+
+    - INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE SNAPSHOT_BEHIND and SNAPSHOT_MISSING: as Infer.
+    """
     GetRoutingState: _aio.UnaryUnaryMultiCallable[_router_service_pb2.GetRoutingStateRequest, _router_service_pb2.GetRoutingStateResponse]
     """Lists the health of members and the pins of sessions. Changes nothing.
 
@@ -106,7 +112,13 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _router_service_pb2.ExplainRequest,
         context: _aio.ServicerContext[_router_service_pb2.ExplainRequest, _abc.Awaitable[_router_service_pb2.ExplainResponse]],
     ) -> _abc.Awaitable[_router_service_pb2.ExplainResponse]:
-        """Tells what Infer would do with this request now. Calls no provider, changes nothing."""
+        """Tells what Infer would do with this request now, by the choice that Infer makes itself. Calls no
+        provider, changes nothing: no pin, no turn of round robin, no probe of a circuit. A call without a
+        session has its home drawn by lot, here and in Infer. What makes Infer end before it has called a
+        provider is in error, except for what follows:
+
+        - INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE SNAPSHOT_BEHIND and SNAPSHOT_MISSING: as Infer.
+        """
 
     @_abc_1.abstractmethod
     def GetRoutingState(

@@ -1,0 +1,57 @@
+"""What a call would do, in words: its members in order, and who of them is set aside."""
+
+from __future__ import annotations
+
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+
+from runyard.router.v1 import router_pb2 as pb
+from runyard.router.v1.router_service_pb2 import ExplainResponse
+from services.cli.base.terminal import Terminal
+from services.cli.runs.decision import history, title, why_skipped, words
+from services.cli.runs.routing import pin_line
+
+_COLUMNS = ("MEMBER", "RANK", "WEIGHT", "CIRCUIT", "SET ASIDE")
+_BREAKERS = pb.BreakerState.DESCRIPTOR
+
+
+def show(answer: ExplainResponse, terminal: Terminal) -> None:
+    """Show an answer to ``Explain``."""
+    terminal.line(*title(answer.decision))
+    terminal.line(_needed(answer.needs))
+    if answer.HasField("pin"):
+        terminal.line(*pin_line(answer.pin))
+    if answer.HasField("switches_left"):
+        terminal.line(f"may move {answer.switches_left} more times until it is answered")
+    rows = [_row(each) for each in answer.candidates]
+    terminal.table(_COLUMNS, rows, wrapping="SET ASIDE")
+    if answer.HasField("error"):
+        reason = f"{_reason(answer.error)}: {answer.error.message}"
+        terminal.line(("no member would be called", "bold red"), f", {reason}")
+        return
+    decision = answer.decision
+    terminal.line(
+        "the first call would go to ",
+        (decision.member_id, "bold green"),
+        f" of provider {decision.provider_id}",
+        f" (session: {history(decision)})",
+    )
+
+
+def _needed(needs: pb.Needs) -> str:
+    features = [each.replace("_", " ") for each in needs.features]
+    return ", ".join([f"needs room for {needs.input_tokens:,} tokens or more", *features])
+
+
+def _row(candidate: pb.Candidate) -> list[str]:
+    weight = "failover only" if candidate.failover_only else str(candidate.weight)
+    circuit = words(_BREAKERS, candidate.state.breaker)
+    why = why_skipped(candidate.skipped) if candidate.HasField("skipped") else ""
+    return [candidate.member_id, str(candidate.rank), weight, circuit, why]
+
+
+def _reason(error: Status) -> str:
+    info = ErrorInfo()
+    for detail in error.details:
+        detail.Unpack(info)
+    return info.reason
