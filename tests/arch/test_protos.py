@@ -23,6 +23,8 @@ WITHOUT_REQUEST_ID = {
     "runyard.router.v1.RouterService.UnpinSession": "a repeat finds no pin",
 }
 
+ROUTER = "runyard.router.v1.RouterService"
+
 FILES = proto_files()
 METHODS = [method for service in proto_services() for method in service.methods]
 ERROR_REASONS = [
@@ -78,3 +80,15 @@ def test_every_service_package_lists_its_reasons() -> None:
     packages = {service.file.package for service in proto_services()} - {"runyard.types.v1"}
     assert {enum.file.package for enum in ERROR_REASONS} == packages
     assert len(packages) == 6
+
+
+@pytest.mark.parametrize("name", ["Infer", "Generate", "Explain"])
+def test_a_call_of_a_model_has_one_http_body(name: str) -> None:
+    """Over HTTP, whoever can stream an answer can ask for it as a whole, or have it explained."""
+    (method,) = [each for each in METHODS if each.full_name == f"{ROUTER}.{name}"]
+    options: Any = method.GetOptions()
+    body = options.Extensions[annotations_pb2.http].body
+    taken = method.input_type
+    if body != "*":
+        taken = taken.fields_by_name[body].message_type
+    assert taken.full_name == "runyard.router.v1.InferRequest"

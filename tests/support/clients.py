@@ -61,12 +61,13 @@ def rate_limited(retry_after_s: int = 60) -> registry.BuiltinStep:
 
 
 def model(model_id: str, provider_id: str, *, tools: bool = False) -> registry.Resource:
+    """A model that can call tools, or one that declares nothing."""
     return registry.Resource(
         model=registry.Model(
             id=model_id,
             provider_id=provider_id,
             upstream_model=model_id,
-            capabilities=registry.ModelCapabilities(tools=tools),
+            capabilities=registry.ModelCapabilities(tools=True) if tools else None,
         )
     )
 
