@@ -38,6 +38,12 @@ class RecordingRouter(RouterServiceServicer):
         self._keep(context)
         return rpc.GenerateResponse(finish_reason=content.FINISH_REASON_STOP)
 
+    async def Explain(
+        self, request: rpc.ExplainRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> rpc.ExplainResponse:
+        self._keep(context)
+        return rpc.ExplainResponse()
+
     def _keep(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         self.headers.append(dict(context.invocation_metadata() or ()).get("runyard-session"))
 

@@ -7,13 +7,12 @@ from typing import Annotated
 import typer
 
 from runyard.router.v1 import router_pb2
-from runyard.router.v1.router_service_pb2 import ExplainRequest
 from runyard.types.v1 import content_pb2
 from services.cli.base.messages import as_json
 from services.cli.base.terminal import Output, Terminal
 from services.cli.runs import asking
 from services.cli.runs.asking import SessionOption, SystemOption, TargetArgument, TextArgument
-from services.cli.runs.explanation import show
+from services.cli.runs.explanation import explained, show
 from services.cli.talk.command import clients, run
 from services.cli.talk.options import (
     EndpointOption,
@@ -66,8 +65,7 @@ def explain(
         asked.min_registry_version = min_version
         asked.min_registry_incarnation = min_incarnation
         async with clients("explain", endpoint) as stubs:
-            request = ExplainRequest(request=asked)
-            answer = await stubs.call("router", stubs.router.Explain, request)
+            answer = await explained(stubs, asked)
         show(answer, terminal)
         terminal.data(as_json(answer))
 

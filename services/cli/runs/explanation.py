@@ -6,13 +6,29 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
 from runyard.router.v1 import router_pb2 as pb
-from runyard.router.v1.router_service_pb2 import ExplainResponse
+from runyard.router.v1.router_service_pb2 import ExplainRequest, ExplainResponse, InferRequest
 from services.cli.base.terminal import Terminal
 from services.cli.runs.decision import history, title, why_skipped, words
 from services.cli.runs.routing import pin_line
+from services.cli.talk.clients import CALL_TIMEOUT_S, Clients
+from services.wire.session_header import session_header
 
 _COLUMNS = ("MEMBER", "RANK", "WEIGHT", "CIRCUIT", "SET ASIDE")
 _BREAKERS = pb.BreakerState.DESCRIPTOR
+
+
+async def explained(stubs: Clients, asked: InferRequest) -> ExplainResponse:
+    """What the router says that it would do; behind a mesh, the one that the session is kept on."""
+    session = asked.session
+    header = session_header(
+        thread_id=session.thread_id,
+        run_id=session.run_id,
+        session_key=session.session_key,
+        agent_id=session.agent_id,
+    )
+    async with stubs.talking_to("router"):
+        request = ExplainRequest(request=asked)
+        return await stubs.router.Explain(request, timeout=CALL_TIMEOUT_S, metadata=header)
 
 
 def show(answer: ExplainResponse, terminal: Terminal) -> None:

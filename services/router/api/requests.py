@@ -34,12 +34,17 @@ from services.router.core.request import (
 from services.router.core.session import KINDS, Session
 
 
-def inner_from_pb(request: rpc.GenerateRequest | rpc.ExplainRequest) -> InferCommand:
+def generate_from_pb(request: rpc.GenerateRequest) -> InferCommand:
+    """As ``explain_from_pb``, for an answer that is collected."""
+    return replace(explain_from_pb(request), collected=True)
+
+
+def explain_from_pb(request: rpc.ExplainRequest | rpc.GenerateRequest) -> InferCommand:
     """As ``infer_from_pb``, with the fields named as this request has them."""
     if not request.HasField("request"):
         raise InvalidRequestError.of([Violation("request", "must be set")])
     try:
-        return replace(infer_from_pb(request.request), collected=True)
+        return infer_from_pb(request.request)
     except InvalidRequestError as error:
         named = [replace(each, field=f"request.{each.field}") for each in error.violations]
         raise InvalidRequestError.of(named) from None

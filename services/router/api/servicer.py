@@ -16,8 +16,9 @@ from services.chassis.calls.unserved import not_served
 from services.chassis.errors import DomainError
 from services.chassis.slices import in_slices
 from services.router.api.requests import (
+    explain_from_pb,
+    generate_from_pb,
     infer_from_pb,
-    inner_from_pb,
     reset_from_pb,
     state_from_pb,
     unpin_from_pb,
@@ -55,7 +56,7 @@ class RouterServicer(rpc.RouterServiceServicer):
                 yield frame_to_pb(frame)
 
     async def Generate(self, request: pb.GenerateRequest, context: Context) -> pb.GenerateResponse:
-        command = await decoded(request, inner_from_pb)
+        command = await decoded(request, generate_from_pb)
         collected = Collected()
         async with aclosing(self._frames(command)) as frames:
             async for frame in frames:
@@ -76,7 +77,7 @@ class RouterServicer(rpc.RouterServiceServicer):
             raise
 
     async def Explain(self, request: pb.ExplainRequest, context: Context) -> pb.ExplainResponse:
-        command = await decoded(request, inner_from_pb)
+        command = await decoded(request, explain_from_pb)
         explanation = await self._inference.explain(current_call().principal, command)
         return explanation_to_pb(explanation)
 

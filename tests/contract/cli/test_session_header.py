@@ -11,7 +11,7 @@ from tests.support.recording_router import recording_router
 OF_KEY = "d34663b3640f96a3c2f569dd6f3ccbf1"
 
 
-@pytest.mark.parametrize("command", ["infer", "generate"])
+@pytest.mark.parametrize("command", ["infer", "generate", "explain"])
 async def test_commands_send_the_header_of_their_session(command: str) -> None:
     async with recording_router() as router:
         # when a command asks with a session, and without

@@ -358,7 +358,7 @@ def seen(outcome: Outcome) -> Any:
 
 
 TestExplainMachine = ExplainMachine.TestCase
-# In the gate 2,000 calls.
+# In the gate 1,000 calls and more.
 TestExplainMachine.settings = settings(
-    max_examples=amount(gate=50, chaos=500), stateful_step_count=40
+    max_examples=amount(gate=30, chaos=500), stateful_step_count=40
 )
