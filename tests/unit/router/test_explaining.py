@@ -35,6 +35,7 @@ from services.router.engine.inference import StreamInference
 from services.router.engine.routed_call import RoutedCall
 from tests.support.profiles import amount
 from tests.support.scripted_adapter import Action, Hang, Refuse, reply
+from tests.support.waiting import within_limit
 from tests.unit.router.builders import NOW, at, member, target, user
 from tests.unit.router.in_memory_router import (
     THREAD,
@@ -321,7 +322,8 @@ class ExplainMachine(RuleBasedStateMachine):
 
     def _run(self, work: Awaitable[T]) -> T:
         async def within() -> T:
-            return await work
+            async with within_limit():
+                return await work
 
         return self.loop.run_until_complete(within())
 
