@@ -109,8 +109,8 @@ class RouterServiceServicer(object):
     def Explain(self, request, context):
         """Tells what Infer would do with this request now, by the choice that Infer makes itself. Calls no
         provider, changes nothing: no pin, no turn of round robin, no probe of a circuit. A call without a
-        session has its home drawn by lot, here and in Infer. What makes Infer end before it has called a
-        provider is in error, except for what follows:
+        session gets a home at random, another one here than in Infer. An error that Infer would end with
+        before it has called a provider is in the answer, except for these:
 
         - INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE SNAPSHOT_BEHIND and SNAPSHOT_MISSING: as Infer.
         """
