@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -64,6 +66,7 @@ _OF_CODE: Mapping[str, FailureClass] = {
     "content_policy_violation": FailureClass.CONTENT_POLICY,
     "data_inspection_failed": FailureClass.CONTENT_POLICY,
 }
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Alibaba's codes: "Throttling.RateQuota" and others.
 _THROTTLING = "throttling"
 # Texts say what statuses and types of these kinds leave open.
@@ -117,7 +120,10 @@ def failure_of_response(
         headers: A mapping whose look-up ignores case.
         secrets: Masked in the detail, in case the provider repeats them.
     """
-    return _failure(status, headers, _facts(_error_body(body)), secrets, now)
+    facts = _facts(_error_body(body))
+    failure = _failure(status, headers, facts, secrets, now)
+    page = body.decode("utf-8", "replace")
+    return replace(failure, words=_masked(facts.message or page, secrets))
 
 
 def failure_of_document(
@@ -137,8 +143,9 @@ def failure_in_stream(error: ErrorBody, secrets: tuple[str, ...]) -> Failure | N
         return None
     facts = _facts(error)
     kind = _kind(facts.status or 500, facts)
-    detail = _masked(facts.message, secrets) if kind in _WITH_DETAIL else ""
-    return Failure(kind, facts.status or 0, facts.retry_after_s, detail)
+    words = _masked(facts.message, secrets)
+    detail = words if kind in _WITH_DETAIL else ""
+    return Failure(kind, facts.status or 0, facts.retry_after_s, detail, words=words)
 
 
 def error_body_of(value: Any) -> ErrorBody:
@@ -169,8 +176,22 @@ def _failure(
         hint_s = facts.retry_after_s
     if hint_s is None and kind in QUOTA:
         hint_s = window_reset_s(headers, now)
-    detail = _masked(facts.message, secrets) if kind in _WITH_DETAIL else ""
-    return Failure(kind, status, hint_s, detail)
+    words = _masked(facts.message, secrets)
+    detail = words if kind in _WITH_DETAIL else ""
+    if status in _REDIRECTS:
+        kind, detail = FailureClass.NOT_FOUND, _redirect(headers)
+    repeatable = headers.get("x-should-retry", "").lower() != "false"
+    return Failure(kind, status, hint_s, detail, repeatable, words)
+
+
+def _redirect(headers: Mapping[str, str]) -> str:
+    """Names the target: redirects are not followed, since they would carry the credential along."""
+    try:
+        to = urlsplit(headers.get("location", ""))
+        where = f"{to.scheme}://{to.hostname}{to.path}" if to.hostname else to.path
+    except ValueError:
+        where = ""
+    return f"it redirects to {_masked(where, ()) or 'nowhere'}; change its base_url"
 
 
 def _error_body(raw: bytes) -> ErrorBody:
@@ -183,7 +204,18 @@ def _error_body(raw: bytes) -> ErrorBody:
 
 
 def _is_error(body: ErrorBody) -> bool:
-    return bool(body.error) or body.object == "error" or body.type == "error"
+    return _says_something(body.error) or body.object == "error" or body.type == "error"
+
+
+def _says_something(value: Any) -> bool:
+    """Whether a value is more than what stands for none: some servers send empty errors."""
+    match value:
+        case dict():
+            return any(map(_says_something, value.values()))
+        case list():
+            return any(map(_says_something, value))
+        case _:
+            return bool(value)
 
 
 def _facts(body: ErrorBody) -> _Facts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -65,12 +65,16 @@ class Failure:
         retry_after_s: The provider's hint when to repeat; None when it gave none.
         detail: The provider's text for the caller, without credentials; empty unless the request
             is at fault.
+        repeatable: False when the provider said that a repeat is of no use.
+        words: What the provider said, without credentials, for the log alone.
     """
 
     kind: FailureClass
     http_status: int = 0
     retry_after_s: float | None = None
     detail: str = ""
+    repeatable: bool = True
+    words: str = field(default="", compare=False)
 
 
 class UpstreamError(Exception):

@@ -79,7 +79,7 @@ def next_step(failure: Failure, switch: SwitchPolicy, remaining: Remaining) -> S
     if failure.kind in PERMANENT:
         return _fail_over_or_return(remaining) if switch.on_permanent else ReturnError()
     if failure.kind in TRANSIENT:
-        return _after_transient(switch, remaining)
+        return _after_transient(failure, switch, remaining)
     return ReturnError()
 
 
@@ -91,14 +91,15 @@ def _after_quota_refusal(failure: Failure, switch: SwitchPolicy, remaining: Rema
     if fails_over and remaining.can_fail_over:
         return FailOver()
     delay_s = failure.retry_after_s
-    if delay_s is not None and delay_s <= LONGEST_WAIT_S and _may_retry(remaining, delay_s):
+    if delay_s is not None and _may_retry(failure, remaining, delay_s):
         return RetryInPlace(delay_s)
     return ReturnError(no_member_left=fails_over)
 
 
-def _after_transient(switch: SwitchPolicy, remaining: Remaining) -> Step:
+def _after_transient(failure: Failure, switch: SwitchPolicy, remaining: Remaining) -> Step:
     pause_s = _pause_s(remaining.retries_done) * (1.0 + remaining.draw) / 2
-    if _may_retry(remaining, pause_s):
+    pause_s = max(pause_s, failure.retry_after_s or 0.0)
+    if _may_retry(failure, remaining, pause_s):
         return RetryInPlace(pause_s)
     fails_over = switch.on_retry_exhausted or _leaves_circuit(switch, remaining)
     return _fail_over_or_return(remaining) if fails_over else ReturnError()
@@ -112,8 +113,10 @@ def _fail_over_or_return(remaining: Remaining) -> Step:
     return FailOver() if remaining.can_fail_over else ReturnError(no_member_left=True)
 
 
-def _may_retry(remaining: Remaining, delay_s: float) -> bool:
+def _may_retry(failure: Failure, remaining: Remaining, delay_s: float) -> bool:
     if not remaining.can_retry or remaining.retries_done >= remaining.retries_allowed:
+        return False
+    if not failure.repeatable or delay_s > LONGEST_WAIT_S:
         return False
     return remaining.time_left_s is None or delay_s < remaining.time_left_s
 

@@ -6,6 +6,7 @@ One loop enforces the time-outs of all calls, instead of a timer per read.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ from services.router.core.ports import ProviderAdapter, UpstreamCall, UpstreamSt
 from services.router.engine.tracing import end_attempt, record_commit_point
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 # How late a time-out may be noticed.
 TICK_S = 0.1
@@ -135,6 +137,8 @@ class AttemptInProgress:
         """Release the connection and record the outcome."""
         elapsed_s = self._clock.monotonic_s() - self._began_s
         self.record = replace(self.record, outcome=outcome, failure=failure, elapsed_s=elapsed_s)
+        if failure is not None:
+            _log_failure(self.record, failure)
         try:
             await self._exit.aclose()
         finally:
@@ -161,6 +165,20 @@ class AttemptInProgress:
                     self.response_id = response_id
                 case _:
                     pass
+
+
+def _log_failure(record: Attempt, failure: Failure) -> None:
+    log.warning(
+        "attempt failed",
+        extra={
+            "attempt_id": record.id,
+            "member_id": record.member_id,
+            "provider_id": record.provider_id,
+            "failure": failure.kind.value,
+            "http_status": failure.http_status,
+            "words": failure.words or failure.detail,
+        },
+    )
 
 
 class Watchdog:

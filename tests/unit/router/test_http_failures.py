@@ -50,7 +50,7 @@ def vendor(message: str = "no", kind: str | None = None, code: object = None) ->
         (503, vendor("Loading model", "unavailable_error", 503), FailureClass.OVERLOADED),
         (504, b"", FailureClass.SERVER_ERROR),
         (529, vendor(kind="overloaded_error"), FailureClass.OVERLOADED),
-        (302, b"", FailureClass.SERVER_ERROR),
+        (302, b"", FailureClass.NOT_FOUND),
         (401, [1, 2], FailureClass.AUTH),
         (400, [vendor("Too many requests")], FailureClass.RATE_LIMIT),
         (400, vendor("Your credit balance is too low"), FailureClass.PAYMENT),
@@ -191,6 +191,41 @@ def test_the_words_of_a_provider_are_found_in_every_shape(body: object, words: s
     assert failure(422, body).detail == words
 
 
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        ("https://api.example/v2/chat?key=sk-1", "https://api.example/v2/chat"),
+        ("https://user:pw@api.example/v2", "https://api.example/v2"),
+        ("/v2/chat", "/v2/chat"),
+        ("http://[", "nowhere"),
+        ("", "nowhere"),
+    ],
+)
+def test_a_redirect_is_named_and_final(location: str, target: str) -> None:
+    found = failure(308, b"", location=location)
+    assert found.kind is FailureClass.NOT_FOUND
+    assert found.detail == f"it redirects to {target}; change its base_url"
+
+
+@pytest.mark.parametrize(
+    ("said", "repeatable"), [("false", False), ("False", False), ("true", True), ("", True)]
+)
+def test_a_provider_may_refuse_repeats(said: str, repeatable: bool) -> None:
+    assert failure(500, vendor(), (), **{"x-should-retry": said}).repeatable is repeatable
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (vendor("Incorrect key sk-secret"), "Incorrect key ***"),
+        (b"<html><title>Bad gateway</title>", "<html><title>Bad gateway</title>"),
+        (b"", ""),
+    ],
+)
+def test_the_words_of_any_refusal_are_kept_for_the_log(body: object, words: str) -> None:
+    assert failure(502, body, ("sk-secret",)).words == words
+
+
 def test_the_detail_of_an_invalid_request_is_kept() -> None:
     # given an error text with a line break, beyond any sensible length
     found = failure(400, vendor("top_p\nis wrong " + "x" * 600))
@@ -254,6 +289,8 @@ def test_an_error_inside_a_stream_is_classified(
     assert (found.kind, found.http_status) == (kind, status)
 
 
-@pytest.mark.parametrize("error", [None, "", {}, [], False])
+@pytest.mark.parametrize(
+    "error", [None, "", {}, [], False, [{}], {"message": "", "code": None}, {"details": [{}]}]
+)
 def test_an_ordinary_chunk_is_no_error(error: object) -> None:
     assert failure_in_stream(ErrorBody(error=error, object="chat.completion.chunk"), ()) is None

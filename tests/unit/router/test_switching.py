@@ -82,6 +82,35 @@ def test_a_transient_failure_is_retried_in_place_only(kind: FailureClass) -> Non
     assert next_step(Failure(kind), POLICY, SPENT) == ReturnError()
 
 
+@pytest.mark.parametrize(
+    ("fault", "switch", "step"),
+    [
+        (Failure(FailureClass.SERVER_ERROR, 500, 2.0), POLICY, RetryInPlace(2.0)),
+        (Failure(FailureClass.SERVER_ERROR, 500, 10.0), POLICY, RetryInPlace(10.0)),
+        (Failure(FailureClass.SERVER_ERROR, 500, 10.001), POLICY, ReturnError()),
+        (Failure(FailureClass.SERVER_ERROR, 500, repeatable=False), POLICY, ReturnError()),
+        (
+            Failure(FailureClass.SERVER_ERROR, 500, repeatable=False),
+            SwitchPolicy(on_retry_exhausted=True),
+            FailOver(),
+        ),
+        (Failure(FailureClass.RATE_LIMIT, 429, 2.0, repeatable=False), FROM_60_S, ReturnError()),
+    ],
+    ids=[
+        "hint",
+        "longest hint",
+        "longer",
+        "no repeat",
+        "no repeat, but a move",
+        "limit, no repeat",
+    ],
+)
+def test_a_provider_says_when_and_whether_to_repeat(
+    fault: Failure, switch: SwitchPolicy, step: Step
+) -> None:
+    assert next_step(fault, switch, FRESH) == step
+
+
 def test_with_on_retry_exhausted_a_transient_failure_fails_over() -> None:
     # given
     switch = SwitchPolicy(on_retry_exhausted=True)
