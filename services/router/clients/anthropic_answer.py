@@ -8,20 +8,11 @@ from typing import Any
 from services.content.model import FinishReason
 from services.router.clients.anthropic_blocks import BlockReader
 from services.router.clients.anthropic_usage import UsageSoFar
-from services.router.clients.http_failures import ErrorBody, error_body_of, failure_in_stream
-from services.router.clients.json_leaves import (
-    UNDECODABLE,
-    decoded,
-    object_in,
-    objects_in,
-    text_in,
-)
+from services.router.clients.json_leaves import object_in, objects_in, text_in
 from services.router.clients.sse import Event
+from services.router.clients.stream_errors import is_terminator, object_of, raise_error
 from services.router.core.failures import Failure, FailureClass, UpstreamError
 from services.router.core.items import Finished, Opened, UpstreamItem, UsageReport
-
-# Not of this API, but sent by servers that translate others.
-_TERMINATORS = frozenset({b"[DONE]", b'"[DONE]"'})
 
 _FINISH: Mapping[str, FinishReason] = {
     "end_turn": FinishReason.STOP,
@@ -78,12 +69,12 @@ class AnthropicReader:
         data = event.data.strip()
         if self._ended or not data:
             return
-        if data in _TERMINATORS:
+        if is_terminator(data):
             self.finish(items)
             return
-        found = self._decoded(event.name, data)
+        found = object_of(event, self._secrets, complete=self.complete)
         for place in _places(found):
-            self._raise_error(event.name, place)
+            raise_error(event.name, place, self._secrets)
         self._take_event(_kind(found, event.name), found, items)
 
     def finish(self, items: list[UpstreamItem]) -> None:
@@ -96,34 +87,6 @@ class AnthropicReader:
     def add_final_usage(self, items: list[UpstreamItem]) -> None:
         if self._usage.known:
             items.append(UsageReport(self._usage.partial()))
-
-    def _decoded(self, name: bytes, data: bytes) -> dict[str, Any]:
-        """The event; empty for one to ignore.
-
-        Raises:
-            UpstreamError: It is an error as plain text, or no event.
-        """
-        value: Any
-        try:
-            value = decoded(data)
-        except UNDECODABLE:
-            value = data.decode("utf-8", "replace")
-        found = object_in(value)
-        if not found and name == b"error":
-            self._raise_error(name, {"message": text_in(value)})
-        # After the stop reason, only an error changes what the answer means.
-        if not found and value not in (None, "", {}, []) and not self.complete:
-            raise UpstreamError(Failure(FailureClass.STREAM_MALFORMED))
-        return found
-
-    def _raise_error(self, name: bytes, place: dict[str, Any]) -> None:
-        if name != b"error" and place.get("type") != "error" and not place.get("error"):
-            return
-        body = error_body_of(place) if place else ErrorBody()
-        body.object = "error"
-        failure = failure_in_stream(body, self._secrets)
-        if failure is not None:
-            raise UpstreamError(failure)
 
     def _take_event(self, kind: str, found: dict[str, Any], items: list[UpstreamItem]) -> None:
         match kind:

@@ -7,6 +7,7 @@ from typing import Any
 
 from services.content.model import FinishReason
 from services.router.clients.anthropic_state import redacted_state, thinking_state
+from services.router.clients.call_ids import CallIds
 from services.router.clients.collected_calls import CollectedCalls
 from services.router.clients.json_leaves import count_in, json_text_in, object_in, text_in
 from services.router.core.failures import Failure, FailureClass, UpstreamError
@@ -64,7 +65,7 @@ class BlockReader:
         self.output_chars = 0
         self._provider_id = provider_id
         self._tool_ids = tool_ids
-        self._used_ids = set(earlier_ids)
+        self._call_ids = CallIds(earlier_ids)
         self._calls = CollectedCalls()
         self._by_index: dict[int, _Block] = {}
         self._all: list[_Block] = []
@@ -120,11 +121,7 @@ class BlockReader:
             self._complete_input(block, items)
         if reason is FinishReason.CONTENT_FILTER:
             return
-        last = self._all[-1].call if self._all else None
-        is_cut = (
-            reason is FinishReason.LENGTH and last is not None and not self._calls.is_whole(last)
-        )
-        self._calls.ready(items, but=last if is_cut else None)
+        self._calls.ready(items, is_cut=reason is FinishReason.LENGTH)
 
     def _begin(self, index: int, content: dict[str, Any], items: list[UpstreamItem]) -> _Block:
         kind, said_id = _type_of(content, _BLOCK_OF_FIELD), text_in(content.get("id"))
@@ -174,18 +171,10 @@ class BlockReader:
         name = text_in(content.get("name"))
         if not name:
             raise UpstreamError(Failure(FailureClass.STREAM_MALFORMED))
-        call_id = self._unused_id(block.said_id)
+        call_id = self._call_ids.unused(block.said_id)
         block.call = self._calls.begin(call_id, self._tool_ids.get(name, name))
         block.whole_input = json_text_in(content.get("input"))
         self._calls.add(block.call, "", items)
-
-    def _unused_id(self, said_id: str) -> str:
-        """The provider's id, unless it is empty or a call of the conversation has it."""
-        call_id, number = said_id, len(self._used_ids)
-        while not call_id or call_id in self._used_ids:
-            call_id, number = f"{said_id or 'call'}_{number}", number + 1
-        self._used_ids.add(call_id)
-        return call_id
 
     def _block_of(self, found: dict[str, Any]) -> _Block | None:
         """The block of an index; without one, the last."""

@@ -17,9 +17,9 @@ from services.content.model import (
     ToolResult,
 )
 from services.router.clients.anthropic_state import block_of
+from services.router.clients.call_arguments import object_text
 from services.router.clients.function_names import function_name
 from services.router.clients.images import base64_of
-from services.router.clients.json_leaves import UNDECODABLE
 from services.router.core.failures import Failure, FailureClass, UpstreamError
 
 MAX_ID_CHARS = 64
@@ -100,7 +100,7 @@ def _blocks(message: Message, ids: _CallIds, provider_id: str) -> Iterator[dict[
                     "type": "tool_use",
                     "id": ids.begin(call_id),
                     "name": function_name(tool_id),
-                    "input": _input(arguments_json),
+                    "input": msgspec.Raw(object_text(arguments_json).encode()),
                 }
             case ToolResult():
                 yield _result(part, ids)
@@ -140,18 +140,6 @@ def _result(result: ToolResult, ids: _CallIds) -> dict[str, Any]:
         # The API refuses an error without a text.
         block |= {"content": block.get("content", "error"), "is_error": True}
     return block
-
-
-def _input(arguments_json: str) -> object:
-    """The arguments as an object; a model may have produced none, or no JSON."""
-    if not arguments_json.strip():
-        return {}
-    try:
-        if isinstance(msgspec.json.decode(arguments_json), dict):
-            return msgspec.Raw(arguments_json.encode())
-    except UNDECODABLE:
-        pass
-    return {"invalid_arguments": arguments_json}
 
 
 def _refuse_images(message: Message) -> None:

@@ -35,6 +35,13 @@ def object_in(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def all_objects_in(value: Any) -> list[dict[str, Any]]:
+    """The objects of a list; one object counts as a list of one."""
+    if isinstance(value, dict):
+        return [value]
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
 def objects_in(value: Any) -> Iterator[dict[str, Any]]:
     """The objects of a list; one object counts as a list of one, a text as a part of that text."""
     for each in value if isinstance(value, list) else [value]:
@@ -63,6 +70,8 @@ def text_in(value: Any) -> str:
 
 def count_in(value: Any) -> int | None:
     """A count that is not negative, also as text; None for anything else."""
+    if type(value) is int:
+        return value if 0 <= value < 1 << 63 else None
     if isinstance(value, str) and len(value) <= 20:
         value = int(value) if value.strip().isdecimal() else None
     if isinstance(value, float) and math.isfinite(value):

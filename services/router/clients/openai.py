@@ -30,6 +30,9 @@ class OpenAiAdapter:
         headers, secrets = headers_of(provider, given, adapter.headers, "Authorization", "Bearer ")
         body = request_body(adapter, call.member.model.upstream_model, call.prompt, call.cache_key)
         url = f"{adapter.base_url.rstrip('/')}/chat/completions"
-        reader = OpenAiReader(tool_ids_by_name(call.prompt.tools), len(body), secrets)
+        earlier = {each.call_id for message in call.prompt.messages for each in message.tool_calls}
+        reader = OpenAiReader(
+            provider.id, tool_ids_by_name(call.prompt.tools), earlier, len(body), secrets
+        )
         async with self._calls.post(HttpRequest(url, headers, body, secrets), reader) as stream:
             yield stream

@@ -1,234 +1,181 @@
-"""Decodes the chunks of a chat completions stream to items."""
+"""Decodes the chunks of a chat completion to items."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-import msgspec
-
-from services.content.model import FinishReason, Usage, UsageSource, estimated_tokens
-from services.router.clients.collected_calls import CollectedCalls
-from services.router.clients.http_failures import ErrorBody, failure_in_stream
-from services.router.clients.json_leaves import UNDECODABLE
+from services.content.model import FinishReason
+from services.router.clients.call_ids import CallIds
+from services.router.clients.json_leaves import all_objects_in, count_in, object_in, text_in
+from services.router.clients.openai_delta import DeltaReader
+from services.router.clients.openai_plain_chunk import plain_text
+from services.router.clients.openai_usage import UsageSoFar
 from services.router.clients.sse import Event
+from services.router.clients.stream_errors import is_terminator, object_of, raise_error
 from services.router.core.failures import Failure, FailureClass, UpstreamError
-from services.router.core.items import (
-    Finished,
-    Opened,
-    ReasoningDelta,
-    TextDelta,
-    UpstreamItem,
-    UsageReport,
-)
+from services.router.core.items import Finished, Opened, UpstreamItem, UsageReport
 
-DONE = b"[DONE]"
-
+# In lower case: the vendor's words, then those of other servers.
 _FINISH: Mapping[str, FinishReason] = {
     "stop": FinishReason.STOP,
     "length": FinishReason.LENGTH,
     "tool_calls": FinishReason.TOOL_CALLS,
     "function_call": FinishReason.TOOL_CALLS,
     "content_filter": FinishReason.CONTENT_FILTER,
+    "complete": FinishReason.STOP,
+    "completed": FinishReason.STOP,
+    "end_turn": FinishReason.STOP,
+    "eos": FinishReason.STOP,
+    "eos_token": FinishReason.STOP,
+    "stop_sequence": FinishReason.STOP,
+    "max_tokens": FinishReason.LENGTH,
+    "max_output_tokens": FinishReason.LENGTH,
+    "model_length": FinishReason.LENGTH,
+    "model_context_window_exceeded": FinishReason.LENGTH,
+    "tool_call": FinishReason.TOOL_CALLS,
+    "tool_use": FinishReason.TOOL_CALLS,
+    "blocklist": FinishReason.CONTENT_FILTER,
+    "content_filtered": FinishReason.CONTENT_FILTER,
+    "guardrail_intervened": FinishReason.CONTENT_FILTER,
+    "prohibited_content": FinishReason.CONTENT_FILTER,
+    "recitation": FinishReason.CONTENT_FILTER,
+    "refusal": FinishReason.CONTENT_FILTER,
+    "safety": FinishReason.CONTENT_FILTER,
+    "sensitive": FinishReason.CONTENT_FILTER,
+    "spii": FinishReason.CONTENT_FILTER,
 }
-
-
-class _Function(msgspec.Struct):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class _ToolDelta(msgspec.Struct):
-    index: int | None = None
-    id: str | None = None
-    function: _Function | None = None
-
-
-class _Delta(msgspec.Struct):
-    content: str | None = None
-    refusal: str | None = None
-    reasoning_content: Any = None
-    reasoning: Any = None
-    tool_calls: list[_ToolDelta] | None = None
-    function_call: _Function | None = None
-
-
-class _Choice(msgspec.Struct):
-    delta: _Delta | None = None
-    # In place of ``delta`` where a whole answer is sent at once.
-    message: _Delta | None = None
-    finish_reason: str | None = None
-
-
-class _InputDetails(msgspec.Struct):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-
-
-class _OutputDetails(msgspec.Struct):
-    reasoning_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _InputDetails | None = None
-    completion_tokens_details: _OutputDetails | None = None
-
-
-class _Chunk(ErrorBody):
-    id: str | None = None
-    choices: list[_Choice] | None = None
-    usage: _Usage | None = None
-
-
-_DECODER = msgspec.json.Decoder(_Chunk)
+# Words that say what has gone wrong; any other unknown one is no end of an answer.
+_FAILED: Mapping[str, FailureClass] = {
+    "abort": FailureClass.SERVER_ERROR,
+    "cancelled": FailureClass.SERVER_ERROR,
+    "error": FailureClass.SERVER_ERROR,
+    "network_error": FailureClass.SERVER_ERROR,
+    "insufficient_system_resource": FailureClass.OVERLOADED,
+}
 
 
 class OpenAiReader:
     """Implements ``AnswerReader``.
 
     Args:
+        provider_id: Who can read the state of the reasoning.
         tool_ids: The tools of the request by the name they were sent with.
+        earlier_ids: Of the calls in the conversation.
         input_chars: Size of the request, to estimate its tokens if the provider does not count.
         secrets: Masked in failures, in case the provider repeats them.
-
-    Attributes:
-        ended: The terminator was read; later events are ignored.
     """
 
     def __init__(
-        self, tool_ids: Mapping[str, str], input_chars: int, secrets: tuple[str, ...]
+        self,
+        provider_id: str,
+        tool_ids: Mapping[str, str],
+        earlier_ids: Collection[str],
+        input_chars: int,
+        secrets: tuple[str, ...],
     ) -> None:
-        self.ended = False
-        self._tool_ids = tool_ids
+        self._said = DeltaReader(provider_id, tool_ids, CallIds(earlier_ids))
+        self._usage = UsageSoFar()
         self._input_chars = input_chars
-        self._output_chars = 0
         self._secrets = secrets
         self._opened = False
-        self._finish: str | None = None
-        self._usage: _Usage | None = None
-        self._calls = CollectedCalls()
-        self._position_of: dict[int, int] = {}
+        self._ended = False
+        self._choice: int | None = None
+        self._reason = ""
+        # What follows the finish reason needs an end of its own.
+        self._goes_on = False
 
     @property
     def complete(self) -> bool:
-        return self._finish is not None
+        return bool(self._reason) and not self._goes_on
 
     def take(self, event: Event, items: list[UpstreamItem]) -> None:
-        data = event.data
-        if self.ended:
+        data = event.data.strip()
+        if self._ended or not data:
             return
-        if data.startswith(DONE):
-            self._end(items)
+        plain = None if event.name or self._choice else plain_text(data)
+        if plain is not None:
+            self._take_text(*plain, items)
             return
-        try:
-            chunk = _DECODER.decode(data)
-        except UNDECODABLE:
-            raise UpstreamError(Failure(FailureClass.STREAM_MALFORMED)) from None
-        failure = failure_in_stream(chunk, self._secrets)
-        if failure is not None:
-            raise UpstreamError(failure)
+        if is_terminator(data):
+            self._goes_on = False
+            self.finish(items)
+            return
+        chunk = object_of(event, self._secrets, complete=self.complete)
+        raise_error(event.name, chunk, self._secrets)
         self._take_chunk(chunk, items)
 
     def finish(self, items: list[UpstreamItem]) -> None:
-        if self.ended:
+        if self._ended:
             return
-        if self._finish is None:
+        if not self.complete:
             raise UpstreamError(Failure(FailureClass.STREAM_TRUNCATED))
         self._end(items)
 
     def add_final_usage(self, items: list[UpstreamItem]) -> None:
-        if self._usage is not None:
-            items.append(UsageReport(self._usage_so_far()))
+        if self._usage.known:
+            items.append(UsageReport(self._usage.partial()))
 
-    def _take_chunk(self, chunk: _Chunk, items: list[UpstreamItem]) -> None:
+    def _take_text(self, response_id: str, text: str, items: list[UpstreamItem]) -> None:
+        self._choice = 0
+        if not self._opened and (response_id or text):
+            self._open(response_id, items)
+        if text:
+            self._said.take_text(text, items)
+            self._goes_on = bool(self._reason)
+
+    def _take_chunk(self, chunk: dict[str, Any], items: list[UpstreamItem]) -> None:
+        response_id = text_in(chunk.get("id"))
+        if response_id:
+            self._open(response_id, items)
+        self._usage.add(chunk.get("usage"))
+        # Groq's place of the counts.
+        self._usage.add(object_in(chunk.get("x_groq")).get("usage"))
+        for choice in self._own_choices(chunk.get("choices")):
+            for place in (choice, object_in(choice.get("delta")), object_in(choice.get("message"))):
+                raise_error(b"", place, self._secrets)
+            self._take_choice(choice, items)
+
+    def _own_choices(self, value: Any) -> Iterator[dict[str, Any]]:
+        """Those of the first choice that was sent; more are ignored, nobody asked for them."""
+        for position, choice in enumerate(all_objects_in(value)):
+            index = count_in(choice.get("index"))
+            index = position if index is None else index
+            if self._choice is None:
+                self._choice = index
+            if index == self._choice:
+                yield choice
+
+    def _take_choice(self, choice: dict[str, Any], items: list[UpstreamItem]) -> None:
+        self._usage.add(choice.get("usage"))
+        said: list[UpstreamItem] = []
+        if self._said.take(choice, said):
+            self._goes_on = bool(self._reason)
+        if said:
+            self._open("", items)
+            items += said
+        reason = text_in(choice.get("finish_reason")).strip()
+        if reason:
+            self._reason, self._goes_on = reason, False
+
+    def _open(self, response_id: str, items: list[UpstreamItem]) -> None:
         if not self._opened:
             self._opened = True
-            items.append(Opened(chunk.id or ""))
-        if chunk.usage is not None:
-            self._usage = chunk.usage
-        for choice in chunk.choices or ():
-            for delta in filter(None, (choice.delta, choice.message)):
-                self._take_delta(delta, items)
-            if choice.finish_reason:
-                self._finish = choice.finish_reason
-
-    def _take_delta(self, delta: _Delta, items: list[UpstreamItem]) -> None:
-        text = delta.content or delta.refusal
-        if text:
-            self._output_chars += len(text)
-            items.append(TextDelta(text))
-        for reasoning in (delta.reasoning_content, delta.reasoning):
-            if isinstance(reasoning, str) and reasoning:
-                self._output_chars += len(reasoning)
-                items.append(ReasoningDelta(reasoning))
-                break
-        for call in delta.tool_calls or ():
-            self._take_call(call, items)
-        if delta.function_call is not None:
-            self._take_call(_ToolDelta(index=0, function=delta.function_call), items)
-
-    def _take_call(self, delta: _ToolDelta, items: list[UpstreamItem]) -> None:
-        function = delta.function or _Function()
-        fragment = function.arguments or ""
-        self._output_chars += len(fragment)
-        self._calls.add(self._call_of(delta, function), fragment, items)
-
-    def _call_of(self, delta: _ToolDelta, function: _Function) -> int:
-        """The position of the call that a delta belongs to, which may be a new one."""
-        index = self._known_call(delta, function)
-        if index is not None:
-            return index
-        if not function.name:
-            raise UpstreamError(Failure(FailureClass.STREAM_MALFORMED))
-        tool_id = self._tool_ids.get(function.name, function.name)
-        index = self._calls.begin(delta.id or f"call_{len(self._calls)}", tool_id)
-        if delta.index is not None:
-            self._position_of[delta.index] = index
-        return index
-
-    def _known_call(self, delta: _ToolDelta, function: _Function) -> int | None:
-        """The position of the call that a delta continues; None for a new call.
-
-        Some servers send index 0 for every call: there another id is another call. Some send no
-        index: then the id identifies the call. Without an id, a name starts a call, and a delta
-        without both continues the last one.
-        """
-        ids = self._calls.ids
-        if delta.index is not None:
-            index = self._position_of.get(delta.index)
-            other = index is not None and delta.id and delta.id != ids[index]
-            return None if other else index
-        if delta.id:
-            return ids.index(delta.id) if delta.id in ids else None
-        return None if function.name or not self._calls else len(self._calls) - 1
+            items.append(Opened(response_id))
 
     def _end(self, items: list[UpstreamItem]) -> None:
-        self.ended = True
-        self._calls.ready(items)
-        items.append(UsageReport(self._usage_so_far()))
-        items.append(Finished(self._reason()))
+        self._open("", items)
+        reason = self._finish_reason()
+        self._said.end(reason, items)
+        self._ended = True
+        items.append(UsageReport(self._usage.final(self._input_chars, self._said.output_chars)))
+        items.append(Finished(reason))
 
-    def _reason(self) -> FinishReason:
+    def _finish_reason(self) -> FinishReason:
         """TOOL_CALLS if there are calls: some servers send "stop" with them."""
-        reason = _FINISH.get(self._finish or "", FinishReason.STOP)
-        return FinishReason.TOOL_CALLS if self._calls and reason is FinishReason.STOP else reason
-
-    def _usage_so_far(self) -> Usage:
-        usage = self._usage
-        if usage is None:
-            return Usage(
-                input_tokens=estimated_tokens(self._input_chars),
-                output_tokens=estimated_tokens(self._output_chars),
-                source=UsageSource.ESTIMATED,
-            )
-        input_details = usage.prompt_tokens_details or _InputDetails()
-        output_details = usage.completion_tokens_details or _OutputDetails()
-        return Usage(
-            input_tokens=usage.prompt_tokens or 0,
-            output_tokens=usage.completion_tokens or 0,
-            cache_read_input_tokens=input_details.cached_tokens or 0,
-            cache_write_input_tokens=input_details.cache_write_tokens or 0,
-            reasoning_output_tokens=output_details.reasoning_tokens or 0,
-        )
+        word = self._reason.lower()
+        reason = _FINISH.get(word)
+        if reason is None or (reason is FinishReason.TOOL_CALLS and not self._said.has_calls):
+            raise UpstreamError(Failure(_FAILED.get(word, FailureClass.STREAM_MALFORMED)))
+        is_call = reason is FinishReason.STOP and self._said.has_calls
+        return FinishReason.TOOL_CALLS if is_call else reason

@@ -314,7 +314,12 @@ async def test_reasoning_under_either_name(openai: AdapterCalls, field: str) -> 
     items = await openai.items()
 
     # then
-    assert items[1:3] == [ReasoningDelta("hm"), TextDelta("ok")]
+    state = f'{{"type":"chat_reasoning","field":"{field}"}}'.encode()
+    assert items[1:4] == [
+        ReasoningDelta("hm", "vllm"),
+        TextDelta("ok"),
+        ReasoningDelta("", "vllm", state),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -35,13 +35,17 @@ BROKEN: dict[str, tuple[Sequence[Move], FailureClass]] = {
         [b'data: {"choices":' + b"[" * 200_000 + b"\n\n"],
         FailureClass.STREAM_MALFORMED,
     ),
-    "not UTF-8": ([b'data: {"id": "\xff\xfe"}\n\n'], FailureClass.STREAM_MALFORMED),
+    "not UTF-8": ([b"data: \xff\xfe\n\n"], FailureClass.STREAM_MALFORMED),
     "endless event": ([b"data: " + b"x" * (3 * 1024 * 1024)], FailureClass.STREAM_MALFORMED),
     "call without a name": (
-        [calls_chunk(call_delta(0, "{}", "c1"))],
+        [calls_chunk(call_delta(0, "{}", "c1")), *finish("stop")],
         FailureClass.STREAM_MALFORMED,
     ),
-    "call without anything": ([calls_chunk({})], FailureClass.STREAM_MALFORMED),
+    "call without anything": (
+        [calls_chunk({}), *finish("tool_calls")],
+        FailureClass.STREAM_MALFORMED,
+    ),
+    "an unknown finish reason": (finish("banana"), FailureClass.STREAM_MALFORMED),
     "endless arguments": (
         [
             calls_chunk(call_delta(0, "x" * 600_000, "c1", "look")),
@@ -108,7 +112,16 @@ async def test_usage_before_a_break_is_reported(openai: AdapterCalls) -> None:
         ),
         (refusal(401), Failure(FailureClass.AUTH, 401)),
         (refusal(500, b"<html>"), Failure(FailureClass.SERVER_ERROR, 500)),
-        (Script((), 302, {"Location": "/elsewhere"}), Failure(FailureClass.SERVER_ERROR, 302)),
+        (
+            Script((), 308, {"Location": "/elsewhere"}),
+            Failure(
+                FailureClass.NOT_FOUND, 308, None, "it redirects to /elsewhere; change its base_url"
+            ),
+        ),
+        (
+            refusal(500, retry_after="2", x_should_retry="false"),
+            Failure(FailureClass.SERVER_ERROR, 500, 2.0, repeatable=False),
+        ),
         (
             refusal(200, {"error": {"message": "no", "type": "rate_limit_error"}}),
             Failure(FailureClass.RATE_LIMIT, 500),

@@ -22,7 +22,8 @@ from tests.support.messages_events import (
     text_block,
     thinking_block,
 )
-from tests.unit.router.messages_answers import Answer, answer
+from tests.unit.router.read_answers import Answer
+from tests.unit.router.read_answers import messages_answer as answer
 
 START, HI = start(), b"".join(text_block(0, "hi"))
 DELTA, STOP = end()

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from services.content.model import FinishReason
 from services.router.core.failures import FailureClass
-from tests.unit.router.messages_answers import Answer, answer, cut
+from tests.unit.router.read_answers import Answer, cut
+from tests.unit.router.read_answers import messages_answer as answer
 
 # An event: its name and its data.
 Event: TypeAlias = dict[str, Any]

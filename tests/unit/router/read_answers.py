@@ -1,4 +1,4 @@
-"""Read a messages answer from its bytes, in given pieces."""
+"""Read an answer of either dialect from its bytes, in given pieces."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from itertools import pairwise
 
 from services.content.model import FinishReason, Usage
 from services.router.clients.anthropic_answer import AnthropicReader
-from services.router.clients.event_stream import EventStream
+from services.router.clients.event_stream import AnswerReader, EventStream
+from services.router.clients.openai_answer import OpenAiReader
 from services.router.core.failures import FailureClass, UpstreamError
 from services.router.core.items import (
     Finished,
@@ -75,9 +76,16 @@ class _Pieces:
         return self._left.popleft() if self._left else b""
 
 
-async def answer(*pieces: bytes, earlier_ids: Iterable[str] = ()) -> Answer:
+async def messages_answer(*pieces: bytes, earlier_ids: Iterable[str] = ()) -> Answer:
+    return await _read(AnthropicReader("claude", TOOL_IDS, set(earlier_ids), 40, ()), pieces)
+
+
+async def chat_answer(*pieces: bytes, earlier_ids: Iterable[str] = ()) -> Answer:
+    return await _read(OpenAiReader("vllm", TOOL_IDS, set(earlier_ids), 40, ()), pieces)
+
+
+async def _read(reader: AnswerReader, pieces: Iterable[bytes]) -> Answer:
     """Read to the end, or to the failure."""
-    reader = AnthropicReader("claude", TOOL_IDS, set(earlier_ids), 40, ())
     stream = EventStream(_Pieces(pieces), b"", reader, ManualClock())
     items: list[UpstreamItem] = []
     try:
