@@ -20,7 +20,6 @@ from services.router.clients.anthropic_state import block_of
 from services.router.clients.call_arguments import object_text
 from services.router.clients.function_names import function_name
 from services.router.clients.images import base64_of
-from services.router.core.failures import Failure, FailureClass, UpstreamError
 
 MAX_ID_CHARS = 64
 
@@ -29,25 +28,16 @@ _THINKING = frozenset({"thinking", "redacted_thinking"})
 
 
 def system_blocks(messages: Iterable[Message]) -> list[dict[str, Any]]:
-    """The texts of all system messages.
-
-    Raises:
-        UpstreamError: INVALID_REQUEST for an image, which the API does not take there.
-    """
+    """The texts of all system messages."""
     blocks: list[dict[str, Any]] = []
     for message in messages:
         if message.role is Role.SYSTEM:
-            _refuse_images(message)
             blocks += _texts(message)
     return blocks
 
 
 def turns(messages: Iterable[Message], provider_id: str) -> list[dict[str, Any]]:
-    """The messages in alternating roles; messages of one role in a row become one.
-
-    Raises:
-        UpstreamError: INVALID_REQUEST for an image in an assistant message.
-    """
+    """The messages in alternating roles; messages of one role in a row become one."""
     merged: list[dict[str, Any]] = []
     ids = _CallIds()
     for message in messages:
@@ -87,8 +77,6 @@ def mark_end(merged: list[dict[str, Any]], mark: dict[str, Any]) -> None:
 
 
 def _blocks(message: Message, ids: _CallIds, provider_id: str) -> Iterator[dict[str, Any]]:
-    if message.role is Role.ASSISTANT:
-        _refuse_images(message)
     for part in message.parts:
         match part:
             case Text(text) if text.strip():
@@ -140,12 +128,6 @@ def _result(result: ToolResult, ids: _CallIds) -> dict[str, Any]:
         # The API refuses an error without a text.
         block |= {"content": block.get("content", "error"), "is_error": True}
     return block
-
-
-def _refuse_images(message: Message) -> None:
-    if any(isinstance(part, Image) for part in message.parts):
-        detail = f"this provider takes no image in a message of role {message.role.value}"
-        raise UpstreamError(Failure(FailureClass.INVALID_REQUEST, detail=detail))
 
 
 def _trim_end(merged: list[dict[str, Any]]) -> None:

@@ -15,6 +15,7 @@ from services.router.clients.anthropic_messages import (
     turns,
 )
 from services.router.clients.function_names import function_name
+from services.router.clients.images import refuse_misplaced_images
 from services.router.clients.json_leaves import UNDECODABLE, decoded, object_in
 from services.router.core.failures import Failure, FailureClass, UpstreamError
 from services.router.core.model import Member, Model
@@ -45,6 +46,7 @@ def request_body(member: Member, prompt: Prompt, cache_key: str) -> bytes:
     Raises:
         UpstreamError: INVALID_REQUEST for what the API cannot do.
     """
+    refuse_misplaced_images(prompt.messages)
     system, tools = system_blocks(prompt.messages), list(map(_tool, prompt.tools))
     messages = turns(prompt.messages, member.provider.id)
     max_tokens = _max_tokens(prompt.sampling, member.model)

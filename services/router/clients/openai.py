@@ -28,7 +28,7 @@ class OpenAiAdapter:
         own = {"OpenAI-Organization": adapter.organization, "OpenAI-Project": adapter.project}
         given = {name: value for name, value in own.items() if value}
         headers, secrets = headers_of(provider, given, adapter.headers, "Authorization", "Bearer ")
-        body = request_body(adapter, call.member.model.upstream_model, call.prompt, call.cache_key)
+        body = request_body(adapter, call.member, call.prompt, call.cache_key)
         url = f"{adapter.base_url.rstrip('/')}/chat/completions"
         earlier = {each.call_id for message in call.prompt.messages for each in message.tool_calls}
         reader = OpenAiReader(

@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
-from services.content.model import (
-    Image,
-    Message,
-    Role,
-    Sampling,
-    Text,
-    ToolCall,
-    ToolDefinition,
-    ToolResult,
-)
+from services.content.model import Sampling, ToolDefinition
 from services.router.clients.function_names import function_name
-from services.router.clients.images import base64_of
-from services.router.core.model import OpenAi
+from services.router.clients.images import refuse_misplaced_images
+from services.router.clients.openai_call_ids import SentCallIds
+from services.router.clients.openai_messages import encoded
+from services.router.core.model import Member, OpenAi
 from services.router.core.request import JsonObject, JsonSchema, Prompt, ToolChoice, ToolChoiceMode
 
 # Only this host knows ``prompt_cache_key``; strict servers refuse unknown fields.
 _CACHE_KEY_HOST = "api.openai.com"
 
 
-def request_body(adapter: OpenAi, upstream_model: str, prompt: Prompt, cache_key: str) -> bytes:
-    """The JSON to post."""
+def request_body(adapter: OpenAi, member: Member, prompt: Prompt, cache_key: str) -> bytes:
+    """The JSON to post.
+
+    Raises:
+        UpstreamError: INVALID_REQUEST for what the API has no place for.
+    """
+    refuse_misplaced_images(prompt.messages)
+    ids = SentCallIds(adapter.base_url, member.model.upstream_model)
     body: dict[str, Any] = {
-        "model": upstream_model,
-        "messages": [entry for message in prompt.messages for entry in _entries(message)],
+        "model": member.model.upstream_model,
+        "messages": encoded(prompt.messages, member.provider.id, ids),
         "stream": True,
     }
     if adapter.stream_usage:
@@ -46,52 +44,6 @@ def request_body(adapter: OpenAi, upstream_model: str, prompt: Prompt, cache_key
         # Hashed, so that the provider does not get tenant and session.
         body["prompt_cache_key"] = blake2b(cache_key.encode(), digest_size=16).hexdigest()
     return msgspec.json.encode(body)
-
-
-def _entries(message: Message) -> Iterator[dict[str, Any]]:
-    match message.role:
-        case Role.SYSTEM:
-            yield {"role": "system", "content": message.text}
-        case Role.USER:
-            yield {"role": "user", "content": _content(message)}
-        case Role.ASSISTANT:
-            yield _assistant(message)
-        case Role.TOOL:
-            for part in message.parts:
-                if isinstance(part, ToolResult):
-                    yield {"role": "tool", "tool_call_id": part.call_id, "content": part.content}
-
-
-def _content(message: Message) -> str | list[dict[str, Any]]:
-    if not any(isinstance(part, Image) for part in message.parts):
-        return message.text
-    content: list[dict[str, Any]] = []
-    for part in message.parts:
-        if isinstance(part, Text):
-            content.append({"type": "text", "text": part.text})
-        elif isinstance(part, Image):
-            content.append({"type": "image_url", "image_url": {"url": _image_url(part)}})
-    return content
-
-
-def _image_url(image: Image) -> str:
-    inline = base64_of(image)
-    return f"data:{inline[0]};base64,{inline[1]}" if inline else image.url
-
-
-def _assistant(message: Message) -> dict[str, Any]:
-    entry: dict[str, Any] = {"role": "assistant", "content": message.text or None}
-    calls = message.tool_calls
-    if calls:
-        entry["tool_calls"] = [_call(call) for call in calls]
-    elif not message.text:
-        entry["content"] = ""
-    return entry
-
-
-def _call(call: ToolCall) -> dict[str, Any]:
-    function = {"name": function_name(call.tool_id), "arguments": call.arguments_json}
-    return {"id": call.call_id, "type": "function", "function": function}
 
 
 def _tool(tool: ToolDefinition) -> dict[str, Any]:

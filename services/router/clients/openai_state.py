@@ -7,7 +7,6 @@ to a call of a tool is kept as it came, by the id of the call.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -64,8 +63,3 @@ class OwnReasoning:
             self.extra_content[state.call_id] = state.extra_content
         else:
             self.fields[state.field] = self.fields.get(state.field, "") + part.text
-
-
-def fields_said(messages: Iterable[OwnReasoning]) -> frozenset[str]:
-    """The fields in which a provider has said its reasoning."""
-    return frozenset(field for message in messages for field in message.fields)
