@@ -43,7 +43,7 @@ ROUTER: Fields = {
             "cache_read_per_million cache_write_per_million"
         ),
     ),
-    "OpenAiAdapter": ("organization project token_limit_field stream_usage headers", ""),
+    "OpenAiAdapter": ("organization project token_limit_field stream_usage headers query", ""),
     "PoolBreaker": ("failure_threshold cooldown half_open_max", ""),
     "PoolClocks": ("first_chunk idle total", ""),
     "PoolMember": ("model_id weight role", ""),
@@ -58,6 +58,7 @@ ROUTER: Fields = {
         "",
     ),
     "Provider": ("id builtin openai anthropic base_url credential_ref timeout", "grpc"),
+    "QueryParameter": ("name value", ""),
 }
 RUN_CONTROL: Fields = {
     "Agent": (

@@ -50,9 +50,14 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client sent; header names are lower case, ``peer`` is its connection."""
+    """What a client sent; header names are lower case, ``peer`` is its connection.
+
+    Attributes:
+        query: Names and values of the URL, decoded.
+    """
 
     path: str
+    query: Sequence[tuple[str, str]]
     peer: tuple[str, int]
     headers: Mapping[str, str]
     body: Any
@@ -146,7 +151,8 @@ class FakeProvider:
         body = json.loads(await request.read())
         assert request.transport is not None
         peer = request.transport.get_extra_info("peername")[:2]
-        self.requests.append(Request(request.path, peer, headers, body))
+        query = list(request.query.items())
+        self.requests.append(Request(request.path, query, peer, headers, body))
         self._tell()
         script = self._queued.popleft() if self._queued else self._always
         if script is None:

@@ -65,6 +65,11 @@ _openai = st.builds(
     st.sampled_from(m.TokenLimitField),
     _bools,
     _headers,
+    st.lists(
+        st.builds(m.QueryParameter, st.sampled_from(["api-version", "b"]), _header_texts),
+        max_size=2,
+        unique_by=lambda parameter: parameter.name,
+    ).map(tuple),
 )
 _vendors = _openai | st.builds(
     m.AnthropicAdapter, st.just("2023-06-01"), st.just(("beta",)), _headers

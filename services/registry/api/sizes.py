@@ -23,6 +23,8 @@ from services.registry.core.rules.fields import (
 from services.registry.core.rules.providers import (
     MAX_HEADER_NAME_CHARS,
     MAX_HEADERS,
+    MAX_PARAMETER_NAME_CHARS,
+    MAX_PARAMETERS,
     MAX_PATTERN_CHARS,
     MAX_STEPS,
     MAX_TOOL_CALLS,
@@ -87,6 +89,9 @@ SIZES = Sizes(
         "OpenAiAdapter.organization": _HEADER,
         "OpenAiAdapter.project": _HEADER,
         "OpenAiAdapter.headers": entries(MAX_HEADERS),
+        "OpenAiAdapter.query": entries(MAX_PARAMETERS),
+        "QueryParameter.name": characters(MAX_PARAMETER_NAME_CHARS),
+        "QueryParameter.value": _HEADER,
         "AnthropicAdapter.api_version": _HEADER,
         "AnthropicAdapter.betas": entries(MAX_HEADERS),
         "AnthropicAdapter.betas[]": _NAME,

@@ -109,6 +109,12 @@ class HttpHeader:
 
 
 @dataclass(frozen=True, slots=True)
+class QueryParameter:
+    name: str
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class OpenAiAdapter:
     tag: ClassVar[str] = "openai"
     organization: str = ""
@@ -116,6 +122,7 @@ class OpenAiAdapter:
     token_limit_field: TokenLimitField = TokenLimitField.MAX_TOKENS
     stream_usage: bool = True
     headers: tuple[HttpHeader, ...] = ()
+    query: tuple[QueryParameter, ...] = field(default=(), metadata={"since": "0.2"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.parse import quote, urlencode
 
 from services.router.clients.event_stream import EventStream
 from services.router.clients.function_names import tool_ids_by_name
@@ -29,10 +30,15 @@ class OpenAiAdapter:
         given = {name: value for name, value in own.items() if value}
         headers, secrets = headers_of(provider, given, adapter.headers, "Authorization", "Bearer ")
         body = request_body(adapter, call.member, call.prompt, call.cache_key)
-        url = f"{adapter.base_url.rstrip('/')}/chat/completions"
+        url = _url(adapter)
         earlier = {each.call_id for message in call.prompt.messages for each in message.tool_calls}
         reader = OpenAiReader(
             provider.id, tool_ids_by_name(call.prompt.tools), earlier, len(body), secrets
         )
         async with self._calls.post(HttpRequest(url, headers, body, secrets), reader) as stream:
             yield stream
+
+
+def _url(adapter: OpenAi) -> str:
+    url = f"{adapter.base_url.rstrip('/')}/chat/completions"
+    return f"{url}?{urlencode(adapter.query, quote_via=quote)}" if adapter.query else url

@@ -260,6 +260,7 @@ def _openai(options: pb.OpenAiAdapter, base_url: str) -> OpenAi:
         output_limit_field=LIMIT_FIELDS.from_pb.get(options.token_limit_field, "max_tokens"),
         stream_usage=optional(options, "stream_usage", True),
         headers=tuple(_header(header) for header in options.headers),
+        query=tuple((parameter.name, parameter.value) for parameter in options.query),
     )
 
 

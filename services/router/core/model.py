@@ -71,6 +71,7 @@ class OpenAi:
     Attributes:
         output_limit_field: The request field that takes the output limit.
         stream_usage: Ask for token counts in streams.
+        query: Names and values, appended to the URL.
     """
 
     base_url: str
@@ -79,6 +80,7 @@ class OpenAi:
     output_limit_field: str = "max_tokens"
     stream_usage: bool = True
     headers: tuple[Header, ...] = ()
+    query: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

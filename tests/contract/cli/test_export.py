@@ -30,7 +30,15 @@ def plentiful() -> list[pb.Resource]:
     steps[1].fault.retry_after.nanos = 1_000
     providers = [
         provider("scripted", builtin=pb.BuiltinAdapter(steps=steps)),
-        provider("azure/eu", openai=pb.OpenAiAdapter(stream_usage=False, headers=headers)),
+        provider(
+            "azure/eu",
+            openai=pb.OpenAiAdapter(
+                stream_usage=False,
+                headers=headers,
+                query=[pb.QueryParameter(name="api-version", value="2024-10-21")],
+            ),
+            base_url="https://NAME.openai.azure.com/openai/deployments/DEPLOYMENT",
+        ),
         provider("plain", openai=pb.OpenAiAdapter(), base_url="https://api.openai.com/v1"),
         provider("claude", anthropic=pb.AnthropicAdapter(betas=["a", "b"])),
         provider("own", grpc=pb.GrpcAdapter(authority="models"), base_url="dns:///models:50051"),

@@ -148,6 +148,36 @@ async def test_a_conversation_is_encoded_for_the_provider(openai: AdapterCalls) 
     assert "prompt_cache_key" not in body
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        (),
+        (("api-version", "2024-10-21"),),
+        (("b", "2"), ("a b", "+&=%41#?/ é"), ("empty", "")),
+    ],
+    ids=["none", "of Azure", "odd ones"],
+)
+async def test_the_parameters_of_a_provider_are_in_the_url(
+    openai: AdapterCalls, query: tuple[tuple[str, str], ...]
+) -> None:
+    # given
+    openai.provider.answers(stream(*text("x"), *finish()))
+
+    # when
+    await openai.items(query=query, base_url=openai.provider.base_url + "/")
+
+    # then
+    (request,) = openai.provider.requests
+    assert request.path == "/v1/chat/completions"
+    assert tuple(request.query) == query
+
+
+async def test_the_router_names_itself(openai: AdapterCalls) -> None:
+    openai.provider.answers(stream(*text("x"), *finish()))
+    await openai.items()
+    assert openai.provider.requests[0].headers["user-agent"] == "runyard-router"
+
+
 async def test_a_replaced_function_name_is_decoded_to_its_tool(openai: AdapterCalls) -> None:
     # given a first request that has the replaced name
     prompt = replace(ASK, tools=(ToolDefinition("a/b", "", ""),))

@@ -44,6 +44,11 @@ def headed(*headers: m.HttpHeader) -> m.Provider:
     return replace(OPENAI, adapter=m.OpenAiAdapter(headers=headers))
 
 
+def asked(*query: tuple[str, str]) -> m.Provider:
+    parameters = tuple(m.QueryParameter(*each) for each in query)
+    return replace(OPENAI, adapter=m.OpenAiAdapter(query=parameters))
+
+
 def header(*header: Any) -> m.OpenAiAdapter:
     return m.OpenAiAdapter(headers=(m.HttpHeader(*header),))
 
@@ -75,6 +80,10 @@ LEGAL: list[m.Resource] = [
         "p", m.AnthropicAdapter(betas=("tools-2024",)), base_url="https://proxy.example:8443/v1"
     ),
     replace(OPENAI, base_url="http://127.0.0.1:8000"),
+    asked(("api-version", "2024-10-21"), ("x" * 256, "a b&=%"), ("empty", "")),
+    asked(*((f"p{n}", "v" * 4096) for n in range(16))),
+    asked(("A", "1"), ("a", "2")),
+    m.Provider("p", m.AnthropicAdapter(), base_url="https://proxy.example/chat/completions"),
     replace(OPENAI, timeout=timedelta(hours=1)),
     replace(OPENAI, timeout=timedelta(microseconds=1)),
     replace(OPENAI, credential_ref=m.EnvCredential("OPENAI_API_KEY_2")),
@@ -132,6 +141,7 @@ BROKEN: list[tuple[m.Resource, list[str]]] = [
     *wrong(OPENAI, "base_url", "ftp://models", "https://", "https://h:99999", "https://h/?key=1"),
     *wrong(OPENAI, "base_url", "https://h/#here", "https://me:secret@h/", "https://ho\nst/"),
     *wrong(OPENAI, "base_url", "https://h/" + "x" * 4096, "\thttps://h/", "https://h/a b"),
+    *wrong(OPENAI, "base_url", "https://h/v1/chat/completions", "https://h/chat/completions//"),
     *wrong(BUILTIN, "base_url", "https://h"),
     *wrong(GRPC, "base_url", "", "https://models:50051", "models:0", "models:65536"),
     *wrong(GRPC, "grpc.authority", m.GrpcAdapter(authority="a\nb")),
@@ -156,6 +166,16 @@ BROKEN: list[tuple[m.Resource, list[str]]] = [
     *wrong(OPENAI, "openai.headers[0].value_ref.env", header("X", None, m.EnvCredential("a b"))),
     (headed(m.HttpHeader("X", "a"), m.HttpHeader("x", "b")), ["r.openai.headers[1].name"]),
     (headed(*(m.HttpHeader(f"x-{n}", "v") for n in range(65))), ["r.openai.headers"]),
+    *(
+        (asked((name, "v")), ["r.openai.query[0].name"])
+        for name in ("", "x" * 257, " a", "a\nb", "key", "sig", "Code", "access_token", "api-key")
+    ),
+    *(
+        (asked(("a", value)), ["r.openai.query[0].value"])
+        for value in ("x" * 4097, "v ", "a\nb", "sk-abcdefghijklmnop")
+    ),
+    (asked(("a", "1"), ("b", "2"), ("a", "3")), ["r.openai.query[2].name"]),
+    (asked(*((f"p{n}", "v") for n in range(17))), ["r.openai.query"]),
     *wrong(CLAUDE, "anthropic.betas[0]", *(m.AnthropicAdapter(betas=(b,)) for b in ("", "a\nb"))),
     *wrong(CLAUDE, "anthropic.betas", m.AnthropicAdapter(betas=("b",) * 65)),
     *wrong(CLAUDE, "anthropic.api_version", m.AnthropicAdapter("2023\n")),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from typing import Any
 
@@ -59,6 +59,11 @@ RESOURCES: dict[str, m.Resource] = {
     "provider-openai": m.Provider(
         "p", OPENAI, "https://openai.example", m.FileCredential("/run/key"), 42 * S
     ),
+    "provider-with-query": m.Provider(
+        "p",
+        replace(OPENAI, query=(m.QueryParameter("api-version", "1"), m.QueryParameter("b"))),
+        "https://openai.example",
+    ),
     "provider-anthropic": m.Provider(
         "p",
         m.AnthropicAdapter("2024-01-01", ("beta-1", "beta-2"), HEADERS),
@@ -92,6 +97,7 @@ RESOURCES: dict[str, m.Resource] = {
 GOLDEN = {
     "provider-builtin": "0eae3c8d8b2fc93e1761651c3ed2cc1e5e9a45e9ec740f35faca7d1e2566addf",
     "provider-openai": "5112f4a862a9ded963363b4aa04a8ea74c34db5454cead64978cee246c1f8e1a",
+    "provider-with-query": "5f9139c0e260c13c0030c6214f38e3deea9faa88aea53adf123a29194e7411a9",
     "provider-anthropic": "a5a885472d4930669a31129d32f326f217b549c6bee7534e0a4f9595be5acc08",
     "provider-grpc": "5649ccbf56f1d8ab7917ee5c80c0b30ef6b62cc13b23ba02f8ae1a6e185186fc",
     "model": "9492545596a44fed0b40fa7aab0391d5d67c981c43fdb7ed7b03a5429652ee12",
@@ -141,6 +147,7 @@ FIRST = {
         "output_per_million cache_read_per_million cache_write_per_million"
     ),
     "OpenAiAdapter": "organization project token_limit_field stream_usage headers",
+    "QueryParameter": "name value",
     "PoolBreaker": "failure_threshold cooldown half_open_max",
     "PoolClocks": "first_chunk idle total",
     "PoolMember": "model_id weight role",

@@ -52,6 +52,8 @@ FATES = {
     "GrpcAdapter.authority": Fate.REFUSED,
     "HttpHeader.name": Fate.REFUSED,
     "HttpHeader.value": Fate.REFUSED,
+    "QueryParameter.name": Fate.REFUSED,
+    "QueryParameter.value": Fate.REFUSED,
     "AgentEndpoint.base_url": Fate.REFUSED,
     "BuiltinStep.matches": Fate.WARNED,
     "BuiltinReply.text": Fate.WARNED,
@@ -98,7 +100,10 @@ _STEPS = [
 LEGAL = (
     {"provider": {
         "id": "p", **_AT,
-        "openai": {"organization": "team", "project": "blue", "headers": _HEADERS},
+        "openai": {
+            "organization": "team", "project": "blue", "headers": _HEADERS,
+            "query": [{"name": "api-version", "value": "2024-10-21"}],
+        },
     }},
     {"provider": {
         "id": "p", **_AT, "credential_ref": {"env": "KEY"},

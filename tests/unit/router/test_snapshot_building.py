@@ -195,6 +195,7 @@ def test_an_openai_provider_with_and_without_options() -> None:
             pb.HttpHeader(name="X-A", value="1"),
             pb.HttpHeader(name="X-B", value_ref=pb.CredentialRef(file="/run/key")),
         ],
+        query=[pb.QueryParameter(name="api-version", value="1"), pb.QueryParameter(name="b")],
     )
     reference = pb.CredentialRef(env="KEY")
 
@@ -214,6 +215,7 @@ def test_an_openai_provider_with_and_without_options() -> None:
         "max_completion_tokens",
         False,
         (core.Header("X-A", "1"), core.Header("X-B", secret=core.Credential(file="/run/key"))),
+        (("api-version", "1"), ("b", "")),
     )
     assert (whole.credential, whole.timeout_s) == (core.Credential(env="KEY"), 9.0)
     assert bare.revision != whole.revision

@@ -24,6 +24,7 @@ from services.registry.core.model import (
     HttpHeader,
     OpenAiAdapter,
     Provider,
+    QueryParameter,
     TokenLimitField,
 )
 
@@ -125,6 +126,7 @@ def _openai_from_pb(adapter: pb.OpenAiAdapter, field: str, decoder: Decoder) -> 
         ),
         stream_usage=optional(adapter, "stream_usage", True),
         headers=_headers_from_pb(adapter, field, decoder),
+        query=tuple(QueryParameter(each.name, each.value) for each in adapter.query),
     )
 
 
@@ -223,6 +225,7 @@ def _openai_to_pb(adapter: OpenAiAdapter) -> pb.OpenAiAdapter:
         token_limit_field=number,
         stream_usage=adapter.stream_usage,
         headers=map(_header_to_pb, adapter.headers),
+        query=[pb.QueryParameter(name=each.name, value=each.value) for each in adapter.query],
     )
 
 

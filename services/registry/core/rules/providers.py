@@ -21,16 +21,24 @@ from services.registry.core.model import (
     HttpHeader,
     OpenAiAdapter,
     Provider,
+    QueryParameter,
 )
 from services.registry.core.rules import fields
-from services.registry.core.rules.secrets import is_secret_header, looks_like_secret
+from services.registry.core.rules.secrets import (
+    is_secret_header,
+    is_secret_parameter,
+    looks_like_secret,
+)
 
 MAX_STEPS = 256
 MAX_PATTERN_CHARS = 1024
 MAX_TOOL_CALLS = 64
 MAX_HEADERS = 64
 MAX_HEADER_NAME_CHARS = 256
+MAX_PARAMETERS = 16
+MAX_PARAMETER_NAME_CHARS = 256
 MAX_PORT = 65_535
+_OPENAI_PATH = "/chat/completions"
 _GRPC_TARGET = re.compile(r"(dns:///)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
 _IGNORES_CASE = re.compile(r"\(\?[aLmsux]*i")
 _WIDE_RANGE = re.compile(r"-(?:[^\x00-\xff]|\\[uUN])")
@@ -83,12 +91,32 @@ def _base_url(provider: Provider, field: str) -> Iterator[Violation]:
         case _:
             if provider.base_url:
                 yield from fields.url(provider.base_url, field)
+            is_openai = isinstance(provider.adapter, OpenAiAdapter)
+            if is_openai and provider.base_url.rstrip("/").endswith(_OPENAI_PATH):
+                yield Violation(field, f"must not end in {_OPENAI_PATH}, which is appended")
 
 
 def _openai(adapter: OpenAiAdapter, field: str) -> Iterator[Violation]:
     yield from fields.public_header(adapter.organization, f"{field}.organization")
     yield from fields.public_header(adapter.project, f"{field}.project")
     yield from _headers(adapter.headers, f"{field}.headers")
+    query = f"{field}.query"
+    yield from fields.at_most(len(adapter.query), MAX_PARAMETERS, "parameters", query)
+    yield from fields.distinct((each.name for each in adapter.query), query, ".name")
+    for index, parameter in enumerate(adapter.query):
+        yield from _parameter(parameter, f"{query}[{index}]")
+
+
+def _parameter(parameter: QueryParameter, field: str) -> Iterator[Violation]:
+    name = parameter.name
+    if is_secret_parameter(name):
+        yield Violation(f"{field}.name", "carries a secret; send it as a header, by value_ref")
+        return
+    if not name or len(name) > MAX_PARAMETER_NAME_CHARS:
+        yield Violation(f"{field}.name", f"must have 1 to {MAX_PARAMETER_NAME_CHARS} characters")
+    else:
+        yield from fields.public_header(name, f"{field}.name")
+    yield from fields.public_header(parameter.value, f"{field}.value")
 
 
 def _anthropic(adapter: AnthropicAdapter, field: str) -> Iterator[Violation]:

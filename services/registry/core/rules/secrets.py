@@ -55,6 +55,8 @@ _SECRET_HEADER = re.compile(
     re.IGNORECASE,
 )
 
+# Names in the URLs of Azure and of others that sign them.
+_SECRET_PARAMETERS = frozenset({"code", "jwt", "pwd", "sig", "signature"})
 _PLACES = re.compile(r"[/?#&=@:]+")
 _VERSION = re.compile(r"v[0-9]+[a-z]*[0-9]*", re.IGNORECASE)
 # Its URLs hold the number of an account, which has the form of a key.
@@ -64,6 +66,11 @@ _NUMBERED_ACCOUNTS = re.compile(r"https?://[a-z.]+\.cloudflare\.com/", re.IGNORE
 def is_secret_header(name: str) -> bool:
     """Whether the value of a header of this name is a credential, whatever it looks like."""
     return _SECRET_HEADER.search(name) is not None
+
+
+def is_secret_parameter(name: str) -> bool:
+    """As ``is_secret_header``, of a parameter in a URL."""
+    return is_secret_header(name) or name.lower() in _SECRET_PARAMETERS
 
 
 def looks_like_secret(text: str) -> bool:

@@ -269,18 +269,28 @@ class BuiltinFault(_message.Message):
     def __init__(self, kind: _Optional[_Union[BuiltinFaultKind, str]] = ..., retry_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., after_deltas: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
 
 class OpenAiAdapter(_message.Message):
-    __slots__ = ("organization", "project", "token_limit_field", "stream_usage", "headers")
+    __slots__ = ("organization", "project", "token_limit_field", "stream_usage", "headers", "query")
     ORGANIZATION_FIELD_NUMBER: _ClassVar[int]
     PROJECT_FIELD_NUMBER: _ClassVar[int]
     TOKEN_LIMIT_FIELD_FIELD_NUMBER: _ClassVar[int]
     STREAM_USAGE_FIELD_NUMBER: _ClassVar[int]
     HEADERS_FIELD_NUMBER: _ClassVar[int]
+    QUERY_FIELD_NUMBER: _ClassVar[int]
     organization: str
     project: str
     token_limit_field: OpenAiTokenLimitField
     stream_usage: bool
     headers: _containers.RepeatedCompositeFieldContainer[HttpHeader]
-    def __init__(self, organization: _Optional[str] = ..., project: _Optional[str] = ..., token_limit_field: _Optional[_Union[OpenAiTokenLimitField, str]] = ..., stream_usage: bool = ..., headers: _Optional[_Iterable[_Union[HttpHeader, _Mapping]]] = ...) -> None: ...
+    query: _containers.RepeatedCompositeFieldContainer[QueryParameter]
+    def __init__(self, organization: _Optional[str] = ..., project: _Optional[str] = ..., token_limit_field: _Optional[_Union[OpenAiTokenLimitField, str]] = ..., stream_usage: bool = ..., headers: _Optional[_Iterable[_Union[HttpHeader, _Mapping]]] = ..., query: _Optional[_Iterable[_Union[QueryParameter, _Mapping]]] = ...) -> None: ...
+
+class QueryParameter(_message.Message):
+    __slots__ = ("name", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: str
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
 
 class AnthropicAdapter(_message.Message):
     __slots__ = ("api_version", "betas", "headers")
