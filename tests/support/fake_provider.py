@@ -194,6 +194,7 @@ async def fake_provider() -> AsyncIterator[FakeProvider]:
     provider = FakeProvider()
     app = web.Application(client_max_size=64 * 1024 * 1024)
     app.router.add_post("/v1/chat/completions", provider.handle)
+    app.router.add_post("/openai/deployments/{name}/chat/completions", provider.handle)
     app.router.add_post("/v1/messages", provider.handle)
     # A handler learns at once that its client has gone: that is what is tested.
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
