@@ -14,6 +14,7 @@ MAX_RETRY_AFTER_S = 366 * 86_400.0
 _UNITS_S: Mapping[str, float] = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _PIECE = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _DURATION = re.compile(rf"(?:{_PIECE.pattern})+")
+_RESET = "x-ratelimit-reset-"
 _REMAINING = re.compile(r"(?:anthropic(?:-priority)?|x)-ratelimit-(?:.+-)?remaining(?:-.+)?")
 
 
@@ -31,9 +32,10 @@ def window_reset_s(headers: Mapping[str, str], now: datetime) -> float | None:
     """When the last of the exhausted rate windows is reset, of those whose ``remaining`` is 0.
 
     ``anthropic-ratelimit-*-reset`` has an instant of RFC 3339, ``x-ratelimit-reset-*`` a duration
-    such as ``6m0s``.
+    such as ``6m0s``. Of windows that come without ``remaining`` it may be any: the first counts.
     """
-    return max(_resets(headers, now), default=None)
+    exhausted = max(_resets(headers, now), default=None)
+    return min(_lone_resets(headers), default=None) if exhausted is None else exhausted
 
 
 def duration_s(text: object) -> float | None:
@@ -54,6 +56,15 @@ def _resets(headers: Mapping[str, str], now: datetime) -> Iterator[float]:
             seconds = _until_instant(text, now)
         if seconds is not None and seconds <= MAX_RETRY_AFTER_S:
             yield seconds
+
+
+def _lone_resets(headers: Mapping[str, str]) -> Iterator[float]:
+    for name, value in headers.items():
+        low = name.lower()
+        if low.startswith(_RESET) and low.replace("reset", "remaining") not in headers:
+            seconds = duration_s(value)
+            if seconds is not None:
+                yield seconds
 
 
 def _number(text: str | None) -> float | None:

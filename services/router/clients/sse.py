@@ -11,6 +11,7 @@ from typing import NamedTuple
 # A larger event would not fit a message to the caller.
 MAX_EVENT_BYTES = 2 * 1024 * 1024
 
+_FIELD = b"data: "
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -57,7 +58,8 @@ class SseParser:
         events: list[Event] = []
         for line in lines:
             self._take(line, events)
-        if len(self._tail) + self._data_bytes > MAX_EVENT_BYTES:
+        # A line that is complete is judged without its field.
+        if len(self._tail) + self._data_bytes > MAX_EVENT_BYTES + len(_FIELD):
             raise EventTooLargeError
         return events
 

@@ -182,6 +182,25 @@ async def test_a_complete_answer_waits_a_second_for_its_end(openai: AdapterCalls
     assert items[-1] == Finished(FinishReason.STOP)
 
 
+async def test_heartbeats_do_not_lengthen_the_wait_for_the_end(openai: AdapterCalls) -> None:
+    # given a provider that only sends comments after the finish and keeps the connection open
+    ending = chunk({}, finish_reason="stop")
+    moves = [*text("a"), ending, Pause(), b": ping\n\n", Pause(), b": ping\n\n", Pause()]
+    openai.provider.answers(stream(*moves))
+    calling = asyncio.create_task(openai.items())
+    await openai.until_waiting()
+
+    # when a comment comes after 0.6 s, and a second has passed
+    openai.clock.advance(0.6)
+    openai.provider.go_on()
+    await openai.provider.until(pauses=2)
+    await openai.until_waiting()
+    openai.clock.advance(0.4)
+
+    # then
+    assert (await calling)[-1] == Finished(FinishReason.STOP)
+
+
 async def test_a_compressed_stream_is_read(openai: AdapterCalls) -> None:
     # given a server that compresses in spite of Accept-Encoding
     openai.provider.answers(stream(gzip.compress(SPLIT), Content_Encoding="gzip"))

@@ -126,6 +126,27 @@ async def test_usage_before_a_break_is_reported(openai: AdapterCalls) -> None:
             refusal(200, {"error": {"message": "no", "type": "rate_limit_error"}}),
             Failure(FailureClass.RATE_LIMIT, 500),
         ),
+        *(
+            (refusal(200, {"error": {"message": "x", "code": code}}), Failure(kind, code))
+            for code, kind in (
+                (401, FailureClass.AUTH),
+                (402, FailureClass.PAYMENT),
+                (429, FailureClass.RATE_LIMIT),
+                (503, FailureClass.OVERLOADED),
+            )
+        ),
+        (
+            refusal(429, [{"error": {"details": [{"retryDelay": "26s"}]}}]),
+            Failure(FailureClass.RATE_LIMIT, 429, 26.0),
+        ),
+        (
+            refusal(429, x_ratelimit_reset_requests="20s"),
+            Failure(FailureClass.RATE_LIMIT, 429, 20.0),
+        ),
+        (
+            refusal(422, {"detail": [{"msg": "Field required"}]}),
+            Failure(FailureClass.INVALID_REQUEST, 422, None, "Field required"),
+        ),
     ],
 )
 async def test_a_refusal_is_raised_on_opening(

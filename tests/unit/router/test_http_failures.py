@@ -170,6 +170,21 @@ def test_a_reset_may_be_a_duration() -> None:
     assert failure(429, vendor(), (), **window).retry_after_s == 60.5
 
 
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"reset-requests": "20s"}, 20.0),
+        ({"reset-requests": "20s", "reset-tokens": "6m0s"}, 20.0),
+        ({"reset-requests": "20s", "remaining-requests": "5"}, None),
+        ({"reset-requests": "20s", "remaining-tokens": "0", "reset-tokens": "6m0s"}, 360.0),
+        ({"reset-requests": "soon"}, None),
+    ],
+)
+def test_a_reset_without_a_count_is_a_hint(headers: dict[str, str], seconds: float | None) -> None:
+    named = {f"x-ratelimit-{name}": value for name, value in headers.items()}
+    assert failure(429, vendor(), (), **named).retry_after_s == seconds
+
+
 def test_a_body_may_have_the_hint() -> None:
     body = [{"error": {"code": 429, "details": [{"x": 1}, {"retryDelay": "26s"}]}}]
     assert failure(429, body).retry_after_s == 26.0

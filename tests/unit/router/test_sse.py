@@ -80,6 +80,27 @@ def test_a_larger_event_is_refused_also_in_one_read() -> None:
         SseParser().feed(b"data: " + b"x" * (MAX_EVENT_BYTES + 1) + b"\n\n")
 
 
+@pytest.mark.parametrize("field", [b"data:", b"data: "])
+@pytest.mark.parametrize(("beyond", "is_refused"), [(-1, False), (0, True)])
+def test_the_limit_does_not_depend_on_how_an_event_arrives(
+    field: bytes, beyond: int, is_refused: bool
+) -> None:
+    # given an event of the largest size, or a byte more
+    wire = field + b"x" * (MAX_EVENT_BYTES + beyond) + b"\n\n"
+
+    # when it comes in one burst and in slices
+    refused = []
+    for slice_bytes in (len(wire), 30_000, len(wire) - 2):
+        try:
+            parsed(*(wire[at : at + slice_bytes] for at in range(0, len(wire), slice_bytes)))
+            refused.append(False)
+        except EventTooLargeError:
+            refused.append(True)
+
+    # then
+    assert refused == [is_refused] * 3
+
+
 @pytest.mark.parametrize("separator", [b"", b"\ndata: "], ids=["one line", "many lines"])
 def test_an_event_that_never_ends_is_refused(separator: bytes) -> None:
     # given
