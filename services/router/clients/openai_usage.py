@@ -62,7 +62,7 @@ class UsageSoFar:
     @property
     def _all_output(self) -> int:
         """With the reasoning, which some servers count apart: their total shows it."""
-        apart = self._reasoning > 0 and self._total == self._input + self._output + self._reasoning
+        apart = self._total == self._input + self._output + self._reasoning
         return self._output + self._reasoning if apart else self._output
 
     def _usage(

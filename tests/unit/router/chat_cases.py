@@ -40,6 +40,8 @@ def data(value: object) -> bytes:
 def chunk(delta: object = None, **rest: Any) -> bytes:
     choice = {"index": 0, "delta": {} if delta is None else delta, "finish_reason": None}
     choice |= {name: rest.pop(name) for name in ("finish_reason", "error", "usage") if name in rest}
+    if "top_error" in rest:
+        rest["error"] = rest.pop("top_error")
     return data({"id": "x", "object": "chat.completion.chunk", "choices": [choice], **rest})
 
 

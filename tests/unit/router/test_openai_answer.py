@@ -70,6 +70,9 @@ CASES = {
         FailureClass.OVERLOADED, chunk(finish_reason="stop", error={"code": 503})
     ),
     "A8 an error in a delta": fails(FailureClass.RATE_LIMIT, chunk({"error": {"code": "429"}})),
+    "A8 an error beside text": fails(
+        FailureClass.RATE_LIMIT, chunk({"content": "!"}, top_error={"code": 429})
+    ),
     "A8 an error after the finish": fails(
         FailureClass.OVERLOADED,
         chunk(finish_reason="stop"),
@@ -100,6 +103,10 @@ CASES = {
         DONE,
         text="hi there",
     ),
+    "the finish reason beside the last text": says(
+        chunk({"content": "hi"}, finish_reason="stop"), data({"usage": COUNTS})
+    ),
+    "A14 a second choice in chunks of its own": says(HI, HI.replace(b": 0,", b": 1,"), end()),
     "A14 a second choice": says(
         data(
             {

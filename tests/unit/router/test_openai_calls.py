@@ -36,6 +36,7 @@ from tests.unit.router.chat_cases import (
 )
 from tests.unit.router.read_answers import chat_answer as answer
 
+CUT = {"index": 0, "id": "t1", "function": {"name": "get_weather", "arguments": '{"city":'}}
 CALLS = {
     "A1 two tools, index 0, no ids": with_calls(
         ("call_0", "weather/get", ROME),
@@ -205,6 +206,20 @@ CALLS = {
         ("17", "get_time", TZ),
         wire=call("0", 17, "get_time", '{"tz":') + call("0", 17, None, '"UTC"}'),
     ),
+    "the end of a call once more, with another id each time": with_calls(
+        WEATHER,
+        wire=call(0, "t1", "get_weather", "")
+        + call(0, "t2", "get_weather", ROME)
+        + call(0, "t3", "get_weather", ""),
+    ),
+    "a tool once more whose arguments follow, with the same id": with_calls(
+        ("same", "get_time", ROME),
+        ("same_1", "get_time", TZ),
+        wire=call(0, "same", "get_time", "")
+        + call(0, "same", None, ROME)
+        + call(0, "same", "get_time", "")
+        + call(0, "same", None, TZ),
+    ),
     "interleaved by index": with_calls(
         WEATHER,
         TIME,
@@ -245,6 +260,10 @@ CALLS = {
     "a call of an answer that was withheld": Case(
         call(0, "t1", "get_weather", ROME) + end("content_filter"),
         finish=FinishReason.CONTENT_FILTER,
+    ),
+    "E9 what a server attaches to a call that is cut": Case(
+        chunk({"tool_calls": [{**CUT, "extra_content": json.loads(SIGNATURE)}]}) + end("length"),
+        finish=FinishReason.LENGTH,
     ),
     "E9 what a server attaches to a call": Case(
         chunk({"tool_calls": [{**CALLED, "extra_content": json.loads(SIGNATURE)}]})
