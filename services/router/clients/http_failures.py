@@ -10,7 +10,14 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from services.router.clients.json_leaves import UNDECODABLE, decoded, object_in, objects_in, text_in
+from services.router.clients.json_leaves import (
+    MAX_LEVELS,
+    UNDECODABLE,
+    decoded,
+    object_in,
+    objects_in,
+    text_in,
+)
 from services.router.clients.retry_hints import duration_s, retry_after_s, window_reset_s
 from services.router.core.failures import QUOTA, Failure, FailureClass
 
@@ -107,6 +114,8 @@ class ErrorBody(msgspec.Struct):
     message: Any = None
     type: Any = None
     code: Any = None
+    status: Any = None
+    details: Any = None
     detail: Any = None
     errors: Any = None
 
@@ -207,29 +216,27 @@ def _is_error(body: ErrorBody) -> bool:
     return _says_something(body.error) or body.object == "error" or body.type == "error"
 
 
-def _says_something(value: Any) -> bool:
+def _says_something(value: Any, levels: int = MAX_LEVELS) -> bool:
     """Whether a value is more than what stands for none: some servers send empty errors."""
     match value:
-        case dict():
-            return any(map(_says_something, value.values()))
-        case list():
-            return any(map(_says_something, value))
+        case dict() if levels:
+            return any(_says_something(each, levels - 1) for each in value.values())
+        case list() if levels:
+            return any(_says_something(each, levels - 1) for each in value)
         case _:
             return bool(value)
 
 
 def _facts(body: ErrorBody) -> _Facts:
-    inner = object_in(body.error)
-    code, kind, message = body.code, body.type, text_in(body.error) or text_in(body.message)
-    if inner:
-        code, kind, message = inner.get("code"), inner.get("type"), text_in(inner.get("message"))
-    details = [each for each in objects_in(inner.get("details")) if each]
-    named = [code, kind, inner.get("status")]
+    place = error_body_of(body.error) if object_in(body.error) else body
+    message = text_in(place.message) if place is not body else text_in(body.error)
+    details = [each for each in objects_in(place.details) if each]
+    named = [place.code, place.type, place.status]
     named += [each.get(field) for each in details for field in ("error_code", "reason")]
     codes = [text_in(each).lower() for each in named]
     hints = filter(None, (duration_s(each.get("retryDelay")) for each in details))
     words = next(filter(None, (message, *_words(body))), "")
-    return _Facts([each for each in codes if each], words, _status(code), next(hints, None))
+    return _Facts([each for each in codes if each], words, _status(place.code), next(hints, None))
 
 
 def _words(body: ErrorBody) -> Iterator[str]:

@@ -12,6 +12,8 @@ import msgspec
 # What decoding raises; RecursionError for JSON that is nested too deeply.
 UNDECODABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 
+MAX_LEVELS = 16
+
 
 def decoded(data: bytes) -> Any:
     """The value of a JSON text; bytes that are no UTF-8 and lone surrogates become U+FFFD.
@@ -51,8 +53,12 @@ def objects_in(value: Any) -> Iterator[dict[str, Any]]:
             yield {"type": "text", "text": each}
 
 
-def text_in(value: Any) -> str:
-    """A text, a number as text, the joined texts of parts; empty for anything else."""
+def text_in(value: Any, levels: int = MAX_LEVELS) -> str:
+    """A text, a number as text, the joined texts of parts; empty for anything else.
+
+    Args:
+        levels: How deep parts may lie within parts.
+    """
     match value:
         case str():
             return value
@@ -60,10 +66,10 @@ def text_in(value: Any) -> str:
             return ""
         case int() | float():
             return str(value)
-        case list():
-            return "".join(map(text_in, value))
-        case {"text": inner}:
-            return text_in(inner)
+        case list() if levels:
+            return "".join(text_in(each, levels - 1) for each in value)
+        case {"text": inner} if levels:
+            return text_in(inner, levels - 1)
         case _:
             return ""
 
