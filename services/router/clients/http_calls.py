@@ -12,7 +12,11 @@ import aiohttp
 from services.chassis.clock import Clock
 from services.router.clients.credentials import CredentialMissingError, read_secret
 from services.router.clients.event_stream import AnswerReader, EventStream
-from services.router.clients.http_failures import failure_of_document, failure_of_response
+from services.router.clients.http_failures import (
+    failure_of_document,
+    failure_of_response,
+    page_in_place_of_answer,
+)
 from services.router.clients.sse import MAX_EVENT_BYTES
 from services.router.core.failures import Failure, FailureClass, UpstreamError
 from services.router.core.model import Header, Provider
@@ -129,16 +133,16 @@ class HttpCalls:
     async def _accepted(self, response: aiohttp.ClientResponse, secrets: tuple[str, ...]) -> bytes:
         """What was read of the answer to see that it is one, as events.
 
-        A whole answer as a JSON document becomes one event; some servers also label their events
-        as JSON.
+        A whole answer as a JSON document becomes one event. What it is labelled as says nothing:
+        some servers label their events as JSON, and documents as events.
         """
         now, headers = self._clock.now(), response.headers
         if response.status != 200:
             body = await _read(response.content, MAX_ERROR_BYTES)
             raise UpstreamError(failure_of_response(response.status, headers, body, secrets, now))
-        if response.content_type != "application/json":
-            return b""
         head = await _start_of(response.content)
+        if head.lstrip().startswith(b"<"):
+            raise UpstreamError(page_in_place_of_answer(head, secrets))
         if not head.lstrip().startswith((b"{", b"[")):
             return head
         document = head + await _read(response.content, MAX_EVENT_BYTES)

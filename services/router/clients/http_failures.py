@@ -146,6 +146,12 @@ def failure_of_document(
     return _failure(facts.status or 500, headers, facts, secrets, now)
 
 
+def page_in_place_of_answer(page: bytes, secrets: tuple[str, ...]) -> Failure:
+    """The failure behind HTML with status 200, of whatever stands before the provider."""
+    words = _masked(page.decode("utf-8", "replace"), secrets)
+    return Failure(FailureClass.STREAM_MALFORMED, 200, words=words)
+
+
 def failure_in_stream(error: ErrorBody, secrets: tuple[str, ...]) -> Failure | None:
     """The failure behind an event of a stream; None when the event is no error."""
     if not _is_error(error):

@@ -148,10 +148,19 @@ WHOLE = {
     [
         stream(SPLIT, Content_Type="application/json"),
         stream(json.dumps(WHOLE, indent=1).encode(), Content_Type="application/json"),
+        stream(json.dumps(WHOLE, indent=1).encode()),
+        stream(b"\n\n", json.dumps(WHOLE).encode(), Content_Type="text/plain"),
         stream(event(WHOLE)),
         stream(SPLIT.removesuffix(b"data: [DONE]\n\n"), Cut()),
     ],
-    ids=["events labelled as json", "a document", "an event that is whole", "cut after the finish"],
+    ids=[
+        "events labelled as json",
+        "a document",
+        "a document labelled as events",
+        "a document labelled as text, after blanks",
+        "an event that is whole",
+        "cut after the finish",
+    ],
 )
 async def test_a_whole_answer_is_taken_in_every_form(openai: AdapterCalls, script: Script) -> None:
     # given

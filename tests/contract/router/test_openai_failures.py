@@ -144,6 +144,14 @@ async def test_usage_before_a_break_is_reported(openai: AdapterCalls) -> None:
             Failure(FailureClass.RATE_LIMIT, 429, 20.0),
         ),
         (
+            stream(b'{"error": {"message": "x", "code": 429}}'),
+            Failure(FailureClass.RATE_LIMIT, 429),
+        ),
+        (
+            stream(b"<html>Please log in</html>", Content_Type="text/html"),
+            Failure(FailureClass.STREAM_MALFORMED, 200),
+        ),
+        (
             refusal(422, {"detail": [{"msg": "Field required"}]}),
             Failure(FailureClass.INVALID_REQUEST, 422, None, "Field required"),
         ),

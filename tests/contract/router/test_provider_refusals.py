@@ -8,6 +8,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from runyard.provider.v1 import provider_pb2 as upstream
 from runyard.registry.v1 import registry_pb2 as reg
 from services.cli.manifests.resources import load
 from tests.contract.router.router_under_test import RouterUnderTest, model, served_by
@@ -71,6 +72,38 @@ async def test_a_server_error_is_repeated_after_its_hint(
     first, second = answered.decision.attempts
     assert (first.http_status, first.retry_after.nanos) == (500, 200_000_000)
     assert second.kind != first.kind
+
+
+async def test_an_answer_that_ends_with_error_before_content_is_repeated(
+    running: RouterUnderTest, provider: FakeProvider
+) -> None:
+    # given
+    provider.answers(stream(*finish("error")), stream(*text("a"), *finish()))
+    await running.apply(*served_by(provider))
+
+    # when
+    answered = await running.infer("m")
+
+    # then
+    assert answered.text == "a"
+    assert len(provider.requests) == 2
+
+
+async def test_an_answer_that_ends_with_error_after_content_is_interrupted(
+    running: RouterUnderTest, provider: FakeProvider
+) -> None:
+    # given
+    provider.answers(stream(*text("a"), *finish("error")))
+    await running.apply(*served_by(provider))
+
+    # when
+    answered = await running.infer("m")
+
+    # then
+    assert answered.text == "a"
+    assert answered.items[-1].interrupted.reason == upstream.FAILURE_CLASS_SERVER_ERROR
+    assert answered.failure.reason == "STREAM_INTERRUPTED"
+    assert len(provider.requests) == 1
 
 
 async def test_classic_azure_is_called_as_the_manual_says(
