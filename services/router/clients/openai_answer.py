@@ -103,6 +103,8 @@ class OpenAiReader:
             return
         chunk = object_of(event, self._secrets, complete=self.complete)
         raise_error(event.name, chunk, self._secrets)
+        for place in _more_places(chunk):
+            raise_error(b"", place, self._secrets)
         self._take_chunk(chunk, items)
 
     def finish(self, items: list[UpstreamItem]) -> None:
@@ -179,3 +181,11 @@ class OpenAiReader:
             raise UpstreamError(Failure(_FAILED.get(word, FailureClass.STREAM_MALFORMED)))
         is_call = reason is FinishReason.STOP and self._said.has_calls
         return FinishReason.TOOL_CALLS if is_call else reason
+
+
+def _more_places(chunk: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Where Groq and MiniMax have an error."""
+    yield object_in(chunk.get("x_groq"))
+    said = object_in(chunk.get("base_resp"))
+    if count_in(said.get("status_code")):
+        yield {"error": {"code": said["status_code"], "message": said.get("status_msg")}}

@@ -39,6 +39,7 @@ class _Chunk(msgspec.Struct):
     usage: None = None
     type: None = None
     x_groq: None = None
+    base_resp: None = None
 
 
 _DECODER = msgspec.json.Decoder(_Chunk)

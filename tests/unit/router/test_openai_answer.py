@@ -217,6 +217,19 @@ CASES = {
     "C4 an error event without words": fails(
         FailureClass.SERVER_ERROR, b"event: error\ndata: {}\n\n"
     ),
+    "an error of Groq": fails(
+        FailureClass.RATE_LIMIT, chunk({"content": "!"}, x_groq={"error": "Too many requests"})
+    ),
+    "C7 an error of MiniMax": fails(
+        FailureClass.PAYMENT,
+        chunk(
+            {"content": "!"},
+            base_resp={"status_code": 1008, "status_msg": "insufficient balance"},
+        ),
+    ),
+    "no error of MiniMax": says(
+        chunk({"content": "hi"}, base_resp={"status_code": 0, "status_msg": ""}), end()
+    ),
     "C18 a type that says less than its text": fails(
         FailureClass.RATE_LIMIT,
         data({"error": {"type": "invalid_request_error", "message": "Too many requests"}}),
