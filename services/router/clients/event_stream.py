@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import chain
 from typing import Protocol
 
 import aiohttp
 
 from services.chassis.clock import Clock
 from services.router.clients.sse import Event, EventTooLargeError, SseParser
+from services.router.clients.stream_errors import parts_of
 from services.router.core.failures import Failure, FailureClass, UpstreamError
 from services.router.core.items import UpstreamItem
 
@@ -112,7 +114,7 @@ class EventStream:
             events: list[Event] = self._parser.feed(chunk) if chunk else self._parser.finish()
         except EventTooLargeError:
             raise UpstreamError(Failure(FailureClass.STREAM_MALFORMED)) from None
-        for event in events:
+        for event in chain.from_iterable(map(parts_of, events)):
             self._reader.take(event, items)
         if not chunk:
             self._reader.finish(items)

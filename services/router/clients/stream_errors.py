@@ -17,6 +17,17 @@ def is_terminator(data: bytes) -> bool:
     return data.lstrip(b'"').startswith(_TERMINATOR)
 
 
+def parts_of(event: Event) -> list[Event]:
+    """The events in one: some servers leave out the blank lines between them."""
+    if b"\n" not in event.data or event.name == b"error":
+        return [event]
+    try:
+        decoded(event.data)
+    except UNDECODABLE:
+        return [Event(event.name, line) for line in event.data.split(b"\n")]
+    return [event]
+
+
 def object_of(event: Event, secrets: tuple[str, ...], *, complete: bool) -> dict[str, Any]:
     """The object of an event; empty for one to ignore.
 

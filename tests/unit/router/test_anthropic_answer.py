@@ -257,6 +257,7 @@ CASES = {
         "hi",
     ),
     "B13 empty data": Case(START + b"data:\n\n" + HI + DELTA + b"data:\n\n" + STOP, "hi"),
+    "no blank lines": Case((START + HI + DELTA + STOP).replace(b"\n\n", b"\n"), "hi"),
     "B15 [DONE] as text": Case(START + HI + DELTA + data('"[DONE]"'), "hi"),
     "B15 [DONE]": Case(START + HI + DELTA + STOP + data("[DONE]"), "hi"),
     "B16 pings after the stop reason": Case(START + HI + DELTA + PING * 3, "hi"),

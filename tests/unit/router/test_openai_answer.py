@@ -183,6 +183,11 @@ CASES = {
     "B11 nulls": says(data({"id": None, "choices": None, "usage": None, "error": None}), HI, end()),
     "B13 empty data": says(b"data:\n\n", HI, b"data:\n\n", end()),
     "B13 null": says(data("null"), HI, data("{}"), end()),
+    "no blank lines": says((HI + end()).replace(b"\n\n", b"\n")),
+    "JSON of several lines": says(
+        b"data: {\n" + HI.removeprefix(b"data: {").replace(b'"choices"', b'\ndata: "choices"'),
+        end(),
+    ),
     "B15 [DONE] as text": says(HI, chunk(finish_reason="stop", usage=COUNTS), data('"[DONE]"')),
     "B16 heartbeats after the end": says(
         HI, chunk(finish_reason="stop", usage=COUNTS), b": ping\n\n", data({"choices": []})

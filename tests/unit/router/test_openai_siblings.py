@@ -324,6 +324,7 @@ class Style:
     ascii_only: bool
     blank: bytes
     line_end: bytes
+    event_end: bytes
     terminator: bytes
 
 
@@ -332,13 +333,17 @@ STYLES = st.builds(
     st.booleans(),
     st.sampled_from([b"", b" "]),
     st.sampled_from([b"\n", b"\r\n", b"\r"]),
+    st.sampled_from([b"\n\n", b"\n\n", b"\n"]),
     st.sampled_from([b"", b"data: [DONE]\n\n", b'data: "[DONE]"\n\n']),
 )
 
 
 def wire(chunks: list[Chunk], style: Style) -> bytes:
     parts = [
-        b"data:" + style.blank + json.dumps(each, ensure_ascii=style.ascii_only).encode() + b"\n\n"
+        b"data:"
+        + style.blank
+        + json.dumps(each, ensure_ascii=style.ascii_only).encode()
+        + style.event_end
         for each in chunks
     ]
     return (b"".join(parts) + style.terminator).replace(b"\n", style.line_end)
@@ -464,7 +469,7 @@ def test_any_leaf_may_be_anything(said: Said, data: st.DataObject, cuts: list[fl
     holder[data.draw(st.sampled_from(sorted(holder)))] = data.draw(JSON)
 
     # when
-    found = read(wire(said.chunks, Style(False, b" ", b"\n", b"")), cuts)
+    found = read(wire(said.chunks, Style(False, b" ", b"\n", b"\n\n", b"")), cuts)
 
     # then
     assert (found.failure is None) is (found.finish is not None)
