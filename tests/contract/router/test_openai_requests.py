@@ -148,6 +148,20 @@ async def test_a_conversation_is_encoded_for_the_provider(openai: AdapterCalls) 
     assert "prompt_cache_key" not in body
 
 
+async def test_a_call_has_an_id_that_no_earlier_call_has(openai: AdapterCalls) -> None:
+    # given a conversation with a call, and a provider that sends no ids
+    earlier = ToolCall("call_0", "look", "{}")
+    messages = (*ASK.messages, Message(Role.ASSISTANT, (earlier,)))
+    openai.provider.answers(stream(calls_chunk(call_delta(0, "{}", None, "look")), *finish()))
+
+    # when
+    items = await openai.items(Prompt((*messages, Message(Role.TOOL, (ToolResult("call_0", ""),)))))
+
+    # then
+    (call,) = [item.call for item in items if isinstance(item, ToolCallReady)]
+    assert call.call_id == "call_1"
+
+
 @pytest.mark.parametrize(
     "query",
     [

@@ -174,6 +174,7 @@ BROKEN: list[tuple[m.Resource, list[str]]] = [
         (asked(("a", value)), ["r.openai.query[0].value"])
         for value in ("x" * 4097, "v ", "a\nb", "sk-abcdefghijklmnop")
     ),
+    (asked(("key", "a\nb")), ["r.openai.query[0].name", "r.openai.query[0].value"]),
     (asked(("a", "1"), ("b", "2"), ("a", "3")), ["r.openai.query[2].name"]),
     (asked(*((f"p{n}", "v") for n in range(17))), ["r.openai.query"]),
     *wrong(CLAUDE, "anthropic.betas[0]", *(m.AnthropicAdapter(betas=(b,)) for b in ("", "a\nb"))),

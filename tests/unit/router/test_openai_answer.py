@@ -219,6 +219,9 @@ CASES = {
     "C4 a text in an error event": fails(
         FailureClass.RATE_LIMIT, b"event: error\ndata: Too many requests\n\n"
     ),
+    "C4 a text of two lines in an error event": fails(
+        FailureClass.RATE_LIMIT, b"event: error\ndata: Sorry,\ndata: too many requests\n\n"
+    ),
     "C4 an error event without words": fails(
         FailureClass.SERVER_ERROR, b"event: error\ndata: {}\n\n"
     ),

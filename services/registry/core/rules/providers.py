@@ -111,8 +111,7 @@ def _parameter(parameter: QueryParameter, field: str) -> Iterator[Violation]:
     name = parameter.name
     if is_secret_parameter(name):
         yield Violation(f"{field}.name", "carries a secret; send it as a header, by value_ref")
-        return
-    if not name or len(name) > MAX_PARAMETER_NAME_CHARS:
+    elif not name or len(name) > MAX_PARAMETER_NAME_CHARS:
         yield Violation(f"{field}.name", f"must have 1 to {MAX_PARAMETER_NAME_CHARS} characters")
     else:
         yield from fields.public_header(name, f"{field}.name")
