@@ -172,7 +172,7 @@ class CallReader:
         return not self._grows(call.name, fragment.name) and (other_id or both_known)
 
     def _begin(self, fragment: _Fragment, items: list[UpstreamItem]) -> _Call:
-        for earlier in self._all:
+        for earlier in self._all[-1:]:
             self._tell(earlier, items)
         call = _Call(self._collected.begin())
         self._all.append(call)

@@ -137,7 +137,7 @@ class AttemptInProgress:
         """Release the connection and record the outcome."""
         elapsed_s = self._clock.monotonic_s() - self._began_s
         self.record = replace(self.record, outcome=outcome, failure=failure, elapsed_s=elapsed_s)
-        if failure is not None:
+        if failure is not None and failure.kind is not FailureClass.CANCELLED:
             _log_failure(self.record, failure)
         try:
             await self._exit.aclose()

@@ -277,7 +277,9 @@ HANGING: dict[str, list[Action]] = {
 
 
 @pytest.mark.parametrize("moment", HANGING)
-async def test_a_cancel_closes_the_upstream_at_once_and_counts_as_no_failure(moment: str) -> None:
+async def test_a_cancel_closes_the_upstream_at_once_and_counts_as_no_failure(
+    moment: str, caplog: pytest.LogCaptureFixture
+) -> None:
     # given a call that waits for its provider
     async with router_of("a", "b") as (running, (home, _)):
         running.provider.will(home, HANGING[moment])
@@ -294,6 +296,7 @@ async def test_a_cancel_closes_the_upstream_at_once_and_counts_as_no_failure(mom
         assert asking.cancelled()
         assert answer.decision is not None
         assert [a.outcome for a in answer.decision.attempts] == [AttemptOutcome.CANCELLED]
+        assert "attempt failed" not in caplog.text
         again = await running.ask()
         assert again.decision.member_id == home
 
