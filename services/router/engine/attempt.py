@@ -1,6 +1,6 @@
 """One request to one member: opened, held up to its commit point, then read, within time-outs.
 
-One loop enforces the time-outs of all calls, instead of a timer per read.
+One loop enforces the time-outs of all calls: a read sets its due time, and makes no timer.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import logging
 from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from math import inf
+from types import TracebackType
 from typing import TypeVar
 
 from opentelemetry.trace import Span
@@ -88,6 +90,7 @@ class AttemptInProgress:
         self.text_bytes = 0
         self._timeouts = timeouts
         self._watchdog = watchdog
+        self._limit = WaitLimit()
         self._clock = clock
         self._began_s = clock.monotonic_s()
         self._exit = AsyncExitStack()
@@ -104,6 +107,7 @@ class AttemptInProgress:
         Raises:
             UpstreamError: It failed before the commit point; nothing of it reached the caller.
         """
+        self._watchdog.watch(self._limit)
         due_s = self._began_s + self._timeouts.first_chunk_s
         entering = self._exit.enter_async_context(adapter.open(call))
         self._stream = await self._within(due_s, entering, FailureClass.TIMEOUT_FIRST_CHUNK)
@@ -139,6 +143,7 @@ class AttemptInProgress:
         self.record = replace(self.record, outcome=outcome, failure=failure, elapsed_s=elapsed_s)
         if failure is not None and failure.kind is not FailureClass.CANCELLED:
             _log_failure(self.record, failure)
+        self._watchdog.forget(self._limit)
         try:
             await self._exit.aclose()
         finally:
@@ -148,7 +153,8 @@ class AttemptInProgress:
         if self._timeouts.total_due_s < due_s:
             due_s, timeout = self._timeouts.total_due_s, FailureClass.TIMEOUT_TOTAL
         try:
-            return await self._watchdog.within(due_s, work)
+            with self._limit.until(due_s):
+                return await work
         except TimeoutError:
             raise UpstreamError(Failure(timeout)) from None
 
@@ -181,37 +187,78 @@ def _log_failure(record: Attempt, failure: Failure) -> None:
     )
 
 
+class WaitLimit:
+    """The time-out of one wait after another, as ``asyncio.timeout`` without its timer.
+
+    ``with limit.until(due_s)`` around a wait; a ``Watchdog`` enforces it.
+    """
+
+    __slots__ = ("_cancels", "_due_s", "_expired", "_task")
+
+    def __init__(self) -> None:
+        self._due_s = inf
+        self._expired = False
+        self._task: asyncio.Task[object] | None = None
+        # Cancels that the task was already asked for when the wait began.
+        self._cancels = 0
+
+    def until(self, due_s: float) -> WaitLimit:
+        """Let the next wait last to this instant of the watchdog's clock."""
+        self._due_s = due_s
+        return self
+
+    def check(self, now_s: float) -> None:
+        """Cancel the wait if it is due; once."""
+        if self._task is not None and self._due_s <= now_s:
+            self._due_s, self._expired = inf, True
+            self._task.cancel()
+
+    def __enter__(self) -> None:
+        self._task = task = asyncio.current_task()
+        self._cancels = 0 if task is None else task.cancelling()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Raises:
+        TimeoutError: The wait was due and has ended by that; a cancel by anybody else stays one.
+        """
+        task, self._task = self._task, None
+        if not self._expired:
+            return
+        self._expired = False
+        assert task is not None, "only the wait of a task is checked"  # noqa: S101  # narrows the type
+        others = task.uncancel() > self._cancels
+        if kind is asyncio.CancelledError and not others:
+            raise TimeoutError from error
+
+
 class Watchdog:
     """Cancels waits that exceed their due time of the injected clock."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._waiting: dict[asyncio.Timeout, float] = {}
+        self._limits: set[WaitLimit] = set()
         self._not_empty = asyncio.Event()
 
+    def watch(self, limit: WaitLimit) -> None:
+        """Enforce a limit until it is forgotten."""
+        self._limits.add(limit)
+        self._not_empty.set()
+
+    def forget(self, limit: WaitLimit) -> None:
+        self._limits.discard(limit)
+
     async def run(self) -> None:
-        """Check the waits every ``TICK_S``, for ever; sleeps while there are none."""
-        loop = asyncio.get_running_loop()
+        """Check the limits every ``TICK_S``, for ever; sleeps while there are none."""
         while True:
             await self._not_empty.wait()
             await self._clock.sleep(TICK_S)
             now_s = self._clock.monotonic_s()
-            for timer in [t for t, due_s in self._waiting.items() if due_s <= now_s]:
-                del self._waiting[timer]
-                timer.reschedule(loop.time())
-            if not self._waiting:
+            for limit in self._limits:
+                limit.check(now_s)
+            if not self._limits:
                 self._not_empty.clear()
-
-    async def within(self, due_s: float, work: Awaitable[T]) -> T:
-        """Await ``work``, but not beyond ``due_s`` of the clock's ``monotonic_s``.
-
-        Raises:
-            TimeoutError: ``work`` was not done by then; it was cancelled and has ended.
-        """
-        async with asyncio.timeout(None) as timer:
-            self._waiting[timer] = due_s
-            self._not_empty.set()
-            try:
-                return await work
-            finally:
-                self._waiting.pop(timer, None)
