@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: setup setup-run demo demo-model test test-fast chaos verify generate format bench-store bench-registry
-.PHONY: bench-rpc bench-worst-request clean help
+.PHONY: bench-rpc bench-router bench-worst-request clean help
 
 # The first Python that is new enough; name another one with PYTHON=.
 ifndef PYTHON
@@ -75,9 +75,12 @@ bench-worst-request: setup ## measure how long others wait while the worst legal
 bench-rpc: setup ## measure the CPU of a call against bare grpc.aio
 	@$(BIN)/python -m tests.bench.bench_rpc $(ARGS)
 
+bench-router: setup ## measure the router against a bare relay; with PEERS=1 against LiteLLM too
+	@$(BIN)/python -m tests.bench.bench_router $(ARGS)
+
 clean: ## remove everything that was made, .venv and build/ included
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

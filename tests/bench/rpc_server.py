@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
@@ -100,7 +100,7 @@ class Receiver(BaseHTTPRequestHandler):
 
 
 def receive() -> None:
-    server = HTTPServer(("127.0.0.1", 0), Receiver)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     Thread(target=server.serve_forever, daemon=True).start()
     print(server.server_port, flush=True)
     answer()
