@@ -48,7 +48,14 @@ _DOMAIN = "router.runyard.dev"
 
 
 def frame_to_pb(items: Iterable[Item]) -> rpc.InferResponse:
-    return rpc.InferResponse(items=[_item_to_pb(item) for item in items])
+    frame = rpc.InferResponse()
+    for item in items:
+        if isinstance(item, TextDelta):
+            # Nearly all items: filled in place, at half the cost of a copy.
+            frame.items.add().text_delta.text = item.text
+        else:
+            frame.items.append(_item_to_pb(item))
+    return frame
 
 
 def collected_to_pb(collected: Collected) -> rpc.GenerateResponse:
@@ -194,10 +201,16 @@ def decision_to_detail(decision: RouteDecision) -> pb.RouteDecision:
     return message
 
 
-def _item_to_pb(item: Item) -> pb.InferItem:
+def _item_to_pb(
+    item: Started
+    | ReasoningDelta
+    | ToolCallDelta
+    | ToolCallReady
+    | UsageReport
+    | Finished
+    | Interrupted,
+) -> pb.InferItem:
     match item:
-        case TextDelta(text):
-            return pb.InferItem(text_delta=provider.TextDelta(text=text))
         case ReasoningDelta() | ToolCallDelta() | ToolCallReady():
             return _delta_to_pb(item)
         case UsageReport(usage):
