@@ -39,6 +39,7 @@ from services.router.engine.pin_writer import PinWriter
 from services.router.engine.retries import Retries
 from services.router.engine.routed_call import InferenceDependencies
 from services.router.engine.routing_state import RoutingState
+from services.router.engine.telemetry_names import CIRCUITS, RETRY_TOKENS
 from services.router.settings import RouterSettings
 from services.router.store.router_store import SqlRouterStore
 from services.router.store.tables import MIGRATIONS, kept_tables, metadata
@@ -63,6 +64,8 @@ async def assemble(settings: RouterSettings, chassis: Chassis, database: Store) 
     inference = StreamInference(snapshots, dependencies)
     instance_id = chassis.ids.new_id()
     control = RoutingControl(snapshots, dependencies.routing, chassis.clock, instance_id)
+    chassis.stack.enter_context(CIRCUITS.observing(control.circuits))
+    chassis.stack.enter_context(RETRY_TOKENS.observing(dependencies.retries.observed))
     add = partial(add_RouterServiceServicer_to_server, RouterServicer(inference, control))
     return Assembly(
         [Servicer(FULL_NAME, add)],

@@ -33,7 +33,12 @@ def take_token(before: RetryBudget, calls: int, now_s: float) -> tuple[RetryBudg
     Args:
         calls: How many calls have begun up to now; never falls.
     """
-    earned = PER_SECOND * (now_s - before.at_s) + PER_CALL * (calls - before.calls)
-    tokens = min(before.tokens + earned, BURST)
+    tokens = tokens_at(before, calls, now_s)
     granted = tokens >= 1.0
     return RetryBudget(tokens - 1.0 if granted else tokens, now_s, calls), granted
+
+
+def tokens_at(before: RetryBudget, calls: int, now_s: float) -> float:
+    """How many tokens there are at ``now_s``."""
+    earned = PER_SECOND * (now_s - before.at_s) + PER_CALL * (calls - before.calls)
+    return min(before.tokens + earned, BURST)

@@ -32,7 +32,12 @@ from services.router.core.items import (
 from services.router.core.limits import MAX_HELD_BYTES, MAX_HELD_ITEMS
 from services.router.core.model import Clocks, Member
 from services.router.core.ports import ProviderAdapter, UpstreamCall, UpstreamStream
-from services.router.engine.tracing import end_attempt, record_commit_point
+from services.router.engine.tracing import (
+    end_attempt,
+    measure_attempt,
+    measure_first_chunk,
+    record_commit_point,
+)
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -72,6 +77,7 @@ class AttemptInProgress:
     """Call ``open``, then ``read`` until ``done``, and ``close`` in every case.
 
     Attributes:
+        member: Whom the attempt calls.
         held: Items that arrived up to the commit point.
         usage: The last token counts.
         finish: Why the answer ended; None until it is complete.
@@ -79,8 +85,15 @@ class AttemptInProgress:
     """
 
     def __init__(
-        self, record: Attempt, span: Span, timeouts: Timeouts, watchdog: Watchdog, clock: Clock
+        self,
+        member: Member,
+        record: Attempt,
+        span: Span,
+        timeouts: Timeouts,
+        watchdog: Watchdog,
+        clock: Clock,
     ) -> None:
+        self.member = member
         self.record = record
         self.span = span
         self.held: list[UpstreamItem] = []
@@ -124,6 +137,7 @@ class AttemptInProgress:
         elapsed_s = self._clock.monotonic_s() - self._began_s
         self.record = replace(self.record, outcome=AttemptOutcome.STREAMING, elapsed_s=elapsed_s)
         record_commit_point(self.span, self.response_id, elapsed_s)
+        measure_first_chunk(self.member, self.record)
 
     async def read(self) -> Sequence[UpstreamItem]:
         """What arrived since the last read.
@@ -148,6 +162,7 @@ class AttemptInProgress:
             await self._exit.aclose()
         finally:
             end_attempt(self.span, self.record, self.usage, self.finish)
+            measure_attempt(self.member, self.record, self.usage)
 
     async def _within(self, due_s: float, work: Awaitable[T], timeout: FailureClass) -> T:
         if self._timeouts.total_due_s < due_s:

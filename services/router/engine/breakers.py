@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TypeAlias
 
+from services.chassis.observe.metrics import Attributes
 from services.router.core.breaker import (
     Breaker,
     BreakerState,
@@ -24,6 +25,7 @@ from services.router.core.decision import Skipped, SkipReason
 from services.router.core.failures import FailureClass
 from services.router.core.member_state import LastFailure
 from services.router.core.model import Member, Target
+from services.router.engine import telemetry_names as names
 
 # Members are few, yet a registry may change for years.
 CAPACITY = 10_000
@@ -140,6 +142,10 @@ def breaker_key(target: Target, member: Member) -> BreakerKey:
     return target.pool.id, member.id, *member.quota_key
 
 
+def circuit_attributes(key: BreakerKey, state: BreakerState) -> Attributes:
+    return {names.TARGET: key[0], names.MEMBER_ID: key[1], names.CIRCUIT: state.value}
+
+
 def _log_change(key: BreakerKey, breaker: Breaker) -> None:
     level = logging.WARNING if breaker.state is BreakerState.OPEN else logging.INFO
     facts = {
@@ -150,3 +156,4 @@ def _log_change(key: BreakerKey, breaker: Breaker) -> None:
         "consecutive_failures": breaker.consecutive_failures,
     }
     log.log(level, "circuit breaker changed", extra=facts)
+    names.CIRCUIT_CHANGES.add(1, circuit_attributes(key, breaker.state))

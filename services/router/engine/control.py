@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
 from services.chassis.caller import Caller
 from services.chassis.clock import Clock
 from services.chassis.errors import InvalidRequestError, Violation
+from services.chassis.observe.metrics import Attributes
 from services.chassis.slices import in_slices
 from services.router.core.member_state import MemberState, member_state
 from services.router.core.model import Member, Target
 from services.router.core.pins import Pin, PinQuery, page_of_pins
 from services.router.core.ports import Snapshots, StatePage
 from services.router.core.session import SessionKey
+from services.router.engine.breakers import breaker_key, circuit_attributes
 from services.router.engine.inference import current_snapshot, find_target
 from services.router.engine.routing_state import RoutingState
 
@@ -65,6 +68,18 @@ class RoutingControl:
         found = "" if pin is None else pin.member_id
         _log("session unpinned", caller, target_id=pool_id, session=session, member_id=found)
         return pin
+
+    def circuits(self) -> Iterator[tuple[int, Attributes]]:
+        """The circuits of today's members that have failed, for the metric."""
+        snapshot, records, now = self._snapshots.current, self._routing.records(), self._clock.now()
+        for key in records.breakers:
+            target = snapshot.targets.get(key[0]) if snapshot else None
+            if target is None:
+                continue
+            for member in target.members:
+                if breaker_key(target, member) == key:
+                    state = member_state(target, member, records.record(target, member), now)
+                    yield 1, circuit_attributes(key, state.breaker)
 
 
 def _members(target: Target, member_id: str) -> list[Member]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from services.chassis.clock import Clock
-from services.router.core.retry_budget import BURST, RetryBudget, take_token
+from services.chassis.observe.metrics import Attributes
+from services.router.core.retry_budget import BURST, RetryBudget, take_token, tokens_at
 
 
 class Retries:
@@ -27,3 +28,7 @@ class Retries:
         now_s = self._clock.monotonic_s()
         self._budget, granted = take_token(self._budget, self.calls, now_s)
         return granted
+
+    def observed(self) -> Iterable[tuple[int, Attributes]]:
+        """The whole tokens that are left, for the metric."""
+        return [(int(tokens_at(self._budget, self.calls, self._clock.monotonic_s())), {})]

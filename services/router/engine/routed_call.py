@@ -44,6 +44,7 @@ from services.router.engine.refusals import refusal
 from services.router.engine.retries import Retries
 from services.router.engine.routing_state import RouteRequest, RoutingState
 from services.router.engine.tracing import (
+    measure_overhead,
     record_failover,
     start_attempt,
     start_route,
@@ -90,6 +91,7 @@ class RoutedCall:
         clocks = request.target.pool.clocks
         now, now_s = dependencies.clock.now(), dependencies.clock.monotonic_s()
         self._total_due_s = now_s + (clocks.total_s or LONGEST_CALL_S)
+        self._began_s, self._paused_s = now_s, 0.0
         self._chosen = dependencies.routing.choose_start(request, now)
         self._planned = planned_decision(
             request.target, registry_version, request.key, self._chosen
@@ -181,7 +183,10 @@ class RoutedCall:
         if not isinstance(step, RetryInPlace):
             return step
         if self._dependencies.retries.take():
-            await self._dependencies.clock.sleep(step.delay_s)
+            clock = self._dependencies.clock
+            paused_at_s = clock.monotonic_s()
+            await clock.sleep(step.delay_s)
+            self._paused_s += clock.monotonic_s() - paused_at_s
             if self._may_repeat():
                 return step
         return self._next_step(failure, retries, retries_allowed=0)
@@ -246,7 +251,9 @@ class RoutedCall:
         clocks = self._request.target.pool.clocks
         timeouts = timeouts_of(clocks, member, self._total_due_s, began_s)
         self._attempts.append(record)
-        return AttemptInProgress(record, span, timeouts, dependencies.watchdog, dependencies.clock)
+        return AttemptInProgress(
+            member, record, span, timeouts, dependencies.watchdog, dependencies.clock
+        )
 
     async def _open(self, attempt: AttemptInProgress) -> Failure | None:
         """Bring the attempt to its commit point; returns the failure that prevented it, if any."""
@@ -268,6 +275,10 @@ class RoutedCall:
     def _commit(self, attempt: AttemptInProgress) -> None:
         assert self._current is not None, "only a started attempt commits"  # noqa: S101  # narrows the type
         self._attempts[attempt.record.number - 1] = attempt.record
+        if self._answered_by is None:
+            elsewhere_s = self._paused_s + sum(each.elapsed_s for each in self._attempts)
+            took_s = self._dependencies.clock.monotonic_s() - self._began_s
+            measure_overhead(self._request.target.pool.id, took_s - elsewhere_s)
         self._answered_by = self._member
         self._dependencies.routing.record_commit(
             self._request,

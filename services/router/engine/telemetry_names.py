@@ -1,8 +1,15 @@
-"""Names of the router's spans and their attributes, beyond those of the chassis."""
+"""The router's metrics, and the names of its spans and attributes, beyond those of the chassis."""
 
 from __future__ import annotations
 
 from typing import Final
+
+from services.chassis.observe.metrics import (
+    SHORT_SECONDS,
+    Counter,
+    Histogram,
+    ObservedUpDownCounter,
+)
 
 # Of the conventions for generative AI.
 OPERATION: Final = "gen_ai.operation.name"
@@ -40,3 +47,51 @@ COMMIT: Final = "router.commit"
 ROUTER_LINK_TYPE: Final = "router.link.type"
 FAILOVER_EVENT: Final = "router.failover"
 LINK_RETRY_OF: Final = "retry_of"
+
+# Of metrics alone.
+TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105  # of a language model
+PROVIDER_ID: Final = "router.provider.id"
+CIRCUIT: Final = "router.circuit"
+FAILOVER_FROM: Final = "router.failover.from"
+FAILOVER_TO: Final = "router.failover.to"
+FAILOVER_REASON: Final = "router.failover.reason"
+CANCELLED_WHERE: Final = "router.cancelled.where"
+
+# The bounds of the conventions for generative AI.
+_INFERENCE_SECONDS = (
+    *(0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92),
+)
+ATTEMPT_DURATION = Histogram(
+    "gen_ai.client.inference.duration",
+    "s",
+    "How long requests to providers took, answers to their end.",
+    _INFERENCE_SECONDS,
+)
+FIRST_CHUNK_DURATION = Histogram(
+    "gen_ai.client.inference.time_to_first_chunk",
+    "s",
+    "From a request to a provider to the first content of its answer.",
+    _INFERENCE_SECONDS,
+)
+TOKENS = Counter("router.tokens", "{token}", "Tokens of requests to providers.")
+OVERHEAD = Histogram(
+    "router.overhead",
+    "s",
+    "What the router itself took up to the first content, without providers and pauses.",
+    SHORT_SECONDS,
+)
+FAILOVERS = Counter("router.failovers", "{move}", "Moves to another member after a failure.")
+STICKY_CALLS = Counter("router.sticky", "{call}", "Calls, by how their session is routed.")
+INTERRUPTED = Counter(
+    "router.interrupted", "{call}", "Calls whose answer broke off after its first content."
+)
+CANCELLED = Counter("router.cancelled", "{call}", "Calls whose caller left.")
+CIRCUITS = ObservedUpDownCounter(
+    "router.breaker.state", "{circuit}", "Circuits of members that have failed, by their state."
+)
+CIRCUIT_CHANGES = Counter(
+    "router.breaker.transitions", "{transition}", "Circuits that changed to a state."
+)
+RETRY_TOKENS = ObservedUpDownCounter(
+    "router.retry_budget.tokens", "{token}", "Retries that the budget of the process allows now."
+)

@@ -1,17 +1,19 @@
-"""The spans of a call: ``route {target}`` around one ``chat {model}`` per attempt.
+"""The spans of a call, ``route {target}`` around one ``chat {model}`` per attempt, and its metrics.
 
-Started and ended by hand, never made current: calls are asynchronous generators, and a current span
-would leak into whoever consumes them.
+Spans are started and ended by hand, never made current: calls are asynchronous generators, and a
+current span would leak into whoever consumes them.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from opentelemetry import trace
 from opentelemetry.trace import Link, Span, SpanKind, StatusCode
 
+from services.chassis.observe.metrics import Attributes, Measuring
 from services.chassis.observe.names import (
     ERROR_TYPE,
     LINK_FAILOVER_FROM,
@@ -73,16 +75,25 @@ def end_route(span: Span, decision: RouteDecision, error: BaseException | None) 
     if error is not None:
         mark_failed(span, error)
     span.end()
+    _measure_call(decision, error)
 
 
 def record_failover(span: Span, before: Attempt, to_member_id: str) -> None:
-    """Add the failover event to the span of the call."""
+    """Add the failover event to the span of the call, and count it."""
     facts: dict[str, str | float] = {"from": before.member_id, "to": to_member_id}
     if before.failure is not None:
         facts["reason"] = before.failure.kind.value
         if before.failure.retry_after_s is not None:
             facts["retry_after_s"] = before.failure.retry_after_s
     span.add_event(names.FAILOVER_EVENT, facts)
+    names.FAILOVERS.add(
+        1,
+        {
+            names.FAILOVER_FROM: before.member_id,
+            names.FAILOVER_TO: to_member_id,
+            names.FAILOVER_REASON: "" if before.failure is None else before.failure.kind.value,
+        },
+    )
 
 
 def start_attempt(
@@ -170,3 +181,70 @@ def _links(traceparent: str, kind: str) -> list[Link]:
         return []
     link = link_to(traceparent, **{LINK_TYPE: kind, names.ROUTER_LINK_TYPE: kind})
     return [] if link is None else [link]
+
+
+def measure_first_chunk(member: Member, attempt: Attempt) -> None:
+    """Record the time to the first content of an attempt that has just got there."""
+    if Measuring.provider is not None:
+        names.FIRST_CHUNK_DURATION.record(attempt.elapsed_s, _of_attempt(member, attempt))
+
+
+def measure_attempt(member: Member, attempt: Attempt, usage: Usage | None) -> None:
+    """Record the duration and the tokens of an attempt that has ended."""
+    if Measuring.provider is None:
+        return
+    attributes = _of_attempt(member, attempt)
+    names.ATTEMPT_DURATION.record(attempt.elapsed_s, attributes)
+    if usage is None:
+        return
+    for kind, tokens in (
+        ("input", usage.input_tokens),
+        ("output", usage.output_tokens),
+        ("cache_read", usage.cache_read_input_tokens),
+        ("cache_write", usage.cache_write_input_tokens),
+        ("reasoning", usage.reasoning_output_tokens),
+    ):
+        if tokens:
+            names.TOKENS.add(tokens, {**attributes, names.TOKEN_TYPE: kind})
+
+
+def measure_overhead(target_id: str, seconds: float) -> None:
+    if Measuring.provider is not None:
+        names.OVERHEAD.record(max(seconds, 0.0), {names.TARGET: target_id})
+
+
+def _of_attempt(member: Member, attempt: Attempt) -> Attributes:
+    """The ids are those of the registry, and few."""
+    found: dict[str, str] = {
+        names.OPERATION: names.OPERATION_CHAT,
+        names.PROVIDER_NAME: provider_name(member),
+        names.PROVIDER_ID: member.provider.id,
+        names.REQUEST_MODEL: member.model.upstream_model,
+        names.MEMBER_ID: member.id,
+    }
+    if attempt.failure is not None:
+        found[ERROR_TYPE] = attempt.failure.kind.value
+    return found
+
+
+def _measure_call(decision: RouteDecision, error: BaseException | None) -> None:
+    if Measuring.provider is None:
+        return
+    target = {names.TARGET: decision.target_id}
+    names.STICKY_CALLS.add(1, {**target, names.STICKY: decision.sticky.value})
+    last = decision.attempts[-1] if decision.attempts else None
+    if last is not None and last.outcome is AttemptOutcome.INTERRUPTED and last.failure:
+        reason = last.failure.kind.value
+        names.INTERRUPTED.add(1, {**target, names.MEMBER_ID: last.member_id, ERROR_TYPE: reason})
+    if isinstance(error, asyncio.CancelledError | GeneratorExit):
+        names.CANCELLED.add(1, {**target, names.CANCELLED_WHERE: _where(decision, last)})
+
+
+def _where(decision: RouteDecision, last: Attempt | None) -> str:
+    """What the router was doing when the caller left."""
+    if last is None:
+        return "routing"
+    if last.outcome is AttemptOutcome.CANCELLED:
+        return "streaming" if decision.member_id else "opening"
+    # Else the provider is done with its answer, and the caller has not taken all of it.
+    return "pausing" if last.outcome is AttemptOutcome.FAILED else "delivering"

@@ -70,14 +70,18 @@ class Router:
     draw: float = 1.0
     inference: StreamInference = field(init=False)
     watchdog: Watchdog = field(init=False)
+    routing: RoutingState = field(init=False)
+    retries: Retries = field(init=False)
 
     def __post_init__(self) -> None:
         self.watchdog = Watchdog(self.clock)
+        self.routing = RoutingState(self.pins)
+        self.retries = Retries(self.clock, lambda: self.draw)
         adapters: Mapping[type[Adapter], ProviderAdapter] = {Builtin: self.provider}
         dependencies = InferenceDependencies(
             adapters,
-            RoutingState(self.pins),
-            Retries(self.clock, lambda: self.draw),
+            self.routing,
+            self.retries,
             self.watchdog,
             self.clock,
             SequentialIds("id"),
