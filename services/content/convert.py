@@ -6,6 +6,7 @@ request's mistakes at once. Only ``api`` and ``clients`` rooms may import this m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from runyard.types.v1 import content_pb2 as pb
@@ -35,6 +36,8 @@ FINISH_REASONS = EnumTable(pb.FinishReason, "FINISH_REASON", FinishReason)
 USAGE_SOURCES = EnumTable(pb.UsageSource, "USAGE_SOURCE", UsageSource)
 EFFECT_CLASSES = EnumTable(pb.EffectClass, "EFFECT_CLASS", EffectClass)
 APPROVALS = EnumTable(pb.Approval, "APPROVAL", Approval)
+
+_COST = re.compile(r"[0-9]{1,16}(\.[0-9]{1,12})?")
 
 # Where a part may stand; any other would be lost on the way to a provider.
 ROLES_OF_PART: Mapping[str, frozenset[Role]] = {
@@ -161,7 +164,10 @@ def tool_definition_to_pb(tool: ToolDefinition) -> pb.ToolDefinition:
 
 
 def usage_from_pb(usage: pb.Usage) -> Usage:
-    """Decode; a source this version does not know counts as estimated, the weaker claim."""
+    """Decode; a source this version does not know counts as estimated, the weaker claim, and what
+    is no decimal number as no cost.
+    """
+    cost = usage.cost if _COST.fullmatch(usage.cost) else ""
     return Usage(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
@@ -169,6 +175,8 @@ def usage_from_pb(usage: pb.Usage) -> Usage:
         cache_write_input_tokens=usage.cache_write_input_tokens,
         reasoning_output_tokens=usage.reasoning_output_tokens,
         source=USAGE_SOURCES.from_pb.get(usage.source, UsageSource.ESTIMATED),
+        cost=cost,
+        currency=usage.currency if cost else "",
     )
 
 
@@ -180,4 +188,6 @@ def usage_to_pb(usage: Usage) -> pb.Usage:
         cache_write_input_tokens=usage.cache_write_input_tokens,
         reasoning_output_tokens=usage.reasoning_output_tokens,
         source=USAGE_SOURCES.to_pb[usage.source],
+        cost=usage.cost,
+        currency=usage.currency,
     )

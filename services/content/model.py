@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import Enum
 
 # Of a message.
@@ -150,6 +151,8 @@ class Usage:
         input_tokens: Everything sent, cached tokens included.
         output_tokens: Everything produced, reasoning included.
         source: Whether the provider counted or we estimated.
+        cost: A decimal string; empty when unknown.
+        currency: Of ``cost``; empty without one.
     """
 
     input_tokens: int = 0
@@ -158,9 +161,15 @@ class Usage:
     cache_write_input_tokens: int = 0
     reasoning_output_tokens: int = 0
     source: UsageSource = UsageSource.PROVIDER
+    cost: str = ""
+    currency: str = ""
 
     def plus(self, other: Usage) -> Usage:
+        """The sum; its cost is unknown if one of them is, or if their currencies differ."""
+        if Usage() in (self, other):
+            return self if other == Usage() else other
         estimated = UsageSource.ESTIMATED in (self.source, other.source)
+        known = self.cost and other.cost and self.currency == other.currency
         return Usage(
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
@@ -168,6 +177,8 @@ class Usage:
             self.cache_write_input_tokens + other.cache_write_input_tokens,
             self.reasoning_output_tokens + other.reasoning_output_tokens,
             UsageSource.ESTIMATED if estimated else UsageSource.PROVIDER,
+            f"{(Decimal(self.cost) + Decimal(other.cost)).normalize():f}" if known else "",
+            self.currency if known else "",
         )
 
 

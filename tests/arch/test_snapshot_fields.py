@@ -30,18 +30,18 @@ ROUTER: Fields = {
     "Model": (
         (
             "id provider_id upstream_model context_window max_output_tokens modalities "
-            "capabilities cache_ttl"
+            "capabilities cache_ttl prices"
         ),
-        "prices knowledge_cutoff",
+        "knowledge_cutoff",
     ),
     "ModelCapabilities": ("tools json_object json_schema reasoning", "parallel_tool_calls"),
     "ModelPool": ("id members routing switch stickiness retry clocks mid_stream breaker", ""),
     "ModelPrices": (
-        "",
         (
             "currency input_per_million output_per_million "
             "cache_read_per_million cache_write_per_million"
         ),
+        "",
     ),
     "OpenAiAdapter": ("organization project token_limit_field stream_usage headers query", ""),
     "PoolBreaker": ("failure_threshold cooldown half_open_max", ""),

@@ -8,6 +8,7 @@ from google.protobuf.descriptor import EnumDescriptor
 
 from runyard.provider.v1.provider_pb2 import FailureClass
 from runyard.router.v1 import router_pb2 as pb
+from runyard.types.v1 import content_pb2 as content
 from services.cli.base.layout import Part
 from services.cli.base.messages import short_name
 
@@ -63,6 +64,8 @@ def _attempt(attempt: pb.Attempt) -> list[Part]:
         parts.append(f" (HTTP {attempt.http_status})")
     if attempt.HasField("retry_after"):
         parts.append(f", asked to be left alone for {_seconds(attempt):g} s")
+    if attempt.HasField("usage"):
+        parts.append((f", {tokens(attempt.usage)}", "dim"))
     if attempt.kind != pb.ATTEMPT_KIND_INITIAL:
         parts.append(f" [{words(pb.AttemptKind.DESCRIPTOR, attempt.kind)}]")
     return parts
@@ -105,3 +108,9 @@ def why_moved(failure: int, skip: int) -> str:
 def words(enum: EnumDescriptor, number: int) -> str:
     """The name of a value of an enum, as words of a sentence."""
     return short_name(enum, number).replace("_", " ")
+
+
+def tokens(usage: content.Usage) -> str:
+    """The tokens, and their cost if it is known."""
+    cost = f", {usage.cost} {usage.currency}" if usage.cost else ""
+    return f"{usage.input_tokens} tokens in, {usage.output_tokens} out{cost}"

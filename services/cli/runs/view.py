@@ -9,6 +9,7 @@ from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from services.cli.base.layout import Part
 from services.cli.base.messages import as_json, short_name
 from services.cli.base.terminal import Terminal
+from services.cli.runs.decision import tokens
 
 _COMPLETED = {
     pb.TERMINATION_REASON_NATURAL_END,
@@ -178,10 +179,9 @@ def _finished(view: RunView, event: pb.Event) -> Lines:
     end = event.run_finished.termination
     reason = short_name(pb.TerminationReason.DESCRIPTOR, end.reason).replace("_", " ")
     why = "".join(f", {text}" for text in (end.error_reason, end.message) if text)
-    usage = event.run_finished.usage
-    tokens = f" ({usage.input_tokens} tokens in, {usage.output_tokens} out)"
+    used = f" ({tokens(event.run_finished.usage)})"
     style = "bold green" if view.completed else "bold red"
-    yield [("finished: ", style), (reason, style), why, (tokens, "dim")]
+    yield [("finished: ", style), (reason, style), why, (used, "dim")]
 
 
 _LINES: Mapping[str, Callable[[RunView, pb.Event], Lines]] = {

@@ -185,7 +185,7 @@ def decision_to_detail(decision: RouteDecision) -> pb.RouteDecision:
     """The decision within ``MAX_DETAIL_BYTES``, in the details of an error.
 
     What is longest goes first: the session and what skipped members lack, then of all attempts but
-    the last the names beside the member's, then attempts from the middle.
+    the last the names beside the member's and the tokens, then attempts from the middle.
     """
     message = decision_to_pb(decision)
     texts = [(message, "session"), *((skip, "detail") for skip in message.skipped)]
@@ -194,7 +194,7 @@ def decision_to_detail(decision: RouteDecision) -> pb.RouteDecision:
             holder.ClearField(name)
     for attempt in message.attempts[:-1]:
         if message.ByteSize() > MAX_DETAIL_BYTES:
-            for name in ("attempt_id", "provider_id", "upstream_model"):
+            for name in ("attempt_id", "provider_id", "upstream_model", "usage"):
                 attempt.ClearField(name)
     while message.ByteSize() > MAX_DETAIL_BYTES and message.attempts:
         del message.attempts[len(message.attempts) // 2]
@@ -285,6 +285,7 @@ def _attempt_to_pb(attempt: Attempt) -> pb.Attempt:
         http_status=0 if failure is None else failure.http_status,
         retry_after=None if hint_s is None else _seconds_to_pb(hint_s),
         elapsed=_seconds_to_pb(attempt.elapsed_s),
+        usage=None if attempt.usage is None else usage_to_pb(attempt.usage),
     )
 
 

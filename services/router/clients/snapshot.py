@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from hashlib import sha256
 from operator import is_
 
@@ -29,6 +30,7 @@ from services.router.core.model import (
     OpenAi,
     Pool,
     PoolMember,
+    Prices,
     Provider,
     ReturnHome,
     Snapshot,
@@ -161,6 +163,7 @@ def model_of(model: pb.Model) -> Model:
         max_output_tokens=optional(model, "max_output_tokens", None),
         context_window=optional(model, "context_window", None),
         lacks=_lacks(model),
+        prices=_prices(model.prices) if model.HasField("prices") else None,
     )
 
 
@@ -179,6 +182,21 @@ def _lacks(model: pb.Model) -> frozenset[Feature]:
         Feature.JSON_SCHEMA: able.json_schema,
     }
     return frozenset(feature for feature, is_able in declared.items() if not is_able)
+
+
+def _prices(prices: pb.ModelPrices) -> Prices:
+    return Prices(
+        currency=prices.currency or "USD",
+        input_micros=_micros(prices.input_per_million),
+        output_micros=_micros(prices.output_per_million),
+        cache_read_micros=_micros(prices.cache_read_per_million),
+        cache_write_micros=_micros(prices.cache_write_per_million),
+    )
+
+
+def _micros(price: str) -> int | None:
+    """Exact: the registry takes at most six decimals."""
+    return int(Decimal(price) * 1_000_000) if price else None
 
 
 def pool_of(pool: pb.ModelPool) -> Pool:

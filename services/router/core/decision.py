@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
+from services.content.model import Usage
 from services.router.core.failures import Failure, FailureClass
 
 
@@ -50,6 +51,7 @@ class Attempt:
         number: From 1 in its call.
         failure: None while nothing went wrong.
         elapsed_s: From sending the request to its end; while streaming, to its commit point.
+        usage: Once it has ended, if known.
     """
 
     id: str
@@ -61,6 +63,7 @@ class Attempt:
     outcome: AttemptOutcome
     failure: Failure | None = None
     elapsed_s: float = 0.0
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)

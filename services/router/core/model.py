@@ -125,6 +125,17 @@ class Provider:
 
 
 @dataclass(frozen=True, slots=True)
+class Prices:
+    """Of a million tokens, in millionths of the currency; None is unknown."""
+
+    currency: str
+    input_micros: int | None = None
+    output_micros: int | None = None
+    cache_read_micros: int | None = None
+    cache_write_micros: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """One model of a provider.
 
@@ -134,6 +145,7 @@ class Model:
         max_output_tokens: Of one answer; None when not declared.
         context_window: Tokens of input and output together; None when not declared.
         lacks: What it declares that it cannot do; what is not declared is not among it.
+        prices: None when not declared.
     """
 
     id: str
@@ -144,6 +156,7 @@ class Model:
     max_output_tokens: int | None = None
     context_window: int | None = None
     lacks: frozenset[Feature] = frozenset()
+    prices: Prices | None = None
 
 
 @dataclass(frozen=True, slots=True)

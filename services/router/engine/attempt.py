@@ -18,6 +18,7 @@ from opentelemetry.trace import Span
 
 from services.chassis.clock import Clock
 from services.content.model import FinishReason, Usage
+from services.router.core.cost import priced
 from services.router.core.decision import Attempt, AttemptOutcome
 from services.router.core.failures import Failure, FailureClass, UpstreamError
 from services.router.core.items import (
@@ -129,7 +130,7 @@ class AttemptInProgress:
         while not committed:
             reading = self._stream.read()
             items = await self._within(due_s, reading, FailureClass.TIMEOUT_FIRST_CHUNK)
-            self._record(items)
+            items = self._record(items)
             self.held.extend(items)
             held_bytes += sum(map(size_bytes, items))
             full = len(self.held) >= MAX_HELD_ITEMS or held_bytes >= MAX_HELD_BYTES
@@ -148,13 +149,14 @@ class AttemptInProgress:
         assert self._stream is not None, "open comes first"  # noqa: S101  # the caller's order, not input
         due_s = self._clock.monotonic_s() + self._timeouts.idle_s
         items = await self._within(due_s, self._stream.read(), FailureClass.TIMEOUT_IDLE)
-        self._record(items)
-        return items
+        return self._record(items)
 
     async def close(self, outcome: AttemptOutcome, failure: Failure | None = None) -> None:
         """Release the connection and record the outcome."""
         elapsed_s = self._clock.monotonic_s() - self._began_s
-        self.record = replace(self.record, outcome=outcome, failure=failure, elapsed_s=elapsed_s)
+        self.record = replace(
+            self.record, outcome=outcome, failure=failure, elapsed_s=elapsed_s, usage=self.usage
+        )
         if failure is not None and failure.kind is not FailureClass.CANCELLED:
             _log_failure(self.record, failure)
         self._watchdog.forget(self._limit)
@@ -173,7 +175,14 @@ class AttemptInProgress:
         except TimeoutError:
             raise UpstreamError(Failure(timeout)) from None
 
-    def _record(self, items: Sequence[UpstreamItem]) -> None:
+    def _record(self, items: Sequence[UpstreamItem]) -> Sequence[UpstreamItem]:
+        """Note what the items say; returns them, with the cost of the tokens."""
+        prices = self.member.model.prices
+        if prices is not None and any(isinstance(item, UsageReport) for item in items):
+            items = [
+                UsageReport(priced(item.usage, prices)) if isinstance(item, UsageReport) else item
+                for item in items
+            ]
         for item in items:
             match item:
                 case TextDelta(text):
@@ -186,6 +195,7 @@ class AttemptInProgress:
                     self.response_id = response_id
                 case _:
                     pass
+        return items
 
 
 def _log_failure(record: Attempt, failure: Failure) -> None:

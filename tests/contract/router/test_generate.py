@@ -53,6 +53,26 @@ async def test_a_whole_answer_is_what_infer_streams(running: RouterUnderTest) ->
     assert whole.decision.attempts[1].outcome == pb.ATTEMPT_OUTCOME_SUCCEEDED
 
 
+async def test_an_answer_says_what_it_cost(running: RouterUnderTest) -> None:
+    # given a model at 2 EUR per million tokens of either kind
+    script, priced = scripted()
+    priced.model.prices.CopyFrom(
+        reg.ModelPrices(currency="EUR", input_per_million="2", output_per_million="2")
+    )
+    await running.apply(script, priced)
+
+    # when
+    whole = await generate(running, request("m", "hello big world"))
+    streamed = await running.infer("m", "hello big world")
+
+    # then
+    used = whole.usage.input_tokens + whole.usage.output_tokens
+    assert (whole.usage.cost, whole.usage.currency) == (f"0.{2 * used:06}".rstrip("0"), "EUR")
+    assert whole.decision.attempts[0].usage == whole.usage
+    assert [item.usage for item in streamed.items if item.HasField("usage")] == [whole.usage]
+    assert streamed.decision.attempts[0].usage == whole.usage
+
+
 async def test_a_failure_carries_the_decision(running: RouterUnderTest) -> None:
     # given a model whose provider is overloaded
     await running.apply(*scripted(failing(reg.BUILTIN_FAULT_KIND_OVERLOADED)))

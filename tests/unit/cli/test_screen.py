@@ -153,6 +153,7 @@ def test_a_decision_tells_who_answered_and_who_did_not() -> None:
         attempts {
           member_id: "c" upstream_model: "small" kind: ATTEMPT_KIND_FAILOVER
           outcome: ATTEMPT_OUTCOME_SUCCEEDED
+          usage { input_tokens: 90 output_tokens: 8 cost: "0.0021" currency: "EUR" }
         }
     """
     decision = text_format.Parse(written, router_pb2.RouteDecision())
@@ -167,7 +168,7 @@ def test_a_decision_tells_who_answered_and_who_did_not() -> None:
         "pool narration, at home on a, registry version 7",
         "· a was not called: quota deadline until 01:01:01 UTC",
         "✗ b (big): failed, rate limit (HTTP 429), asked to be left alone for 30 s",
-        "✓ c (small): succeeded [failover]",
+        "✓ c (small): succeeded, 90 tokens in, 8 out, 0.0021 EUR [failover]",
         "answered by c of provider p instead of a (session: moved)",
     ]
 

@@ -146,6 +146,19 @@ def test_usage_adds_up_and_one_estimate_makes_the_sum_an_estimate() -> None:
     assert counted.plus(counted).source is model.UsageSource.PROVIDER
 
 
+@pytest.mark.parametrize(
+    ("sent", "cost", "currency"),
+    [("0.00215", "0.00215", "USD"), ("12", "12", "USD"), ("1e3", "", ""), ("-1", "", "")],
+)
+def test_a_cost_survives_the_wire_and_what_is_none_does_not(
+    sent: str, cost: str, currency: str
+) -> None:
+    found = convert.usage_from_pb(pb.Usage(input_tokens=1, cost=sent, currency="USD"))
+
+    assert (found.cost, found.currency) == (cost, currency)
+    assert convert.usage_from_pb(convert.usage_to_pb(found)) == found
+
+
 def test_tool_definitions_survive_the_wire() -> None:
     # given a definition
     tool = model.ToolDefinition("search", "finds things", '{"type": "object"}')

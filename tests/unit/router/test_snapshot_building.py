@@ -317,3 +317,14 @@ def test_an_invalid_expression_matches_nothing() -> None:
     assert built.matches is not None
     assert built.matches.search("(") is None
     assert built.matches.search("") is None
+
+
+def test_prices_are_exact_and_those_that_are_missing_unknown() -> None:
+    priced = pb.Model(
+        id="m",
+        prices=pb.ModelPrices(input_per_million="0.15", output_per_million="999999999999.999999"),
+    )
+    assert model_of(priced).prices == core.Prices("USD", 150_000, 999_999_999_999_999_999)
+    free = pb.Model(id="m", prices=pb.ModelPrices(currency="EUR", cache_read_per_million="0"))
+    assert model_of(free).prices == core.Prices("EUR", cache_read_micros=0)
+    assert model_of(pb.Model(id="m")).prices is None

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1erunyard/types/v1/content.proto\x12\x10runyard.types.v1\"]\n\x07Message\x12+\n\x04role\x18\x01 \x01(\x0e\x32\x1d.runyard.types.v1.MessageRole\x12%\n\x05parts\x18\x02 \x03(\x0b\x32\x16.runyard.types.v1.Part\"\xf8\x01\n\x04Part\x12&\n\x04text\x18\x01 \x01(\x0b\x32\x16.runyard.types.v1.TextH\x00\x12(\n\x05image\x18\x02 \x01(\x0b\x32\x17.runyard.types.v1.ImageH\x00\x12/\n\ttool_call\x18\x03 \x01(\x0b\x32\x1a.runyard.types.v1.ToolCallH\x00\x12\x33\n\x0btool_result\x18\x04 \x01(\x0b\x32\x1c.runyard.types.v1.ToolResultH\x00\x12\x30\n\treasoning\x18\x05 \x01(\x0b\x32\x1b.runyard.types.v1.ReasoningH\x00\x42\x06\n\x04part\"\x14\n\x04Text\x12\x0c\n\x04text\x18\x01 \x01(\t\"D\n\x05Image\x12\r\n\x03url\x18\x01 \x01(\tH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\x12\n\nmedia_type\x18\x03 \x01(\tB\x08\n\x06source\"D\n\x08ToolCall\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0f\n\x07tool_id\x18\x02 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x03 \x01(\t\"@\n\nToolResult\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12\x10\n\x08is_error\x18\x03 \x01(\x08\"D\n\tReasoning\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x13\n\x0bprovider_id\x18\x02 \x01(\t\x12\x14\n\x0copaque_state\x18\x03 \x01(\x0c\"K\n\x0eToolDefinition\x12\x0f\n\x07tool_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x13\n\x0bjson_schema\x18\x03 \x01(\t\"\xc7\x01\n\x05Usage\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x03\x12\x15\n\routput_tokens\x18\x02 \x01(\x03\x12\x1f\n\x17\x63\x61\x63he_read_input_tokens\x18\x03 \x01(\x03\x12 \n\x18\x63\x61\x63he_write_input_tokens\x18\x04 \x01(\x03\x12\x1f\n\x17reasoning_output_tokens\x18\x05 \x01(\x03\x12-\n\x06source\x18\x06 \x01(\x0e\x32\x1d.runyard.types.v1.UsageSource*\x8e\x01\n\x0bMessageRole\x12\x1c\n\x18MESSAGE_ROLE_UNSPECIFIED\x10\x00\x12\x17\n\x13MESSAGE_ROLE_SYSTEM\x10\x01\x12\x15\n\x11MESSAGE_ROLE_USER\x10\x02\x12\x1a\n\x16MESSAGE_ROLE_ASSISTANT\x10\x03\x12\x15\n\x11MESSAGE_ROLE_TOOL\x10\x04*b\n\x0bUsageSource\x12\x1c\n\x18USAGE_SOURCE_UNSPECIFIED\x10\x00\x12\x19\n\x15USAGE_SOURCE_PROVIDER\x10\x01\x12\x1a\n\x16USAGE_SOURCE_ESTIMATED\x10\x02*\x9f\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x03\x12 \n\x1c\x46INISH_REASON_CONTENT_FILTER\x10\x04*\x9d\x01\n\x0b\x45\x66\x66\x65\x63tClass\x12\x1c\n\x18\x45\x46\x46\x45\x43T_CLASS_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45\x46\x46\x45\x43T_CLASS_PURE\x10\x01\x12\x1b\n\x17\x45\x46\x46\x45\x43T_CLASS_IDEMPOTENT\x10\x02\x12\x1d\n\x19\x45\x46\x46\x45\x43T_CLASS_RECONCILABLE\x10\x03\x12\x1d\n\x19\x45\x46\x46\x45\x43T_CLASS_AT_MOST_ONCE\x10\x04*]\n\x08\x41pproval\x12\x18\n\x14\x41PPROVAL_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x41PPROVAL_ALLOW\x10\x01\x12\x10\n\x0c\x41PPROVAL_ASK\x10\x02\x12\x11\n\rAPPROVAL_DENY\x10\x03\x42m\n\x14\x64\x65v.runyard.types.v1P\x01Z+runyard.dev/gen/go/runyard/types/v1;typesv1\xaa\x02\x10Runyard.Types.V1\xea\x02\x12Runyard::Types::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1erunyard/types/v1/content.proto\x12\x10runyard.types.v1\"]\n\x07Message\x12+\n\x04role\x18\x01 \x01(\x0e\x32\x1d.runyard.types.v1.MessageRole\x12%\n\x05parts\x18\x02 \x03(\x0b\x32\x16.runyard.types.v1.Part\"\xf8\x01\n\x04Part\x12&\n\x04text\x18\x01 \x01(\x0b\x32\x16.runyard.types.v1.TextH\x00\x12(\n\x05image\x18\x02 \x01(\x0b\x32\x17.runyard.types.v1.ImageH\x00\x12/\n\ttool_call\x18\x03 \x01(\x0b\x32\x1a.runyard.types.v1.ToolCallH\x00\x12\x33\n\x0btool_result\x18\x04 \x01(\x0b\x32\x1c.runyard.types.v1.ToolResultH\x00\x12\x30\n\treasoning\x18\x05 \x01(\x0b\x32\x1b.runyard.types.v1.ReasoningH\x00\x42\x06\n\x04part\"\x14\n\x04Text\x12\x0c\n\x04text\x18\x01 \x01(\t\"D\n\x05Image\x12\r\n\x03url\x18\x01 \x01(\tH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\x12\n\nmedia_type\x18\x03 \x01(\tB\x08\n\x06source\"D\n\x08ToolCall\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0f\n\x07tool_id\x18\x02 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x03 \x01(\t\"@\n\nToolResult\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12\x10\n\x08is_error\x18\x03 \x01(\x08\"D\n\tReasoning\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x13\n\x0bprovider_id\x18\x02 \x01(\t\x12\x14\n\x0copaque_state\x18\x03 \x01(\x0c\"K\n\x0eToolDefinition\x12\x0f\n\x07tool_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x13\n\x0bjson_schema\x18\x03 \x01(\t\"\xe7\x01\n\x05Usage\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x03\x12\x15\n\routput_tokens\x18\x02 \x01(\x03\x12\x1f\n\x17\x63\x61\x63he_read_input_tokens\x18\x03 \x01(\x03\x12 \n\x18\x63\x61\x63he_write_input_tokens\x18\x04 \x01(\x03\x12\x1f\n\x17reasoning_output_tokens\x18\x05 \x01(\x03\x12-\n\x06source\x18\x06 \x01(\x0e\x32\x1d.runyard.types.v1.UsageSource\x12\x0c\n\x04\x63ost\x18\x07 \x01(\t\x12\x10\n\x08\x63urrency\x18\x08 \x01(\t*\x8e\x01\n\x0bMessageRole\x12\x1c\n\x18MESSAGE_ROLE_UNSPECIFIED\x10\x00\x12\x17\n\x13MESSAGE_ROLE_SYSTEM\x10\x01\x12\x15\n\x11MESSAGE_ROLE_USER\x10\x02\x12\x1a\n\x16MESSAGE_ROLE_ASSISTANT\x10\x03\x12\x15\n\x11MESSAGE_ROLE_TOOL\x10\x04*b\n\x0bUsageSource\x12\x1c\n\x18USAGE_SOURCE_UNSPECIFIED\x10\x00\x12\x19\n\x15USAGE_SOURCE_PROVIDER\x10\x01\x12\x1a\n\x16USAGE_SOURCE_ESTIMATED\x10\x02*\x9f\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x03\x12 \n\x1c\x46INISH_REASON_CONTENT_FILTER\x10\x04*\x9d\x01\n\x0b\x45\x66\x66\x65\x63tClass\x12\x1c\n\x18\x45\x46\x46\x45\x43T_CLASS_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45\x46\x46\x45\x43T_CLASS_PURE\x10\x01\x12\x1b\n\x17\x45\x46\x46\x45\x43T_CLASS_IDEMPOTENT\x10\x02\x12\x1d\n\x19\x45\x46\x46\x45\x43T_CLASS_RECONCILABLE\x10\x03\x12\x1d\n\x19\x45\x46\x46\x45\x43T_CLASS_AT_MOST_ONCE\x10\x04*]\n\x08\x41pproval\x12\x18\n\x14\x41PPROVAL_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x41PPROVAL_ALLOW\x10\x01\x12\x10\n\x0c\x41PPROVAL_ASK\x10\x02\x12\x11\n\rAPPROVAL_DENY\x10\x03\x42m\n\x14\x64\x65v.runyard.types.v1P\x01Z+runyard.dev/gen/go/runyard/types/v1;typesv1\xaa\x02\x10Runyard.Types.V1\xea\x02\x12Runyard::Types::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,16 +32,16 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'runyard.types.v1.content_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\024dev.runyard.types.v1P\001Z+runyard.dev/gen/go/runyard/types/v1;typesv1\252\002\020Runyard.Types.V1\352\002\022Runyard::Types::V1'
-  _globals['_MESSAGEROLE']._serialized_start=976
-  _globals['_MESSAGEROLE']._serialized_end=1118
-  _globals['_USAGESOURCE']._serialized_start=1120
-  _globals['_USAGESOURCE']._serialized_end=1218
-  _globals['_FINISHREASON']._serialized_start=1221
-  _globals['_FINISHREASON']._serialized_end=1380
-  _globals['_EFFECTCLASS']._serialized_start=1383
-  _globals['_EFFECTCLASS']._serialized_end=1540
-  _globals['_APPROVAL']._serialized_start=1542
-  _globals['_APPROVAL']._serialized_end=1635
+  _globals['_MESSAGEROLE']._serialized_start=1008
+  _globals['_MESSAGEROLE']._serialized_end=1150
+  _globals['_USAGESOURCE']._serialized_start=1152
+  _globals['_USAGESOURCE']._serialized_end=1250
+  _globals['_FINISHREASON']._serialized_start=1253
+  _globals['_FINISHREASON']._serialized_end=1412
+  _globals['_EFFECTCLASS']._serialized_start=1415
+  _globals['_EFFECTCLASS']._serialized_end=1572
+  _globals['_APPROVAL']._serialized_start=1574
+  _globals['_APPROVAL']._serialized_end=1667
   _globals['_MESSAGE']._serialized_start=52
   _globals['_MESSAGE']._serialized_end=145
   _globals['_PART']._serialized_start=148
@@ -59,5 +59,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOOLDEFINITION']._serialized_start=696
   _globals['_TOOLDEFINITION']._serialized_end=771
   _globals['_USAGE']._serialized_start=774
-  _globals['_USAGE']._serialized_end=973
+  _globals['_USAGE']._serialized_end=1005
 # @@protoc_insertion_point(module_scope)
