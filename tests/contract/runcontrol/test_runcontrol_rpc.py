@@ -5,6 +5,7 @@ from __future__ import annotations
 import grpc
 import pytest
 
+from runyard.registry.v1 import registry_pb2 as registry
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
 from tests.contract.runcontrol.conftest import Suite
@@ -31,6 +32,25 @@ async def test_a_run_streams_to_its_natural_end(suite: Suite) -> None:
     assert last.output_text == "one two three"
     assert last.usage.output_tokens > 0
     assert list(range(1, len(events) + 1)) == [e.thread_seq for e in events]
+
+
+async def test_a_run_says_what_its_model_calls_cost(suite: Suite) -> None:
+    # given an agent whose model costs 2 EUR per million tokens of either kind
+    await suite.apply_agent("helper", THREE_WORDS)
+    priced = s.model("helper-model", "helper-provider")
+    priced.model.prices.CopyFrom(
+        registry.ModelPrices(currency="EUR", input_per_million="2", output_per_million="2")
+    )
+    await suite.apply(priced)
+
+    # when a run of it ends
+    run_id = await suite.submit("helper")
+    (end,) = [e.run_finished for e in await suite.follow(run_id) if e.HasField("run_finished")]
+
+    # then it cost what its tokens do, also when it is read again
+    used = end.usage.input_tokens + end.usage.output_tokens
+    assert (end.usage.cost, end.usage.currency) == (f"0.{2 * used:06}".rstrip("0"), "EUR")
+    assert (await suite.view(run_id)).run.usage == end.usage
 
 
 async def test_a_cursor_resumes_behind_it_without_gap_or_repeat(suite: Suite) -> None:
