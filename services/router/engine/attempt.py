@@ -177,25 +177,21 @@ class AttemptInProgress:
 
     def _record(self, items: Sequence[UpstreamItem]) -> Sequence[UpstreamItem]:
         """Note what the items say; returns them, with the cost of the tokens."""
-        prices = self.member.model.prices
-        if prices is not None and any(isinstance(item, UsageReport) for item in items):
-            items = [
-                UsageReport(priced(item.usage, prices)) if isinstance(item, UsageReport) else item
-                for item in items
-            ]
+        prices, noted = self.member.model.prices, items
         for item in items:
             match item:
                 case TextDelta(text):
                     self.text_bytes += len(text) if text.isascii() else len(text.encode())
                 case UsageReport(usage):
-                    self.usage = usage
+                    self.usage = usage if prices is None else priced(usage, prices)
+                    noted = [UsageReport(self.usage) if each is item else each for each in noted]
                 case Finished(reason):
                     self.finish = reason
                 case Opened(response_id):
                     self.response_id = response_id
                 case _:
                     pass
-        return items
+        return noted
 
 
 def _log_failure(record: Attempt, failure: Failure) -> None:
