@@ -154,7 +154,8 @@ async def arms(targets: Mapping[str, str]) -> AsyncIterator[Mapping[str, Arm]]:
         grpc.aio.insecure_channel(targets["router"]) as router,
         grpc.aio.insecure_channel(targets["relay"]) as relay,
         aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            # Shorter than servers keep idle connections: none is used as its server closes it.
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=1.0),
             timeout=aiohttp.ClientTimeout(total=_LIMIT_S),
         ) as session,
     ):
