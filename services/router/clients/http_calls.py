@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from services.chassis.clock import Clock
-from services.router.clients.credentials import CredentialMissingError, read_secret
+from services.router.clients.credentials import read_secret
 from services.router.clients.event_stream import AnswerReader, EventStream
 from services.router.clients.http_failures import (
     failure_of_document,
@@ -24,8 +23,6 @@ from services.router.core.model import Header, Provider
 CONNECT_S = 10.0
 # Of an error body; the rest is not read.
 MAX_ERROR_BYTES = 64 * 1024
-
-log = logging.getLogger(__name__)
 
 
 def open_session() -> aiohttp.ClientSession:
@@ -63,7 +60,7 @@ def headers_of(
         scheme: What precedes the credential there.
 
     Raises:
-        UpstreamError: A secret cannot be read; the log names it.
+        UpstreamError: A secret is missing; the failure names its reference.
     """
     headers = {
         "Content-Type": "application/json",
@@ -74,19 +71,13 @@ def headers_of(
         **own,
     }
     secrets: list[str] = []
-    try:
-        for header in more:
-            if header.secret is not None:
-                secrets.append(read_secret(header.secret))
-            _put(headers, header.name, header.value if header.secret is None else secrets[-1])
-        if provider.credential is not None:
-            secrets.append(read_secret(provider.credential))
-            _put(headers, credential_header, scheme + secrets[-1])
-    except CredentialMissingError as error:
-        log.warning(
-            "credential missing", extra={"provider_id": provider.id, "credential": str(error)}
-        )
-        raise UpstreamError(Failure(FailureClass.AUTH)) from None
+    for header in more:
+        if header.secret is not None:
+            secrets.append(read_secret(provider.id, header.secret))
+        _put(headers, header.name, header.value if header.secret is None else secrets[-1])
+    if provider.credential is not None:
+        secrets.append(read_secret(provider.id, provider.credential))
+        _put(headers, credential_header, scheme + secrets[-1])
     return headers, tuple(secrets)
 
 

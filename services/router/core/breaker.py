@@ -25,7 +25,8 @@ class BreakerState(Enum):
 class CallResult(Enum):
     """What a call says about the health of its member.
 
-    A neutral one says nothing: the member had no capacity, or the caller did not wait for it.
+    A neutral one says nothing: the member had no capacity, was not asked because there is no
+    credential for it, or the caller did not wait for it.
     """
 
     SUCCESS = "success"
@@ -160,6 +161,6 @@ _NEUTRAL = frozenset(
         FailureClass.QUOTA_EXHAUSTED,
         FailureClass.OVERLOADED,
         FailureClass.CANCELLED,
-        FailureClass.LOCAL_SHED,
+        FailureClass.CREDENTIAL_MISSING,
     }
 )

@@ -13,6 +13,7 @@ DomainError
 │   ├── UpstreamOverloadedError UNAVAILABLE
 │   ├── UpstreamFailedError    UNAVAILABLE          5xx, time-out, truncated or malformed answer
 │   ├── UpstreamRejectedError  FAILED_PRECONDITION  credential, payment, unknown upstream model
+│   ├── CredentialMissingError FAILED_PRECONDITION  no credential to send
 │   ├── UpstreamInvalidError   INVALID_ARGUMENT     the provider finds the request invalid
 │   └── ContextOverflowError   INVALID_ARGUMENT
 ├── StreamInterruptedError     UNAVAILABLE          broke off after part of it was sent
@@ -44,6 +45,7 @@ _TEXT: Mapping[FailureClass, str] = {
     FailureClass.PERMISSION: "may not be used with the provider's credential",
     FailureClass.NOT_FOUND: "is unknown to the provider",
     FailureClass.PAYMENT: "needs the provider's account to be paid",
+    FailureClass.CREDENTIAL_MISSING: "is not called",
     FailureClass.RATE_LIMIT: "is rate limited",
     FailureClass.QUOTA_EXHAUSTED: "has used up its quota",
     FailureClass.OVERLOADED: "is overloaded",
@@ -106,7 +108,7 @@ class NoMemberLeftError(DomainError):
         causes = {skip.member_id: _cause_of_skip(skip) for skip in decision.skipped}
         for attempt in decision.attempts:
             if attempt.failure is not None:
-                causes[attempt.member_id] = attempt.failure.kind.value
+                causes[attempt.member_id] = _cause_of_failure(attempt.failure)
         listed = "; ".join(f"{member}: {cause}" for member, cause in causes.items())
         error: type[NoMemberLeftError] = AllMembersUnavailableError
         text = f"every member of {decision.target_id!r} is set aside ({listed})"
@@ -218,6 +220,12 @@ class UpstreamRejectedError(MemberFailedError):
     retry = Retry.HOST_CONFIGURATION_NEEDED
 
 
+class CredentialMissingError(MemberFailedError):
+    kind = ErrorKind.PRECONDITION
+    reason = "CREDENTIAL_MISSING"
+    retry = Retry.HOST_CONFIGURATION_NEEDED
+
+
 class UpstreamInvalidError(MemberFailedError):
     kind = ErrorKind.INVALID
     reason = "UPSTREAM_INVALID_REQUEST"
@@ -269,6 +277,7 @@ _ERROR_OF: Mapping[FailureClass, type[MemberFailedError]] = {
     FailureClass.QUOTA_EXHAUSTED: UpstreamExhaustedError,
     FailureClass.OVERLOADED: UpstreamOverloadedError,
     **dict.fromkeys(PERMANENT, UpstreamRejectedError),
+    FailureClass.CREDENTIAL_MISSING: CredentialMissingError,
 }
 
 
@@ -286,6 +295,10 @@ def _fitting(causes: Mapping[str, str]) -> str:
         return whole
     brief = {member: re.split("[: ]", cause, maxsplit=1)[0] for member, cause in causes.items()}
     return json.dumps(brief, ensure_ascii=False)
+
+
+def _cause_of_failure(failure: Failure) -> str:
+    return f"{failure.kind.value}: {failure.detail}" if failure.detail else failure.kind.value
 
 
 def _cause_of_skip(skip: Skipped) -> str:

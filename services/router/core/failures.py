@@ -25,7 +25,7 @@ class FailureClass(Enum):
     STREAM_TRUNCATED = "stream_truncated"
     STREAM_MALFORMED = "stream_malformed"
     CANCELLED = "cancelled"
-    LOCAL_SHED = "local_shed"
+    CREDENTIAL_MISSING = "credential_missing"
 
 
 QUOTA = frozenset({FailureClass.RATE_LIMIT, FailureClass.QUOTA_EXHAUSTED, FailureClass.OVERLOADED})
@@ -35,6 +35,7 @@ PERMANENT = frozenset(
         FailureClass.PERMISSION,
         FailureClass.NOT_FOUND,
         FailureClass.PAYMENT,
+        FailureClass.CREDENTIAL_MISSING,
     }
 )
 # A repeat of the same request fails again.
@@ -63,8 +64,8 @@ class Failure:
     Attributes:
         http_status: Of the provider's answer; 0 when there was none.
         retry_after_s: The provider's hint when to repeat; None when it gave none.
-        detail: The provider's text for the caller, without credentials; empty unless the request
-            is at fault.
+        detail: For the caller, without secrets: the provider's text if the request is at fault, the
+            credential that is missing; else empty.
         repeatable: False when the provider said that a repeat is of no use.
         words: What the provider said, without credentials, for the log alone.
     """

@@ -123,6 +123,13 @@ class Provider:
     timeout_s: float = 300.0
     revision: str = ""
 
+    @property
+    def secrets(self) -> tuple[Credential, ...]:
+        """References to all that is secret in a request."""
+        headers = self.adapter.headers if isinstance(self.adapter, OpenAi | Anthropic) else ()
+        found = (*(header.secret for header in headers), self.credential)
+        return tuple(each for each in found if each is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class Prices:

@@ -16,7 +16,7 @@ from services.content.model import (
     ToolDefinition,
     ToolResult,
 )
-from services.router.core.failures import Failure, FailureClass
+from services.router.core.failures import FailureClass
 from services.router.core.items import ToolCallReady
 from services.router.core.model import Credential, Header, Model
 from services.router.core.request import JsonObject, JsonSchema, Prompt, ToolChoice, ToolChoiceMode
@@ -75,7 +75,7 @@ async def test_without_its_credential_no_request_is_sent(anthropic: AdapterCalls
     _, failure = await anthropic.failure(credential=Credential(env="TEST_ROUTER_ABSENT"))
 
     # then
-    assert failure == Failure(FailureClass.AUTH)
+    assert failure.kind is FailureClass.CREDENTIAL_MISSING
     assert anthropic.provider.requests == []
 
 

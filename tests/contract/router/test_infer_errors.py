@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import grpc
 import pytest
 
@@ -73,6 +75,29 @@ async def test_every_failure_has_its_code_and_reason(running: RouterUnderTest, k
     # then
     assert received.code_and_reason == KINDS[kind]
     assert ("because" in received.failure.message) == (kind == "INVALID_REQUEST")
+
+
+async def test_a_missing_credential_is_named_before_anything_is_sent(
+    running: RouterUnderTest, provider: FakeProvider, tmp_path: Path
+) -> None:
+    # given a provider whose key file is not there
+    file = tmp_path / "key"
+    vllm, served = served_by(provider)
+    vllm.provider.credential_ref.file = str(file)
+    await running.apply(vllm, served)
+
+    # when
+    received = await running.infer("m")
+
+    # then
+    assert received.code_and_reason == (grpc.StatusCode.FAILED_PRECONDITION, "CREDENTIAL_MISSING")
+    assert received.failure.message == (
+        f"model 'm' is not called: provider 'vllm' has no credential: file {file} cannot be read "
+        "(no such file or directory); put the credential there, readable for the router"
+    )
+    assert received.failure.metadata["retry"] == "host_configuration_needed"
+    assert received.decision.attempts[0].failure == prov.FAILURE_CLASS_CREDENTIAL_MISSING
+    assert provider.requests == []
 
 
 async def test_an_exhausted_pool_names_every_members_cause(running: RouterUnderTest) -> None:

@@ -19,7 +19,7 @@ from services.content.model import (
     ToolDefinition,
     ToolResult,
 )
-from services.router.core.failures import Failure, FailureClass
+from services.router.core.failures import FailureClass
 from services.router.core.items import ToolCallReady
 from services.router.core.model import Credential, Header
 from services.router.core.request import JsonObject, JsonSchema, Prompt, ToolChoice, ToolChoiceMode
@@ -53,20 +53,23 @@ async def test_credentials_are_read_at_the_time_of_the_call(
     assert (last["openai-organization"], last["openai-project"]) == ("org", "prj")
 
 
-@pytest.mark.parametrize(
-    "credential", [Credential(env="TEST_ROUTER_ABSENT"), Credential(file="/nowhere/key")]
-)
+@pytest.mark.parametrize("options", ["credential", "headers"])
 async def test_without_its_credential_no_request_is_sent(
-    openai: AdapterCalls, credential: Credential, caplog: pytest.LogCaptureFixture
+    openai: AdapterCalls, options: str
 ) -> None:
-    # when
-    _, failure = await openai.failure(credential=credential)
+    # given a reference to nothing, of the credential or of a header
+    absent = Credential(env="TEST_ROUTER_ABSENT")
+    given = {"credential": absent, "headers": (Header("X-Key", secret=absent),)}
 
-    # then the log names the credential
-    assert failure == Failure(FailureClass.AUTH)
+    # when
+    _, failure = await openai.failure(**{options: given[options]})
+
+    # then the failure names it
+    assert failure.kind is FailureClass.CREDENTIAL_MISSING
+    assert failure.detail.startswith(
+        "provider 'vllm' has no credential: environment variable TEST_ROUTER_ABSENT is not set; "
+    )
     assert openai.provider.requests == []
-    (record,) = caplog.records
-    assert "holds no credential" in str(record.__dict__["credential"])
 
 
 async def test_a_secret_is_neither_logged_nor_returned(

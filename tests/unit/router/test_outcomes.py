@@ -29,7 +29,7 @@ CALL = ToolCall("c1", "look", '{"a": 1}')
         (FailureClass.OVERLOADED, errors.UpstreamOverloadedError, ErrorKind.UNAVAILABLE),
         (FailureClass.SERVER_ERROR, errors.UpstreamFailedError, ErrorKind.UNAVAILABLE),
         (FailureClass.TIMEOUT_IDLE, errors.UpstreamFailedError, ErrorKind.UNAVAILABLE),
-        (FailureClass.LOCAL_SHED, errors.UpstreamFailedError, ErrorKind.UNAVAILABLE),
+        (FailureClass.CREDENTIAL_MISSING, errors.CredentialMissingError, ErrorKind.PRECONDITION),
     ],
 )
 def test_each_failure_class_has_its_error(
@@ -65,6 +65,21 @@ def test_the_detail_of_a_failure_is_in_text_and_metadata() -> None:
     # then
     assert raised.message == "model 'm1' finds the request invalid: top_p is out of range"
     assert raised.metadata["detail"] == "top_p is out of range"
+
+
+def test_a_missing_credential_is_named_and_nothing_was_sent() -> None:
+    # given
+    detail = "provider 'p' has no credential: environment variable KEY is not set; set it"
+    failure = Failure(FailureClass.CREDENTIAL_MISSING, detail=detail)
+
+    # when
+    alone = errors.MemberFailedError.of(failure, "m1")
+    in_pool = errors.NoMemberLeftError.of(decision([attempt(1, "m1", failure)]), None)
+
+    # then
+    assert alone.message == f"model 'm1' is not called: {detail}"
+    assert alone.reason == "CREDENTIAL_MISSING"
+    assert json.loads(in_pool.metadata["causes"]) == {"m1": f"credential_missing: {detail}"}
 
 
 def test_an_interrupted_stream_names_the_failure() -> None:

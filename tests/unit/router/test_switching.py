@@ -176,7 +176,6 @@ def test_later_retries_wait_longer_up_to_4_s() -> None:
         FailureClass.INVALID_REQUEST,
         FailureClass.CONTEXT_LENGTH,
         FailureClass.CANCELLED,
-        FailureClass.LOCAL_SHED,
         FailureClass.TIMEOUT_TOTAL,
     ],
 )

@@ -44,7 +44,7 @@ class FailureClass(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FAILURE_CLASS_STREAM_TRUNCATED: _ClassVar[FailureClass]
     FAILURE_CLASS_STREAM_MALFORMED: _ClassVar[FailureClass]
     FAILURE_CLASS_CANCELLED: _ClassVar[FailureClass]
-    FAILURE_CLASS_LOCAL_SHED: _ClassVar[FailureClass]
+    FAILURE_CLASS_CREDENTIAL_MISSING: _ClassVar[FailureClass]
 TOOL_CHOICE_MODE_UNSPECIFIED: ToolChoiceMode
 TOOL_CHOICE_MODE_AUTO: ToolChoiceMode
 TOOL_CHOICE_MODE_NONE: ToolChoiceMode
@@ -73,7 +73,7 @@ FAILURE_CLASS_TIMEOUT_TOTAL: FailureClass
 FAILURE_CLASS_STREAM_TRUNCATED: FailureClass
 FAILURE_CLASS_STREAM_MALFORMED: FailureClass
 FAILURE_CLASS_CANCELLED: FailureClass
-FAILURE_CLASS_LOCAL_SHED: FailureClass
+FAILURE_CLASS_CREDENTIAL_MISSING: FailureClass
 
 class ToolChoice(_message.Message):
     __slots__ = ("mode", "tool_id")

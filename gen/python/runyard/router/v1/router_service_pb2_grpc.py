@@ -89,7 +89,8 @@ class RouterServiceServicer(object):
         - UNAVAILABLE: overload, failure, time-out; ALL_MEMBERS_UNAVAILABLE and MEMBERS_EXHAUSTED name
         every member's cause; STREAM_INTERRUPTED follows an Interrupted item; SNAPSHOT_BEHIND.
         - FAILED_PRECONDITION UPSTREAM_REJECTED: a member's credential, payment or upstream model;
-        NO_CAPABLE_MEMBER: no member can do what the request needs.
+        NO_CAPABLE_MEMBER: no member can do what the request needs;
+        CREDENTIAL_MISSING: the router has no credential for its provider.
         - INVALID_ARGUMENT: the request is malformed or does not fit the context window.
         - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
         """

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from services.router.clients import credentials
+from services.router.clients.credentials import digest_of, read_secret
+from services.router.core.failures import FailureClass, UpstreamError
+from services.router.core.model import Anthropic, Builtin, Credential, Header, OpenAi, Provider
+from services.router.core.script import Script
+from tests.support.stack import exported
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    file = tmp_path / "key"
+    file.write_text("sk-one\r\n")
+    return file
+
+
+def test_a_file_that_changes_is_read_again(key: Path) -> None:
+    # given
+    reference = Credential(file=str(key))
+    first = read_secret("p", reference)
+
+    # when it is written anew, and when another file takes its place
+    key.write_text("sk-other\n")
+    second = read_secret("p", reference)
+    (key.parent / "new").write_text("sk-three\n")
+    (key.parent / "new").replace(key)
+
+    # then
+    assert (first, second) == ("sk-one", "sk-other")
+    assert read_secret("p", reference) == "sk-three"
+
+
+def test_a_file_that_stays_is_not_read_again(key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a file that was read
+    read_secret("p", Credential(file=str(key)))
+    reads: list[object] = []
+    monkeypatch.setattr(credentials, "open", lambda *_: reads.append(_), raising=False)
+
+    # when
+    again = read_secret("p", Credential(file=str(key)))
+
+    # then
+    assert (again, reads) == ("sk-one", [])
+
+
+def empty(file: Path) -> None:
+    file.write_text(" \n")
+
+
+def endless(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+def huge(file: Path) -> None:
+    file.write_text("x" * 65_537)
+
+
+def binary(file: Path) -> None:
+    file.write_bytes(b"\xff\xfe")
+
+
+@pytest.mark.parametrize(
+    ("make", "state"),
+    [
+        (Path.unlink, "cannot be read (no such file or directory)"),
+        (empty, "is empty"),
+        (endless, "is no regular file"),
+        (huge, "is larger than 65,536 bytes"),
+        (binary, "is not text in UTF-8"),
+    ],
+)
+def test_a_file_without_a_credential_is_named(
+    key: Path, make: Callable[[Path], None], state: str
+) -> None:
+    # given one that held a credential before
+    read_secret("p", Credential(file=str(key)))
+    make(key)
+
+    # when
+    with pytest.raises(UpstreamError) as raised:
+        read_secret("p", Credential(file=str(key)))
+
+    # then
+    failure = raised.value.failure
+    assert failure.kind is FailureClass.CREDENTIAL_MISSING
+    assert failure.detail == (
+        f"provider 'p' has no credential: file {key} {state}; "
+        "put the credential there, readable for the router"
+    )
+
+
+@pytest.mark.parametrize(("value", "state"), [(None, "is not set"), ("  ", "is empty")])
+def test_a_variable_without_a_credential_is_named(value: str | None, state: str) -> None:
+    # given
+    variables = {} if value is None else {"TEST_ROUTER_KEY": value}
+
+    # when
+    with exported(variables), pytest.raises(UpstreamError) as raised:
+        read_secret("p", Credential(env="TEST_ROUTER_KEY"))
+
+    # then
+    assert raised.value.failure.detail == (
+        f"provider 'p' has no credential: environment variable TEST_ROUTER_KEY {state}; "
+        "set it where the router runs, and restart the router"
+    )
+
+
+def test_the_digest_changes_with_every_secret_of_the_provider(key: Path) -> None:
+    # given a credential in a variable, and a header from a file
+    extra = (Header("X-Team", "blue"), Header("X-Key", secret=Credential(file=str(key))))
+    provider = Provider("p", OpenAi("http://x", headers=extra), Credential(env="TEST_ROUTER_KEY"))
+
+    # when
+    seen = [digest_of(provider)]
+    for secret in ("sk-a", "sk-b"):
+        with exported({"TEST_ROUTER_KEY": secret}):
+            seen.append(digest_of(provider))
+    key.write_text("sk-two\n")
+    seen.append(digest_of(provider))
+    key.write_text("sk-three\n")
+    seen.append(digest_of(provider))
+    key.write_text("sk-two\n")
+
+    # then it is the same for the same secrets
+    assert len(set(seen)) == 5
+    assert digest_of(provider) == seen[3]
+    assert all(len(each) == 16 for each in seen)
+
+
+def test_the_secrets_of_a_provider_are_those_of_its_headers_and_its_own() -> None:
+    # given
+    own, of_header = Credential(env="A"), Credential(file="/b")
+    headers = (Header("X-Team", "blue"), Header("X-Key", secret=of_header))
+
+    # when, then
+    assert Provider("p", Anthropic("http://x", "1", headers=headers), own).secrets == (
+        of_header,
+        own,
+    )
+    assert Provider("p", OpenAi("http://x")).secrets == ()
+    assert Provider("p", Builtin(Script()), own).secrets == (own,)
