@@ -19,6 +19,7 @@ from services.router.api.servicer import RouterServicer
 from services.router.api.sizes import SIZES
 from services.router.clients.anthropic import AnthropicAdapter
 from services.router.clients.builtin import BuiltinAdapter
+from services.router.clients.credentials import digest_of
 from services.router.clients.http_calls import HttpCalls, open_session
 from services.router.clients.openai import OpenAiAdapter
 from services.router.clients.snapshot import SnapshotBuilder
@@ -115,7 +116,7 @@ async def _dependencies(pins: Pins, chassis: Chassis) -> InferenceDependencies:
     }
     watchdog = Watchdog(chassis.clock)
     chassis.tasks.start("watchdog", watchdog.run)
-    routing, retries = RoutingState(pins), Retries(chassis.clock, random)
+    routing, retries = RoutingState(pins, digest_of), Retries(chassis.clock, random)
     return InferenceDependencies(adapters, routing, retries, watchdog, chassis.clock, chassis.ids)
 
 

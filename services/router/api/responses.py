@@ -136,6 +136,9 @@ def member_to_pb(state: MemberState) -> pb.MemberState:
         breaker=BREAKERS.to_pb[state.breaker],
         consecutive_failures=state.consecutive_failures,
         probe_time=instant_to_pb(state.probe_at),
+        quarantine=None if state.quarantine is None else FAILURES.to_pb[state.quarantine],
+        quarantine_end_time=instant_to_pb(state.quarantine_until),
+        quarantine_round=state.quarantine_round,
         quota_end_time=instant_to_pb(state.quota_until),
         generation=state.generation,
         open_time=instant_to_pb(state.opened_at),
@@ -286,6 +289,7 @@ def _attempt_to_pb(attempt: Attempt) -> pb.Attempt:
         retry_after=None if hint_s is None else _seconds_to_pb(hint_s),
         elapsed=_seconds_to_pb(attempt.elapsed_s),
         usage=None if attempt.usage is None else usage_to_pb(attempt.usage),
+        probe=attempt.probe,
     )
 
 

@@ -52,6 +52,7 @@ class Attempt:
         failure: None while nothing went wrong.
         elapsed_s: From sending the request to its end; while streaming, to its commit point.
         usage: Once it has ended, if known.
+        probe: Of an open circuit or of a quarantine.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Attempt:
     failure: Failure | None = None
     elapsed_s: float = 0.0
     usage: Usage | None = None
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class Skipped:
 
     Attributes:
         until: When the member may be called again; None when unknown.
-        detail: For INCAPABLE, what is missing.
+        detail: For INCAPABLE, what is missing; for QUARANTINED, the failure.
         moves: Its sessions go to another member; False when the pool's policy keeps them on it.
     """
 

@@ -37,6 +37,7 @@ from services.router.core.request import Needs
 _SKIP_TEXT: Mapping[SkipReason, str] = {
     SkipReason.CIRCUIT_OPEN: "the circuit breaker is open",
     SkipReason.QUOTA_DEADLINE: "the limit of its provider has not passed",
+    SkipReason.QUARANTINED: "it failed in a way that a repeat does not cure",
 }
 _TEXT: Mapping[FailureClass, str] = {
     FailureClass.INVALID_REQUEST: "finds the request invalid",
@@ -191,8 +192,7 @@ class MemberFailedError(DomainError):
         Args:
             retry_after_s: Seconds until it may be called again; None when unknown.
         """
-        limited = skip.reason is SkipReason.QUOTA_DEADLINE
-        error = UpstreamExhaustedError if limited else UpstreamFailedError
+        error = _ERROR_OF_SKIP.get(skip.reason, UpstreamFailedError)
         return error(
             f"model {skip.member_id!r} is not called: {_SKIP_TEXT.get(skip.reason, 'set aside')}",
             retry_after_s=retry_after_s,
@@ -278,6 +278,12 @@ _ERROR_OF: Mapping[FailureClass, type[MemberFailedError]] = {
     FailureClass.OVERLOADED: UpstreamOverloadedError,
     **dict.fromkeys(PERMANENT, UpstreamRejectedError),
     FailureClass.CREDENTIAL_MISSING: CredentialMissingError,
+}
+
+
+_ERROR_OF_SKIP: Mapping[SkipReason, type[MemberFailedError]] = {
+    SkipReason.QUOTA_DEADLINE: UpstreamExhaustedError,
+    SkipReason.QUARANTINED: UpstreamRejectedError,
 }
 
 

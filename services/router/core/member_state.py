@@ -8,6 +8,9 @@ from datetime import datetime
 from services.router.core.breaker import Breaker, BreakerState, as_of, probe_at
 from services.router.core.failures import FailureClass
 from services.router.core.model import Member, Target
+from services.router.core.quarantine import Quarantine
+from services.router.core.quarantine import as_of as quarantine_as_of
+from services.router.core.quarantine import probe_at as quarantine_probe_at
 from services.router.core.quota import QuotaDeadline
 
 
@@ -26,6 +29,7 @@ class MemberRecord:
     breaker: Breaker | None = None
     failure: LastFailure | None = None
     deadline: QuotaDeadline | None = None
+    quarantine: Quarantine | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,9 @@ class MemberState:
 
     Attributes:
         quota_until: None when the deadline has passed.
+        quarantine: The failure behind it; None when the member has none.
+        quarantine_until: None while a probe is in flight.
+        quarantine_round: From 1; 0 without a quarantine.
     """
 
     target_id: str
@@ -47,6 +54,9 @@ class MemberState:
     probes_allowed: int
     last_failure: LastFailure | None
     quota_until: datetime | None
+    quarantine: FailureClass | None
+    quarantine_until: datetime | None
+    quarantine_round: int
 
 
 def member_state(
@@ -55,7 +65,7 @@ def member_state(
     """The state of the member at ``now``; to ask changes nothing."""
     policy = target.pool.breaker
     breaker = as_of(record.breaker or Breaker(), now)
-    deadline = record.deadline
+    deadline, aside = record.deadline, record.quarantine
     return MemberState(
         target_id=target.pool.id,
         member_id=member.id,
@@ -68,10 +78,16 @@ def member_state(
         probes_allowed=policy.half_open_max,
         last_failure=record.failure,
         quota_until=None if deadline is None or deadline.until <= now else deadline.until,
+        quarantine=None if aside is None else aside.kind,
+        quarantine_until=None
+        if aside is None
+        else quarantine_probe_at(quarantine_as_of(aside, now)),
+        quarantine_round=0 if aside is None else aside.round,
     )
 
 
 def worth_telling(record: MemberRecord, now: datetime) -> bool:
-    """Whether the member has failed, was reset, or is in a quota deadline."""
-    deadline = record.deadline
-    return record.breaker is not None or (deadline is not None and now < deadline.until)
+    """Whether the member has failed, was reset, or is in a quarantine or a quota deadline."""
+    if record.breaker is not None or record.quarantine is not None:
+        return True
+    return record.deadline is not None and now < record.deadline.until

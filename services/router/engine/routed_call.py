@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from services.chassis.clock import Clock
 from services.chassis.errors import DomainError
 from services.chassis.ids import IdSource
-from services.router.core.breaker import Permit
 from services.router.core.decision import (
     Attempt,
     AttemptKind,
@@ -40,6 +39,7 @@ from services.router.core.switching import (
     next_step,
 )
 from services.router.engine.attempt import AttemptInProgress, Watchdog, timeouts_of
+from services.router.engine.quarantines import Admission
 from services.router.engine.refusals import refusal
 from services.router.engine.retries import Retries
 from services.router.engine.routing_state import RouteRequest, RoutingState
@@ -98,8 +98,8 @@ class RoutedCall:
         )
         self._health, self._health_at = self._chosen.health, now
         self._current = self._chosen.start
-        # From the circuit of the current member, until the result of the call on it is recorded.
-        self._permit: Permit | None = None
+        # To the current member, until the result of the call on it is recorded.
+        self._admission: Admission | None = None
         self._tried: set[int] = set()
         self._attempts: list[Attempt] = []
         # The last step was bounded by ``max_attempts`` or by the budget of moves.
@@ -195,22 +195,22 @@ class RoutedCall:
         """Be let through to the current member, which is healthy."""
         target, routing = self._request.target, self._dependencies.routing
         lease_s = self._time_left_s() + PROBE_GRACE_S
-        self._permit = routing.admit(target, self._member, self._health_at, lease_s)
+        self._admission = routing.admit(target, self._member, self._health_at, lease_s)
 
     def _leave(self, failure: Failure | None) -> None:
         """Record how the call has ended on the current member; the first result counts."""
-        permit, self._permit = self._permit, None
-        if permit is not None:
+        admission, self._admission = self._admission, None
+        if admission is not None:
             kind = None if failure is None else failure.kind
             now = self._dependencies.clock.now()
             self._dependencies.routing.record_result(
-                self._request.target, self._member, permit, kind, now
+                self._request.target, self._member, admission, kind, now
             )
 
     def _may_repeat(self) -> bool:
         routing, now = self._dependencies.routing, self._dependencies.clock.now()
-        permit = self._permit
-        return permit is None or routing.may_repeat(self._request.target, self._member, permit, now)
+        given = self._admission
+        return given is None or routing.may_repeat(self._request.target, self._member, given, now)
 
     async def _close(
         self, attempt: AttemptInProgress, outcome: AttemptOutcome, failure: Failure | None
@@ -244,6 +244,7 @@ class RoutedCall:
             upstream_model=member.model.upstream_model,
             kind=kind,
             outcome=AttemptOutcome.STREAMING,
+            probe=self._admission is not None and self._admission.probe,
         )
         at_home = self._current == self._chosen.home
         span = start_attempt(self.route, record, member, is_home=at_home, before=self._last_attempt)

@@ -17,6 +17,7 @@ from services.router.core.member_state import (
 )
 from services.router.core.model import Member, Target
 from services.router.core.pins import Pin
+from services.router.core.quarantine import Quarantine, applies
 from services.router.core.quota import QuotaDeadline
 from services.router.engine.breakers import BreakerKey, breaker_key
 
@@ -28,10 +29,12 @@ class RoutingRecords:
     Attributes:
         breakers: Each with the last failure of its member.
         deadlines: By ``Member.quota_key``.
+        quarantines: By ``Member.quota_key``, of the secrets as they are now.
     """
 
     breakers: Mapping[BreakerKey, tuple[Breaker, LastFailure | None]]
     deadlines: Mapping[tuple[str, str, str], QuotaDeadline]
+    quarantines: Mapping[tuple[str, str, str], Quarantine]
     pins: Sequence[Pin]
 
     def members(self, targets: Iterable[Target], now: datetime) -> list[MemberState]:
@@ -49,4 +52,5 @@ class RoutingRecords:
 
     def record(self, target: Target, member: Member) -> MemberRecord:
         breaker, failure = self.breakers.get(breaker_key(target, member), (None, None))
-        return MemberRecord(breaker, failure, self.deadlines.get(member.quota_key))
+        quarantine = self.quarantines.get(member.quota_key) if applies(target) else None
+        return MemberRecord(breaker, failure, self.deadlines.get(member.quota_key), quarantine)

@@ -1,4 +1,4 @@
-"""The state that routing keeps between calls: pins, quota deadlines, circuit breakers,
+"""The state that routing keeps between calls: pins, quota deadlines, circuit breakers, quarantines,
 incidents, and round-robin positions.
 """
 
@@ -8,19 +8,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from services.router.core.breaker import Permit
 from services.router.core.decision import Skipped, SkipReason
-from services.router.core.failures import QUOTA, Failure, FailureClass
+from services.router.core.failures import PERMANENT, QUOTA, Failure, FailureClass
 from services.router.core.incidents import IncidentKey, Incidents, may_move, switches_left
 from services.router.core.member_state import MemberState, member_state
 from services.router.core.model import HomeStrategy, Member, Target
 from services.router.core.needs import missing
 from services.router.core.pins import Pin, Pins, pin_ttl_s
+from services.router.core.quarantine import Entry
 from services.router.core.quota import QuotaDeadline, after_refusal, after_success, sets_aside
 from services.router.core.request import Needs
 from services.router.core.selection import Selection, select, without_moving
 from services.router.core.session import SessionKey
 from services.router.engine.breakers import Breakers
+from services.router.engine.quarantines import Admission, DigestOf, Quarantines
 from services.router.engine.routing_records import RoutingRecords
 
 # Deadlines are few (one per account and model), yet a registry may change for years.
@@ -43,13 +44,16 @@ class RouteRequest:
 
 
 class RoutingState:
-    """Synchronous and without I/O, so that no call sees a half-made change of another."""
+    """Synchronous, so that no call sees a half-made change of another; without I/O, but for a look
+    whether the files of secrets have changed.
+    """
 
-    def __init__(self, pins: Pins) -> None:
+    def __init__(self, pins: Pins, digest_of: DigestOf) -> None:
         self._pins = pins
         self._deadlines: dict[tuple[str, str, str], QuotaDeadline] = {}
         self._positions: dict[tuple[str, str], int] = {}
         self._breakers = Breakers()
+        self._quarantines = Quarantines(digest_of)
         self._incidents = Incidents()
 
     def health(self, request: RouteRequest, now: datetime) -> list[Skipped | None]:
@@ -172,8 +176,9 @@ class RoutingState:
             del self._deadlines[member.quota_key]
 
     def reset(self, target: Target, member: Member) -> None:
-        """Clear the circuit of the member and the quota deadline of its model."""
+        """Clear the circuit of the member, and the quarantine and quota deadline of its model."""
         self._breakers.reset(target, member)
+        self._quarantines.reset(member)
         self._deadlines.pop(member.quota_key, None)
 
     def unpin(self, key: SessionKey, target: Target, now: datetime) -> Pin | None:
@@ -185,38 +190,52 @@ class RoutingState:
 
     def records(self) -> RoutingRecords:
         """A copy of what is kept of members and sessions."""
-        return RoutingRecords(self._breakers.records(), dict(self._deadlines), self._pins.all())
+        return RoutingRecords(
+            self._breakers.records(),
+            dict(self._deadlines),
+            self._quarantines.records(),
+            self._pins.all(),
+        )
 
     def member_states(self, target: Target, now: datetime) -> list[MemberState]:
         """What is kept of the members of a target, in the pool's order."""
-        live = RoutingRecords(self._breakers.live(), self._deadlines, ())
+        aside = self._quarantines.records() if self._quarantines.entries else {}
+        live = RoutingRecords(self._breakers.live(), self._deadlines, aside, ())
         return [
             member_state(target, member, live.record(target, member), now)
             for member in target.members
         ]
 
-    def admit(self, target: Target, member: Member, now: datetime, lease_s: float) -> Permit:
+    def admit(self, target: Target, member: Member, now: datetime, lease_s: float) -> Admission:
         """Let a call through to a member that ``health`` finds callable at the same instant.
 
         Args:
             lease_s: After so many seconds a probe without a result counts as abandoned.
         """
-        return self._breakers.admit(target, member, now, lease_s)
+        circuit, entry = self._breakers.admit(target, member, now, lease_s), Entry(now)
+        if self._quarantines.entries:
+            entry = self._quarantines.admit(target, member, now, lease_s)
+        digest = self._quarantines.digest(member) if member.provider.secrets else ""
+        return Admission(circuit, entry, digest, circuit.probe or entry.lease is not None)
 
-    def may_repeat(self, target: Target, member: Member, permit: Permit, now: datetime) -> bool:
+    def may_repeat(
+        self, target: Target, member: Member, admission: Admission, now: datetime
+    ) -> bool:
         """Whether the circuit of the member has not opened since the call was let through."""
-        return self._breakers.holds(target, member, permit, now)
+        return self._breakers.holds(target, member, admission.circuit, now)
 
     def record_result(
         self,
         target: Target,
         member: Member,
-        permit: Permit,
+        admission: Admission,
         failure: FailureClass | None,
         now: datetime,
     ) -> None:
-        """Count in the circuit breaker how a call has ended on a member, its retries included."""
-        self._breakers.record(target, member, permit, failure, now)
+        """Tell circuit and quarantine how a call has ended on a member, its retries included."""
+        self._breakers.record(target, member, admission.circuit, failure, now)
+        if failure in PERMANENT or self._quarantines.entries:
+            self._quarantines.record(target, member, admission, failure, now)
 
     def recovers_in_s(
         self, target: Target, members: Sequence[Member], now: datetime
@@ -228,16 +247,19 @@ class RoutingState:
         return min((s for s in left_s if s > 0), default=None)
 
     def _set_aside_s(self, target: Target, member: Member, now: datetime) -> float:
-        """Seconds until neither a quota deadline nor the circuit keeps the member."""
+        """Seconds until neither quota deadline, circuit nor quarantine keeps the member."""
         deadline = self._deadlines.get(member.quota_key)
         quota_s = 0.0 if deadline is None else (deadline.until - now).total_seconds()
-        return max(quota_s, self._breakers.recovers_in_s(target, member, now) or 0.0)
+        circuit_s = self._breakers.recovers_in_s(target, member, now) or 0.0
+        return max(quota_s, circuit_s, self._quarantines.recovers_in_s(target, member, now) or 0.0)
 
     def _skip_reason(
         self, target: Target, member: Member, needs: Needs, now: datetime
     ) -> Skipped | None:
         if lacked := missing(needs, member):
             return Skipped(member.id, SkipReason.INCAPABLE, detail=", ".join(lacked))
+        if self._quarantines.entries and (aside := self._quarantines.skip(target, member, now)):
+            return aside
         circuit = self._breakers.skip(target, member, now)
         deadline = self._deadlines.get(member.quota_key)
         if (

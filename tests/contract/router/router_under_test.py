@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from runyard.router.v1.router_service_pb2_grpc import RouterServiceStub
 from runyard.types.v1.content_pb2 import Message
 from services.chassis.calls.rpc_status import ErrorFacts, detail_of, reason_of
 from services.chassis.calls.streaming import streaming
-from services.chassis.clock import Clock
+from services.chassis.clock import Clock, SystemClock
 from services.registry.main import SERVICE as REGISTRY
 from services.registry.settings import RegistrySettings
 from services.router.main import SERVICE as ROUTER
@@ -27,6 +28,19 @@ from tests.support.clients import apply, user_message
 from tests.support.fake_provider import FakeProvider
 from tests.support.serving import Served, serving
 from tests.support.stack import free_port
+
+
+class StillCalendar(SystemClock):
+    """Its calendar, by which circuits and quarantines count, stands still; all else takes time."""
+
+    def __init__(self) -> None:
+        self._now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        self._now += timedelta(seconds=seconds)
 
 
 def seconds(value: float) -> Duration:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import grpc
@@ -14,8 +14,14 @@ import pytest
 from runyard.provider.v1 import provider_pb2 as prov
 from runyard.registry.v1 import registry_pb2 as reg
 from runyard.router.v1 import router_pb2 as pb
-from services.chassis.clock import SystemClock
-from tests.contract.router.router_under_test import RouterUnderTest, model, pool, seconds, served_by
+from tests.contract.router.router_under_test import (
+    RouterUnderTest,
+    StillCalendar,
+    model,
+    pool,
+    seconds,
+    served_by,
+)
 from tests.support.fake_provider import FakeProvider, Pause, finish, refusal, stream, text
 
 BROKEN = refusal(500, {"error": {"message": "broken"}})
@@ -100,19 +106,6 @@ async def test_a_session_leaves_an_open_circuit_if_the_pool_says_so(
         assert received.members == []
         assert received.failure.reason == "UPSTREAM_FAILED"
         assert received.failure.message == "model 'm' is not called: the circuit breaker is open"
-
-
-class StillCalendar(SystemClock):
-    """Its calendar, by which circuits count, stands still; all else takes its time."""
-
-    def __init__(self) -> None:
-        self._now = datetime(2026, 1, 1, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        return self._now
-
-    def advance(self, seconds: float) -> None:
-        self._now += timedelta(seconds=seconds)
 
 
 @dataclass

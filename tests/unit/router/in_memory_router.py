@@ -11,6 +11,7 @@ from typing import Any
 from services.chassis.caller import LOCAL_PRINCIPAL
 from services.chassis.errors import DomainError
 from services.content.model import FinishReason
+from services.router.clients.credentials import digest_of
 from services.router.core.decision import AttemptKind, AttemptOutcome, RouteDecision
 from services.router.core.failures import Failure, FailureClass
 from services.router.core.home import ranking
@@ -75,7 +76,7 @@ class Router:
 
     def __post_init__(self) -> None:
         self.watchdog = Watchdog(self.clock)
-        self.routing = RoutingState(self.pins)
+        self.routing = RoutingState(self.pins, digest_of)
         self.retries = Retries(self.clock, lambda: self.draw)
         adapters: Mapping[type[Adapter], ProviderAdapter] = {Builtin: self.provider}
         dependencies = InferenceDependencies(

@@ -15,6 +15,7 @@ from services.router.core.member_state import (
     worth_telling,
 )
 from services.router.core.model import BreakerPolicy
+from services.router.core.quarantine import Quarantine
 from services.router.core.quota import QuotaDeadline
 from tests.unit.router.builders import NOW, at, member, target
 
@@ -35,14 +36,20 @@ def test_a_member_without_a_record_is_closed() -> None:
         probes_allowed=3,
         last_failure=None,
         quota_until=None,
+        quarantine=None,
+        quarantine_until=None,
+        quarantine_round=0,
     )
 
 
 def test_everything_that_is_kept_of_a_member_is_told() -> None:
-    # given a circuit that opened at 0 s, and a deadline at 30 s
+    # given a circuit that opened and a quarantine of round 2 that began at 0 s, a deadline at 30 s
     failure = LastFailure(FailureClass.TIMEOUT_IDLE, at(0))
     record = MemberRecord(
-        Breaker(BreakerState.OPEN, 3, 2, at(0)), failure, QuotaDeadline(at(30), None, 1)
+        Breaker(BreakerState.OPEN, 3, 2, at(0)),
+        failure,
+        QuotaDeadline(at(30), None, 1),
+        Quarantine(FailureClass.PAYMENT, at(0), 2),
     )
 
     # when
@@ -61,6 +68,9 @@ def test_everything_that_is_kept_of_a_member_is_told() -> None:
         probes_allowed=3,
         last_failure=failure,
         quota_until=at(30),
+        quarantine=FailureClass.PAYMENT,
+        quarantine_until=at(1800),
+        quarantine_round=2,
     )
 
 
@@ -78,6 +88,18 @@ def test_a_probe_whose_lease_has_expired_is_not_in_flight() -> None:
     assert (after.generation, after.opened_at, after.probe_at) == (3, at(70), at(80))
 
 
+def test_a_quarantine_with_a_probe_in_flight_has_no_end() -> None:
+    # given a probe leased until 1,000 s
+    record = MemberRecord(quarantine=Quarantine(FailureClass.AUTH, at(0), 1, at(1000)))
+
+    # when
+    before, after = (member_state(POOL, A, record, at(s)) for s in (999, 1000))
+
+    # then
+    assert (before.quarantine, before.quarantine_until) == (FailureClass.AUTH, None)
+    assert (after.quarantine_until, after.quarantine_round) == (at(1900), 1)
+
+
 @pytest.mark.parametrize(("at_s", "told"), [(29, True), (30, False)])
 def test_a_deadline_is_told_until_it_has_passed(at_s: float, told: bool) -> None:
     record = MemberRecord(deadline=QuotaDeadline(at(30), 30.0))
@@ -88,6 +110,7 @@ def test_a_deadline_is_told_until_it_has_passed(at_s: float, told: bool) -> None
 
 def test_a_member_that_has_failed_is_worth_telling() -> None:
     assert worth_telling(MemberRecord(Breaker()), NOW)
+    assert worth_telling(MemberRecord(quarantine=Quarantine(FailureClass.AUTH, NOW)), NOW)
     assert not worth_telling(MemberRecord(), NOW)
 
 

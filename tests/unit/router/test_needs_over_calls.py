@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from services.content.model import Image, Message, Role
+from services.router.clients.credentials import digest_of
 from services.router.core.decision import SkipReason, Sticky
 from services.router.core.failures import Failure, FailureClass
 from services.router.core.model import Feature, HomeStrategy, SwitchPolicy, Target
@@ -128,7 +129,7 @@ def test_a_call_that_goes_elsewhere_leaves_the_incident_where_it_is() -> None:
     # given a session that may move once, and has moved to a blind member
     members = (member("a"), member("b"), member("c", **BLIND))
     pool = target(*members, **IN_ORDER, switch=SwitchPolicy(max_switches=1))
-    routing = RoutingState(Pins())
+    routing = RoutingState(Pins(), digest_of)
     text = RouteRequest(pool, SessionKey("default", "thread:t1"), "")
     routing.choose_start(text, NOW)
     routing.record_move(text, 2, NOW)

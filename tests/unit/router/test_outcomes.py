@@ -189,7 +189,12 @@ def test_after_calls_the_members_are_exhausted() -> None:
             errors.UpstreamExhaustedError,
             "the limit of its provider has not passed",
         ),
-        (SkipReason.QUARANTINED, errors.UpstreamFailedError, "set aside"),
+        (
+            SkipReason.QUARANTINED,
+            errors.UpstreamRejectedError,
+            "it failed in a way that a repeat does not cure",
+        ),
+        (SkipReason.INCAPABLE, errors.UpstreamFailedError, "set aside"),
     ],
 )
 def test_a_member_that_the_session_may_not_leave_is_refused_with_its_reason(

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from services.router.clients.credentials import digest_of
 from services.router.core.breaker import Breaker, Permit
 from services.router.core.decision import SkipReason, Sticky
 from services.router.core.failures import Failure, FailureClass
@@ -34,7 +35,7 @@ def test_a_session_stays_where_concurrent_calls_failed_over_to(
     answering: int, failure: Failure | None, pinned: int
 ) -> None:
     # given two calls that start at home, one of which has failed over to the second member
-    routing = RoutingState(Pins())
+    routing = RoutingState(Pins(), digest_of)
     slow, quick = routing.choose_start(ASKED, NOW), routing.choose_start(ASKED, NOW)
     routing.record_commit(ASKED, quick, 1, LIMITED, NOW, "")
 
@@ -48,7 +49,7 @@ def test_a_session_stays_where_concurrent_calls_failed_over_to(
 
 def test_a_late_answer_does_not_restore_an_earlier_pin() -> None:
     # given a session pinned to the second member, and two calls, one of which fails over
-    routing = RoutingState(Pins())
+    routing = RoutingState(Pins(), digest_of)
     routing.record_commit(ASKED, routing.choose_start(ASKED, NOW), 1, LIMITED, NOW, "")
     slow, quick = routing.choose_start(ASKED, LATER), routing.choose_start(ASKED, LATER)
     routing.record_commit(ASKED, quick, 2, LIMITED, LATER, "")
@@ -65,7 +66,7 @@ def test_a_session_whose_home_is_set_aside_is_pinned_where_it_starts(home: HomeS
     # given a pool whose only home is limited
     found = target(member("a"), member("b", failover_only=True), home=home)
     asked = RouteRequest(found, ALONGSIDE, "run-1")
-    routing = RoutingState(Pins())
+    routing = RoutingState(Pins(), digest_of)
     routing.record_failure(found.members[0], Failure(FailureClass.RATE_LIMIT, 429, 30.0), NOW)
 
     # when the failover-only member answers, and the limit has passed
@@ -78,7 +79,7 @@ def test_a_session_whose_home_is_set_aside_is_pinned_where_it_starts(home: HomeS
 
 def test_an_answer_that_began_before_an_unpin_does_not_restore_the_pin() -> None:
     # given a session that is held on the second member, and a call that starts there
-    routing = RoutingState(Pins())
+    routing = RoutingState(Pins(), digest_of)
     routing.record_commit(ASKED, routing.choose_start(ASKED, NOW), 1, LIMITED, NOW, "")
     started = routing.choose_start(ASKED, NOW)
 
@@ -95,8 +96,9 @@ def test_an_answer_that_began_before_an_unpin_does_not_restore_the_pin() -> None
 
 def test_a_call_that_is_under_way_may_repeat_its_request_after_a_reset() -> None:
     # given a member that has failed once, and a call to it
-    routing, (member_a, *_) = RoutingState(Pins()), POOL.members
-    routing.record_result(POOL, member_a, Permit(0), FailureClass.SERVER_ERROR, NOW)
+    routing, (member_a, *_) = RoutingState(Pins(), digest_of), POOL.members
+    failed = routing.admit(POOL, member_a, NOW, 60.0)
+    routing.record_result(POOL, member_a, failed, FailureClass.SERVER_ERROR, NOW)
     permit, before = routing.admit(POOL, member_a, NOW, 60.0), routing.records()
 
     # when
@@ -112,7 +114,7 @@ def test_a_call_that_is_under_way_may_repeat_its_request_after_a_reset() -> None
 def test_a_pin_tells_what_moved_its_session() -> None:
     """The failure in a call, else why the member was set aside that it left; nothing at home."""
     # given a session that fails over in its call, and whose new member is limited after it
-    routing = RoutingState(Pins())
+    routing = RoutingState(Pins(), digest_of)
     routing.record_commit(ASKED, routing.choose_start(ASKED, NOW), 1, LIMITED, NOW, "")
     (in_call,) = routing.records().pins
     routing.record_failure(POOL.members[1], Failure(FailureClass.RATE_LIMIT, 429, 30.0), NOW)
@@ -121,7 +123,7 @@ def test_a_pin_tells_what_moved_its_session() -> None:
     routing.record_commit(ASKED, routing.choose_start(ASKED, NOW), 2, None, NOW, "")
     (before_call,) = routing.records().pins
     asked = RouteRequest(target(*POOL.members, home=HomeStrategy.ROUND_ROBIN), ALONGSIDE, "")
-    other = RoutingState(Pins())
+    other = RoutingState(Pins(), digest_of)
     other.record_commit(asked, other.choose_start(asked, NOW), 0, None, NOW, "")
     (at_home,) = other.records().pins
 
@@ -153,11 +155,13 @@ def test_the_last_failure_of_a_member_is_kept_until_its_breaker_is_forgotten() -
 
 def test_members_are_told_sorted_and_only_if_they_have_failed() -> None:
     # given two targets, in one of which two members have failed, the last one first
-    routing = RoutingState(Pins())
+    routing = RoutingState(Pins(), digest_of)
     alone = replace(target(member("a")), pool=replace(target(member("a")).pool, id="alone"))
     for failed in reversed(POOL.members[1:]):
-        routing.record_result(POOL, failed, Permit(0), FailureClass.SERVER_ERROR, NOW)
-    routing.record_result(alone, alone.members[0], Permit(0), FailureClass.SERVER_ERROR, NOW)
+        admission = routing.admit(POOL, failed, NOW, 65.0)
+        routing.record_result(POOL, failed, admission, FailureClass.SERVER_ERROR, NOW)
+    admission = routing.admit(alone, alone.members[0], NOW, 65.0)
+    routing.record_result(alone, alone.members[0], admission, FailureClass.SERVER_ERROR, NOW)
 
     # when
     told = routing.records().members([POOL, alone], NOW)
@@ -169,7 +173,7 @@ def test_members_are_told_sorted_and_only_if_they_have_failed() -> None:
 
 def test_passed_deadlines_are_dropped_at_10000() -> None:
     # given a member that was overloaded once, so that its next pause is 2 s
-    routing, busy = RoutingState(Pins()), member("busy")
+    routing, busy = RoutingState(Pins(), digest_of), member("busy")
     routing.record_failure(busy, OVERLOADED, NOW)
 
     # when 9,999 others were limited, and all deadlines have passed
@@ -226,7 +230,7 @@ def test_changes_of_a_circuit_are_logged(caplog: pytest.LogCaptureFixture) -> No
 
 def test_a_member_recovers_when_neither_its_limit_nor_its_circuit_keeps_it() -> None:
     # given a member limited for 50 s, whose circuit is open for 30 s
-    routing = RoutingState(Pins())
+    routing = RoutingState(Pins(), digest_of)
     pool = target(member("a"), member("b"), breaker=BreakerPolicy(failure_threshold=1))
     one, other = pool.members
     routing.record_failure(one, Failure(FailureClass.RATE_LIMIT, 429, 50.0), NOW)
@@ -244,7 +248,7 @@ def test_a_member_recovers_when_neither_its_limit_nor_its_circuit_keeps_it() -> 
 )
 def test_of_two_reasons_the_one_that_moves_the_session_counts(moves: bool, reason: str) -> None:
     # given a limited member whose circuit is open
-    routing = RoutingState(Pins())
+    routing = RoutingState(Pins(), digest_of)
     pool = target(
         member("a"),
         member("b"),

@@ -105,7 +105,7 @@ class Session(_message.Message):
     def __init__(self, thread_id: _Optional[str] = ..., run_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., session_key: _Optional[str] = ...) -> None: ...
 
 class Attempt(_message.Message):
-    __slots__ = ("attempt_id", "number", "member_id", "provider_id", "upstream_model", "kind", "outcome", "failure", "http_status", "retry_after", "elapsed", "usage")
+    __slots__ = ("attempt_id", "number", "member_id", "provider_id", "upstream_model", "kind", "outcome", "failure", "http_status", "retry_after", "elapsed", "usage", "probe")
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -118,6 +118,7 @@ class Attempt(_message.Message):
     RETRY_AFTER_FIELD_NUMBER: _ClassVar[int]
     ELAPSED_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    PROBE_FIELD_NUMBER: _ClassVar[int]
     attempt_id: str
     number: int
     member_id: str
@@ -130,7 +131,8 @@ class Attempt(_message.Message):
     retry_after: _duration_pb2.Duration
     elapsed: _duration_pb2.Duration
     usage: _content_pb2.Usage
-    def __init__(self, attempt_id: _Optional[str] = ..., number: _Optional[int] = ..., member_id: _Optional[str] = ..., provider_id: _Optional[str] = ..., upstream_model: _Optional[str] = ..., kind: _Optional[_Union[AttemptKind, str]] = ..., outcome: _Optional[_Union[AttemptOutcome, str]] = ..., failure: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., http_status: _Optional[int] = ..., retry_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., usage: _Optional[_Union[_content_pb2.Usage, _Mapping]] = ...) -> None: ...
+    probe: bool
+    def __init__(self, attempt_id: _Optional[str] = ..., number: _Optional[int] = ..., member_id: _Optional[str] = ..., provider_id: _Optional[str] = ..., upstream_model: _Optional[str] = ..., kind: _Optional[_Union[AttemptKind, str]] = ..., outcome: _Optional[_Union[AttemptOutcome, str]] = ..., failure: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., http_status: _Optional[int] = ..., retry_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., usage: _Optional[_Union[_content_pb2.Usage, _Mapping]] = ..., probe: bool = ...) -> None: ...
 
 class SkippedMember(_message.Message):
     __slots__ = ("member_id", "reason", "until", "detail")
@@ -239,7 +241,7 @@ class InferItem(_message.Message):
     def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., text_delta: _Optional[_Union[_provider_pb2.TextDelta, _Mapping]] = ..., reasoning_delta: _Optional[_Union[_provider_pb2.ReasoningDelta, _Mapping]] = ..., tool_call_delta: _Optional[_Union[_provider_pb2.ToolCallDelta, _Mapping]] = ..., tool_call_ready: _Optional[_Union[_provider_pb2.ToolCallReady, _Mapping]] = ..., usage: _Optional[_Union[_content_pb2.Usage, _Mapping]] = ..., stream_reset: _Optional[_Union[StreamReset, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., interrupted: _Optional[_Union[Interrupted, _Mapping]] = ...) -> None: ...
 
 class MemberState(_message.Message):
-    __slots__ = ("target_id", "member_id", "breaker", "consecutive_failures", "probe_time", "quarantine", "quarantine_end_time", "quota_end_time", "generation", "open_time", "probes_in_flight", "probes_allowed", "last_failure", "last_failure_time")
+    __slots__ = ("target_id", "member_id", "breaker", "consecutive_failures", "probe_time", "quarantine", "quarantine_end_time", "quota_end_time", "generation", "open_time", "probes_in_flight", "probes_allowed", "last_failure", "last_failure_time", "quarantine_round")
     TARGET_ID_FIELD_NUMBER: _ClassVar[int]
     MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
     BREAKER_FIELD_NUMBER: _ClassVar[int]
@@ -254,6 +256,7 @@ class MemberState(_message.Message):
     PROBES_ALLOWED_FIELD_NUMBER: _ClassVar[int]
     LAST_FAILURE_FIELD_NUMBER: _ClassVar[int]
     LAST_FAILURE_TIME_FIELD_NUMBER: _ClassVar[int]
+    QUARANTINE_ROUND_FIELD_NUMBER: _ClassVar[int]
     target_id: str
     member_id: str
     breaker: BreakerState
@@ -268,7 +271,8 @@ class MemberState(_message.Message):
     probes_allowed: int
     last_failure: _provider_pb2.FailureClass
     last_failure_time: _timestamp_pb2.Timestamp
-    def __init__(self, target_id: _Optional[str] = ..., member_id: _Optional[str] = ..., breaker: _Optional[_Union[BreakerState, str]] = ..., consecutive_failures: _Optional[int] = ..., probe_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., quarantine: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., quarantine_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., quota_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., open_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., probes_in_flight: _Optional[int] = ..., probes_allowed: _Optional[int] = ..., last_failure: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., last_failure_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    quarantine_round: int
+    def __init__(self, target_id: _Optional[str] = ..., member_id: _Optional[str] = ..., breaker: _Optional[_Union[BreakerState, str]] = ..., consecutive_failures: _Optional[int] = ..., probe_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., quarantine: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., quarantine_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., quota_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., open_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., probes_in_flight: _Optional[int] = ..., probes_allowed: _Optional[int] = ..., last_failure: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., last_failure_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., quarantine_round: _Optional[int] = ...) -> None: ...
 
 class Pin(_message.Message):
     __slots__ = ("pool_id", "session", "member_id", "home_member_id", "reason", "move_time", "expire_time", "skip_reason")

@@ -137,7 +137,8 @@ class RouterServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ResetMember(self, request, context):
-        """Clears a member's breaker and quota deadline in the process that answers. Idempotent by nature: a
+        """Clears a member's breaker, quarantine and quota deadline in the process that answers; the latter two
+        for all pools. Idempotent by nature: a
         repeat finds nothing to clear. Each call is logged with its principal.
 
         - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.

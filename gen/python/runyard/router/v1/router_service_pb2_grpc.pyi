@@ -56,7 +56,8 @@ class RouterServiceStub:
     WatchRoutingState: _aio.UnaryStreamMultiCallable[_router_service_pb2.WatchRoutingStateRequest, _router_service_pb2.WatchRoutingStateResponse]
     """Streams changes of the routing state. Changes nothing."""
     ResetMember: _aio.UnaryUnaryMultiCallable[_router_service_pb2.ResetMemberRequest, _router_service_pb2.ResetMemberResponse]
-    """Clears a member's breaker and quota deadline in the process that answers. Idempotent by nature: a
+    """Clears a member's breaker, quarantine and quota deadline in the process that answers; the latter two
+    for all pools. Idempotent by nature: a
     repeat finds nothing to clear. Each call is logged with its principal.
 
     - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
@@ -148,7 +149,8 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _router_service_pb2.ResetMemberRequest,
         context: _aio.ServicerContext[_router_service_pb2.ResetMemberRequest, _abc.Awaitable[_router_service_pb2.ResetMemberResponse]],
     ) -> _abc.Awaitable[_router_service_pb2.ResetMemberResponse]:
-        """Clears a member's breaker and quota deadline in the process that answers. Idempotent by nature: a
+        """Clears a member's breaker, quarantine and quota deadline in the process that answers; the latter two
+        for all pools. Idempotent by nature: a
         repeat finds nothing to clear. Each call is logged with its principal.
 
         - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
