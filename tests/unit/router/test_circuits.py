@@ -135,6 +135,7 @@ async def test_without_on_circuit_open_the_session_stays_and_is_refused() -> Non
         assert refused_call.decision.sticky is Sticky.HOME
         assert refused_call.decision.attempts == ()
         assert (probe.text, probe.decision.member_id) == ("ok", home)
+        assert [each.probe for each in probe.decision.attempts] == [True]
         assert running.provider.calls == [home]
 
 

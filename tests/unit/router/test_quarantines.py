@@ -291,8 +291,8 @@ def test_while_a_probe_is_in_flight_it_recovers_soon() -> None:
     found.record(POOL, A, NO_PROBE, FailureClass.AUTH, NOW)
 
     # when
-    probe = found.admit(POOL, A, at(900), 65.0)
     other = found.admit(KEPT, A, at(900), 65.0)
+    probe = found.admit(POOL, A, at(900), 65.0)
 
     # then a pool that does not obey the quarantine takes no probe
     assert (probe.lease, other.lease) == (at(965), None)
