@@ -50,7 +50,8 @@ def reset_member(
     endpoint: EndpointOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Close the circuit of a member and end its quota deadline; a repeat changes nothing.
+    """Close the circuit of a member, end its quarantine and its quota deadline; a repeat changes
+    nothing.
 
     Example: runyard router reset-member narration fast
     """

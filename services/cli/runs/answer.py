@@ -10,7 +10,7 @@ from services.chassis.calls.rpc_status import detail_of
 from services.chassis.calls.streaming import streaming
 from services.cli.base.messages import as_json
 from services.cli.base.terminal import Terminal
-from services.cli.runs.decision import describe
+from services.cli.runs.decision import describe, starts_over
 from services.cli.talk.clients import Clients
 from services.wire.session_header import session_header
 
@@ -103,7 +103,7 @@ def _show(item: router_pb2.InferItem, terminal: Terminal) -> None:
             call = item.tool_call_ready.call
             terminal.line((f"calls {call.tool_id} {call.arguments_json}", "cyan"))
         case "stream_reset":
-            terminal.line(("starts over elsewhere", "yellow"))
+            terminal.line(*starts_over(item.stream_reset))
         case "interrupted":
             terminal.line(("broke off", "bold red"))
 

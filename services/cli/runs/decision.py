@@ -38,6 +38,19 @@ def title(decision: pb.RouteDecision) -> list[Part]:
     ]
 
 
+def starts_over(reset: pb.StreamReset) -> list[Part]:
+    """What a reset means for what was shown before."""
+    broken = [a for a in reset.decision.attempts if a.outcome == pb.ATTEMPT_OUTCOME_INTERRUPTED]
+    who = broken[-1].member_id if broken else "the answer"
+    why = words(FailureClass.DESCRIPTOR, reset.reason)
+    return [
+        ("disregard the text above: ", "bold yellow"),
+        f"{who} broke off ({why}), and ",
+        (reset.decision.member_id, "bold"),
+        " starts the answer over",
+    ]
+
+
 def _skipped(skipped: pb.SkippedMember) -> list[Part]:
     why = why_skipped(skipped)
     return [("· ", "yellow"), (skipped.member_id, "bold"), f" was not called: {why}"]
@@ -66,6 +79,8 @@ def _attempt(attempt: pb.Attempt) -> list[Part]:
         parts.append(f", asked to be left alone for {_seconds(attempt):g} s")
     if attempt.HasField("usage"):
         parts.append((f", {tokens(attempt.usage)}", "dim"))
+    if attempt.probe:
+        parts.append(" [probe]")
     if attempt.kind != pb.ATTEMPT_KIND_INITIAL:
         parts.append(f" [{words(pb.AttemptKind.DESCRIPTOR, attempt.kind)}]")
     return parts

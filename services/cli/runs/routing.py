@@ -17,7 +17,7 @@ _STYLES = {
 
 
 def member_line(member: pb.MemberState) -> list[Part]:
-    """The circuit of a member, its last failure and its quota deadline."""
+    """The circuit of a member, its last failure, its quarantine and its quota deadline."""
     circuit = words(pb.BreakerState.DESCRIPTOR, member.breaker)
     parts: list[Part] = [
         f"{member.target_id}: " if member.target_id != member.member_id else "",
@@ -34,6 +34,11 @@ def member_line(member: pb.MemberState) -> list[Part]:
     if member.last_failure:
         failure = words(FailureClass.DESCRIPTOR, member.last_failure)
         parts.append(f", last {failure} at {_clock(member.last_failure_time)}")
+    if member.quarantine:
+        failure = words(FailureClass.DESCRIPTOR, member.quarantine)
+        parts.append(f", quarantined for {failure}, round {member.quarantine_round}")
+    if member.HasField("quarantine_end_time"):
+        parts.append(f", until {_clock(member.quarantine_end_time)}")
     if member.HasField("quota_end_time"):
         parts.append(f", in a quota deadline until {_clock(member.quota_end_time)}")
     return parts

@@ -9,7 +9,7 @@ from runyard.provider.v1 import provider_pb2 as provider
 from runyard.router.v1 import router_pb2 as pb
 from runyard.router.v1 import router_service_pb2 as rpc
 from runyard.types.v1 import content_pb2 as content
-from services.chassis.errors import InvalidRequestError, UnimplementedError, Violation
+from services.chassis.errors import InvalidRequestError, Violation
 from services.chassis.ids import id_violations
 from services.chassis.protobuf.decoder import Decoder, optional
 from services.chassis.protobuf.pages import FIELD, page_position
@@ -20,7 +20,6 @@ from services.content.convert import (
 from services.content.model import Message, Sampling, ToolDefinition
 from services.router.api.enums import EFFORTS, MID_STREAMS, MODES
 from services.router.core.limits import page_size, request_violations
-from services.router.core.model import MidStream
 from services.router.core.needs import needs_of
 from services.router.core.pins import PinQuery
 from services.router.core.request import (
@@ -55,7 +54,6 @@ def infer_from_pb(request: rpc.InferRequest) -> InferCommand:
 
     Raises:
         InvalidRequestError: Lists everything that is wrong with it.
-        UnimplementedError: It uses an option that this version does not serve.
     """
     decoder = Decoder()
     prompt = _prompt(request, decoder)
@@ -73,8 +71,6 @@ def infer_from_pb(request: rpc.InferRequest) -> InferCommand:
     )
     decoder.found.extend(request_violations(command))
     decoder.check()
-    if command.mid_stream is MidStream.RESTART:
-        raise UnimplementedError("mid_stream RESTART is not served by this version")
     return command
 
 

@@ -30,6 +30,7 @@ from services.router.core.items import (
     Item,
     ReasoningDelta,
     Started,
+    StreamReset,
     TextDelta,
     ToolCallDelta,
     ToolCallReady,
@@ -218,7 +219,7 @@ def _item_to_pb(
             return _delta_to_pb(item)
         case UsageReport(usage):
             return pb.InferItem(usage=usage_to_pb(usage))
-        case Started() | Finished() | Interrupted():
+        case Started() | StreamReset() | Finished() | Interrupted():
             return _boundary_to_pb(item)
         case _:
             assert_never(item)
@@ -248,11 +249,18 @@ def _delta_to_pb(item: ReasoningDelta | ToolCallDelta | ToolCallReady) -> pb.Inf
             return pb.InferItem(tool_call_ready=ready)
 
 
-def _boundary_to_pb(item: Started | Finished | Interrupted) -> pb.InferItem:
+def _boundary_to_pb(item: Started | StreamReset | Finished | Interrupted) -> pb.InferItem:
     match item:
         case Started(decision, response_id):
             started = pb.Started(decision=decision_to_pb(decision), response_id=response_id)
             return pb.InferItem(started=started)
+        case StreamReset(failure, decision, response_id):
+            reset = pb.StreamReset(
+                reason=FAILURES.to_pb[failure],
+                decision=decision_to_pb(decision),
+                response_id=response_id,
+            )
+            return pb.InferItem(stream_reset=reset)
         case Finished(reason, decision):
             finished = pb.Finished(
                 reason=FINISH_REASONS.to_pb[reason],

@@ -11,6 +11,7 @@ from services.router.core.items import (
     Finished,
     Item,
     ReasoningDelta,
+    StreamReset,
     TextDelta,
     ToolCallReady,
     UsageReport,
@@ -32,19 +33,24 @@ class Collected:
 
 
 def collect(collected: Collected, item: Item) -> Collected:
-    """With one more item; those without content of their own change nothing."""
+    """With one more item; a reset discards what came before, and what has no content of its own
+    changes nothing.
+    """
     content = collected.content
     match item:
         case TextDelta(text):
-            return replace(collected, content=content.add_text(text))
+            collected = replace(collected, content=content.add_text(text))
         case ReasoningDelta(text, provider_id, state):
             piece = Reasoning(text, provider_id, state)
-            return replace(collected, content=content.add_reasoning(piece))
+            collected = replace(collected, content=content.add_reasoning(piece))
         case ToolCallReady(call=call):
-            return replace(collected, content=content.add_call(call))
+            collected = replace(collected, content=content.add_call(call))
         case UsageReport(usage):
-            return replace(collected, usage=usage)
+            collected = replace(collected, usage=usage)
+        case StreamReset():
+            collected = Collected()
         case Finished(reason, decision):
-            return replace(collected, finish_reason=reason, decision=decision)
+            collected = replace(collected, finish_reason=reason, decision=decision)
         case _:
-            return collected
+            pass
+    return collected

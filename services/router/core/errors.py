@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 
 from services.chassis.errors import DomainError, ErrorKind, Retry
 from services.router.core.decision import RouteDecision, Skipped, SkipReason
-from services.router.core.failures import PERMANENT, Failure, FailureClass
+from services.router.core.failures import FINAL, PERMANENT, Failure, FailureClass
 from services.router.core.model import Target
 from services.router.core.needs import missing
 from services.router.core.request import Needs
@@ -245,13 +245,21 @@ class StreamInterruptedError(DomainError):
 
     @classmethod
     def of(cls, failure: Failure, member_id: str) -> StreamInterruptedError:
+        """An error that says retryable unless a repeat would fail in the same way."""
         cause = _TEXT.get(failure.kind, "failed")
-        return cls(
+        error = StreamRefusedError if failure.kind in FINAL else cls
+        return error(
             f"model {member_id!r} {cause} after part of its answer was sent",
             retry_after_s=failure.retry_after_s,
             member_id=member_id,
             failure=failure.kind.value,
         )
+
+
+class StreamRefusedError(StreamInterruptedError):
+    """A repeat of the request would fail as well."""
+
+    retry = Retry.NOT_RETRYABLE
 
 
 class AnswerTooLargeError(DomainError):

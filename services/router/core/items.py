@@ -73,11 +73,20 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamReset:
+    """What was sent does not count: after ``reason`` another member starts the answer over."""
+
+    reason: FailureClass
+    decision: RouteDecision
+    response_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Interrupted:
     """The answer broke off.
 
     Attributes:
-        committed_bytes: UTF-8 length of the text that was sent.
+        committed_bytes: UTF-8 length of the text that was sent since the start or the last reset.
         resumable: A repeat may succeed.
     """
 
@@ -99,13 +108,14 @@ Item: TypeAlias = (
     | ToolCallDelta
     | ToolCallReady
     | UsageReport
+    | StreamReset
     | Finished
     | Interrupted
 )
 
 
 def commits(item: UpstreamItem) -> bool:
-    """Whether the item is content; once sent, the call cannot fail over any more."""
+    """Whether the item is content; once sent, no other member takes over unseen."""
     return not isinstance(item, Opened | UsageReport)
 
 

@@ -1,4 +1,4 @@
-"""Decides what a call does after one of its attempts has failed."""
+"""Decides what a call does after one of its attempts has failed, and after its answer broke off."""
 
 from __future__ import annotations
 
@@ -81,6 +81,17 @@ def next_step(failure: Failure, switch: SwitchPolicy, remaining: Remaining) -> S
     if failure.kind in TRANSIENT:
         return _after_transient(failure, switch, remaining)
     return ReturnError()
+
+
+def starts_over(failure: Failure, switch: SwitchPolicy) -> bool:
+    """Whether an answer that broke off after its commit point starts over on another member, if the
+    call asks for that.
+    """
+    if failure.kind in QUOTA:
+        return justifies_failover(failure.retry_after_s, switch)
+    if failure.kind in PERMANENT:
+        return switch.on_permanent
+    return failure.kind in TRANSIENT
 
 
 def _after_quota_refusal(failure: Failure, switch: SwitchPolicy, remaining: Remaining) -> Step:

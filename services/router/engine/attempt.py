@@ -78,7 +78,7 @@ class AttemptInProgress:
     """Call ``open``, then ``read`` until ``done``, and ``close`` in every case.
 
     Attributes:
-        member: Whom the attempt calls.
+        member: Whom the attempt calls; its outcome is charged to that one.
         held: Items that arrived up to the commit point.
         usage: The last token counts.
         finish: Why the answer ended; None until it is complete.

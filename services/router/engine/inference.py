@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 
 from services.chassis.caller import Principal
+from services.chassis.errors import DomainError
 from services.chassis.slices import in_slices
 from services.content.model import FinishReason
 from services.router.core.decision import AttemptOutcome, RouteDecision
@@ -14,13 +15,14 @@ from services.router.core.errors import (
     TargetNotFoundError,
 )
 from services.router.core.explanation import Explanation
-from services.router.core.failures import FINAL, FailureClass, UpstreamError
+from services.router.core.failures import FINAL, Failure, FailureClass, UpstreamError
 from services.router.core.items import (
     Finished,
     Interrupted,
     Item,
     Opened,
     Started,
+    StreamReset,
     UpstreamItem,
     size_bytes,
 )
@@ -128,12 +130,7 @@ class StreamedAnswer:
         self._call = call
         ended_by: BaseException | None = None
         try:
-            attempt = await call.committed_attempt()
-            if attempt is None:
-                refused = Finished(FinishReason.CONTENT_FILTER, call.decision)
-                yield [Started(call.decision, ""), refused]
-                return
-            frames = _relay(call, attempt)
+            frames = _answer(call)
             try:
                 async for frame in frames:
                     yield frame
@@ -146,15 +143,47 @@ class StreamedAnswer:
             end_route(call.route, call.decision, ended_by)
 
 
+async def _answer(call: RoutedCall) -> AsyncGenerator[Sequence[Item], None]:
+    """The answer of the member that begins it; when that one breaks off, of another one if the call
+    may start over, from a ``StreamReset`` on.
+    """
+    attempt, broken_by = await call.committed_attempt(), None
+    while attempt is not None:
+        relayed = _relay(call, attempt, broken_by)
+        try:
+            async for frame in relayed:
+                yield frame
+        except UpstreamError as error:
+            broken_by = error.failure
+        else:
+            return
+        finally:
+            await relayed.aclose()
+        broken = attempt
+        try:
+            attempt = await call.restarted_attempt(broken, broken_by)
+        except DomainError:
+            yield [_interrupted(call, broken, broken_by)]
+            raise StreamInterruptedError.of(broken_by, broken.member.id) from None
+    yield [_opening(call, "", broken_by), Finished(FinishReason.CONTENT_FILTER, call.decision)]
+
+
 async def _relay(
-    call: RoutedCall, attempt: AttemptInProgress
+    call: RoutedCall, attempt: AttemptInProgress, reset_by: Failure | None
 ) -> AsyncGenerator[Sequence[Item], None]:
-    """Relay a committed answer to its end or to its failure; settles the attempt either way."""
+    """Relay a committed answer to its end or to its failure; settles the attempt either way.
+
+    Args:
+        reset_by: What broke the answer before this one; None when it is the first.
+
+    Raises:
+        UpstreamError: It broke off.
+    """
     try:
         items: Sequence[UpstreamItem] = attempt.held
         await _settle_when_done(call, attempt)
-        started = Started(call.decision, attempt.response_id)
-        for frame in split_into_frames([started, *_for_caller(items, call)]):
+        opening = _opening(call, attempt.response_id, reset_by)
+        for frame in split_into_frames([opening, *_for_caller(items, call)]):
             yield frame
         while not attempt.done:
             items = await attempt.read()
@@ -168,13 +197,21 @@ async def _relay(
             yield [Finished(FinishReason.CONTENT_FILTER, call.decision)]
             return
         await call.settle(attempt, AttemptOutcome.INTERRUPTED, failure)
-        resumable = failure.kind not in FINAL
-        usage, sent_bytes = attempt.usage, attempt.text_bytes
-        yield [Interrupted(failure.kind, usage, sent_bytes, resumable, call.decision)]
-        raise StreamInterruptedError.of(failure, attempt.record.member_id) from None
+        raise
     except BaseException as error:
         await call.settle(attempt, *outcome_of(error))
         raise
+
+
+def _interrupted(call: RoutedCall, broken: AttemptInProgress, failure: Failure) -> Interrupted:
+    resumable = failure.kind not in FINAL
+    return Interrupted(failure.kind, broken.usage, broken.text_bytes, resumable, call.decision)
+
+
+def _opening(call: RoutedCall, response_id: str, reset_by: Failure | None) -> Started | StreamReset:
+    if reset_by is None:
+        return Started(call.decision, response_id)
+    return StreamReset(reset_by.kind, call.decision, response_id)
 
 
 async def _settle_when_done(call: RoutedCall, attempt: AttemptInProgress) -> None:

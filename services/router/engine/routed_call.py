@@ -1,4 +1,6 @@
-"""One call: its attempts on the members of the target, up to the one whose answer is relayed."""
+"""One call: its attempts on the members of the target, up to one whose answer is relayed, and on to
+another one when that answer breaks off and may start over.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,14 @@ from services.router.core.decision import (
     RouteDecision,
     Sticky,
 )
-from services.router.core.errors import MemberFailedError, NoMemberLeftError
+from services.router.core.errors import (
+    MemberFailedError,
+    NoMemberLeftError,
+    StreamInterruptedError,
+)
 from services.router.core.failures import Failure, FailureClass, UpstreamError
 from services.router.core.limits import LONGEST_CALL_S
-from services.router.core.model import Adapter, Member
+from services.router.core.model import Adapter, Member, MidStream
 from services.router.core.ports import ProviderAdapter, TimeLeft, UpstreamCall
 from services.router.core.request import InferCommand
 from services.router.core.selection import (
@@ -37,6 +43,7 @@ from services.router.core.switching import (
     ReturnRefusal,
     Step,
     next_step,
+    starts_over,
 )
 from services.router.engine.attempt import AttemptInProgress, Watchdog, timeouts_of
 from services.router.engine.quarantines import Admission
@@ -136,12 +143,28 @@ class RoutedCall:
             routing, now = self._dependencies.routing, self._health_at
             raise refusal(routing, self._request, self._chosen, self.decision, now)
         self._enter()
-        try:
-            return await self._attempts_until_commit()
-        except BaseException as error:
-            # A cancel while no attempt is open; else its result is recorded already.
-            self._leave(outcome_of(error)[1])
-            raise
+        return await self._attempts_until_commit(AttemptKind.INITIAL)
+
+    async def restarted_attempt(
+        self, broken: AttemptInProgress, failure: Failure
+    ) -> AttemptInProgress | None:
+        """Start the answer over on another member, after ``broken``, which is settled, has broken
+        off; None when the content is refused.
+
+        Raises:
+            DomainError: It does not start over, or no other member could begin it.
+        """
+        policy = self._request.target.pool
+        left = self._remaining(0, policy.in_place_retries)
+        restarts = (self._command.mid_stream or policy.mid_stream) is MidStream.RESTART
+        if restarts and starts_over(failure, policy.switch):
+            if left.can_fail_over:
+                self._last_attempt = traceparent_of(broken.span)
+                self._fail_over(failure)
+                return await self._attempts_until_commit(AttemptKind.FAILOVER)
+            if self._limited:
+                self._health = limit_reached(self._request.target, self._health)
+        raise StreamInterruptedError.of(failure, broken.member.id)
 
     async def settle(
         self, attempt: AttemptInProgress, outcome: AttemptOutcome, failure: Failure | None = None
@@ -149,11 +172,20 @@ class RoutedCall:
         """Close an attempt, which ends the call on its member, and record the outcome; later calls
         for the same attempt do nothing.
         """
-        self._leave(failure)
-        await self._close(attempt, outcome, failure)
+        if attempt.record.outcome is AttemptOutcome.STREAMING:
+            self._leave(failure)
+            await self._close(attempt, outcome, failure)
 
-    async def _attempts_until_commit(self) -> AttemptInProgress | None:
-        kind, retries = AttemptKind.INITIAL, 0
+    async def _attempts_until_commit(self, kind: AttemptKind) -> AttemptInProgress | None:
+        try:
+            return await self._first_committed(kind)
+        except BaseException as error:
+            # A cancel while no attempt is open; else its result is recorded already.
+            self._leave(outcome_of(error)[1])
+            raise
+
+    async def _first_committed(self, kind: AttemptKind) -> AttemptInProgress | None:
+        retries = 0
         while True:
             attempt = self._start(kind)
             failure = await self._open(attempt)
@@ -215,10 +247,8 @@ class RoutedCall:
     async def _close(
         self, attempt: AttemptInProgress, outcome: AttemptOutcome, failure: Failure | None
     ) -> None:
-        if attempt.record.outcome is not AttemptOutcome.STREAMING:
-            return
         routing, now = self._dependencies.routing, self._dependencies.clock.now()
-        member = self._member
+        member = attempt.member
         if outcome is AttemptOutcome.SUCCEEDED:
             routing.record_success(member, now)
             routing.record_answer(self._request)
@@ -258,7 +288,7 @@ class RoutedCall:
 
     async def _open(self, attempt: AttemptInProgress) -> Failure | None:
         """Bring the attempt to its commit point; returns the failure that prevented it, if any."""
-        member, key = self._member, self._request.key
+        member, key = attempt.member, self._request.key
         adapter = self._dependencies.adapters[type(member.provider.adapter)]
         cache_key = "" if key.anonymous else key.routing_key
         try:
@@ -291,7 +321,12 @@ class RoutedCall:
         )
 
     def _next_step(self, failure: Failure, retries: int, retries_allowed: int) -> Step:
-        dependencies, target = self._dependencies, self._request.target
+        remaining = self._remaining(retries, retries_allowed)
+        return next_step(failure, self._request.target.pool.switch, remaining)
+
+    def _remaining(self, retries: int, retries_allowed: int) -> Remaining:
+        """What the call may do now that it is done with the current member."""
+        dependencies = self._dependencies
         if self._current is not None:
             self._tried.add(self._current)
         self._health_at = dependencies.clock.now()
@@ -303,7 +338,7 @@ class RoutedCall:
             self._request, candidate, self._health_at
         )
         self._limited = not attempts_left or not may_move
-        remaining = Remaining(
+        return Remaining(
             retries_done=retries,
             retries_allowed=retries_allowed,
             can_fail_over=candidate is not None and not self._limited,
@@ -312,7 +347,6 @@ class RoutedCall:
             circuit_opened=not may_repeat,
             draw=dependencies.retries.draw(),
         )
-        return next_step(failure, target.pool.switch, remaining)
 
     def _fail_over(self, failure: Failure) -> None:
         self._leave(failure)

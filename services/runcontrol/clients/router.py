@@ -149,11 +149,11 @@ def _finished(item: pb.InferItem) -> Item:
 def routed_of(decision: pb.RouteDecision) -> Routed:
     """The route of a call.
 
-    The reason is the failure of the last failed attempt, else why the home was skipped, else the
-    outcome for the session.
+    The reason is the failure of the last attempt that failed or broke off, else why the home was
+    skipped, else the outcome for the session.
     """
     moved = decision.home_member_id not in ("", decision.member_id)
-    failed = [a for a in decision.attempts if a.outcome == pb.ATTEMPT_OUTCOME_FAILED]
+    failed = [a for a in decision.attempts if a.outcome in _FAILED]
     skipped = [s for s in decision.skipped if s.member_id == decision.home_member_id]
     reason = value_name(pb.StickyOutcome, "STICKY_OUTCOME", decision.sticky)
     if failed:
@@ -170,9 +170,10 @@ def routed_of(decision: pb.RouteDecision) -> Routed:
     )
 
 
+_FAILED = (pb.ATTEMPT_OUTCOME_FAILED, pb.ATTEMPT_OUTCOME_INTERRUPTED)
 _ITEMS: Mapping[str, Callable[[pb.InferItem], Item]] = {
     "started": lambda item: routed_of(item.started.decision),
-    "stream_reset": lambda _: Restarted(),
+    "stream_reset": lambda item: Restarted(routed_of(item.stream_reset.decision)),
     "text_delta": lambda item: TextDelta(item.text_delta.text),
     "reasoning_delta": _reasoning,
     "tool_call_ready": _call,

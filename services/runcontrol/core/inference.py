@@ -40,7 +40,13 @@ class ModelCall:
 
 @dataclass(frozen=True, slots=True)
 class Restarted:
-    """Another model starts the answer over: what was streamed so far does not count."""
+    """Another model starts the answer over: what was streamed so far does not count.
+
+    Attributes:
+        routed: Where the answer comes from now.
+    """
+
+    routed: Routed
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +124,8 @@ class Draft:
         match item:
             case Routed():
                 changed = replace(self, model_id=item.model_id)
-            case Restarted():
-                changed = Draft(model_id=self.model_id)
+            case Restarted(routed):
+                changed = Draft(model_id=routed.model_id)
             case TextDelta(text):
                 changed = replace(self, content=self.content.add_text(text))
             case Reasoning():
@@ -143,6 +149,8 @@ def event_of(item: Item) -> Kind | None:
     match item:
         case Routed() | TextDelta():
             return item
+        case Restarted(routed):
+            return routed
         case Reasoning(text) if text:
             return ReasoningDelta(text)
         case _:

@@ -235,7 +235,7 @@ async def _record_item(item: Item, writer: DeltaWriter) -> None:
         await writer.flush()
         if writer.covers[0]:
             writer.add(StepReset(writer.covers[0]))
-    elif (kind := event_of(item)) is not None:
+    if (kind := event_of(item)) is not None:
         writer.add(kind)
 
 

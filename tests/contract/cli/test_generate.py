@@ -1,4 +1,4 @@
-"""``runyard generate``: an answer as a whole, and where it came from."""
+"""``runyard generate`` and ``infer``: an answer, and where it came from."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from runyard.registry.v1 import registry_pb2 as reg
 from tests.contract.cli.process import runyard
 from tests.contract.router.router_under_test import (
     RouterUnderTest,
+    breaking_pool,
     builtin,
     failing,
     limited_pool,
@@ -49,3 +50,28 @@ async def test_the_answer_and_where_it_came_from_are_shown_also_of_a_failure(
     assert "UPSTREAM_OVERLOADED" in failed.err
     assert "try again in 1 s" in failed.err
     assert "nobody answered" in failed.out
+
+
+async def test_an_answer_that_starts_over_says_what_to_disregard(tmp_path: Path) -> None:
+    # given a pool whose home breaks off
+    servers = RouterUnderTest(tmp_path)
+    try:
+        await servers.start_registry()
+        await servers.start_router()
+        await servers.apply(*breaking_pool("one two three"))
+        assert servers.router is not None
+        at = {"RUNYARD_ENDPOINTS": f"router={servers.router.target}"}
+        known = ("--min-version", str(servers.version))
+
+        # when
+        shown = await runyard("infer", "narration", "all is well", *known, **at)
+    finally:
+        await servers.stop_router()
+        await servers.stop_registry()
+
+    # then
+    assert shown.code == 0, shown.err
+    assert shown.out.startswith(
+        "one two\ndisregard the text above: cut-0 broke off (stream truncated), and whole starts "
+        "the answer over\nall is well\n"
+    )

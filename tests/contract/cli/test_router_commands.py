@@ -35,10 +35,14 @@ async def at(tmp_path: Path) -> AsyncIterator[dict[str, str]]:
             *limited_pool(),
             builtin("faulty", failing(reg.BUILTIN_FAULT_KIND_SERVER_ERROR)),
             model("bad", "faulty"),
+            builtin("shut", failing(reg.BUILTIN_FAULT_KIND_UNAUTHORIZED)),
+            model("denied", "shut"),
+            pool("guarded", "denied", failover_only=["second"]),
             pool("broken", "bad", breaker=reg.PoolBreaker(failure_threshold=1), retry=NO_RETRY),
         )
         await servers.infer("narration", thread_id="t")
         await servers.infer("broken")
+        await servers.infer("guarded")
         assert servers.router is not None
         yield {"RUNYARD_ENDPOINTS": f"router={servers.router.target}"}
     finally:
@@ -57,6 +61,7 @@ async def test_circuits_deadlines_and_pins_are_shown(at: dict[str, str]) -> None
     assert "broken: bad, circuit open until " in text.out
     assert "failed calls in a row: 1, last server error at " in text.out
     assert "narration: first, circuit closed, in a quota deadline until " in text.out
+    assert "guarded: denied, circuit closed, quarantined for auth, round 1, until " in text.out
     assert "narration: thread:t is held on second instead of first (rate limit)" in text.out
     answer = json.loads(data.out)
     assert [each["member_id"] for each in answer["members"]] == ["bad"]

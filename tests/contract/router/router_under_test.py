@@ -105,6 +105,23 @@ def limited_pool(hint_s: float = 30.0) -> list[reg.Resource]:
     ]
 
 
+def breaking_pool(*texts: str) -> list[reg.Resource]:
+    """Pool ``narration`` that starts over: its members break off after two words of their text, but
+    for the last one.
+    """
+    cut = reg.BUILTIN_FAULT_KIND_CUT
+    steps = [
+        failing(cut, upstream_model=f"cut-{number}", after_deltas=2, text=text)
+        for number, text in enumerate(texts)
+    ]
+    breaking = [model(f"cut-{number}", "script") for number in range(len(texts))]
+    names = [each.model.id for each in breaking]
+    order = reg.PoolRouting(home=reg.HOME_STRATEGY_FIRST_HEALTHY)
+    restart = reg.MID_STREAM_RESTART
+    narration = pool("narration", *names, "whole", routing=order, mid_stream=restart)
+    return [builtin("script", *steps), *breaking, model("whole", "script"), narration]
+
+
 def request(
     target_id: str, text: str = "hello big world", thread_id: str = "", **rest: Any
 ) -> rpc.InferRequest:

@@ -13,6 +13,7 @@ from runyard.types.v1 import content_pb2 as content
 from services.chassis.calls.rpc_status import detail_of, reason_of
 from tests.contract.router.router_under_test import (
     RouterUnderTest,
+    breaking_pool,
     failing,
     limited_pool,
     request,
@@ -71,6 +72,22 @@ async def test_an_answer_says_what_it_cost(running: RouterUnderTest) -> None:
     assert whole.decision.attempts[0].usage == whole.usage
     assert [item.usage for item in streamed.items if item.HasField("usage")] == [whole.usage]
     assert streamed.decision.attempts[0].usage == whole.usage
+
+
+async def test_an_answer_that_starts_over_is_that_of_the_last_member(
+    running: RouterUnderTest,
+) -> None:
+    # given
+    await running.apply(*breaking_pool("one two three"))
+
+    # when
+    whole = await generate(running, request("narration", "all is well"))
+
+    # then
+    assert [part.text.text for part in whole.message.parts] == ["all is well"]
+    assert whole.decision.member_id == "whole"
+    outcomes = [each.outcome for each in whole.decision.attempts]
+    assert outcomes == [pb.ATTEMPT_OUTCOME_INTERRUPTED, pb.ATTEMPT_OUTCOME_SUCCEEDED]
 
 
 async def test_a_failure_carries_the_decision(running: RouterUnderTest) -> None:

@@ -14,6 +14,7 @@ from runyard.types.v1 import content_pb2 as content
 from services.chassis.calls.streaming import streaming
 from tests.contract.router.router_under_test import (
     RouterUnderTest,
+    breaking_pool,
     failing,
     pool,
     scripted,
@@ -64,6 +65,45 @@ async def test_a_stream_that_is_cut_ends_with_what_was_sent(running: RouterUnder
     assert interrupted.resumable
     assert received.code_and_reason == (grpc.StatusCode.UNAVAILABLE, "STREAM_INTERRUPTED")
     assert received.decision.attempts[0].outcome == pb.ATTEMPT_OUTCOME_INTERRUPTED
+
+
+async def test_an_answer_starts_over_after_its_member_breaks_off(running: RouterUnderTest) -> None:
+    # given two members that break off, and one that answers
+    await running.apply(*breaking_pool("one two three", "un deux trois"))
+
+    # when
+    received = await running.infer("narration", "all is well")
+
+    # then what follows the last reset is the whole answer of one member
+    assert received.error is None
+    resets = [n for n, kind in enumerate(received.kinds) if kind == "stream_reset"]
+    told = [received.items[n].stream_reset for n in resets]
+    assert [each.decision.member_id for each in told] == ["cut-1", "whole"]
+    assert {each.reason for each in told} == {prov.FAILURE_CLASS_STREAM_TRUNCATED}
+    last = received.items[resets[-1] + 1 :]
+    assert "".join(item.text_delta.text for item in last) == "all is well"
+    assert [(a.member_id, a.kind, a.outcome) for a in received.decision.attempts] == [
+        ("cut-0", pb.ATTEMPT_KIND_INITIAL, pb.ATTEMPT_OUTCOME_INTERRUPTED),
+        ("cut-1", pb.ATTEMPT_KIND_FAILOVER, pb.ATTEMPT_OUTCOME_INTERRUPTED),
+        ("whole", pb.ATTEMPT_KIND_FAILOVER, pb.ATTEMPT_OUTCOME_SUCCEEDED),
+    ]
+
+
+async def test_a_request_decides_whether_its_answer_starts_over(running: RouterUnderTest) -> None:
+    # given a pool that starts over
+    await running.apply(*breaking_pool("one two three"))
+
+    # when
+    interrupted = await running.infer("narration", mid_stream=pb.MID_STREAM_INTERRUPT)
+    limited = await running.infer("narration", max_attempts=1)
+    restarted = await running.infer("narration", mid_stream=pb.MID_STREAM_RESTART)
+
+    # then
+    assert interrupted.failure.reason == limited.failure.reason == "STREAM_INTERRUPTED"
+    assert "stream_reset" not in interrupted.kinds + limited.kinds
+    (skipped,) = limited.decision.skipped
+    assert (skipped.member_id, skipped.reason) == ("whole", pb.SKIP_REASON_LIMIT_REACHED)
+    assert restarted.error is None
 
 
 @pytest.mark.parametrize("moment", ["before headers", "before content", "while streaming"])

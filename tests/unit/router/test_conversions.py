@@ -14,7 +14,7 @@ from runyard.router.v1 import errors_pb2
 from runyard.router.v1 import router_pb2 as pb
 from runyard.router.v1 import router_service_pb2 as rpc
 from runyard.types.v1 import content_pb2 as content
-from services.chassis.errors import DomainError, InvalidRequestError, UnimplementedError
+from services.chassis.errors import DomainError, InvalidRequestError
 from services.chassis.protobuf.enums import EnumTable
 from services.content.model import ReasoningEffort, Sampling
 from services.router.api import enums
@@ -169,7 +169,7 @@ def test_every_field_that_is_set_is_decoded() -> None:
             reasoning_effort=prov.REASONING_EFFORT_HIGH,
         ),
         response_format=prov.ResponseFormat(json_schema=schema),
-        mid_stream=pb.MID_STREAM_INTERRUPT,
+        mid_stream=pb.MID_STREAM_RESTART,
         max_attempts=3,
         min_registry_version=9,
     )
@@ -180,13 +180,8 @@ def test_every_field_that_is_set_is_decoded() -> None:
     # then
     assert command.prompt.sampling == Sampling(0, 1, 5, ("x",), -1, ReasoningEffort.HIGH)
     assert command.prompt.response_format == JsonSchema("answer", '{"a": 1}', strict=True)
-    assert command.mid_stream is MidStream.INTERRUPT
+    assert command.mid_stream is MidStream.RESTART
     assert (command.max_attempts, command.min_registry_version) == (3, 9)
-
-
-def test_mid_stream_restart_is_not_served() -> None:
-    with pytest.raises(UnimplementedError):
-        infer_from_pb(request("m", mid_stream=pb.MID_STREAM_RESTART))
 
 
 def test_the_response_format_may_be_any_json_object() -> None:

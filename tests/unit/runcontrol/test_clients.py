@@ -138,7 +138,12 @@ def test_an_agent_without_limits_gets_the_default_and_a_remote_one_has_no_specif
             ToolCall("c", "t", "{}"),
         ),
         (router.InferItem(usage=content.Usage(input_tokens=3, source=1)), Usage(3)),  # type: ignore[arg-type]  # PROVIDER
-        (router.InferItem(stream_reset=router.StreamReset()), Restarted()),
+        (
+            router.InferItem(
+                stream_reset=router.StreamReset(decision=router.RouteDecision(member_id="b"))
+            ),
+            Restarted(Routed("", "b", "", "", "", 0)),
+        ),
         (
             router.InferItem(finished=router.Finished(reason=content.FINISH_REASON_LENGTH)),
             Finished(FinishReason.LENGTH),
@@ -165,6 +170,9 @@ def test_a_route_names_the_home_it_was_switched_from_and_the_reason() -> None:
     overloaded = router.Attempt(
         outcome=router.ATTEMPT_OUTCOME_FAILED, failure=provider.FAILURE_CLASS_OVERLOADED
     )
+    cut = router.Attempt(
+        outcome=router.ATTEMPT_OUTCOME_INTERRUPTED, failure=provider.FAILURE_CLASS_STREAM_TRUNCATED
+    )
     answered = router.Attempt(outcome=router.ATTEMPT_OUTCOME_STREAMING)
     failed = router.RouteDecision(
         target_id="p",
@@ -173,6 +181,7 @@ def test_a_route_names_the_home_it_was_switched_from_and_the_reason() -> None:
         provider_id="q",
         attempts=[overloaded, answered],
     )
+    broken = router.RouteDecision(member_id="b", attempts=[overloaded, cut, answered])
     over_quota = router.SkippedMember(member_id="a", reason=router.SKIP_REASON_QUOTA_DEADLINE)
     skipped = router.RouteDecision(member_id="b", home_member_id="a", skipped=[over_quota])
 
@@ -180,6 +189,7 @@ def test_a_route_names_the_home_it_was_switched_from_and_the_reason() -> None:
     # then each names its reason
     assert routed_of(home) == Routed("p", "a", "", "", "home", 0)
     assert routed_of(failed) == Routed("p", "b", "q", "a", "overloaded", 2)
+    assert routed_of(broken).reason == "stream_truncated"
     assert routed_of(skipped).switched_from == "a"
     assert routed_of(skipped).reason == "quota_deadline"
 

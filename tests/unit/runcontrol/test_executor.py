@@ -16,7 +16,13 @@ from services.chassis.follow.notifier import LocalNotifier
 from services.content.model import FinishReason, ToolCall, Usage
 from services.runcontrol.core.claiming import RENEW_EVERY_S
 from services.runcontrol.core.commands import FetchedMessage
-from services.runcontrol.core.events import AttemptFailed, MessageCommitted, StepReset, TextDelta
+from services.runcontrol.core.events import (
+    AttemptFailed,
+    MessageCommitted,
+    Routed,
+    StepReset,
+    TextDelta,
+)
 from services.runcontrol.core.inference import Finished, Item, ModelCall, Restarted
 from services.runcontrol.core.model import RunState, TerminationReason
 from services.runcontrol.core.ports import CANCELS, READY
@@ -385,8 +391,9 @@ async def test_a_model_call_that_breaks_fails_the_attempt(
 
 async def test_an_answer_that_starts_over_resets_its_deltas(process: Process) -> None:
     # given a stream that is started over by another member, before and after its first word
-    restarted = [Restarted(), TextDelta("whole")]
-    process.models.batches = [[Restarted()], [TextDelta("half")], restarted, [END]]
+    elsewhere = Routed("pool", "model-2", "provider", "model-1", "stream_truncated", 2)
+    restarted = [Restarted(elsewhere), TextDelta("whole")]
+    process.models.batches = [[Restarted(elsewhere)], [TextDelta("half")], restarted, [END]]
 
     # when a run is executed
     run_id = process.submit()
@@ -397,4 +404,5 @@ async def test_an_answer_that_starts_over_resets_its_deltas(process: Process) ->
     reset = process.system.last_event(StepReset)
     assert process.system.run(run_id).output_text == "whole"
     assert process.system.kinds(run_id).count("StepReset") == 1
+    assert process.system.last_event(Routed) == elsewhere
     assert reset.from_run_seq < committed.covers_from_run_seq

@@ -22,6 +22,7 @@ from services.runcontrol.core.specs import AgentSpec, Specs
 from tests.unit.runcontrol.in_memory_runcontrol import InMemoryRunControl, agent
 
 ROUTED = Routed("pool", "model-1", "provider", "", "home", 1)
+ELSEWHERE = Routed("pool", "model-2", "provider", "model-1", "stream_truncated", 2)
 
 
 def collected(*items: Item) -> Draft:
@@ -93,12 +94,12 @@ def test_reasoning_is_joined_per_provider_until_it_is_sealed() -> None:
 
 def test_an_answer_that_starts_over_drops_its_earlier_items() -> None:
     # given an answer that another member starts over
-    draft = collected(ROUTED, TextDelta("half"), Restarted(), TextDelta("whole"))
+    draft = collected(ROUTED, TextDelta("half"), Restarted(ELSEWHERE), TextDelta("whole"))
 
     # when its message is built
     # then it has the items after the restart only
     assert draft.message().text == "whole"
-    assert draft.model_id == "model-1"
+    assert draft.model_id == "model-2"
 
 
 def test_an_empty_answer_becomes_an_empty_text() -> None:
@@ -118,14 +119,14 @@ def test_subscribers_see_deltas_and_the_route_only() -> None:
         Reasoning("", opaque_state=b"s"),
         Usage(),
         Finished(FinishReason.STOP),
-        Restarted(),
+        Restarted(ELSEWHERE),
     ]
 
     # when their events are made
     told = [event_of(item) for item in items]
 
     # then the other items have none
-    assert told == [ROUTED, TextDelta("x"), ReasoningDelta("y"), None, None, None, None]
+    assert told == [ROUTED, TextDelta("x"), ReasoningDelta("y"), None, None, None, ELSEWHERE]
 
 
 def test_adjacent_deltas_of_one_kind_are_joined() -> None:

@@ -189,12 +189,14 @@ class Started(_message.Message):
     def __init__(self, decision: _Optional[_Union[RouteDecision, _Mapping]] = ..., response_id: _Optional[str] = ...) -> None: ...
 
 class StreamReset(_message.Message):
-    __slots__ = ("reason", "decision")
+    __slots__ = ("reason", "decision", "response_id")
     REASON_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
     reason: _provider_pb2.FailureClass
     decision: RouteDecision
-    def __init__(self, reason: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., decision: _Optional[_Union[RouteDecision, _Mapping]] = ...) -> None: ...
+    response_id: str
+    def __init__(self, reason: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., decision: _Optional[_Union[RouteDecision, _Mapping]] = ..., response_id: _Optional[str] = ...) -> None: ...
 
 class Interrupted(_message.Message):
     __slots__ = ("reason", "partial_usage", "committed_length", "resumable", "decision")
