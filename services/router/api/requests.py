@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from runyard.provider.v1 import provider_pb2 as provider
 from runyard.router.v1 import router_pb2 as pb
@@ -19,10 +20,11 @@ from services.content.convert import (
 )
 from services.content.model import Message, Sampling, ToolDefinition
 from services.router.api.enums import EFFORTS, MID_STREAMS, MODES
-from services.router.core.limits import page_size, request_violations
+from services.router.core.limits import LONGEST_WAIT, page_size, request_violations
 from services.router.core.needs import needs_of
 from services.router.core.pins import PinQuery
 from services.router.core.request import (
+    DEFAULT_WAIT_S,
     InferCommand,
     JsonObject,
     JsonSchema,
@@ -68,6 +70,7 @@ def infer_from_pb(request: rpc.InferRequest) -> InferCommand:
         mid_stream=decoder.enum(MID_STREAMS, request.mid_stream, "mid_stream", None),
         max_attempts=optional(request, "max_attempts", None),
         needs=needs_of(prompt),
+        max_wait_s=_max_wait_s(request, decoder),
     )
     decoder.found.extend(request_violations(command))
     decoder.check()
@@ -173,6 +176,12 @@ def _response_format(wanted: provider.ResponseFormat) -> JsonObject | JsonSchema
             return JsonSchema(schema.name, schema.json_schema, schema.strict)
         case _:
             return None
+
+
+def _max_wait_s(request: rpc.InferRequest, decoder: Decoder) -> float:
+    usual = timedelta(seconds=DEFAULT_WAIT_S)
+    wait = decoder.duration(request, "max_wait", "", usual, least=timedelta(0), most=LONGEST_WAIT)
+    return wait.total_seconds()
 
 
 def _session(session: pb.Session, decoder: Decoder) -> Session:

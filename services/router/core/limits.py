@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 
 from services.chassis.errors import Violation
 from services.chassis.slices import give_way
@@ -19,6 +20,8 @@ from services.router.core.request import (
 
 # Of a call without a total clock and without a deadline.
 LONGEST_CALL_S = 3600.0
+# Of the waits for hints of members, together.
+LONGEST_WAIT = timedelta(seconds=60)
 # Of all repeated fields of a request.
 MAX_ENTRIES = 60_000
 MAX_MESSAGES = 10_000

@@ -9,6 +9,9 @@ from services.content.model import Message, Sampling, ToolDefinition
 from services.router.core.model import Feature, MidStream
 from services.router.core.session import Session
 
+# Beyond it a caller gets an error that says when to repeat.
+DEFAULT_WAIT_S = 10.0
+
 
 class ToolChoiceMode(Enum):
     AUTO = "auto"
@@ -75,6 +78,7 @@ class InferCommand:
         mid_stream: None leaves it to the pool.
         max_attempts: None is unbounded.
         collected: The caller gets the answer whole.
+        max_wait_s: For hints of members, together; 0 waits for none.
     """
 
     target_id: str
@@ -86,3 +90,4 @@ class InferCommand:
     min_registry_incarnation: str = ""
     collected: bool = False
     needs: Needs = field(default_factory=Needs)
+    max_wait_s: float = DEFAULT_WAIT_S

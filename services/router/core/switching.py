@@ -9,8 +9,6 @@ from services.router.core.failures import PERMANENT, QUOTA, TRANSIENT, Failure, 
 from services.router.core.model import SwitchPolicy
 from services.router.core.quota import justifies_failover
 
-# Beyond this the caller gets an error that says when to repeat.
-LONGEST_WAIT_S = 10.0
 _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 4.0
 
@@ -22,7 +20,14 @@ class FailOver:
 
 @dataclass(frozen=True, slots=True)
 class RetryInPlace:
-    """Call the same member again after ``delay_s``."""
+    """Call the same member again after ``delay_s``, as one of its retries."""
+
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class WaitInPlace:
+    """Call the same member again after ``delay_s``, which it asked for; this is no retry."""
 
     delay_s: float
 
@@ -43,7 +48,7 @@ class ReturnRefusal:
     """End the call as an answer with finish reason CONTENT_FILTER, without an error."""
 
 
-Step: TypeAlias = FailOver | RetryInPlace | ReturnError | ReturnRefusal
+Step: TypeAlias = FailOver | RetryInPlace | WaitInPlace | ReturnError | ReturnRefusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,10 @@ class Remaining:
         retries_done: Retries on the member that failed.
         retries_allowed: Retries per member that the pool allows.
         can_fail_over: A healthy member was not called yet, and ``max_attempts`` allows one more.
-        can_retry: ``max_attempts`` allows one more request.
+        can_repeat: ``max_attempts``, the circuit and the budget of the process allow the member one
+            more request.
+        wait_left_s: How long the call may still wait for hints.
+        waited: It has waited for a limit or an overload of this member.
         time_left_s: Until the total clock or the caller's deadline; None is unbounded.
         circuit_opened: Other calls have opened the member's circuit since this one began on it.
         draw: Random, 0 to 1: shortens a pause down to its half, so that calls that failed together
@@ -64,8 +72,10 @@ class Remaining:
     retries_done: int
     retries_allowed: int
     can_fail_over: bool
-    can_retry: bool
+    can_repeat: bool
+    wait_left_s: float
     time_left_s: float | None
+    waited: bool = False
     circuit_opened: bool = False
     draw: float = 1.0
 
@@ -95,22 +105,25 @@ def starts_over(failure: Failure, switch: SwitchPolicy) -> bool:
 
 
 def _after_quota_refusal(failure: Failure, switch: SwitchPolicy, remaining: Remaining) -> Step:
-    """Fail over if the policy does and a member is left; else wait out a short hint and retry."""
+    """Fail over if the policy does and a member is left; else wait out a short hint."""
     fails_over = justifies_failover(failure.retry_after_s, switch) or _leaves_circuit(
         switch, remaining
     )
     if fails_over and remaining.can_fail_over:
         return FailOver()
     delay_s = failure.retry_after_s
-    if delay_s is not None and _may_retry(failure, remaining, delay_s):
-        return RetryInPlace(delay_s)
+    if delay_s is not None and _may_wait(failure, remaining, delay_s):
+        return WaitInPlace(delay_s)
     return ReturnError(no_member_left=fails_over)
 
 
 def _after_transient(failure: Failure, switch: SwitchPolicy, remaining: Remaining) -> Step:
     pause_s = _pause_s(remaining.retries_done) * (1.0 + remaining.draw) / 2
-    pause_s = max(pause_s, failure.retry_after_s or 0.0)
-    if _may_retry(failure, remaining, pause_s):
+    hint_s = failure.retry_after_s or 0.0
+    pause_s = max(pause_s, hint_s)
+    may_retry = remaining.retries_done < remaining.retries_allowed
+    may_wait = hint_s <= remaining.wait_left_s
+    if may_retry and may_wait and _may_repeat(failure, remaining, pause_s):
         return RetryInPlace(pause_s)
     fails_over = switch.on_retry_exhausted or _leaves_circuit(switch, remaining)
     return _fail_over_or_return(remaining) if fails_over else ReturnError()
@@ -124,12 +137,14 @@ def _fail_over_or_return(remaining: Remaining) -> Step:
     return FailOver() if remaining.can_fail_over else ReturnError(no_member_left=True)
 
 
-def _may_retry(failure: Failure, remaining: Remaining, delay_s: float) -> bool:
-    if not remaining.can_retry or remaining.retries_done >= remaining.retries_allowed:
-        return False
-    if not failure.repeatable or delay_s > LONGEST_WAIT_S:
-        return False
-    return remaining.time_left_s is None or delay_s < remaining.time_left_s
+def _may_wait(failure: Failure, remaining: Remaining, delay_s: float) -> bool:
+    short = remaining.wait_left_s > 0 and delay_s <= remaining.wait_left_s
+    return short and not remaining.waited and _may_repeat(failure, remaining, delay_s)
+
+
+def _may_repeat(failure: Failure, remaining: Remaining, delay_s: float) -> bool:
+    in_time = remaining.time_left_s is None or delay_s < remaining.time_left_s
+    return remaining.can_repeat and failure.repeatable and in_time
 
 
 def _pause_s(retries_done: int) -> float:

@@ -74,6 +74,13 @@ def timeouts_of(
     return Timeouts(min(first_chunk_s, cap_s), min(idle_s, cap_s), total_due_s)
 
 
+def outcome_of(error: BaseException) -> tuple[AttemptOutcome, Failure]:
+    """Outcome and failure of an attempt that ended by cancellation or by a defect."""
+    if isinstance(error, asyncio.CancelledError | GeneratorExit):
+        return AttemptOutcome.CANCELLED, Failure(FailureClass.CANCELLED)
+    return AttemptOutcome.FAILED, Failure(FailureClass.SERVER_ERROR)
+
+
 class AttemptInProgress:
     """Call ``open``, then ``read`` until ``done``, and ``close`` in every case.
 

@@ -32,9 +32,9 @@ from services.router.core.nearest import nearest
 from services.router.core.ports import Snapshots, TimeLeft
 from services.router.core.request import InferCommand
 from services.router.core.session import session_key
-from services.router.engine.attempt import AttemptInProgress
+from services.router.engine.attempt import AttemptInProgress, outcome_of
 from services.router.engine.explaining import explain
-from services.router.engine.routed_call import InferenceDependencies, RoutedCall, outcome_of
+from services.router.engine.routed_call import InferenceDependencies, RoutedCall
 from services.router.engine.routing_state import RouteRequest
 from services.router.engine.tracing import end_route
 

@@ -4,7 +4,6 @@ another one when that answer breaks off and may start over.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -23,7 +22,7 @@ from services.router.core.errors import (
     NoMemberLeftError,
     StreamInterruptedError,
 )
-from services.router.core.failures import Failure, FailureClass, UpstreamError
+from services.router.core.failures import Failure, UpstreamError
 from services.router.core.limits import LONGEST_CALL_S
 from services.router.core.model import Adapter, Member, MidStream
 from services.router.core.ports import ProviderAdapter, TimeLeft, UpstreamCall
@@ -42,10 +41,11 @@ from services.router.core.switching import (
     ReturnError,
     ReturnRefusal,
     Step,
+    WaitInPlace,
     next_step,
     starts_over,
 )
-from services.router.engine.attempt import AttemptInProgress, Watchdog, timeouts_of
+from services.router.engine.attempt import AttemptInProgress, Watchdog, outcome_of, timeouts_of
 from services.router.engine.quarantines import Admission
 from services.router.engine.refusals import refusal
 from services.router.engine.retries import Retries
@@ -108,6 +108,8 @@ class RoutedCall:
         # To the current member, until the result of the call on it is recorded.
         self._admission: Admission | None = None
         self._tried: set[int] = set()
+        # For hints; whether a limit of the current member was waited for.
+        self._wait_left_s, self._waited = command.max_wait_s, False
         self._attempts: list[Attempt] = []
         # The last step was bounded by ``max_attempts`` or by the budget of moves.
         self._limited = False
@@ -155,7 +157,7 @@ class RoutedCall:
             DomainError: It does not start over, or no other member could begin it.
         """
         policy = self._request.target.pool
-        left = self._remaining(0, policy.in_place_retries)
+        left = self._remaining(retries=0)
         restarts = (self._command.mid_stream or policy.mid_stream) is MidStream.RESTART
         if restarts and starts_over(failure, policy.switch):
             if left.can_fail_over:
@@ -199,6 +201,10 @@ class RoutedCall:
                     return None
                 case RetryInPlace():
                     kind, retries = AttemptKind.RETRY, retries + 1
+                    self._wait_left_s -= failure.retry_after_s or 0.0
+                case WaitInPlace(delay_s):
+                    kind, self._waited = AttemptKind.RETRY, True
+                    self._wait_left_s -= delay_s
                 case FailOver():
                     self._fail_over(failure)
                     kind, retries = AttemptKind.FAILOVER, 0
@@ -207,12 +213,13 @@ class RoutedCall:
                     raise self._error(failure, no_member_left=no_member_left)
 
     async def _step_after(self, failure: Failure, retries: int) -> Step:
-        """The next step, after the pause when that is a retry.
+        """The next step, after the pause when that is another request to the member.
 
         There is none when the budget of the process is spent, or the circuit opens in the pause.
         """
-        step = self._next_step(failure, retries, self._request.target.pool.in_place_retries)
-        if not isinstance(step, RetryInPlace):
+        switch = self._request.target.pool.switch
+        step = next_step(failure, switch, self._remaining(retries))
+        if not isinstance(step, RetryInPlace | WaitInPlace):
             return step
         if self._dependencies.retries.take():
             clock = self._dependencies.clock
@@ -221,7 +228,7 @@ class RoutedCall:
             self._paused_s += clock.monotonic_s() - paused_at_s
             if self._may_repeat():
                 return step
-        return self._next_step(failure, retries, retries_allowed=0)
+        return next_step(failure, switch, replace(self._remaining(retries), can_repeat=False))
 
     def _enter(self) -> None:
         """Be let through to the current member, which is healthy."""
@@ -320,13 +327,9 @@ class RoutedCall:
             self._moved_by or traceparent_of(self.route),
         )
 
-    def _next_step(self, failure: Failure, retries: int, retries_allowed: int) -> Step:
-        remaining = self._remaining(retries, retries_allowed)
-        return next_step(failure, self._request.target.pool.switch, remaining)
-
-    def _remaining(self, retries: int, retries_allowed: int) -> Remaining:
+    def _remaining(self, retries: int) -> Remaining:
         """What the call may do now that it is done with the current member."""
-        dependencies = self._dependencies
+        dependencies, target = self._dependencies, self._request.target
         if self._current is not None:
             self._tried.add(self._current)
         self._health_at = dependencies.clock.now()
@@ -340,9 +343,11 @@ class RoutedCall:
         self._limited = not attempts_left or not may_move
         return Remaining(
             retries_done=retries,
-            retries_allowed=retries_allowed,
+            retries_allowed=target.pool.in_place_retries,
             can_fail_over=candidate is not None and not self._limited,
-            can_retry=attempts_left and may_repeat,
+            can_repeat=attempts_left and may_repeat,
+            wait_left_s=self._wait_left_s,
+            waited=self._waited,
             time_left_s=self._time_left_s(),
             circuit_opened=not may_repeat,
             draw=dependencies.retries.draw(),
@@ -350,7 +355,7 @@ class RoutedCall:
 
     def _fail_over(self, failure: Failure) -> None:
         self._leave(failure)
-        self._current = self._next()
+        self._current, self._waited = self._next(), False
         if self._current is not None:
             routing = self._dependencies.routing
             routing.record_move(self._request, self._current, self._health_at)
@@ -377,10 +382,3 @@ class RoutedCall:
             return NoMemberLeftError.of(self.decision, recovery_s)
         recovery_s = recovers_in_s(target, [self._member], clock.now())
         return MemberFailedError.of(failure, self._member.id, recovery_s)
-
-
-def outcome_of(error: BaseException) -> tuple[AttemptOutcome, Failure]:
-    """Outcome and failure of an attempt that ended by cancellation or by a defect."""
-    if isinstance(error, asyncio.CancelledError | GeneratorExit):
-        return AttemptOutcome.CANCELLED, Failure(FailureClass.CANCELLED)
-    return AttemptOutcome.FAILED, Failure(FailureClass.SERVER_ERROR)

@@ -26,6 +26,7 @@ from tests.contract.router.router_under_test import (
     model,
     pool,
     scripted,
+    seconds,
     served_by,
 )
 from tests.support.fake_provider import FakeProvider, refusal
@@ -51,6 +52,19 @@ async def test_a_rate_limit_is_returned_with_its_hint(running: RouterUnderTest) 
     assert received.code_and_reason == (grpc.StatusCode.RESOURCE_EXHAUSTED, "UPSTREAM_EXHAUSTED")
     assert received.failure.retry_after_s == 30.0
     assert received.failure.metadata["member_id"] == "first"
+    assert received.members == ["first"]
+
+
+async def test_without_time_to_wait_a_short_limit_is_returned(running: RouterUnderTest) -> None:
+    # given a model whose provider asks to be left alone for 5 s
+    await running.apply(*limited_pool(5.0))
+
+    # when
+    received = await running.infer("first", max_wait=seconds(0))
+
+    # then
+    assert received.code_and_reason == (grpc.StatusCode.RESOURCE_EXHAUSTED, "UPSTREAM_EXHAUSTED")
+    assert received.failure.retry_after_s == 5.0
     assert received.members == ["first"]
 
 

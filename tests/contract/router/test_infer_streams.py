@@ -23,6 +23,7 @@ from tests.contract.router.router_under_test import (
 )
 from tests.support.clients import replying
 from tests.support.fake_provider import FakeProvider, Pause, Script, finish, stream, text
+from tests.support.spans import recording
 from tests.support.waiting import within_limit
 
 
@@ -87,6 +88,26 @@ async def test_an_answer_starts_over_after_its_member_breaks_off(running: Router
         ("cut-1", pb.ATTEMPT_KIND_FAILOVER, pb.ATTEMPT_OUTCOME_INTERRUPTED),
         ("whole", pb.ATTEMPT_KIND_FAILOVER, pb.ATTEMPT_OUTCOME_SUCCEEDED),
     ]
+
+
+async def test_the_spans_of_an_answer_that_starts_over_are_linked(
+    running: RouterUnderTest,
+) -> None:
+    # given
+    await running.apply(*breaking_pool("one two three"))
+
+    # when
+    with recording() as spans:
+        await running.infer("narration")
+
+    # then
+    broken, whole = spans.named("chat cut-0"), spans.named("chat whole")
+    assert broken.context is not None
+    assert (broken.attributes or {})["error.type"] == "stream_truncated"
+    (link,) = whole.links
+    assert link.context.span_id == broken.context.span_id
+    route = spans.named("route narration")
+    assert [event.name for event in route.events] == ["router.failover"]
 
 
 async def test_a_request_decides_whether_its_answer_starts_over(running: RouterUnderTest) -> None:

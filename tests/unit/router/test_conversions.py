@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from runyard.provider.v1 import provider_pb2 as prov
 from runyard.router.v1 import errors_pb2
@@ -150,7 +151,7 @@ def test_a_minimal_request_gets_the_defaults() -> None:
     # then
     assert command.target_id == "m"
     assert command.min_registry_version == 0
-    assert (command.mid_stream, command.max_attempts) == (None, None)
+    assert (command.mid_stream, command.max_attempts, command.max_wait_s) == (None, None, 10.0)
     assert command.prompt.sampling.temperature is None
     assert command.prompt.response_format is None
 
@@ -171,6 +172,7 @@ def test_every_field_that_is_set_is_decoded() -> None:
         response_format=prov.ResponseFormat(json_schema=schema),
         mid_stream=pb.MID_STREAM_RESTART,
         max_attempts=3,
+        max_wait=Duration(seconds=60),
         min_registry_version=9,
     )
 
@@ -182,6 +184,7 @@ def test_every_field_that_is_set_is_decoded() -> None:
     assert command.prompt.response_format == JsonSchema("answer", '{"a": 1}', strict=True)
     assert command.mid_stream is MidStream.RESTART
     assert (command.max_attempts, command.min_registry_version) == (3, 9)
+    assert command.max_wait_s == 60.0
 
 
 def test_the_response_format_may_be_any_json_object() -> None:
@@ -205,6 +208,8 @@ DEEP = content.ToolDefinition(tool_id="x", json_schema="[" * 100_000)
         (request("m", tool_choice=REQUIRED), "tool_choice.mode"),
         (request("m", tool_choice=prov.ToolChoice(tool_id="look")), "tool_choice.tool_id"),
         (request("m", mid_stream=77), "mid_stream"),
+        (request("m", max_wait=Duration(seconds=60, nanos=1000)), "max_wait"),
+        (request("m", max_wait=Duration(seconds=-1)), "max_wait"),
         (request("m", tools=[DEEP]), "tools[0].json_schema"),
         (request("m", tools=[ENDLESS]), "tools[0].json_schema"),
     ],

@@ -13,11 +13,17 @@ from services.router.core.switching import (
     ReturnError,
     ReturnRefusal,
     Step,
+    WaitInPlace,
     next_step,
 )
 
 FRESH = Remaining(
-    retries_done=0, retries_allowed=1, can_fail_over=True, can_retry=True, time_left_s=None
+    retries_done=0,
+    retries_allowed=1,
+    can_fail_over=True,
+    can_repeat=True,
+    wait_left_s=10.0,
+    time_left_s=None,
 )
 SPENT = replace(FRESH, retries_done=1)
 ALONE = replace(FRESH, can_fail_over=False)
@@ -33,7 +39,7 @@ def test_a_refusal_for_quota_or_load_fails_over(kind: FailureClass) -> None:
 
 @pytest.mark.parametrize("kind", [k for k in FailureClass if k in QUOTA])
 def test_without_another_member_a_short_hint_is_waited_for(kind: FailureClass) -> None:
-    assert next_step(Failure(kind, retry_after_s=2.0), POLICY, ALONE) == RetryInPlace(2.0)
+    assert next_step(Failure(kind, retry_after_s=2.0), POLICY, ALONE) == WaitInPlace(2.0)
 
 
 def limited(hint_s: float | None) -> Failure:
@@ -46,13 +52,27 @@ def overloaded(hint_s: float | None) -> Failure:
 
 REFUSALS = {
     "hint up to the deadline": (limited(2.0), POLICY, replace(ALONE, time_left_s=2.0), NO_MEMBER),
-    "hint, repeated": (limited(2.0), POLICY, replace(ALONE, retries_done=1), NO_MEMBER),
-    "hint, attempts spent": (limited(2.0), POLICY, replace(ALONE, can_retry=False), NO_MEMBER),
-    "hint, no repeats": (limited(2.0), POLICY, replace(ALONE, retries_allowed=0), NO_MEMBER),
+    "hint after a retry": (limited(2.0), POLICY, replace(ALONE, retries_done=1), WaitInPlace(2.0)),
+    "hint, once waited for": (limited(0.0), POLICY, replace(ALONE, waited=True), NO_MEMBER),
+    "no hint without a wait": (limited(0.0), POLICY, replace(ALONE, wait_left_s=0.0), NO_MEMBER),
+    "hint within the wait": (
+        limited(3.0),
+        POLICY,
+        replace(ALONE, wait_left_s=3.0),
+        WaitInPlace(3.0),
+    ),
+    "hint beyond the wait": (limited(3.1), POLICY, replace(ALONE, wait_left_s=3.0), NO_MEMBER),
+    "hint, attempts spent": (limited(2.0), POLICY, replace(ALONE, can_repeat=False), NO_MEMBER),
+    "hint without retries": (
+        limited(2.0),
+        POLICY,
+        replace(ALONE, retries_allowed=0),
+        WaitInPlace(2.0),
+    ),
     "no wait beyond 10 s": (limited(10.001), POLICY, ALONE, NO_MEMBER),
     "no wait of minutes": (limited(120.0), POLICY, ALONE, NO_MEMBER),
     "no wait without a hint": (limited(None), POLICY, ALONE, NO_MEMBER),
-    "hint below the threshold": (overloaded(4.0), FROM_5_S, FRESH, RetryInPlace(4.0)),
+    "hint below the threshold": (overloaded(4.0), FROM_5_S, FRESH, WaitInPlace(4.0)),
     "hint at the threshold": (overloaded(5.0), FROM_5_S, FRESH, FailOver()),
     "threshold without a hint": (overloaded(None), FROM_5_S, FRESH, FailOver()),
     "long hint below the threshold": (limited(30.0), FROM_60_S, FRESH, ReturnError()),
@@ -111,6 +131,16 @@ def test_a_provider_says_when_and_whether_to_repeat(
     assert next_step(fault, switch, FRESH) == step
 
 
+def test_without_time_to_wait_only_a_failure_without_a_hint_is_repeated() -> None:
+    # given a call that waits for no hint
+    hinted, plain = (Failure(FailureClass.SERVER_ERROR, 500, hint_s) for hint_s in (1.0, None))
+    remaining = replace(FRESH, wait_left_s=0.0)
+
+    # when, then
+    assert next_step(hinted, POLICY, remaining) == ReturnError()
+    assert next_step(plain, POLICY, remaining) == RetryInPlace(0.0)
+
+
 def test_with_on_retry_exhausted_a_transient_failure_fails_over() -> None:
     # given
     switch = SwitchPolicy(on_retry_exhausted=True)
@@ -132,11 +162,11 @@ def test_a_pause_is_shortened_to_its_half_at_most_and_a_hint_never() -> None:
     assert next_step(fault, POLICY, replace(third, draw=0.0)) == RetryInPlace(0.25)
     assert next_step(fault, POLICY, replace(third, draw=0.5)) == RetryInPlace(0.375)
     assert next_step(fault, POLICY, replace(third, draw=1.0)) == RetryInPlace(0.5)
-    assert next_step(hint, POLICY, replace(ALONE, draw=0.0)) == RetryInPlace(2.0)
+    assert next_step(hint, POLICY, replace(ALONE, draw=0.0)) == WaitInPlace(2.0)
 
 
 # Other calls have opened the circuit of the member.
-OPENED = replace(FRESH, can_retry=False, circuit_opened=True)
+OPENED = replace(FRESH, can_repeat=False, circuit_opened=True)
 KEEPS = SwitchPolicy(on_circuit_open=False)
 
 

@@ -23,13 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from runyard.provider.v1 import provider_pb2 as runyard_dot_provider_dot_v1_dot_provider__pb2
 from runyard.router.v1 import router_pb2 as runyard_dot_router_dot_v1_dot_router__pb2
 from runyard.types.v1 import content_pb2 as runyard_dot_types_dot_v1_dot_content__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&runyard/router/v1/router_service.proto\x12\x11runyard.router.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/rpc/status.proto\x1a\"runyard/provider/v1/provider.proto\x1a\x1erunyard/router/v1/router.proto\x1a\x1erunyard/types/v1/content.proto\"\xef\x03\n\x0cInferRequest\x12\x11\n\ttarget_id\x18\x01 \x01(\t\x12+\n\x08messages\x18\x02 \x03(\x0b\x32\x19.runyard.types.v1.Message\x12/\n\x05tools\x18\x03 \x03(\x0b\x32 .runyard.types.v1.ToolDefinition\x12\x34\n\x0btool_choice\x18\x04 \x01(\x0b\x32\x1f.runyard.provider.v1.ToolChoice\x12/\n\x08sampling\x18\x05 \x01(\x0b\x32\x1d.runyard.provider.v1.Sampling\x12<\n\x0fresponse_format\x18\x06 \x01(\x0b\x32#.runyard.provider.v1.ResponseFormat\x12+\n\x07session\x18\x07 \x01(\x0b\x32\x1a.runyard.router.v1.Session\x12\x1c\n\x14min_registry_version\x18\x08 \x01(\x03\x12\x30\n\nmid_stream\x18\t \x01(\x0e\x32\x1c.runyard.router.v1.MidStream\x12\x19\n\x0cmax_attempts\x18\n \x01(\rH\x00\x88\x01\x01\x12 \n\x18min_registry_incarnation\x18\x0b \x01(\tB\x0f\n\r_max_attempts\"<\n\rInferResponse\x12+\n\x05items\x18\x01 \x03(\x0b\x32\x1c.runyard.router.v1.InferItem\"C\n\x0fGenerateRequest\x12\x30\n\x07request\x18\x01 \x01(\x0b\x32\x1f.runyard.router.v1.InferRequest\"\xd1\x01\n\x10GenerateResponse\x12*\n\x07message\x18\x01 \x01(\x0b\x32\x19.runyard.types.v1.Message\x12\x35\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x1e.runyard.types.v1.FinishReason\x12&\n\x05usage\x18\x03 \x01(\x0b\x32\x17.runyard.types.v1.Usage\x12\x32\n\x08\x64\x65\x63ision\x18\x04 \x01(\x0b\x32 .runyard.router.v1.RouteDecision\"B\n\x0e\x45xplainRequest\x12\x30\n\x07request\x18\x01 \x01(\x0b\x32\x1f.runyard.router.v1.InferRequest\"\x96\x02\n\x0f\x45xplainResponse\x12\x32\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32 .runyard.router.v1.RouteDecision\x12\x30\n\ncandidates\x18\x02 \x03(\x0b\x32\x1c.runyard.router.v1.Candidate\x12\'\n\x05needs\x18\x03 \x01(\x0b\x32\x18.runyard.router.v1.Needs\x12\x1a\n\rswitches_left\x18\x04 \x01(\rH\x00\x88\x01\x01\x12#\n\x03pin\x18\x05 \x01(\x0b\x32\x16.runyard.router.v1.Pin\x12!\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x12.google.rpc.StatusB\x10\n\x0e_switches_left\"R\n\x16GetRoutingStateRequest\x12\x11\n\ttarget_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\x9e\x01\n\x17GetRoutingStateResponse\x12/\n\x07members\x18\x01 \x03(\x0b\x32\x1e.runyard.router.v1.MemberState\x12$\n\x04pins\x18\x02 \x03(\x0b\x32\x16.runyard.router.v1.Pin\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\x12\x13\n\x0binstance_id\x18\x04 \x01(\t\"<\n\x18WatchRoutingStateRequest\x12\x11\n\ttarget_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x0c\"L\n\x19WatchRoutingStateResponse\x12/\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1f.runyard.router.v1.RoutingEvent\"L\n\x12ResetMemberRequest\x12\x11\n\ttarget_id\x18\x02 \x01(\t\x12\x11\n\tmember_id\x18\x03 \x01(\tJ\x04\x08\x01\x10\x02R\nrequest_id\"F\n\x13ResetMemberResponse\x12/\n\x07members\x18\x01 \x03(\x0b\x32\x1e.runyard.router.v1.MemberState\"I\n\x13UnpinSessionRequest\x12\x0f\n\x07pool_id\x18\x02 \x01(\t\x12\x0f\n\x07session\x18\x03 \x01(\tJ\x04\x08\x01\x10\x02R\nrequest_id\";\n\x14UnpinSessionResponse\x12#\n\x03pin\x18\x01 \x01(\x0b\x32\x16.runyard.router.v1.Pin2\x92\x07\n\rRouterService\x12\x62\n\x05Infer\x12\x1f.runyard.router.v1.InferRequest\x1a .runyard.router.v1.InferResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\"\t/v1/infer:\x01*0\x01\x12r\n\x08Generate\x12\".runyard.router.v1.GenerateRequest\x1a#.runyard.router.v1.GenerateResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\"\x0c/v1/generate:\x07request\x12q\n\x07\x45xplain\x12!.runyard.router.v1.ExplainRequest\x1a\".runyard.router.v1.ExplainResponse\"\x1f\x90\x02\x01\x82\xd3\xe4\x93\x02\x16\"\x0b/v1/explain:\x07request\x12\x86\x01\n\x0fGetRoutingState\x12).runyard.router.v1.GetRoutingStateRequest\x1a*.runyard.router.v1.GetRoutingStateResponse\"\x1c\x90\x02\x01\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/routing-state\x12\x94\x01\n\x11WatchRoutingState\x12+.runyard.router.v1.WatchRoutingStateRequest\x1a,.runyard.router.v1.WatchRoutingStateResponse\"\"\x90\x02\x01\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/routing-state:watch0\x01\x12\x87\x01\n\x0bResetMember\x12%.runyard.router.v1.ResetMemberRequest\x1a&.runyard.router.v1.ResetMemberResponse\")\x82\xd3\xe4\x93\x02#\"\x1e/v1/routing-state:reset-member:\x01*\x12\x8b\x01\n\x0cUnpinSession\x12&.runyard.router.v1.UnpinSessionRequest\x1a\'.runyard.router.v1.UnpinSessionResponse\"*\x82\xd3\xe4\x93\x02$\"\x1f/v1/routing-state:unpin-session:\x01*Br\n\x15\x64\x65v.runyard.router.v1P\x01Z-runyard.dev/gen/go/runyard/router/v1;routerv1\xaa\x02\x11Runyard.Router.V1\xea\x02\x13Runyard::Router::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&runyard/router/v1/router_service.proto\x12\x11runyard.router.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a\"runyard/provider/v1/provider.proto\x1a\x1erunyard/router/v1/router.proto\x1a\x1erunyard/types/v1/content.proto\"\x9c\x04\n\x0cInferRequest\x12\x11\n\ttarget_id\x18\x01 \x01(\t\x12+\n\x08messages\x18\x02 \x03(\x0b\x32\x19.runyard.types.v1.Message\x12/\n\x05tools\x18\x03 \x03(\x0b\x32 .runyard.types.v1.ToolDefinition\x12\x34\n\x0btool_choice\x18\x04 \x01(\x0b\x32\x1f.runyard.provider.v1.ToolChoice\x12/\n\x08sampling\x18\x05 \x01(\x0b\x32\x1d.runyard.provider.v1.Sampling\x12<\n\x0fresponse_format\x18\x06 \x01(\x0b\x32#.runyard.provider.v1.ResponseFormat\x12+\n\x07session\x18\x07 \x01(\x0b\x32\x1a.runyard.router.v1.Session\x12\x1c\n\x14min_registry_version\x18\x08 \x01(\x03\x12\x30\n\nmid_stream\x18\t \x01(\x0e\x32\x1c.runyard.router.v1.MidStream\x12\x19\n\x0cmax_attempts\x18\n \x01(\rH\x00\x88\x01\x01\x12 \n\x18min_registry_incarnation\x18\x0b \x01(\t\x12+\n\x08max_wait\x18\x0c \x01(\x0b\x32\x19.google.protobuf.DurationB\x0f\n\r_max_attempts\"<\n\rInferResponse\x12+\n\x05items\x18\x01 \x03(\x0b\x32\x1c.runyard.router.v1.InferItem\"C\n\x0fGenerateRequest\x12\x30\n\x07request\x18\x01 \x01(\x0b\x32\x1f.runyard.router.v1.InferRequest\"\xd1\x01\n\x10GenerateResponse\x12*\n\x07message\x18\x01 \x01(\x0b\x32\x19.runyard.types.v1.Message\x12\x35\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x1e.runyard.types.v1.FinishReason\x12&\n\x05usage\x18\x03 \x01(\x0b\x32\x17.runyard.types.v1.Usage\x12\x32\n\x08\x64\x65\x63ision\x18\x04 \x01(\x0b\x32 .runyard.router.v1.RouteDecision\"B\n\x0e\x45xplainRequest\x12\x30\n\x07request\x18\x01 \x01(\x0b\x32\x1f.runyard.router.v1.InferRequest\"\x96\x02\n\x0f\x45xplainResponse\x12\x32\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32 .runyard.router.v1.RouteDecision\x12\x30\n\ncandidates\x18\x02 \x03(\x0b\x32\x1c.runyard.router.v1.Candidate\x12\'\n\x05needs\x18\x03 \x01(\x0b\x32\x18.runyard.router.v1.Needs\x12\x1a\n\rswitches_left\x18\x04 \x01(\rH\x00\x88\x01\x01\x12#\n\x03pin\x18\x05 \x01(\x0b\x32\x16.runyard.router.v1.Pin\x12!\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x12.google.rpc.StatusB\x10\n\x0e_switches_left\"R\n\x16GetRoutingStateRequest\x12\x11\n\ttarget_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\x9e\x01\n\x17GetRoutingStateResponse\x12/\n\x07members\x18\x01 \x03(\x0b\x32\x1e.runyard.router.v1.MemberState\x12$\n\x04pins\x18\x02 \x03(\x0b\x32\x16.runyard.router.v1.Pin\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\x12\x13\n\x0binstance_id\x18\x04 \x01(\t\"<\n\x18WatchRoutingStateRequest\x12\x11\n\ttarget_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x0c\"L\n\x19WatchRoutingStateResponse\x12/\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1f.runyard.router.v1.RoutingEvent\"L\n\x12ResetMemberRequest\x12\x11\n\ttarget_id\x18\x02 \x01(\t\x12\x11\n\tmember_id\x18\x03 \x01(\tJ\x04\x08\x01\x10\x02R\nrequest_id\"F\n\x13ResetMemberResponse\x12/\n\x07members\x18\x01 \x03(\x0b\x32\x1e.runyard.router.v1.MemberState\"I\n\x13UnpinSessionRequest\x12\x0f\n\x07pool_id\x18\x02 \x01(\t\x12\x0f\n\x07session\x18\x03 \x01(\tJ\x04\x08\x01\x10\x02R\nrequest_id\";\n\x14UnpinSessionResponse\x12#\n\x03pin\x18\x01 \x01(\x0b\x32\x16.runyard.router.v1.Pin2\x92\x07\n\rRouterService\x12\x62\n\x05Infer\x12\x1f.runyard.router.v1.InferRequest\x1a .runyard.router.v1.InferResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\"\t/v1/infer:\x01*0\x01\x12r\n\x08Generate\x12\".runyard.router.v1.GenerateRequest\x1a#.runyard.router.v1.GenerateResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\"\x0c/v1/generate:\x07request\x12q\n\x07\x45xplain\x12!.runyard.router.v1.ExplainRequest\x1a\".runyard.router.v1.ExplainResponse\"\x1f\x90\x02\x01\x82\xd3\xe4\x93\x02\x16\"\x0b/v1/explain:\x07request\x12\x86\x01\n\x0fGetRoutingState\x12).runyard.router.v1.GetRoutingStateRequest\x1a*.runyard.router.v1.GetRoutingStateResponse\"\x1c\x90\x02\x01\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/routing-state\x12\x94\x01\n\x11WatchRoutingState\x12+.runyard.router.v1.WatchRoutingStateRequest\x1a,.runyard.router.v1.WatchRoutingStateResponse\"\"\x90\x02\x01\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/routing-state:watch0\x01\x12\x87\x01\n\x0bResetMember\x12%.runyard.router.v1.ResetMemberRequest\x1a&.runyard.router.v1.ResetMemberResponse\")\x82\xd3\xe4\x93\x02#\"\x1e/v1/routing-state:reset-member:\x01*\x12\x8b\x01\n\x0cUnpinSession\x12&.runyard.router.v1.UnpinSessionRequest\x1a\'.runyard.router.v1.UnpinSessionResponse\"*\x82\xd3\xe4\x93\x02$\"\x1f/v1/routing-state:unpin-session:\x01*Br\n\x15\x64\x65v.runyard.router.v1P\x01Z-runyard.dev/gen/go/runyard/router/v1;routerv1\xaa\x02\x11Runyard.Router.V1\xea\x02\x13Runyard::Router::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,34 +52,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROUTERSERVICE'].methods_by_name['ResetMember']._serialized_options = b'\202\323\344\223\002#\"\036/v1/routing-state:reset-member:\001*'
   _globals['_ROUTERSERVICE'].methods_by_name['UnpinSession']._loaded_options = None
   _globals['_ROUTERSERVICE'].methods_by_name['UnpinSession']._serialized_options = b'\202\323\344\223\002$\"\037/v1/routing-state:unpin-session:\001*'
-  _globals['_INFERREQUEST']._serialized_start=217
-  _globals['_INFERREQUEST']._serialized_end=712
-  _globals['_INFERRESPONSE']._serialized_start=714
-  _globals['_INFERRESPONSE']._serialized_end=774
-  _globals['_GENERATEREQUEST']._serialized_start=776
-  _globals['_GENERATEREQUEST']._serialized_end=843
-  _globals['_GENERATERESPONSE']._serialized_start=846
-  _globals['_GENERATERESPONSE']._serialized_end=1055
-  _globals['_EXPLAINREQUEST']._serialized_start=1057
-  _globals['_EXPLAINREQUEST']._serialized_end=1123
-  _globals['_EXPLAINRESPONSE']._serialized_start=1126
-  _globals['_EXPLAINRESPONSE']._serialized_end=1404
-  _globals['_GETROUTINGSTATEREQUEST']._serialized_start=1406
-  _globals['_GETROUTINGSTATEREQUEST']._serialized_end=1488
-  _globals['_GETROUTINGSTATERESPONSE']._serialized_start=1491
-  _globals['_GETROUTINGSTATERESPONSE']._serialized_end=1649
-  _globals['_WATCHROUTINGSTATEREQUEST']._serialized_start=1651
-  _globals['_WATCHROUTINGSTATEREQUEST']._serialized_end=1711
-  _globals['_WATCHROUTINGSTATERESPONSE']._serialized_start=1713
-  _globals['_WATCHROUTINGSTATERESPONSE']._serialized_end=1789
-  _globals['_RESETMEMBERREQUEST']._serialized_start=1791
-  _globals['_RESETMEMBERREQUEST']._serialized_end=1867
-  _globals['_RESETMEMBERRESPONSE']._serialized_start=1869
-  _globals['_RESETMEMBERRESPONSE']._serialized_end=1939
-  _globals['_UNPINSESSIONREQUEST']._serialized_start=1941
-  _globals['_UNPINSESSIONREQUEST']._serialized_end=2014
-  _globals['_UNPINSESSIONRESPONSE']._serialized_start=2016
-  _globals['_UNPINSESSIONRESPONSE']._serialized_end=2075
-  _globals['_ROUTERSERVICE']._serialized_start=2078
-  _globals['_ROUTERSERVICE']._serialized_end=2992
+  _globals['_INFERREQUEST']._serialized_start=249
+  _globals['_INFERREQUEST']._serialized_end=789
+  _globals['_INFERRESPONSE']._serialized_start=791
+  _globals['_INFERRESPONSE']._serialized_end=851
+  _globals['_GENERATEREQUEST']._serialized_start=853
+  _globals['_GENERATEREQUEST']._serialized_end=920
+  _globals['_GENERATERESPONSE']._serialized_start=923
+  _globals['_GENERATERESPONSE']._serialized_end=1132
+  _globals['_EXPLAINREQUEST']._serialized_start=1134
+  _globals['_EXPLAINREQUEST']._serialized_end=1200
+  _globals['_EXPLAINRESPONSE']._serialized_start=1203
+  _globals['_EXPLAINRESPONSE']._serialized_end=1481
+  _globals['_GETROUTINGSTATEREQUEST']._serialized_start=1483
+  _globals['_GETROUTINGSTATEREQUEST']._serialized_end=1565
+  _globals['_GETROUTINGSTATERESPONSE']._serialized_start=1568
+  _globals['_GETROUTINGSTATERESPONSE']._serialized_end=1726
+  _globals['_WATCHROUTINGSTATEREQUEST']._serialized_start=1728
+  _globals['_WATCHROUTINGSTATEREQUEST']._serialized_end=1788
+  _globals['_WATCHROUTINGSTATERESPONSE']._serialized_start=1790
+  _globals['_WATCHROUTINGSTATERESPONSE']._serialized_end=1866
+  _globals['_RESETMEMBERREQUEST']._serialized_start=1868
+  _globals['_RESETMEMBERREQUEST']._serialized_end=1944
+  _globals['_RESETMEMBERRESPONSE']._serialized_start=1946
+  _globals['_RESETMEMBERRESPONSE']._serialized_end=2016
+  _globals['_UNPINSESSIONREQUEST']._serialized_start=2018
+  _globals['_UNPINSESSIONREQUEST']._serialized_end=2091
+  _globals['_UNPINSESSIONRESPONSE']._serialized_start=2093
+  _globals['_UNPINSESSIONRESPONSE']._serialized_end=2152
+  _globals['_ROUTERSERVICE']._serialized_start=2155
+  _globals['_ROUTERSERVICE']._serialized_end=3069
 # @@protoc_insertion_point(module_scope)

@@ -1,4 +1,7 @@
+import datetime
+
 from google.api import annotations_pb2 as _annotations_pb2
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.rpc import status_pb2 as _status_pb2
 from runyard.provider.v1 import provider_pb2 as _provider_pb2
 from runyard.router.v1 import router_pb2 as _router_pb2
@@ -12,7 +15,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class InferRequest(_message.Message):
-    __slots__ = ("target_id", "messages", "tools", "tool_choice", "sampling", "response_format", "session", "min_registry_version", "mid_stream", "max_attempts", "min_registry_incarnation")
+    __slots__ = ("target_id", "messages", "tools", "tool_choice", "sampling", "response_format", "session", "min_registry_version", "mid_stream", "max_attempts", "min_registry_incarnation", "max_wait")
     TARGET_ID_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     TOOLS_FIELD_NUMBER: _ClassVar[int]
@@ -24,6 +27,7 @@ class InferRequest(_message.Message):
     MID_STREAM_FIELD_NUMBER: _ClassVar[int]
     MAX_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     MIN_REGISTRY_INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    MAX_WAIT_FIELD_NUMBER: _ClassVar[int]
     target_id: str
     messages: _containers.RepeatedCompositeFieldContainer[_content_pb2.Message]
     tools: _containers.RepeatedCompositeFieldContainer[_content_pb2.ToolDefinition]
@@ -35,7 +39,8 @@ class InferRequest(_message.Message):
     mid_stream: _router_pb2.MidStream
     max_attempts: int
     min_registry_incarnation: str
-    def __init__(self, target_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_content_pb2.Message, _Mapping]]] = ..., tools: _Optional[_Iterable[_Union[_content_pb2.ToolDefinition, _Mapping]]] = ..., tool_choice: _Optional[_Union[_provider_pb2.ToolChoice, _Mapping]] = ..., sampling: _Optional[_Union[_provider_pb2.Sampling, _Mapping]] = ..., response_format: _Optional[_Union[_provider_pb2.ResponseFormat, _Mapping]] = ..., session: _Optional[_Union[_router_pb2.Session, _Mapping]] = ..., min_registry_version: _Optional[int] = ..., mid_stream: _Optional[_Union[_router_pb2.MidStream, str]] = ..., max_attempts: _Optional[int] = ..., min_registry_incarnation: _Optional[str] = ...) -> None: ...
+    max_wait: _duration_pb2.Duration
+    def __init__(self, target_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_content_pb2.Message, _Mapping]]] = ..., tools: _Optional[_Iterable[_Union[_content_pb2.ToolDefinition, _Mapping]]] = ..., tool_choice: _Optional[_Union[_provider_pb2.ToolChoice, _Mapping]] = ..., sampling: _Optional[_Union[_provider_pb2.Sampling, _Mapping]] = ..., response_format: _Optional[_Union[_provider_pb2.ResponseFormat, _Mapping]] = ..., session: _Optional[_Union[_router_pb2.Session, _Mapping]] = ..., min_registry_version: _Optional[int] = ..., mid_stream: _Optional[_Union[_router_pb2.MidStream, str]] = ..., max_attempts: _Optional[int] = ..., min_registry_incarnation: _Optional[str] = ..., max_wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class InferResponse(_message.Message):
     __slots__ = ("items",)
