@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from services.chassis.startup import StartupRefusedError
 from services.cli.base.services import SERVICES
 from services.cli.checks import machine, servers
+from services.cli.checks.credentials import credentials
 from services.cli.checks.findings import Finding, fail, ok
 from services.cli.checks.servers import ServerStatus
 from services.cli.talk.clients import Clients, peer_channel
@@ -43,7 +44,17 @@ async def examine(clients: Clients, data: Path, *, configured: bool) -> AsyncIte
         yield servers.server(sights[service], expected=expected)
     for finding in servers.versions(sights.values()):
         yield finding
+    async for finding in _resources(clients, sights):
+        yield finding
+
+
+async def _resources(
+    clients: Clients, sights: Mapping[str, ServerStatus]
+) -> AsyncIterator[Finding]:
+    """Who has the applied resources, and what these refer to outside the registry."""
     async for finding in servers.snapshots(clients, sights):
+        yield finding
+    async for finding in credentials(clients, sights):
         yield finding
 
 

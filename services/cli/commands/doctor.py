@@ -25,7 +25,8 @@ def doctor(
     """Examine this machine and the servers, and say what to do: changes nothing.
 
     Looks at libraries, settings and credentials, databases and their schemas, room on disks, ports,
-    servers, their versions, and whether router and run control have the registry's newest version.
+    servers, their versions, whether router and run control have the registry's newest version, and
+    the credentials that the providers refer to, as far as they can be seen from here.
     Exit code 1 if a check failed; a warning is none.
 
     Example: runyard doctor --endpoint registry=registry.internal:7401
