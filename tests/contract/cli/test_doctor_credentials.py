@@ -22,6 +22,7 @@ def provider(id_: str, *headers: reg.HttpHeader, **reference: str) -> reg.Resour
     return reg.Resource(provider=found)
 
 
+@pytest.mark.slow
 async def test_what_is_behind_the_references_is_told(tmp_path: Path) -> None:
     # given references to what is here and what is not, one of which the router has missed
     here, gone = tmp_path / "here", tmp_path / "gone"
