@@ -43,7 +43,9 @@ def digest_of(provider: Provider) -> str:
     digest = sha256()
     for credential in provider.secrets:
         try:
-            digest.update(sha256(_secret(credential).encode()).digest())
+            # A variable may have bytes that are no text.
+            secret = _secret(credential).encode("utf-8", "surrogateescape")
+            digest.update(sha256(secret).digest())
         except _MissingError:
             digest.update(b"missing")
     return digest.hexdigest()[:16]

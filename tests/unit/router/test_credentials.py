@@ -135,6 +135,12 @@ def test_the_digest_changes_with_every_secret_of_the_provider(key: Path) -> None
     assert all(len(each) == 16 for each in seen)
 
 
+def test_a_variable_that_is_no_text_has_a_digest_too() -> None:
+    provider = Provider("p", OpenAi("http://x"), Credential(env="TEST_ROUTER_KEY"))
+    with exported({"TEST_ROUTER_KEY": "sk-\udcff"}):
+        assert len(digest_of(provider)) == 16
+
+
 def test_the_secrets_of_a_provider_are_those_of_its_headers_and_its_own() -> None:
     # given
     own, of_header = Credential(env="A"), Credential(file="/b")

@@ -225,6 +225,21 @@ async def test_each_failure_is_charged_to_the_member_that_it_happened_on() -> No
         assert reasons == {home: SkipReason.QUOTA_DEADLINE, second: SkipReason.CIRCUIT_OPEN}
 
 
+async def test_a_permanent_failure_within_an_answer_quarantines_its_member() -> None:
+    # given a home that denies the model in the middle of its answer
+    async with router_of("a", "b", mid_stream=RESTART) as (running, (home, second)):
+        running.provider.will(home, half("ha", Failure(FailureClass.PERMISSION, 403)))
+
+        # when
+        first = await running.ask()
+        after = [await running.ask(Session(thread_id=f"t{n}")) for n in range(2, 8)]
+
+        # then
+        assert first.decision.member_id == second
+        assert {each.decision.member_id for each in after} == {second}
+        assert {each.decision.skipped[0].reason for each in after} == {SkipReason.QUARANTINED}
+
+
 async def test_a_call_books_one_result_per_member() -> None:
     # given circuits that open at the second failure
     policy = BreakerPolicy(failure_threshold=2, cooldown_s=60.0)
