@@ -164,8 +164,6 @@ class AttemptInProgress:
         self.record = replace(
             self.record, outcome=outcome, failure=failure, elapsed_s=elapsed_s, usage=self.usage
         )
-        if failure is not None and failure.kind is not FailureClass.CANCELLED:
-            _log_failure(self.record, failure)
         self._watchdog.forget(self._limit)
         try:
             await self._exit.aclose()
@@ -201,8 +199,17 @@ class AttemptInProgress:
         return noted
 
 
-def _log_failure(record: Attempt, failure: Failure) -> None:
-    log.warning(
+def log_failure(record: Attempt, *, goes_on: bool) -> None:
+    """Log how an attempt has failed; a cancelled one has not.
+
+    Args:
+        goes_on: The call repeats the request, or fails over.
+    """
+    failure = record.failure
+    if failure is None or failure.kind is FailureClass.CANCELLED:
+        return
+    log.log(
+        logging.INFO if goes_on else logging.WARNING,
         "attempt failed",
         extra={
             "attempt_id": record.id,

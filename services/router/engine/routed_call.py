@@ -45,7 +45,13 @@ from services.router.core.switching import (
     next_step,
     starts_over,
 )
-from services.router.engine.attempt import AttemptInProgress, Watchdog, outcome_of, timeouts_of
+from services.router.engine.attempt import (
+    AttemptInProgress,
+    Watchdog,
+    log_failure,
+    outcome_of,
+    timeouts_of,
+)
 from services.router.engine.quarantines import Admission
 from services.router.engine.refusals import refusal
 from services.router.engine.retries import Retries
@@ -177,6 +183,7 @@ class RoutedCall:
         if attempt.record.outcome is AttemptOutcome.STREAMING:
             self._leave(failure)
             await self._close(attempt, outcome, failure)
+            log_failure(attempt.record, goes_on=False)
 
     async def _attempts_until_commit(self, kind: AttemptKind) -> AttemptInProgress | None:
         try:
@@ -217,18 +224,21 @@ class RoutedCall:
 
         There is none when the budget of the process is spent, or the circuit opens in the pause.
         """
-        switch = self._request.target.pool.switch
+        switch, failed = self._request.target.pool.switch, self._attempts[-1]
         step = next_step(failure, switch, self._remaining(retries))
-        if not isinstance(step, RetryInPlace | WaitInPlace):
-            return step
-        if self._dependencies.retries.take():
+        repeats = isinstance(step, RetryInPlace | WaitInPlace)
+        if repeats and not self._dependencies.retries.take():
+            step = next_step(failure, switch, replace(self._remaining(retries), can_repeat=False))
+        log_failure(failed, goes_on=isinstance(step, RetryInPlace | WaitInPlace | FailOver))
+        if isinstance(step, RetryInPlace | WaitInPlace):
             clock = self._dependencies.clock
             paused_at_s = clock.monotonic_s()
             await clock.sleep(step.delay_s)
             self._paused_s += clock.monotonic_s() - paused_at_s
-            if self._may_repeat():
-                return step
-        return next_step(failure, switch, replace(self._remaining(retries), can_repeat=False))
+            if not self._may_repeat():
+                remaining = replace(self._remaining(retries), can_repeat=False)
+                return next_step(failure, switch, remaining)
+        return step
 
     def _enter(self) -> None:
         """Be let through to the current member, which is healthy."""
