@@ -211,6 +211,7 @@ def _item_to_pb(
     | ToolCallDelta
     | ToolCallReady
     | UsageReport
+    | StreamReset
     | Finished
     | Interrupted,
 ) -> pb.InferItem:
