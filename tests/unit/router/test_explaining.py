@@ -224,8 +224,8 @@ ASKS = st.tuples(
 
 
 class ExplainMachine(RuleBasedStateMachine):
-    """One router explains every call and more, its twin does not: after any change of the world
-    the next call does what was told of it, and the same in both.
+    """One router explains every call, its twin none: after any change of the world the next call
+    does what was told of it, and the same in both.
     """
 
     @initialize(pool=pools())
@@ -297,8 +297,7 @@ class ExplainMachine(RuleBasedStateMachine):
             self.loop.close()
 
     def _call(self, session: Session, prompt: Prompt) -> None:
-        told, again = (self._explained(session, prompt) for _ in range(2))
-        assert facts(told) == facts(again)
+        told = self._explained(session, prompt)
         outcome, of_twin = (
             self._run(running.ask_alongside(session, prompt=prompt)) for running in self.both
         )
@@ -349,10 +348,6 @@ def error_facts(error: DomainError | None) -> Any:
     return error and (error.reason, error.message, error.metadata, error.retry_after_s)
 
 
-def facts(told: Explanation) -> Any:
-    return replace(told, error=None), error_facts(told.error)
-
-
 def seen(outcome: Outcome) -> Any:
     """What a caller sees, but for the ids of attempts."""
     bare = replace(outcome.decision, attempts=())
@@ -360,7 +355,7 @@ def seen(outcome: Outcome) -> Any:
 
 
 TestExplainMachine = ExplainMachine.TestCase
-# In the gate 1,000 calls and more.
+# In the gate 1,000 calls.
 TestExplainMachine.settings = settings(
-    max_examples=amount(gate=30, chaos=500), stateful_step_count=40
+    max_examples=amount(gate=26, chaos=500), stateful_step_count=40
 )
