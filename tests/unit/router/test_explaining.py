@@ -357,5 +357,5 @@ def seen(outcome: Outcome) -> Any:
 TestExplainMachine = ExplainMachine.TestCase
 # In the gate 1,000 calls.
 TestExplainMachine.settings = settings(
-    max_examples=amount(gate=26, chaos=500), stateful_step_count=40
+    max_examples=amount(gate=50, chaos=1000), stateful_step_count=22
 )
