@@ -239,7 +239,7 @@ class ExplainMachine(RuleBasedStateMachine):
     def both(self) -> tuple[Router, Router]:
         return self.explaining, self.twin
 
-    @rule(seconds=st.sampled_from([1.0, 20.0, 30.0, 70.0]), ask=ASKS)
+    @rule(seconds=st.sampled_from([1.0, 20.0, 30.0, 70.0, 900.0]), ask=ASKS)
     def wait(self, seconds: float, ask: tuple[Session, Prompt]) -> None:
         for running in self.both:
             running.clock.advance(seconds)

@@ -105,7 +105,7 @@ class Session(_message.Message):
     def __init__(self, thread_id: _Optional[str] = ..., run_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., session_key: _Optional[str] = ...) -> None: ...
 
 class Attempt(_message.Message):
-    __slots__ = ("attempt_id", "number", "member_id", "provider_id", "upstream_model", "kind", "outcome", "failure", "http_status", "retry_after", "elapsed", "usage", "probe")
+    __slots__ = ("attempt_id", "number", "member_id", "provider_id", "upstream_model", "kind", "outcome", "failure", "http_status", "retry_after", "elapsed", "probe", "usage")
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -117,8 +117,8 @@ class Attempt(_message.Message):
     HTTP_STATUS_FIELD_NUMBER: _ClassVar[int]
     RETRY_AFTER_FIELD_NUMBER: _ClassVar[int]
     ELAPSED_FIELD_NUMBER: _ClassVar[int]
-    USAGE_FIELD_NUMBER: _ClassVar[int]
     PROBE_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
     attempt_id: str
     number: int
     member_id: str
@@ -130,9 +130,9 @@ class Attempt(_message.Message):
     http_status: int
     retry_after: _duration_pb2.Duration
     elapsed: _duration_pb2.Duration
-    usage: _content_pb2.Usage
     probe: bool
-    def __init__(self, attempt_id: _Optional[str] = ..., number: _Optional[int] = ..., member_id: _Optional[str] = ..., provider_id: _Optional[str] = ..., upstream_model: _Optional[str] = ..., kind: _Optional[_Union[AttemptKind, str]] = ..., outcome: _Optional[_Union[AttemptOutcome, str]] = ..., failure: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., http_status: _Optional[int] = ..., retry_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., usage: _Optional[_Union[_content_pb2.Usage, _Mapping]] = ..., probe: bool = ...) -> None: ...
+    usage: _content_pb2.Usage
+    def __init__(self, attempt_id: _Optional[str] = ..., number: _Optional[int] = ..., member_id: _Optional[str] = ..., provider_id: _Optional[str] = ..., upstream_model: _Optional[str] = ..., kind: _Optional[_Union[AttemptKind, str]] = ..., outcome: _Optional[_Union[AttemptOutcome, str]] = ..., failure: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., http_status: _Optional[int] = ..., retry_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., probe: bool = ..., usage: _Optional[_Union[_content_pb2.Usage, _Mapping]] = ...) -> None: ...
 
 class SkippedMember(_message.Message):
     __slots__ = ("member_id", "reason", "until", "detail")
