@@ -22,7 +22,7 @@ from runyard.router.v1.router_service_pb2_grpc import RouterServiceStub
 from runyard.types.v1 import content_pb2 as content
 from services.router.api.requests import infer_from_pb
 from services.router.clients.openai_request import request_body
-from services.router.core.model import OpenAi
+from services.router.core.model import Member, Model, OpenAi, Provider
 from tests.bench.router_processes import DELTA_BYTES, DELTAS, RELAY_METHOD, WORDS
 from tests.support.clients import user_message
 
@@ -78,7 +78,9 @@ def infer_request(model: str) -> rpc.InferRequest:
 
 def chat_body(model: str) -> bytes:
     """What the router posts for the call."""
-    return request_body(OpenAi(""), model, infer_from_pb(infer_request(model)).prompt, "")
+    adapter = OpenAi("")
+    called = Member(Model(model, "bench", model), Provider("bench", adapter))
+    return request_body(adapter, called, infer_from_pb(infer_request(model)).prompt, "")
 
 
 class RouterArm:
