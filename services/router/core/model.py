@@ -9,6 +9,9 @@ from typing import TypeAlias
 
 from services.router.core.script import Script
 
+# Account of the provider by its id and revision, and upstream model: what shares one quota.
+QuotaKey: TypeAlias = tuple[str, str, str]
+
 
 class HomeStrategy(Enum):
     DETERMINISTIC = "deterministic"
@@ -245,8 +248,7 @@ class Member:
         return self.model.id
 
     @property
-    def quota_key(self) -> tuple[str, str, str]:
-        """What shares one quota: the account of the provider, and the upstream model."""
+    def quota_key(self) -> QuotaKey:
         return self.provider.id, self.provider.revision, self.model.upstream_model
 
 

@@ -32,14 +32,19 @@ def after_refusal(
 ) -> QuotaDeadline:
     """The deadline after a refusal for quota or load; never earlier than ``before``."""
     if hint_s is not None:
-        asked = QuotaDeadline(now + timedelta(seconds=min(hint_s, LONGEST_HINT_S)), hint_s)
-        return asked if before is None or before.until < asked.until else before
+        until = now + timedelta(seconds=min(hint_s, LONGEST_HINT_S))
+        return later(before, QuotaDeadline(until, hint_s))
     if before is not None and now < before.until:
         # Refusals of concurrent calls count as one.
         return before
     streak = 1 if before is None else before.streak + 1
     pause_s = min(FIRST_PAUSE_S * 2.0 ** min(streak - 1, 16), LONGEST_PAUSE_S)
     return QuotaDeadline(now + timedelta(seconds=pause_s), None, streak)
+
+
+def later(before: QuotaDeadline | None, other: QuotaDeadline) -> QuotaDeadline:
+    """The deadline that ends later; ``before`` if both end together."""
+    return other if before is None or before.until < other.until else before
 
 
 def after_success(before: QuotaDeadline | None, now: datetime) -> QuotaDeadline | None:

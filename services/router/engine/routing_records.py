@@ -15,7 +15,7 @@ from services.router.core.member_state import (
     member_state,
     worth_telling,
 )
-from services.router.core.model import Member, Target
+from services.router.core.model import Member, QuotaKey, Target
 from services.router.core.pins import Pin
 from services.router.core.quarantine import Quarantine, applies
 from services.router.core.quota import QuotaDeadline
@@ -33,7 +33,7 @@ class RoutingRecords:
     """
 
     breakers: Mapping[BreakerKey, tuple[Breaker, LastFailure | None]]
-    deadlines: Mapping[tuple[str, str, str], QuotaDeadline]
+    deadlines: Mapping[QuotaKey, QuotaDeadline]
     quarantines: Mapping[tuple[str, str, str], Quarantine]
     pins: Sequence[Pin]
 

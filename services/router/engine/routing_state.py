@@ -9,23 +9,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from services.router.core.decision import Skipped, SkipReason
-from services.router.core.failures import PERMANENT, QUOTA, Failure, FailureClass
+from services.router.core.failures import PERMANENT, Failure, FailureClass
 from services.router.core.incidents import IncidentKey, Incidents, may_move, switches_left
 from services.router.core.member_state import MemberState, member_state
 from services.router.core.model import HomeStrategy, Member, Target
 from services.router.core.needs import missing
 from services.router.core.pins import Pin, Pins, pin_ttl_s
 from services.router.core.quarantine import Entry
-from services.router.core.quota import QuotaDeadline, after_refusal, after_success, sets_aside
+from services.router.core.quota import sets_aside
 from services.router.core.request import Needs
 from services.router.core.selection import Selection, select, without_moving
 from services.router.core.session import SessionKey
 from services.router.engine.breakers import Breakers
 from services.router.engine.quarantines import Admission, DigestOf, Quarantines
+from services.router.engine.quotas import Quotas
 from services.router.engine.routing_records import RoutingRecords
-
-# Deadlines are few (one per account and model), yet a registry may change for years.
-_MAX_DEADLINES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ class RoutingState:
 
     def __init__(self, pins: Pins, digest_of: DigestOf) -> None:
         self._pins = pins
-        self._deadlines: dict[tuple[str, str, str], QuotaDeadline] = {}
+        self._quotas = Quotas()
         self._positions: dict[tuple[str, str], int] = {}
         self._breakers = Breakers()
         self._quarantines = Quarantines(digest_of)
@@ -163,23 +161,18 @@ class RoutingState:
 
     def record_failure(self, member: Member, failure: Failure, now: datetime) -> None:
         """Set the quota deadline that a failure asks for; other failures change nothing."""
-        if failure.kind in QUOTA:
-            before = self._deadlines.get(member.quota_key)
-            after = after_refusal(before, failure.retry_after_s, now)
-            self._drop_passed_deadlines(now)
-            self._deadlines[member.quota_key] = after
+        self._quotas.refused(member, failure, now)
 
     def record_success(self, member: Member, now: datetime) -> None:
         """End the streak of refusals without a hint; a deadline that has not passed stays."""
-        before = self._deadlines.get(member.quota_key)
-        if before is not None and after_success(before, now) is None:
-            del self._deadlines[member.quota_key]
+        if member.quota_key in self._quotas.deadlines:
+            self._quotas.answered(member, now)
 
     def reset(self, target: Target, member: Member) -> None:
         """Clear the circuit of the member, and the quarantine and quota deadline of its model."""
         self._breakers.reset(target, member)
         self._quarantines.reset(member)
-        self._deadlines.pop(member.quota_key, None)
+        self._quotas.reset(member)
 
     def unpin(self, key: SessionKey, target: Target, now: datetime) -> Pin | None:
         """End the pin of a session; None when it has none."""
@@ -192,7 +185,7 @@ class RoutingState:
         """A copy of what is kept of members and sessions."""
         return RoutingRecords(
             self._breakers.records(),
-            dict(self._deadlines),
+            dict(self._quotas.deadlines),
             self._quarantines.records(),
             self._pins.all(),
         )
@@ -200,7 +193,7 @@ class RoutingState:
     def member_states(self, target: Target, now: datetime) -> list[MemberState]:
         """What is kept of the members of a target, in the pool's order."""
         aside = self._quarantines.records() if self._quarantines.entries else {}
-        live = RoutingRecords(self._breakers.live(), self._deadlines, aside, ())
+        live = RoutingRecords(self._breakers.live(), self._quotas.deadlines, aside, ())
         return [
             member_state(target, member, live.record(target, member), now)
             for member in target.members
@@ -248,8 +241,7 @@ class RoutingState:
 
     def _set_aside_s(self, target: Target, member: Member, now: datetime) -> float:
         """Seconds until neither quota deadline, circuit nor quarantine keeps the member."""
-        deadline = self._deadlines.get(member.quota_key)
-        quota_s = 0.0 if deadline is None else (deadline.until - now).total_seconds()
+        quota_s = self._quotas.left_s(member, now)
         circuit_s = self._breakers.recovers_in_s(target, member, now) or 0.0
         return max(quota_s, circuit_s, self._quarantines.recovers_in_s(target, member, now) or 0.0)
 
@@ -261,7 +253,7 @@ class RoutingState:
         if self._quarantines.entries and (aside := self._quarantines.skip(target, member, now)):
             return aside
         circuit = self._breakers.skip(target, member, now)
-        deadline = self._deadlines.get(member.quota_key)
+        deadline = self._quotas.deadlines.get(member.quota_key)
         if (
             (circuit is not None and circuit.moves)
             or target.single_member
@@ -279,10 +271,6 @@ class RoutingState:
             # A new revision starts at 0; the positions of older ones are dropped.
             self._positions = {p: n for p, n in self._positions.items() if p[0] != target.pool.id}
         self._positions[pool] = position + 1
-
-    def _drop_passed_deadlines(self, now: datetime) -> None:
-        if len(self._deadlines) >= _MAX_DEADLINES:
-            self._deadlines = {k: d for k, d in self._deadlines.items() if d.until > now}
 
     @staticmethod
     def _pin(

@@ -12,6 +12,7 @@ from services.router.core.quota import (
     after_refusal,
     after_success,
     justifies_failover,
+    later,
     sets_aside,
 )
 from tests.unit.router.builders import NOW, at
@@ -32,6 +33,18 @@ def test_a_shorter_hint_does_not_bring_the_deadline_forward() -> None:
 
 def test_a_hint_beyond_a_day_counts_as_a_day() -> None:
     assert after_refusal(None, 1e9, NOW) == QuotaDeadline(at(86_400), 1e9)
+
+
+def test_of_two_deadlines_the_later_one_stays() -> None:
+    # given
+    shorter, longer = QuotaDeadline(at(5), 5.0), QuotaDeadline(at(60), None, 3)
+    at_once = QuotaDeadline(at(60), 60.0)
+
+    # when, then
+    assert later(None, shorter) is shorter
+    assert later(shorter, longer) is longer
+    assert later(longer, shorter) is longer
+    assert later(longer, at_once) is longer
 
 
 def test_refusals_without_a_hint_wait_longer_each_time_up_to_30_s() -> None:
