@@ -20,6 +20,8 @@ from services.router.api.sizes import SIZES
 from services.router.clients.anthropic import AnthropicAdapter
 from services.router.clients.builtin import BuiltinAdapter
 from services.router.clients.credentials import digest_of
+from services.router.clients.grpc_channels import GrpcChannels
+from services.router.clients.grpc_provider import GrpcAdapter
 from services.router.clients.http_calls import HttpCalls, open_session
 from services.router.clients.openai import OpenAiAdapter
 from services.router.clients.snapshot import SnapshotBuilder
@@ -30,7 +32,7 @@ from services.router.core.limits import (
     MAX_PAGE,
     MAX_TOOLS,
 )
-from services.router.core.model import Adapter, Anthropic, Builtin, OpenAi, Snapshot
+from services.router.core.model import Adapter, Anthropic, Builtin, Grpc, OpenAi, Snapshot
 from services.router.core.pins import CAPACITY, Pins
 from services.router.core.ports import ProviderAdapter
 from services.router.engine.attempt import Watchdog
@@ -60,8 +62,9 @@ LIMITS = {
 async def assemble(settings: RouterSettings, chassis: Chassis, database: Store) -> Assembly:
     """Follow the registry, load the pins, and answer what to serve."""
     pins = await _pins(database, chassis)
-    snapshots = await _snapshots(settings, database, chassis)
-    dependencies = await _dependencies(pins, chassis)
+    channels = _channels(chassis)
+    snapshots = await _snapshots(settings, database, chassis, channels)
+    dependencies = await _dependencies(pins, chassis, channels)
     inference = StreamInference(snapshots, dependencies)
     instance_id = chassis.ids.new_id()
     control = RoutingControl(snapshots, dependencies.routing, chassis.clock, instance_id)
@@ -86,8 +89,15 @@ async def _pins(store: Store, chassis: Chassis) -> Pins:
     return pins
 
 
+def _channels(chassis: Chassis) -> GrpcChannels:
+    channels = GrpcChannels()
+    chassis.tasks.start("provider-channels", channels.run)
+    chassis.stack.push_async_callback(channels.close)
+    return channels
+
+
 async def _snapshots(
-    settings: RouterSettings, store: Store, chassis: Chassis
+    settings: RouterSettings, store: Store, chassis: Chassis, channels: GrpcChannels
 ) -> SnapshotConsumer[Snapshot]:
     channel = await chassis.stack.enter_async_context(
         open_channel(settings.registry_target, peers=chassis.peers)
@@ -98,7 +108,9 @@ async def _snapshots(
     def routable(
         resources: Mapping[Key, registry_pb2.Resource], version: int, incarnation: str
     ) -> Snapshot:
-        return builder.build(resources.values(), version, incarnation)
+        snapshot = builder.build(resources.values(), version, incarnation)
+        channels.keep(snapshot)
+        return snapshot
 
     snapshots = SnapshotConsumer(channel, kept, routable, chassis.clock, chassis.drain)
     await snapshots.load()
@@ -106,13 +118,16 @@ async def _snapshots(
     return snapshots
 
 
-async def _dependencies(pins: Pins, chassis: Chassis) -> InferenceDependencies:
+async def _dependencies(
+    pins: Pins, chassis: Chassis, channels: GrpcChannels
+) -> InferenceDependencies:
     session = await chassis.stack.enter_async_context(open_session())
     calls = HttpCalls(session, chassis.clock)
     adapters: Mapping[type[Adapter], ProviderAdapter] = {
         Builtin: BuiltinAdapter(chassis.clock),
         OpenAi: OpenAiAdapter(calls),
         Anthropic: AnthropicAdapter(calls),
+        Grpc: GrpcAdapter(channels, chassis.clock),
     }
     watchdog = Watchdog(chassis.clock)
     chassis.tasks.start("watchdog", watchdog.run)

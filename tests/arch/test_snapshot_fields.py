@@ -25,7 +25,7 @@ ROUTER: Fields = {
     "BuiltinStep": ("matches tool_results upstream_model reply fault", ""),
     "BuiltinToolCall": ("tool_id arguments_json", ""),
     "CredentialRef": ("env file", ""),
-    "GrpcAdapter": ("", "transport authority"),
+    "GrpcAdapter": ("transport authority", ""),
     "HttpHeader": ("name value value_ref", ""),
     "Model": (
         (
@@ -57,7 +57,7 @@ ROUTER: Fields = {
         ),
         "",
     ),
-    "Provider": ("id builtin openai anthropic base_url credential_ref timeout", "grpc"),
+    "Provider": ("id builtin openai anthropic grpc base_url credential_ref timeout", ""),
     "QueryParameter": ("name value", ""),
 }
 RUN_CONTROL: Fields = {

@@ -34,6 +34,11 @@ _TOKEN_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 16_384),
 )
+# Neither the channel nor what the server's DNS says of it makes one call two.
+_NO_REPEATS: tuple[tuple[str, int], ...] = (
+    ("grpc.enable_retries", 0),
+    ("grpc.service_config_disable_resolution", 1),
+)
 # The proxy that the environment names is for other machines: it does not reach this one's loopback,
 # and must not see a token that is sent unencrypted because it stays here.
 _NO_PROXY = ("grpc.enable_http_proxy", 0)
@@ -59,3 +64,26 @@ def open_channel(
         options.append(_NO_PROXY)
     bare = peers.channel(target, options) if peers else grpc.aio.insecure_channel(target, options)
     return OutboundChannel(bare, target, peers)
+
+
+def open_outside_channel(
+    target: str, credentials: grpc.ChannelCredentials | None, authority: str
+) -> grpc.aio.Channel:
+    """A channel that carries model output of a server outside of the suite, which is told neither
+    who we are nor for whom we call; the caller closes it.
+
+    Args:
+        credentials: None sends in the clear, and past every proxy, which would see the calls.
+        authority: Also the name that the certificate must carry; empty for the host of ``target``.
+    """
+    options: list[tuple[str, Any]] = [*_BASE_OPTIONS, *_TOKEN_OPTIONS, *_NO_REPEATS]
+    if authority:
+        options.append(("grpc.default_authority", authority))
+    address = target.removeprefix("dns:///")
+    if credentials is None or stays_here(address):
+        options.append(_NO_PROXY)
+    if credentials is None:
+        bare = grpc.aio.insecure_channel(target, options)
+    else:
+        bare = grpc.aio.secure_channel(target, credentials, options)
+    return OutboundChannel(bare, address)

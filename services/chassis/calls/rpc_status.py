@@ -8,6 +8,7 @@ a channel from repeating by itself.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -119,7 +120,8 @@ def reason_of(error: grpc.aio.AioRpcError) -> ErrorFacts:
     for detail in status.details:
         for known in (info, bad, retry):
             if detail.Is(known.DESCRIPTOR):
-                detail.Unpack(known)
+                with suppress(DecodeError):  # from a foreign server
+                    detail.Unpack(known)
     return ErrorFacts(
         code=error.code(),
         reason=info.reason,
@@ -136,8 +138,9 @@ def detail_of(error: grpc.aio.AioRpcError, kind: type[M]) -> M | None:
     for detail in _status_in(error).details:
         if detail.Is(kind.DESCRIPTOR):
             found = kind()
-            detail.Unpack(found)
-            return found
+            with suppress(DecodeError):  # from a foreign server
+                detail.Unpack(found)
+                return found
     return None
 
 

@@ -37,6 +37,13 @@ class CollectedCalls:
             call.call_id, call.tool_id = call_id, tool_id
             self._tell(index, "", items)
 
+    def tool_id(self, index: int) -> str:
+        return self._calls[index].tool_id
+
+    def arguments(self, index: int) -> str:
+        """As far as they were collected."""
+        return "".join(self._calls[index].arguments)
+
     def has_arguments(self, index: int) -> bool:
         return self._calls[index].chars > 0
 

@@ -22,6 +22,8 @@ _Stamp: TypeAlias = tuple[int, int, int, int, int]
 # By path, for as long as the file stays as it is.
 _files: dict[str, tuple[_Stamp, str]] = {}
 
+MAX_DETAIL_CHARS = 500
+
 
 def read_secret(provider_id: str, credential: Credential) -> str:
     """The secret behind a reference of a provider.
@@ -36,6 +38,14 @@ def read_secret(provider_id: str, credential: Credential) -> str:
         detail = f"provider {provider_id!r} has no credential: {error}"
         failure = Failure(FailureClass.CREDENTIAL_MISSING, detail=detail)
         raise UpstreamError(failure) from None
+
+
+def masked(text: str, secrets: tuple[str, ...]) -> str:
+    """What a provider said, for the caller: without the secrets, printable, not too long."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    printable = "".join(char if char.isprintable() else " " for char in text)
+    return printable[:MAX_DETAIL_CHARS].strip()
 
 
 def digest_of(provider: Provider) -> str:

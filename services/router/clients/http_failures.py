@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from services.router.clients.credentials import masked
 from services.router.clients.json_leaves import (
     MAX_LEVELS,
     UNDECODABLE,
@@ -20,8 +21,6 @@ from services.router.clients.json_leaves import (
 )
 from services.router.clients.retry_hints import duration_s, retry_after_s, window_reset_s
 from services.router.core.failures import QUOTA, Failure, FailureClass
-
-MAX_DETAIL_CHARS = 500
 
 # The caller can correct these, so it gets the text of the provider.
 _WITH_DETAIL = frozenset({FailureClass.INVALID_REQUEST, FailureClass.CONTEXT_LENGTH})
@@ -132,7 +131,7 @@ def failure_of_response(
     facts = _facts(_error_body(body))
     failure = _failure(status, headers, facts, secrets, now)
     page = body.decode("utf-8", "replace")
-    return replace(failure, words=_masked(facts.message or page, secrets))
+    return replace(failure, words=masked(facts.message or page, secrets))
 
 
 def failure_of_document(
@@ -148,7 +147,7 @@ def failure_of_document(
 
 def page_in_place_of_answer(page: bytes, secrets: tuple[str, ...]) -> Failure:
     """The failure behind HTML with status 200, of whatever stands before the provider."""
-    words = _masked(page.decode("utf-8", "replace"), secrets)
+    words = masked(page.decode("utf-8", "replace"), secrets)
     return Failure(FailureClass.STREAM_MALFORMED, 200, words=words)
 
 
@@ -158,7 +157,7 @@ def failure_in_stream(error: ErrorBody, secrets: tuple[str, ...]) -> Failure | N
         return None
     facts = _facts(error)
     kind = _kind(facts.status or 500, facts)
-    words = _masked(facts.message, secrets)
+    words = masked(facts.message, secrets)
     detail = words if kind in _WITH_DETAIL else ""
     return Failure(kind, facts.status or 0, facts.retry_after_s, detail, words=words)
 
@@ -191,7 +190,7 @@ def _failure(
         hint_s = facts.retry_after_s
     if hint_s is None and kind in QUOTA:
         hint_s = window_reset_s(headers, now)
-    words = _masked(facts.message, secrets)
+    words = masked(facts.message, secrets)
     detail = words if kind in _WITH_DETAIL else ""
     if status in _REDIRECTS:
         kind, detail = FailureClass.NOT_FOUND, _redirect(headers)
@@ -206,7 +205,7 @@ def _redirect(headers: Mapping[str, str]) -> str:
         where = f"{to.scheme}://{to.hostname}{to.path}" if to.hostname else to.path
     except ValueError:
         where = ""
-    return f"it redirects to {_masked(where, ()) or 'nowhere'}; change its base_url"
+    return f"it redirects to {masked(where, ()) or 'nowhere'}; change its base_url"
 
 
 def _error_body(raw: bytes) -> ErrorBody:
@@ -287,10 +286,3 @@ def _said_by_text(facts: _Facts) -> FailureClass | None:
     return next(
         (kind for kind, phrases in _OF_TEXT if any(phrase in text for phrase in phrases)), None
     )
-
-
-def _masked(message: str, secrets: tuple[str, ...]) -> str:
-    for secret in secrets:
-        message = message.replace(secret, "***")
-    printable = "".join(char if char.isprintable() else " " for char in message)
-    return printable[:MAX_DETAIL_CHARS].strip()

@@ -22,6 +22,7 @@ from services.router.core.model import (
     Clocks,
     Credential,
     Feature,
+    Grpc,
     Header,
     HomeStrategy,
     Member,
@@ -266,8 +267,10 @@ def _adapter(provider: pb.Provider) -> Adapter:
             return _openai(provider.openai, provider.base_url)
         case "anthropic":
             return _anthropic(provider.anthropic, provider.base_url)
-        case other:
-            return Unsupported(other or "unknown")
+        case "grpc":
+            return _grpc(provider.grpc, provider.base_url)
+        case _:
+            return Unsupported()
 
 
 def _openai(options: pb.OpenAiAdapter, base_url: str) -> OpenAi:
@@ -289,6 +292,10 @@ def _anthropic(options: pb.AnthropicAdapter, base_url: str) -> Anthropic:
         betas=tuple(options.betas),
         headers=tuple(_header(header) for header in options.headers),
     )
+
+
+def _grpc(options: pb.GrpcAdapter, target: str) -> Grpc:
+    return Grpc(target, options.transport != pb.GRPC_TRANSPORT_PLAINTEXT, options.authority)
 
 
 def _header(header: pb.HttpHeader) -> Header:

@@ -12,9 +12,14 @@ from services.router.core.failures import FailureClass
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The provider accepted the request. Adapters send it first; it is not sent to callers."""
+    """The provider accepted the request. Adapters send it first; it is not sent to callers.
+
+    Attributes:
+        upstream_model: The model that answers, as the provider names it; empty when it does not.
+    """
 
     response_id: str = ""
+    upstream_model: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,13 +102,26 @@ class Anthropic:
 
 
 @dataclass(frozen=True, slots=True)
+class Grpc:
+    """A server of ``runyard.provider.v1``.
+
+    Attributes:
+        target: ``host:port``, also with ``dns:///`` before it.
+        tls: False sends in the clear: on loopback, or in a mesh that encrypts.
+        authority: Also the name that the certificate must carry; empty for the host of ``target``.
+    """
+
+    target: str
+    tls: bool = True
+    authority: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Unsupported:
-    """A kind of provider that this version cannot call: ``grpc``."""
-
-    name: str
+    """A kind of provider that this version does not know, from a newer registry."""
 
 
-Adapter: TypeAlias = Builtin | OpenAi | Anthropic | Unsupported
+Adapter: TypeAlias = Builtin | OpenAi | Anthropic | Grpc | Unsupported
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def missing(needs: Needs, member: Member) -> tuple[str, ...]:
     """
     adapter, model = member.provider.adapter, member.model
     if isinstance(adapter, Unsupported):
-        return (f"adapter {adapter.name}",)
+        return ("adapter",)
     too_large = model.context_window is not None and needs.input_tokens > model.context_window
     if not too_large and model.lacks.isdisjoint(needs.features):
         return ()

@@ -34,6 +34,7 @@ from services.router.core.limits import MAX_HELD_BYTES, MAX_HELD_ITEMS
 from services.router.core.model import Clocks, Member
 from services.router.core.ports import ProviderAdapter, UpstreamCall, UpstreamStream
 from services.router.engine.tracing import (
+    as_parent,
     end_attempt,
     measure_attempt,
     measure_first_chunk,
@@ -87,6 +88,7 @@ class AttemptInProgress:
     Attributes:
         member: Whom the attempt calls; its outcome is charged to that one.
         held: Items that arrived up to the commit point.
+        opened: What the provider said of the answer at first.
         usage: The last token counts.
         finish: Why the answer ended; None until it is complete.
         text_bytes: UTF-8 length of the text that was read.
@@ -105,7 +107,7 @@ class AttemptInProgress:
         self.record = record
         self.span = span
         self.held: list[UpstreamItem] = []
-        self.response_id = ""
+        self.opened = Opened()
         self.usage: Usage | None = None
         self.finish: FinishReason | None = None
         self.text_bytes = 0
@@ -131,7 +133,8 @@ class AttemptInProgress:
         self._watchdog.watch(self._limit)
         due_s = self._began_s + self._timeouts.first_chunk_s
         entering = self._exit.enter_async_context(adapter.open(call))
-        self._stream = await self._within(due_s, entering, FailureClass.TIMEOUT_FIRST_CHUNK)
+        with as_parent(self.span):
+            self._stream = await self._within(due_s, entering, FailureClass.TIMEOUT_FIRST_CHUNK)
         held_bytes = 0
         committed = False
         while not committed:
@@ -144,7 +147,7 @@ class AttemptInProgress:
             committed = full or any(map(commits, items))
         elapsed_s = self._clock.monotonic_s() - self._began_s
         self.record = replace(self.record, outcome=AttemptOutcome.STREAMING, elapsed_s=elapsed_s)
-        record_commit_point(self.span, self.response_id, elapsed_s)
+        record_commit_point(self.span, self.opened, elapsed_s)
         measure_first_chunk(self.member, self.record)
 
     async def read(self) -> Sequence[UpstreamItem]:
@@ -192,8 +195,8 @@ class AttemptInProgress:
                     noted = [UsageReport(self.usage) if each is item else each for each in noted]
                 case Finished(reason):
                     self.finish = reason
-                case Opened(response_id):
-                    self.response_id = response_id
+                case Opened():
+                    self.opened = item
                 case _:
                     pass
         return noted

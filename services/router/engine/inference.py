@@ -182,7 +182,7 @@ async def _relay(
     try:
         items: Sequence[UpstreamItem] = attempt.held
         await _settle_when_done(call, attempt)
-        opening = _opening(call, attempt.response_id, reset_by)
+        opening = _opening(call, attempt.opened.response_id, reset_by)
         for frame in split_into_frames([opening, *_for_caller(items, call)]):
             yield frame
         while not attempt.done:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from urllib.parse import urlsplit
 
 from opentelemetry import trace
@@ -25,13 +26,20 @@ from services.chassis.observe.names import (
 from services.chassis.observe.telemetry import current_traceparent, link_to, mark_failed, tracer
 from services.content.model import FinishReason, Usage
 from services.router.core.decision import Attempt, AttemptKind, AttemptOutcome, RouteDecision
-from services.router.core.model import Anthropic, Builtin, Member, OpenAi
+from services.router.core.items import Opened
+from services.router.core.model import Adapter, Anthropic, Builtin, Grpc, Member, OpenAi
 from services.router.core.session import Session
 from services.router.engine import telemetry_names as names
 
 _LINK_OF_KIND: Mapping[AttemptKind, str] = {
     AttemptKind.RETRY: names.LINK_RETRY_OF,
     AttemptKind.FAILOVER: LINK_FAILOVER_FROM,
+}
+_PROVIDER_NAMES: Mapping[type[Adapter], str] = {
+    Builtin: names.PROVIDER_BUILTIN,
+    OpenAi: "openai",
+    Anthropic: "anthropic",
+    Grpc: names.PROVIDER_GRPC,
 }
 
 
@@ -149,26 +157,31 @@ def end_attempt(
     span.end()
 
 
-def record_commit_point(span: Span, response_id: str, first_chunk_s: float) -> None:
+def as_parent(span: Span) -> AbstractContextManager[object]:
+    """In the block, spans that others start are children of ``span``; their errors are not its."""
+    return trace.use_span(span, record_exception=False, set_status_on_exception=False)
+
+
+def record_commit_point(span: Span, opened: Opened, first_chunk_s: float) -> None:
     """Mark the attempt whose answer is relayed."""
     span.set_attribute(names.COMMIT, True)
     span.set_attribute(names.TIME_TO_FIRST_CHUNK, first_chunk_s)
-    if response_id:
-        span.set_attribute(names.RESPONSE_ID, response_id)
+    if opened.response_id:
+        span.set_attribute(names.RESPONSE_ID, opened.response_id)
+    if opened.upstream_model:
+        span.set_attribute(names.RESPONSE_MODEL, opened.upstream_model)
 
 
 def provider_name(member: Member) -> str:
     """The value of ``gen_ai.provider.name`` for the adapter."""
-    adapter = member.provider.adapter
-    if isinstance(adapter, Builtin):
-        return names.PROVIDER_BUILTIN
-    if isinstance(adapter, OpenAi):
-        return "openai"
-    return "anthropic" if isinstance(adapter, Anthropic) else adapter.name
+    return _PROVIDER_NAMES[type(member.provider.adapter)]
 
 
 def _server(member: Member) -> dict[str, str | int]:
     adapter = member.provider.adapter
+    if isinstance(adapter, Grpc):
+        host, _, number = adapter.target.removeprefix("dns:///").rpartition(":")
+        return {names.SERVER_ADDRESS: host, names.SERVER_PORT: int(number)}
     if not isinstance(adapter, OpenAi | Anthropic):
         return {}
     url = urlsplit(adapter.base_url)

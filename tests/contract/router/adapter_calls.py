@@ -1,4 +1,4 @@
-"""Make calls of an adapter over HTTP, to their end or to their failure."""
+"""Make calls of an adapter, to their end or to their failure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from services.content.model import Message, Role, Text, ToolDefinition
 from services.router.core.failures import Failure, UpstreamError
 from services.router.core.items import Finished, TextDelta, UpstreamItem
-from services.router.core.model import Anthropic, Credential, Member, Model, OpenAi, Provider
+from services.router.core.model import Anthropic, Credential, Grpc, Member, Model, OpenAi, Provider
 from services.router.core.ports import ProviderAdapter, UpstreamCall, UpstreamStream
 from services.router.core.request import Prompt
 from tests.support.clock import ManualClock
@@ -23,12 +23,11 @@ LOOK = ToolDefinition("look", "Looks.", '{"type": "object"}')
 
 
 @dataclass
-class AdapterCalls:
-    """An adapter and the provider that it calls; ``options`` are fields of ``api``."""
+class Calls:
+    """Calls of an adapter; ``options`` are fields of ``api``."""
 
     adapter: ProviderAdapter
-    provider: FakeProvider
-    api: OpenAi | Anthropic
+    api: OpenAi | Anthropic | Grpc
     clock: ManualClock
 
     def open(
@@ -63,6 +62,13 @@ class AdapterCalls:
     async def until_waiting(self) -> None:
         """Until the adapter waits for time to pass."""
         await until(lambda: self.clock.sleepers > 0)
+
+
+@dataclass
+class AdapterCalls(Calls):
+    """Calls of an adapter over HTTP, and the provider that answers."""
+
+    provider: FakeProvider
 
     async def release_when_paused(self) -> None:
         await self.provider.until(pauses=1)

@@ -6,13 +6,16 @@ from pathlib import Path
 import pytest
 
 from services.router.clients.anthropic import AnthropicAdapter
+from services.router.clients.grpc_channels import GrpcChannels
+from services.router.clients.grpc_provider import GrpcAdapter
 from services.router.clients.http_calls import HttpCalls, open_session
 from services.router.clients.openai import OpenAiAdapter
-from services.router.core.model import Anthropic, OpenAi
-from tests.contract.router.adapter_calls import AdapterCalls
+from services.router.core.model import Anthropic, Grpc, OpenAi
+from tests.contract.router.adapter_calls import AdapterCalls, Calls
 from tests.contract.router.router_under_test import RouterUnderTest
 from tests.support.clock import ManualClock
 from tests.support.fake_provider import FakeProvider, fake_provider
+from tests.support.grpc_upstream import GrpcUpstream, grpc_upstream
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ async def openai(provider: FakeProvider) -> AsyncIterator[AdapterCalls]:
     clock = ManualClock()
     async with open_session() as session:
         adapter = OpenAiAdapter(HttpCalls(session, clock))
-        yield AdapterCalls(adapter, provider, OpenAi(provider.base_url), clock)
+        yield AdapterCalls(adapter, OpenAi(provider.base_url), clock, provider)
 
 
 @pytest.fixture
@@ -37,7 +40,25 @@ async def anthropic(provider: FakeProvider) -> AsyncIterator[AdapterCalls]:
     clock = ManualClock()
     async with open_session() as session:
         adapter = AnthropicAdapter(HttpCalls(session, clock))
-        yield AdapterCalls(adapter, provider, Anthropic(provider.base_url, "2023-06-01"), clock)
+        api = Anthropic(provider.base_url, "2023-06-01")
+        yield AdapterCalls(adapter, api, clock, provider)
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[GrpcUpstream]:
+    """A server of ``provider.v1`` that does as the test says."""
+    async with grpc_upstream() as running:
+        yield running
+
+
+@pytest.fixture
+async def grpc_calls(upstream: GrpcUpstream) -> AsyncIterator[Calls]:
+    """Calls of the grpc adapter to ``upstream``."""
+    clock, channels = ManualClock(), GrpcChannels()
+    try:
+        yield Calls(GrpcAdapter(channels, clock), Grpc(upstream.target, tls=False), clock)
+    finally:
+        await channels.close()
 
 
 @pytest.fixture

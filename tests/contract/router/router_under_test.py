@@ -274,11 +274,14 @@ class RouterUnderTest:
 
     async def member(self, target_id: str) -> pb.MemberState:
         """The state of the only member of a target that has failed."""
+        (only,) = await self.state(target_id)
+        return only
+
+    async def state(self, target_id: str) -> list[pb.MemberState]:
+        """The states of the members of a target of which there is something to tell."""
         asked = rpc.GetRoutingStateRequest(target_id=target_id)
         answer = await RouterServiceStub(self.channel).GetRoutingState(asked)
-        (only,) = answer.members
-        found: pb.MemberState = only
-        return found
+        return list(answer.members)
 
     def call(self, target_id: str) -> Any:
         """A call that the test reads, and cancels, itself."""

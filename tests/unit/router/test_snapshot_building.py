@@ -275,10 +275,27 @@ def test_the_context_window_of_a_model_is_read_if_it_is_declared() -> None:
     assert model_of(pb.Model(id="m")).context_window is None
 
 
-def test_unsupported_kinds_of_providers() -> None:
-    kinds = [provider(grpc=pb.GrpcAdapter()), provider()]
-    names = ["grpc", "unknown"]
-    assert [kind.adapter for kind in kinds] == [core.Unsupported(name) for name in names]
+def test_grpc_providers_are_encrypted_unless_they_say_otherwise() -> None:
+    # given
+    plaintext = pb.GrpcAdapter(transport=pb.GRPC_TRANSPORT_PLAINTEXT, authority="models.example")
+    tls = pb.GrpcAdapter(transport=pb.GRPC_TRANSPORT_TLS)
+
+    # when
+    adapters = [
+        provider(grpc=each, base_url="models:50051").adapter
+        for each in (pb.GrpcAdapter(), tls, plaintext)
+    ]
+
+    # then
+    assert adapters == [
+        core.Grpc("models:50051", tls=True),
+        core.Grpc("models:50051", tls=True),
+        core.Grpc("models:50051", tls=False, authority="models.example"),
+    ]
+
+
+def test_a_kind_of_provider_that_a_newer_registry_has_is_unsupported() -> None:
+    assert provider().adapter == core.Unsupported()
 
 
 def test_a_script_with_everything_set() -> None:

@@ -65,15 +65,16 @@ class InferenceProviderServiceServicer(object):
 
     def Infer(self, request, context):
         """Streams one answer. Has no lasting effect; not idempotent, since it costs tokens. A stream
-        that ends OK without Finished counts as truncated. Items that are ready together may travel
-        together.
+        that ends OK without Finished counts as truncated; what follows Finished is ignored. Items that
+        are ready together may travel together.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetCapabilities(self, request, context):
-        """Tells which models are served and what they can do. Changes nothing.
+        """Tells which models are served and what they can do. Changes nothing. The router does not call
+        it: capabilities are declared in the registry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -25,11 +25,13 @@ class InferenceProviderServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     Infer: _aio.UnaryStreamMultiCallable[_provider_service_pb2.InferRequest, _provider_service_pb2.InferResponse]
     """Streams one answer. Has no lasting effect; not idempotent, since it costs tokens. A stream
-    that ends OK without Finished counts as truncated. Items that are ready together may travel
-    together.
+    that ends OK without Finished counts as truncated; what follows Finished is ignored. Items that
+    are ready together may travel together.
     """
     GetCapabilities: _aio.UnaryUnaryMultiCallable[_provider_service_pb2.GetCapabilitiesRequest, _provider_service_pb2.GetCapabilitiesResponse]
-    """Tells which models are served and what they can do. Changes nothing."""
+    """Tells which models are served and what they can do. Changes nothing. The router does not call
+    it: capabilities are declared in the registry.
+    """
 
 class InferenceProviderServiceServicer(metaclass=_abc_1.ABCMeta):
     """Serves models. Implement it and register the address as a provider with the grpc adapter; the
@@ -48,8 +50,8 @@ class InferenceProviderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_provider_service_pb2.InferRequest, _abc.AsyncIterator[_provider_service_pb2.InferResponse]],
     ) -> _abc.AsyncIterator[_provider_service_pb2.InferResponse]:
         """Streams one answer. Has no lasting effect; not idempotent, since it costs tokens. A stream
-        that ends OK without Finished counts as truncated. Items that are ready together may travel
-        together.
+        that ends OK without Finished counts as truncated; what follows Finished is ignored. Items that
+        are ready together may travel together.
         """
 
     @_abc_1.abstractmethod
@@ -58,6 +60,8 @@ class InferenceProviderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _provider_service_pb2.GetCapabilitiesRequest,
         context: _aio.ServicerContext[_provider_service_pb2.GetCapabilitiesRequest, _abc.Awaitable[_provider_service_pb2.GetCapabilitiesResponse]],
     ) -> _abc.Awaitable[_provider_service_pb2.GetCapabilitiesResponse]:
-        """Tells which models are served and what they can do. Changes nothing."""
+        """Tells which models are served and what they can do. Changes nothing. The router does not call
+        it: capabilities are declared in the registry.
+        """
 
 def add_InferenceProviderServiceServicer_to_server(servicer: InferenceProviderServiceServicer, server: _aio.Server) -> None: ...
