@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 import sys
 
@@ -39,9 +40,11 @@ from tests.support.grpc_upstream import (
 )
 from tests.support.spans import recording
 from tests.support.stack import free_port
-from tests.support.waiting import within_limit
+from tests.support.waiting import until, within_limit
 
 Code = grpc.StatusCode
+# A frame of HTTP/2, with which a server accepts a connection.
+EMPTY_SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 FIRST_HEALTHY = reg.PoolRouting(home=reg.HOME_STRATEGY_FIRST_HEALTHY)
 
 
@@ -224,6 +227,37 @@ async def test_a_replaced_provider_is_called_at_its_new_address(
 
         # then
         assert received.text == "new"
+
+
+async def test_the_connection_to_a_provider_that_was_removed_is_closed(
+    running: RouterUnderTest, upstream: GrpcUpstream
+) -> None:
+    # given a connection to a server that accepts it and says nothing more
+    connected, closed = asyncio.Event(), asyncio.Event()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(EMPTY_SETTINGS)
+        connected.set()
+        while await reader.read(65_536):
+            pass
+        closed.set()
+        writer.close()
+
+    silent = await asyncio.start_server(accept, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    await running.apply(*own(GrpcUpstream(f"127.0.0.1:{port}")))
+    call = running.call("m")
+    async with within_limit():
+        await connected.wait()
+    call.cancel()
+    assert not closed.is_set()
+
+    # when
+    await running.apply(*own(upstream))
+
+    # then, once the call is collected, which is a cycle in gRPC
+    await until(closed.is_set, gc.collect)
+    silent.close()
 
 
 @pytest.mark.timeout(60)
