@@ -54,7 +54,7 @@ class Abort:
 class Metadata:
     """Sends the initial metadata."""
 
-    pairs: tuple[tuple[str, str], ...]
+    pairs: tuple[tuple[str, str | bytes], ...]
 
 
 Move: TypeAlias = rpc.InferResponse | bytes | Pause | Abort | Metadata

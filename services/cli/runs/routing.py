@@ -17,7 +17,7 @@ _STYLES = {
 
 
 def member_line(member: pb.MemberState) -> list[Part]:
-    """The circuit of a member, its last failure, its quarantine and its quota deadline."""
+    """The circuit of a member, its last failure, quarantine, quota deadline and known limits."""
     circuit = words(pb.BreakerState.DESCRIPTOR, member.breaker)
     parts: list[Part] = [
         f"{member.target_id}: " if member.target_id != member.member_id else "",
@@ -41,7 +41,16 @@ def member_line(member: pb.MemberState) -> list[Part]:
         parts.append(f", until {_clock(member.quarantine_end_time)}")
     if member.HasField("quota_end_time"):
         parts.append(f", in a quota deadline until {_clock(member.quota_end_time)}")
+    parts += [f", {_window(each)}" for each in member.windows]
     return parts
+
+
+def _window(window: pb.QuotaWindow) -> str:
+    """``requests: 0 of 500 left until …``, as far as it is known."""
+    left = str(window.remaining) if window.HasField("remaining") else "?"
+    limit = f" of {window.limit}" if window.HasField("limit") else ""
+    until = f" until {_clock(window.reset_time)}" if window.HasField("reset_time") else ""
+    return f"{window.kind}: {left}{limit} left{until}"
 
 
 def pin_line(pin: pb.Pin) -> list[Part]:

@@ -41,6 +41,7 @@ from services.router.core.member_state import MemberState
 from services.router.core.model import Feature
 from services.router.core.pins import Pin
 from services.router.core.ports import StatePage
+from services.router.core.quota_windows import QuotaWindow
 
 # Clients refuse trailers above 8 KiB in all; the other details of an error need room too.
 MAX_DETAIL_BYTES = 2_800
@@ -147,6 +148,17 @@ def member_to_pb(state: MemberState) -> pb.MemberState:
         probes_allowed=state.probes_allowed,
         last_failure=None if failure is None else FAILURES.to_pb[failure.kind],
         last_failure_time=None if failure is None else instant_to_pb(failure.at),
+        windows=map(_window_to_pb, state.windows),
+    )
+
+
+def _window_to_pb(window: QuotaWindow) -> pb.QuotaWindow:
+    return pb.QuotaWindow(
+        kind=window.kind,
+        limit=window.limit,
+        remaining=window.remaining,
+        reset_time=instant_to_pb(window.reset_at),
+        source=window.source,
     )
 
 

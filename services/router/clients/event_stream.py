@@ -13,7 +13,8 @@ from services.chassis.clock import Clock
 from services.router.clients.sse import Event, EventTooLargeError, SseParser
 from services.router.clients.stream_errors import parts_of
 from services.router.core.failures import Failure, FailureClass, UpstreamError
-from services.router.core.items import UpstreamItem
+from services.router.core.items import Opened, UpstreamItem
+from services.router.core.quota_windows import QuotaWindow
 
 # How long the end of a complete answer is waited for; some servers keep the connection open.
 GRACE_S = 1.0
@@ -55,18 +56,34 @@ class AnswerReader(Protocol):
 
 
 class EventStream:
-    """Implements ``UpstreamStream``; ``head`` is what was read of the body before."""
+    """Implements ``UpstreamStream``.
 
-    def __init__(self, content: Body, head: bytes, reader: AnswerReader, clock: Clock) -> None:
+    Args:
+        head: What was read of the body before.
+        windows: What the headers tell of the provider's limits.
+    """
+
+    def __init__(
+        self,
+        content: Body,
+        head: bytes,
+        reader: AnswerReader,
+        clock: Clock,
+        windows: tuple[QuotaWindow, ...] = (),
+    ) -> None:
         self._content = content
         self._head = head
         self._parser = SseParser()
         self._reader = reader
         self._clock = clock
+        self._windows = windows
         self._complete_due_s: float | None = None
         self._error: UpstreamError | None = None
 
     async def read(self) -> Sequence[UpstreamItem]:
+        if self._windows:
+            windows, self._windows = self._windows, ()
+            return [Opened(windows=windows)]
         while True:
             if self._error is not None:
                 raise self._error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 
 import grpc
 from grpc import StatusCode
@@ -12,8 +13,10 @@ from runyard.provider.v1 import errors_pb2
 from services.chassis.calls.rpc_status import ErrorFacts, reason_of
 from services.chassis.protobuf.enums import ReadTable
 from services.router.clients.credentials import masked
+from services.router.clients.grpc_windows import windows_of_status
 from services.router.clients.retry_hints import MAX_RETRY_AFTER_S
-from services.router.core.failures import Failure, FailureClass
+from services.router.core.failures import QUOTA, Failure, FailureClass
+from services.router.core.quota_windows import refused_until
 
 DOMAIN = "provider.runyard.dev"
 _PREFIX = "ERROR_REASON_"
@@ -71,7 +74,7 @@ _TOO_LARGE = re.compile(r"message larger than max|message exceeds maximum size",
 
 
 def failure_of_status(
-    error: grpc.aio.AioRpcError, secrets: tuple[str, ...], *, began: bool
+    error: grpc.aio.AioRpcError, secrets: tuple[str, ...], now: datetime, *, began: bool
 ) -> Failure:
     """The failure behind a status.
 
@@ -80,10 +83,13 @@ def failure_of_status(
         began: Part of the answer has arrived.
     """
     facts = reason_of(error)
-    kind = _kind(facts, began=began)
+    kind, hint_s = _kind(facts, began=began), _hint_s(facts)
+    windows = windows_of_status(error, hint_s, now)
+    if hint_s is None and kind in QUOTA and (until := refused_until(windows)) is not None:
+        hint_s = (until - now).total_seconds()
     words = masked(_words(facts), secrets)
     detail = words if kind in _WITH_DETAIL else ""
-    return Failure(kind, retry_after_s=_hint_s(facts), detail=detail, words=words)
+    return Failure(kind, retry_after_s=hint_s, detail=detail, words=words, windows=windows)
 
 
 def _kind(facts: ErrorFacts, *, began: bool) -> FailureClass:

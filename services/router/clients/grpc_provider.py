@@ -18,8 +18,9 @@ from services.router.clients.grpc_answer import GrpcReader
 from services.router.clients.grpc_channels import GrpcChannels
 from services.router.clients.grpc_failures import failure_of_status
 from services.router.clients.grpc_request import infer_request
+from services.router.clients.grpc_windows import windows_of_metadata
 from services.router.core.failures import Failure, FailureClass, UpstreamError
-from services.router.core.items import UpstreamItem
+from services.router.core.items import Opened, UpstreamItem
 from services.router.core.model import Grpc, Provider
 from services.router.core.ports import UpstreamCall
 
@@ -92,10 +93,18 @@ class GrpcStream:
             except UpstreamError as error:
                 # Items before the error in the same message are delivered first.
                 self._error = error
-        self._began = True
+        if not self._began:
+            self._began = True
+            items[:0] = await self._limits()
         if self._reader.complete:
             await self._end()
         return items
+
+    async def _limits(self) -> list[UpstreamItem]:
+        """What the metadata before the first message tell of the provider's limits."""
+        metadata = await self._call.initial_metadata()
+        windows = windows_of_metadata(metadata, self._clock.now())
+        return [Opened(windows=windows)] if windows else []
 
     async def _message(self) -> bytes:
         try:
@@ -103,7 +112,7 @@ class GrpcStream:
         except grpc.aio.AioRpcError as error:
             await self._yield_to_deadline(error)
             raise UpstreamError(
-                failure_of_status(error, self._secrets, began=self._began)
+                failure_of_status(error, self._secrets, self._clock.now(), began=self._began)
             ) from None
         if not isinstance(message, bytes):
             raise UpstreamError(Failure(FailureClass.STREAM_TRUNCATED))

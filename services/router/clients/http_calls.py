@@ -16,6 +16,7 @@ from services.router.clients.http_failures import (
     failure_of_response,
     page_in_place_of_answer,
 )
+from services.router.clients.quota_headers import quota_windows
 from services.router.clients.sse import MAX_EVENT_BYTES
 from services.router.core.failures import Failure, FailureClass, UpstreamError
 from services.router.core.model import Header, Provider
@@ -105,7 +106,8 @@ class HttpCalls:
         response = await self._response(request)
         try:
             head = await self._accepted(response, request.secrets)
-            yield EventStream(response.content, head, reader, self._clock)
+            windows = quota_windows(response.headers, self._clock.now())
+            yield EventStream(response.content, head, reader, self._clock, windows)
         finally:
             # Reuses the connection if the answer was read to its end, else closes it, so that the
             # provider stops generating.

@@ -19,8 +19,10 @@ from services.router.clients.json_leaves import (
     objects_in,
     text_in,
 )
-from services.router.clients.retry_hints import duration_s, retry_after_s, window_reset_s
+from services.router.clients.quota_headers import quota_windows
+from services.router.clients.retry_hints import duration_s, retry_after_s
 from services.router.core.failures import QUOTA, Failure, FailureClass
+from services.router.core.quota_windows import refused_until
 
 # The caller can correct these, so it gets the text of the provider.
 _WITH_DETAIL = frozenset({FailureClass.INVALID_REQUEST, FailureClass.CONTEXT_LENGTH})
@@ -184,18 +186,18 @@ def _failure(
     secrets: tuple[str, ...],
     now: datetime,
 ) -> Failure:
-    kind = _kind(status, facts)
+    kind, windows = _kind(status, facts), quota_windows(headers, now)
     hint_s = retry_after_s(headers, now)
     if hint_s is None:
         hint_s = facts.retry_after_s
-    if hint_s is None and kind in QUOTA:
-        hint_s = window_reset_s(headers, now)
+    if hint_s is None and kind in QUOTA and (until := refused_until(windows)) is not None:
+        hint_s = (until - now).total_seconds()
     words = masked(facts.message, secrets)
     detail = words if kind in _WITH_DETAIL else ""
     if status in _REDIRECTS:
         kind, detail = FailureClass.NOT_FOUND, _redirect(headers)
     repeatable = headers.get("x-should-retry", "").lower() != "false"
-    return Failure(kind, status, hint_s, detail, repeatable, words)
+    return Failure(kind, status, hint_s, detail, repeatable, words, windows)
 
 
 def _redirect(headers: Mapping[str, str]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from services.router.core.quota_windows import QuotaWindow
+
 
 class FailureClass(Enum):
     INVALID_REQUEST = "invalid_request"
@@ -68,6 +70,7 @@ class Failure:
             credential that is missing; else empty.
         repeatable: False when the provider said that a repeat is of no use.
         words: What the provider said, without credentials, for the log alone.
+        windows: What the answer tells of the provider's limits.
     """
 
     kind: FailureClass
@@ -76,6 +79,7 @@ class Failure:
     detail: str = ""
     repeatable: bool = True
     words: str = field(default="", compare=False)
+    windows: tuple[QuotaWindow, ...] = ()
 
 
 class UpstreamError(Exception):

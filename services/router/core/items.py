@@ -8,6 +8,7 @@ from typing import TypeAlias
 from services.content.model import FinishReason, ToolCall, Usage
 from services.router.core.decision import RouteDecision
 from services.router.core.failures import FailureClass
+from services.router.core.quota_windows import QuotaWindow
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +17,12 @@ class Opened:
 
     Attributes:
         upstream_model: The model that answers, as the provider names it; empty when it does not.
+        windows: What the answer tells of the provider's limits.
     """
 
     response_id: str = ""
     upstream_model: str = ""
+    windows: tuple[QuotaWindow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

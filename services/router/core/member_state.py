@@ -12,6 +12,7 @@ from services.router.core.quarantine import Quarantine
 from services.router.core.quarantine import as_of as quarantine_as_of
 from services.router.core.quarantine import probe_at as quarantine_probe_at
 from services.router.core.quota import QuotaDeadline
+from services.router.core.quota_windows import QuotaWindow, live
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class MemberRecord:
     failure: LastFailure | None = None
     deadline: QuotaDeadline | None = None
     quarantine: Quarantine | None = None
+    windows: tuple[QuotaWindow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class MemberState:
     quarantine: FailureClass | None
     quarantine_until: datetime | None
     quarantine_round: int
+    windows: tuple[QuotaWindow, ...]
 
 
 def member_state(
@@ -83,11 +86,13 @@ def member_state(
         if aside is None
         else quarantine_probe_at(quarantine_as_of(aside, now)),
         quarantine_round=0 if aside is None else aside.round,
+        windows=live(record.windows, now),
     )
 
 
 def worth_telling(record: MemberRecord, now: datetime) -> bool:
-    """Whether the member has failed, was reset, or is in a quarantine or a quota deadline."""
+    """Whether the member has failed, was reset, is set aside, or told of its limits."""
     if record.breaker is not None or record.quarantine is not None:
         return True
-    return record.deadline is not None and now < record.deadline.until
+    waits = record.deadline is not None and now < record.deadline.until
+    return waits or bool(live(record.windows, now))

@@ -38,7 +38,8 @@ class UpstreamStream(Protocol):
     async def read(self) -> Sequence[UpstreamItem]:
         """What has arrived since the last read; waits for at least one item.
 
-        ``Opened`` comes first and ``Finished`` last; nothing is read after it.
+        ``Opened`` comes first, and again when more is known; ``Finished`` comes last, and nothing
+        is read after it.
 
         Raises:
             UpstreamError: The answer broke off or is malformed.

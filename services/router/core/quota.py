@@ -47,6 +47,12 @@ def later(before: QuotaDeadline | None, other: QuotaDeadline) -> QuotaDeadline:
     return other if before is None or before.until < other.until else before
 
 
+def until_reset(reset_at: datetime, now: datetime) -> QuotaDeadline:
+    """The deadline of a member of whose quota nothing remains until ``reset_at``."""
+    left_s = (reset_at - now).total_seconds()
+    return QuotaDeadline(now + timedelta(seconds=min(left_s, LONGEST_HINT_S)), left_s)
+
+
 def after_success(before: QuotaDeadline | None, now: datetime) -> QuotaDeadline | None:
     """The deadline after a complete answer: ``before`` while it has not passed, else None."""
     return before if before is not None and now < before.until else None

@@ -196,7 +196,7 @@ class AttemptInProgress:
                 case Finished(reason):
                     self.finish = reason
                 case Opened():
-                    self.opened = item
+                    self.opened = replace(item, windows=item.windows or self.opened.windows)
                 case _:
                     pass
         return noted

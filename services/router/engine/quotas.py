@@ -1,32 +1,57 @@
-"""The quota deadlines of this process, one per provider's account and upstream model."""
+"""What this process knows of the quotas of providers, per account and upstream model."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from services.router.core.failures import QUOTA, Failure
 from services.router.core.model import Member, QuotaKey
-from services.router.core.quota import QuotaDeadline, after_refusal, after_success, later
+from services.router.core.quota import (
+    QuotaDeadline,
+    after_refusal,
+    after_success,
+    later,
+    until_reset,
+)
+from services.router.core.quota_windows import QuotaWindow, exhausted_until, live, merged
 
 # Accounts are few, yet a registry may change for years.
 CAPACITY = 10_000
 
 
 class Quotas:
-    """Synchronous; at ``CAPACITY`` the deadlines that have passed are forgotten.
+    """Synchronous; at ``CAPACITY`` what has passed is forgotten.
 
     Attributes:
         deadlines: By ``Member.quota_key``, to read; they may have passed.
+        windows: Those that answers told of, by the same key, to read; they may have been reset.
     """
 
     def __init__(self) -> None:
         self.deadlines: dict[QuotaKey, QuotaDeadline] = {}
+        self.windows: dict[QuotaKey, tuple[QuotaWindow, ...]] = {}
 
     def refused(self, member: Member, failure: Failure, now: datetime) -> None:
-        """Set the deadline that a failure asks for; other failures change nothing."""
-        if failure.kind in QUOTA:
-            before = self.deadlines.get(member.quota_key)
-            self._put(member.quota_key, after_refusal(before, failure.retry_after_s, now), now)
+        """Set the deadline that a failure asks for; failures of other kinds just tell of limits.
+
+        The hint of a refusal is more exact than the windows beside it.
+        """
+        if failure.kind not in QUOTA:
+            self.told(member, failure.windows, now)
+            return
+        before = self.deadlines.get(member.quota_key)
+        self._put(member.quota_key, after_refusal(before, failure.retry_after_s, now), now)
+        self._keep(member.quota_key, failure.windows, now)
+
+    def told(self, member: Member, windows: Sequence[QuotaWindow], now: datetime) -> None:
+        """Keep what an answer tells of the limits; if nothing remains of one, set the deadline to
+        its reset.
+        """
+        self._keep(member.quota_key, windows, now)
+        reset_at = exhausted_until(windows)
+        if reset_at is not None:
+            self.merge(member.quota_key, until_reset(reset_at, now), now)
 
     def answered(self, member: Member, now: datetime) -> None:
         """End the streak of refusals without a hint; a deadline that has not passed stays."""
@@ -39,7 +64,9 @@ class Quotas:
         self._put(key, later(self.deadlines.get(key), deadline), now)
 
     def reset(self, member: Member) -> None:
+        """Forget the deadline and the windows."""
         self.deadlines.pop(member.quota_key, None)
+        self.windows.pop(member.quota_key, None)
 
     def left_s(self, member: Member, now: datetime) -> float:
         """Seconds until the deadline of the member; 0 or less when there is none any more."""
@@ -50,3 +77,15 @@ class Quotas:
         if len(self.deadlines) >= CAPACITY:
             self.deadlines = {k: d for k, d in self.deadlines.items() if d.until > now}
         self.deadlines[key] = deadline
+
+    def _keep(self, key: QuotaKey, windows: Sequence[QuotaWindow], now: datetime) -> None:
+        if not windows:
+            return
+        if len(self.windows) >= CAPACITY:
+            # Those without a known reset go too: they are told again by the next answer.
+            self.windows = {
+                k: kept
+                for k, kept in self.windows.items()
+                if any(each.reset_at for each in live(kept, now))
+            }
+        self.windows[key] = merged(self.windows.get(key, ()), windows, now)

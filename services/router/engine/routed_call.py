@@ -311,6 +311,7 @@ class RoutedCall:
         try:
             await attempt.open(adapter, UpstreamCall(member, self._command.prompt, cache_key))
         except UpstreamError as error:
+            self._record_windows(attempt)
             await self._close(attempt, AttemptOutcome.FAILED, error.failure)
             self._last_attempt = traceparent_of(attempt.span)
             return error.failure
@@ -328,6 +329,7 @@ class RoutedCall:
             took_s = self._dependencies.clock.monotonic_s() - self._began_s
             measure_overhead(self._request.target.pool.id, took_s - elsewhere_s)
         self._answered_by = self._member
+        self._record_windows(attempt)
         self._dependencies.routing.record_commit(
             self._request,
             self._chosen,
@@ -336,6 +338,10 @@ class RoutedCall:
             self._dependencies.clock.now(),
             self._moved_by or traceparent_of(self.route),
         )
+
+    def _record_windows(self, attempt: AttemptInProgress) -> None:
+        now, windows = self._dependencies.clock.now(), attempt.opened.windows
+        self._dependencies.routing.record_windows(self._member, windows, now)
 
     def _remaining(self, retries: int) -> Remaining:
         """What the call may do now that it is done with the current member."""

@@ -19,6 +19,7 @@ from services.router.core.model import Member, QuotaKey, Target
 from services.router.core.pins import Pin
 from services.router.core.quarantine import Quarantine, applies
 from services.router.core.quota import QuotaDeadline
+from services.router.core.quota_windows import QuotaWindow
 from services.router.engine.breakers import BreakerKey, breaker_key
 
 
@@ -28,13 +29,14 @@ class RoutingRecords:
 
     Attributes:
         breakers: Each with the last failure of its member.
-        deadlines: By ``Member.quota_key``.
+        deadlines: By ``Member.quota_key``, as ``windows``.
         quarantines: By ``Member.quota_key``, of the secrets as they are now.
     """
 
     breakers: Mapping[BreakerKey, tuple[Breaker, LastFailure | None]]
     deadlines: Mapping[QuotaKey, QuotaDeadline]
-    quarantines: Mapping[tuple[str, str, str], Quarantine]
+    quarantines: Mapping[QuotaKey, Quarantine]
+    windows: Mapping[QuotaKey, tuple[QuotaWindow, ...]]
     pins: Sequence[Pin]
 
     def members(self, targets: Iterable[Target], now: datetime) -> list[MemberState]:
@@ -53,4 +55,5 @@ class RoutingRecords:
     def record(self, target: Target, member: Member) -> MemberRecord:
         breaker, failure = self.breakers.get(breaker_key(target, member), (None, None))
         quarantine = self.quarantines.get(member.quota_key) if applies(target) else None
-        return MemberRecord(breaker, failure, self.deadlines.get(member.quota_key), quarantine)
+        deadline, windows = self.deadlines.get(member.quota_key), self.windows.get(member.quota_key)
+        return MemberRecord(breaker, failure, deadline, quarantine, windows or ())

@@ -17,6 +17,7 @@ from services.router.core.needs import missing
 from services.router.core.pins import Pin, Pins, pin_ttl_s
 from services.router.core.quarantine import Entry
 from services.router.core.quota import sets_aside
+from services.router.core.quota_windows import QuotaWindow
 from services.router.core.request import Needs
 from services.router.core.selection import Selection, select, without_moving
 from services.router.core.session import SessionKey
@@ -160,8 +161,13 @@ class RoutingState:
         return "" if pin is None else pin.member_id
 
     def record_failure(self, member: Member, failure: Failure, now: datetime) -> None:
-        """Set the quota deadline that a failure asks for; other failures change nothing."""
+        """Set the quota deadline that a failure asks for, and keep what it tells of the limits."""
         self._quotas.refused(member, failure, now)
+
+    def record_windows(self, member: Member, windows: Sequence[QuotaWindow], now: datetime) -> None:
+        """Keep what an answer tells of the limits; set the member aside if nothing remains."""
+        if windows:
+            self._quotas.told(member, windows, now)
 
     def record_success(self, member: Member, now: datetime) -> None:
         """End the streak of refusals without a hint; a deadline that has not passed stays."""
@@ -187,13 +193,15 @@ class RoutingState:
             self._breakers.records(),
             dict(self._quotas.deadlines),
             self._quarantines.records(),
+            dict(self._quotas.windows),
             self._pins.all(),
         )
 
     def member_states(self, target: Target, now: datetime) -> list[MemberState]:
         """What is kept of the members of a target, in the pool's order."""
         aside = self._quarantines.records() if self._quarantines.entries else {}
-        live = RoutingRecords(self._breakers.live(), self._quotas.deadlines, aside, ())
+        deadlines, windows = self._quotas.deadlines, self._quotas.windows
+        live = RoutingRecords(self._breakers.live(), deadlines, aside, windows, ())
         return [
             member_state(target, member, live.record(target, member), now)
             for member in target.members

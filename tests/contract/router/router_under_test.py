@@ -283,6 +283,10 @@ class RouterUnderTest:
         answer = await RouterServiceStub(self.channel).GetRoutingState(asked)
         return list(answer.members)
 
+    async def reset_member(self, target_id: str, member_id: str = "") -> None:
+        asked = rpc.ResetMemberRequest(target_id=target_id, member_id=member_id)
+        await RouterServiceStub(self.channel).ResetMember(asked)
+
     def call(self, target_id: str) -> Any:
         """A call that the test reads, and cancels, itself."""
         asked = request(target_id, min_registry_version=self.version)

@@ -20,6 +20,7 @@ from services.router.core.items import (
     ToolCallReady,
     UsageReport,
 )
+from services.router.core.quota_windows import QuotaWindow
 from tests.contract.router.adapter_calls import ASK, LOOK, AdapterCalls, said
 from tests.support.fake_provider import Cut, Move, Pause, Script, refusal, stream
 from tests.support.messages_events import (
@@ -35,6 +36,7 @@ from tests.support.messages_events import (
     thinking_block,
 )
 from tests.support.stack import free_port
+from tests.unit.router.builders import at
 
 HELLO = [start(), *text_block(0, "Hel", "lo"), *end()]
 # Of USAGE and of the 4 tokens at the end.
@@ -156,6 +158,7 @@ WINDOW = {
     "anthropic-ratelimit-requests-remaining": "0",
     "anthropic-ratelimit-requests-reset": "2026-01-01T00:00:20Z",
 }
+EXHAUSTED = (QuotaWindow("requests", None, 0, at(20), "anthropic-ratelimit"),)
 
 
 @pytest.mark.parametrize(
@@ -187,11 +190,11 @@ WINDOW = {
         ),
         (
             refusal(429, vendor("rate_limit_error"), retry_after="12", **WINDOW),
-            Failure(FailureClass.RATE_LIMIT, 429, 12.0),
+            Failure(FailureClass.RATE_LIMIT, 429, 12.0, windows=EXHAUSTED),
         ),
         (
             refusal(429, vendor("rate_limit_error"), **WINDOW),
-            Failure(FailureClass.RATE_LIMIT, 429, 20.0),
+            Failure(FailureClass.RATE_LIMIT, 429, 20.0, windows=EXHAUSTED),
         ),
         (refusal(500, vendor("api_error")), Failure(FailureClass.SERVER_ERROR, 500)),
         (refusal(504, vendor("timeout_error")), Failure(FailureClass.SERVER_ERROR, 504)),

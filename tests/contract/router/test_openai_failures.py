@@ -10,6 +10,7 @@ import pytest
 from services.content.model import Usage
 from services.router.core.failures import Failure, FailureClass
 from services.router.core.items import TextDelta, UsageReport
+from services.router.core.quota_windows import QuotaWindow
 from tests.contract.router.adapter_calls import AdapterCalls, said
 from tests.contract.router.openai_calls import call_delta, calls_chunk
 from tests.support.fake_provider import (
@@ -25,7 +26,9 @@ from tests.support.fake_provider import (
     text,
 )
 from tests.support.stack import free_port
+from tests.unit.router.builders import at
 
+RESET = (QuotaWindow("requests", None, None, at(20), "x-ratelimit"),)
 BROKEN: dict[str, tuple[Sequence[Move], FailureClass]] = {
     "end of file before the finish": ([], FailureClass.STREAM_TRUNCATED),
     "connection cut": ([Pause(), Cut()], FailureClass.STREAM_TRUNCATED),
@@ -141,7 +144,7 @@ async def test_usage_before_a_break_is_reported(openai: AdapterCalls) -> None:
         ),
         (
             refusal(429, x_ratelimit_reset_requests="20s"),
-            Failure(FailureClass.RATE_LIMIT, 429, 20.0),
+            Failure(FailureClass.RATE_LIMIT, 429, 20.0, windows=RESET),
         ),
         (
             stream(b'{"error": {"message": "x", "code": 429}}'),

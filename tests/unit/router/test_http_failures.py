@@ -124,10 +124,10 @@ RESET = "2026-01-01T00:00:40Z"
         ({"tokens-remaining": "0", "tokens-reset": RESET}, 40.0),
         ({"tokens-remaining": "0", "tokens-reset": "2026-01-01t00:00:40+00:00"}, 40.0),
         ({"tokens-remaining": "1", "tokens-reset": RESET}, None),
-        ({"tokens-remaining": "-1", "tokens-reset": RESET}, None),
+        ({"tokens-remaining": "-1", "tokens-reset": RESET}, 40.0),
         ({"tokens-remaining": "0", "tokens-reset": "soon"}, None),
         ({"tokens-remaining": "0"}, None),
-        ({"tokens-reset": RESET}, None),
+        ({"tokens-reset": RESET}, 40.0),
         (
             {
                 "requests-remaining": "0",

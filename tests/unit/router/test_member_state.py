@@ -17,9 +17,12 @@ from services.router.core.member_state import (
 from services.router.core.model import BreakerPolicy
 from services.router.core.quarantine import Quarantine
 from services.router.core.quota import QuotaDeadline
+from services.router.core.quota_windows import QuotaWindow
 from tests.unit.router.builders import NOW, at, member, target
 
 A = member("a")
+REQUESTS = QuotaWindow("requests", 500, 499, at(60), "x-ratelimit")
+PASSED = QuotaWindow("tokens", 500, 0, at(5), "x-ratelimit")
 POOL = target(A, breaker=BreakerPolicy(failure_threshold=2, cooldown_s=10.0, half_open_max=3))
 
 
@@ -39,6 +42,7 @@ def test_a_member_without_a_record_is_closed() -> None:
         quarantine=None,
         quarantine_until=None,
         quarantine_round=0,
+        windows=(),
     )
 
 
@@ -50,6 +54,7 @@ def test_everything_that_is_kept_of_a_member_is_told() -> None:
         failure,
         QuotaDeadline(at(30), None, 1),
         Quarantine(FailureClass.PAYMENT, at(0), 2),
+        (REQUESTS, PASSED),
     )
 
     # when
@@ -71,6 +76,7 @@ def test_everything_that_is_kept_of_a_member_is_told() -> None:
         quarantine=FailureClass.PAYMENT,
         quarantine_until=at(1800),
         quarantine_round=2,
+        windows=(REQUESTS,),
     )
 
 
@@ -106,6 +112,11 @@ def test_a_deadline_is_told_until_it_has_passed(at_s: float, told: bool) -> None
 
     assert worth_telling(record, at(at_s)) is told
     assert (member_state(POOL, A, record, at(at_s)).quota_until is not None) is told
+
+
+@pytest.mark.parametrize(("at_s", "told"), [(59, True), (60, False)])
+def test_a_member_that_told_of_its_limits_is_worth_telling(at_s: float, told: bool) -> None:
+    assert worth_telling(MemberRecord(windows=(REQUESTS,)), at(at_s)) is told
 
 
 def test_a_member_that_has_failed_is_worth_telling() -> None:

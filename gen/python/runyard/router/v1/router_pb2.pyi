@@ -243,7 +243,7 @@ class InferItem(_message.Message):
     def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., text_delta: _Optional[_Union[_provider_pb2.TextDelta, _Mapping]] = ..., reasoning_delta: _Optional[_Union[_provider_pb2.ReasoningDelta, _Mapping]] = ..., tool_call_delta: _Optional[_Union[_provider_pb2.ToolCallDelta, _Mapping]] = ..., tool_call_ready: _Optional[_Union[_provider_pb2.ToolCallReady, _Mapping]] = ..., usage: _Optional[_Union[_content_pb2.Usage, _Mapping]] = ..., stream_reset: _Optional[_Union[StreamReset, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., interrupted: _Optional[_Union[Interrupted, _Mapping]] = ...) -> None: ...
 
 class MemberState(_message.Message):
-    __slots__ = ("target_id", "member_id", "breaker", "consecutive_failures", "probe_time", "quarantine", "quarantine_end_time", "quota_end_time", "generation", "open_time", "probes_in_flight", "probes_allowed", "last_failure", "last_failure_time", "quarantine_round")
+    __slots__ = ("target_id", "member_id", "breaker", "consecutive_failures", "probe_time", "quarantine", "quarantine_end_time", "quota_end_time", "generation", "open_time", "probes_in_flight", "probes_allowed", "last_failure", "last_failure_time", "quarantine_round", "windows")
     TARGET_ID_FIELD_NUMBER: _ClassVar[int]
     MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
     BREAKER_FIELD_NUMBER: _ClassVar[int]
@@ -259,6 +259,7 @@ class MemberState(_message.Message):
     LAST_FAILURE_FIELD_NUMBER: _ClassVar[int]
     LAST_FAILURE_TIME_FIELD_NUMBER: _ClassVar[int]
     QUARANTINE_ROUND_FIELD_NUMBER: _ClassVar[int]
+    WINDOWS_FIELD_NUMBER: _ClassVar[int]
     target_id: str
     member_id: str
     breaker: BreakerState
@@ -274,7 +275,22 @@ class MemberState(_message.Message):
     last_failure: _provider_pb2.FailureClass
     last_failure_time: _timestamp_pb2.Timestamp
     quarantine_round: int
-    def __init__(self, target_id: _Optional[str] = ..., member_id: _Optional[str] = ..., breaker: _Optional[_Union[BreakerState, str]] = ..., consecutive_failures: _Optional[int] = ..., probe_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., quarantine: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., quarantine_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., quota_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., open_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., probes_in_flight: _Optional[int] = ..., probes_allowed: _Optional[int] = ..., last_failure: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., last_failure_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., quarantine_round: _Optional[int] = ...) -> None: ...
+    windows: _containers.RepeatedCompositeFieldContainer[QuotaWindow]
+    def __init__(self, target_id: _Optional[str] = ..., member_id: _Optional[str] = ..., breaker: _Optional[_Union[BreakerState, str]] = ..., consecutive_failures: _Optional[int] = ..., probe_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., quarantine: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., quarantine_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., quota_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., open_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., probes_in_flight: _Optional[int] = ..., probes_allowed: _Optional[int] = ..., last_failure: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., last_failure_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., quarantine_round: _Optional[int] = ..., windows: _Optional[_Iterable[_Union[QuotaWindow, _Mapping]]] = ...) -> None: ...
+
+class QuotaWindow(_message.Message):
+    __slots__ = ("kind", "limit", "remaining", "reset_time", "source")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_FIELD_NUMBER: _ClassVar[int]
+    RESET_TIME_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    limit: int
+    remaining: int
+    reset_time: _timestamp_pb2.Timestamp
+    source: str
+    def __init__(self, kind: _Optional[str] = ..., limit: _Optional[int] = ..., remaining: _Optional[int] = ..., reset_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., source: _Optional[str] = ...) -> None: ...
 
 class Pin(_message.Message):
     __slots__ = ("pool_id", "session", "member_id", "home_member_id", "reason", "move_time", "expire_time", "skip_reason")
