@@ -20,6 +20,11 @@ class InferenceProviderServiceStub:
     for overload or failure, INVALID_ARGUMENT for a bad request, UNAUTHENTICATED, PERMISSION_DENIED
     and NOT_FOUND for what a repeat cannot cure. ErrorInfo of domain "provider.runyard.dev" with a
     reason of ErrorReason is more exact than the code.
+
+    A server may tell of its limits in the initial metadata of every answer, in the headers that HTTP
+    providers use: "x-ratelimit-limit-requests", "-remaining-requests" and "-reset-requests", or the
+    "ratelimit" of the IETF; QuotaFailure in an error says which were exceeded. When nothing remains of
+    one, the router calls another provider until its reset, if a pool has one.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -41,6 +46,11 @@ class InferenceProviderServiceServicer(metaclass=_abc_1.ABCMeta):
     for overload or failure, INVALID_ARGUMENT for a bad request, UNAUTHENTICATED, PERMISSION_DENIED
     and NOT_FOUND for what a repeat cannot cure. ErrorInfo of domain "provider.runyard.dev" with a
     reason of ErrorReason is more exact than the code.
+
+    A server may tell of its limits in the initial metadata of every answer, in the headers that HTTP
+    providers use: "x-ratelimit-limit-requests", "-remaining-requests" and "-reset-requests", or the
+    "ratelimit" of the IETF; QuotaFailure in an error says which were exceeded. When nothing remains of
+    one, the router calls another provider until its reset, if a pool has one.
     """
 
     @_abc_1.abstractmethod
