@@ -34,17 +34,19 @@ from services.router.core.limits import (
 )
 from services.router.core.model import Adapter, Anthropic, Builtin, Grpc, OpenAi, Snapshot
 from services.router.core.pins import CAPACITY, Pins
-from services.router.core.ports import ProviderAdapter
+from services.router.core.ports import ProviderAdapter, Snapshots
 from services.router.engine.attempt import Watchdog
+from services.router.engine.changes import RoutingChanges
 from services.router.engine.control import RoutingControl
 from services.router.engine.inference import StreamInference
-from services.router.engine.pin_writer import PinWriter
 from services.router.engine.retries import Retries
 from services.router.engine.routed_call import InferenceDependencies
 from services.router.engine.routing_state import RoutingState
+from services.router.engine.state_sharing import StateSharing
+from services.router.engine.state_watches import StateWatches
 from services.router.engine.telemetry_names import CIRCUITS, RETRY_TOKENS
 from services.router.settings import RouterSettings
-from services.router.store.router_store import SqlRouterStore
+from services.router.store.router_store import CHANNEL, SqlRouterStore
 from services.router.store.tables import MIGRATIONS, kept_tables, metadata
 from services.wire.server_info import server_info_servicer
 from services.wire.snapshot import SnapshotConsumer
@@ -60,33 +62,37 @@ LIMITS = {
 
 
 async def assemble(settings: RouterSettings, chassis: Chassis, database: Store) -> Assembly:
-    """Follow the registry, load the pins, and answer what to serve."""
-    pins = await _pins(database, chassis)
+    """Follow the registry, load the shared state, and answer what to serve."""
+    changes = RoutingChanges()
+    routing = await _routing(changes, database, chassis)
     channels = _channels(chassis)
     snapshots = await _snapshots(settings, database, chassis, channels)
-    dependencies = await _dependencies(pins, chassis, channels)
+    dependencies = await _dependencies(routing, chassis, channels)
     inference = StreamInference(snapshots, dependencies)
     instance_id = chassis.ids.new_id()
-    control = RoutingControl(snapshots, dependencies.routing, chassis.clock, instance_id)
+    control = RoutingControl(snapshots, routing, chassis.clock, instance_id)
     chassis.stack.enter_context(CIRCUITS.observing(control.circuits))
     chassis.stack.enter_context(RETRY_TOKENS.observing(dependencies.retries.observed))
-    add = partial(add_RouterServiceServicer_to_server, RouterServicer(inference, control))
+    watches = _watches(snapshots, routing, changes, chassis, instance_id)
+    servicer = RouterServicer(inference, control, watches)
+    add = partial(add_RouterServiceServicer_to_server, servicer)
     return Assembly(
         [Servicer(FULL_NAME, add)],
         ready=lambda: snapshots.current is not None,
-        # Calls need the snapshot and the pins in memory; what changes is written later.
+        # Calls need the snapshot and the routing state in memory; what changes is written later.
         serves_without_store=True,
     )
 
 
-async def _pins(store: Store, chassis: Chassis) -> Pins:
-    pins = Pins()
-    writer = PinWriter(pins, SqlRouterStore(store), chassis.clock)
-    await writer.load()
-    chassis.tasks.start("pin-writer", writer.run)
+async def _routing(changes: RoutingChanges, store: Store, chassis: Chassis) -> RoutingState:
+    routing = RoutingState(Pins(changes=changes), digest_of, changes)
+    stored = SqlRouterStore(store)
+    sharing = StateSharing(routing, changes, stored, chassis.clock, CHANNEL)
+    await sharing.load()
+    chassis.tasks.start("state-sharing", partial(sharing.run, chassis.notifier))
     # Runs after the loop has ended, and writes the changes since its last flush.
-    chassis.stack.push_async_callback(writer.flush)
-    return pins
+    chassis.stack.push_async_callback(sharing.flush)
+    return routing
 
 
 def _channels(chassis: Chassis) -> GrpcChannels:
@@ -118,8 +124,22 @@ async def _snapshots(
     return snapshots
 
 
+def _watches(
+    snapshots: Snapshots,
+    routing: RoutingState,
+    changes: RoutingChanges,
+    chassis: Chassis,
+    instance_id: str,
+) -> StateWatches:
+    notifier, clock, drain = chassis.notifier, chassis.clock, chassis.drain
+    watches = StateWatches(snapshots, routing, notifier, clock, drain, instance_id)
+    changes.watch = watches.changed
+    chassis.tasks.start("state-watches", watches.run)
+    return watches
+
+
 async def _dependencies(
-    pins: Pins, chassis: Chassis, channels: GrpcChannels
+    routing: RoutingState, chassis: Chassis, channels: GrpcChannels
 ) -> InferenceDependencies:
     session = await chassis.stack.enter_async_context(open_session())
     calls = HttpCalls(session, chassis.clock)
@@ -131,7 +151,7 @@ async def _dependencies(
     }
     watchdog = Watchdog(chassis.clock)
     chassis.tasks.start("watchdog", watchdog.run)
-    routing, retries = RoutingState(pins, digest_of), Retries(chassis.clock, random)
+    retries = Retries(chassis.clock, random)
     return InferenceDependencies(adapters, routing, retries, watchdog, chassis.clock, chassis.ids)
 
 

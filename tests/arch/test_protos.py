@@ -21,6 +21,8 @@ WITHOUT_REQUEST_ID = {
     "runyard.router.v1.RouterService.Generate": "costs tokens, keeps nothing",
     "runyard.router.v1.RouterService.ResetMember": "a repeat finds nothing to clear",
     "runyard.router.v1.RouterService.UnpinSession": "a repeat finds no pin",
+    "runyard.router.v1.RouterService.CordonMember": "a repeat changes nothing",
+    "runyard.router.v1.RouterService.UncordonMember": "a repeat finds no cordon",
 }
 
 ROUTER = "runyard.router.v1.RouterService"

@@ -79,7 +79,8 @@ async def _resources(suite: Suite) -> None:
         s.replying("sent"),
         tools=[s.builtin_tool("send", registry.BUILTIN_TOOL_POOL_SEND, ask=True)],
     )
-    await suite.apply(*(s.builtin_provider(spare) for spare in SPARE))
+    models = s.pool_of("helper-pool", "helper-model", f"{ASKER}-model")
+    await suite.apply(models, *(s.builtin_provider(spare) for spare in SPARE))
 
 
 async def _ticket(suite: Suite) -> run.Ticket:
@@ -130,8 +131,11 @@ def _router() -> list[Message]:
         routers.GenerateRequest(request=asked),
         routers.ExplainRequest(request=asked),
         routers.GetRoutingStateRequest(page_size=2),
+        routers.WatchRoutingStateRequest(target_id="helper-model"),
         routers.ResetMemberRequest(target_id="helper-model", member_id="helper-model"),
         routers.UnpinSessionRequest(pool_id="helper-model", session="thread:t"),
+        routers.CordonMemberRequest(target_id="helper-pool", member_id="helper-model"),
+        routers.UncordonMemberRequest(target_id="helper-pool", member_id="helper-model"),
     ]
 
 

@@ -102,8 +102,11 @@ REQUESTS: Sequence[Message] = (
         request=router_service.InferRequest(target_id="m", messages=[SAID], tools=CHOOSABLE)
     ),
     router_service.GetRoutingStateRequest(),
+    router_service.WatchRoutingStateRequest(),
     router_service.ResetMemberRequest(target_id="m"),
     router_service.UnpinSessionRequest(pool_id="mp", session="thread:t"),
+    router_service.CordonMemberRequest(target_id="mp", member_id="m"),
+    router_service.UncordonMemberRequest(target_id="mp", member_id="m"),
     run_service.SubmitRunRequest(messages=[SAID], agent_id="a"),
     run_service.SubscribeRunRequest(run_id="r"),
     run_service.GetRunRequest(run_id="r"),

@@ -92,11 +92,57 @@ def unpin(
     run(output, work)
 
 
+@router_app.command("cordon")
+def cordon(
+    pool: Annotated[str, typer.Argument(help="The model pool.")],
+    member: Annotated[str, typer.Argument(help="One of its models.")],
+    endpoint: EndpointOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Give a member of a pool no new sessions, to take it out of service; pinned sessions stay.
+
+    Ends with uncordon; a repeat changes nothing.
+
+    Example: runyard router cordon narration fast
+    """
+
+    async def work(terminal: Terminal) -> None:
+        request = rpc.CordonMemberRequest(target_id=pool, member_id=member)
+        async with clients("router cordon", endpoint) as stubs:
+            answer = await stubs.call("router", stubs.router.CordonMember, request)
+        terminal.line(*member_line(answer.member))
+        terminal.data(as_json(answer))
+
+    run(output, work)
+
+
+@router_app.command("uncordon")
+def uncordon(
+    pool: Annotated[str, typer.Argument(help="The model pool.")],
+    member: Annotated[str, typer.Argument(help="One of its models.")],
+    endpoint: EndpointOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Give a cordoned member new sessions again; a repeat changes nothing.
+
+    Example: runyard router uncordon narration fast
+    """
+
+    async def work(terminal: Terminal) -> None:
+        request = rpc.UncordonMemberRequest(target_id=pool, member_id=member)
+        async with clients("router uncordon", endpoint) as stubs:
+            answer = await stubs.call("router", stubs.router.UncordonMember, request)
+        terminal.line(*member_line(answer.member))
+        terminal.data(as_json(answer))
+
+    run(output, work)
+
+
 def _show(answer: rpc.GetRoutingStateResponse, terminal: Terminal) -> None:
     for member in answer.members:
         terminal.line(*member_line(member))
     if not answer.members:
-        terminal.line("no member has failed")
+        terminal.line("no member has failed or is cordoned")
     for pin in answer.pins:
         terminal.line(*pin_line(pin))
     if not answer.pins:

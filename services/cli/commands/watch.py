@@ -1,4 +1,4 @@
-"""``runyard watch``: runs and the registry as they change."""
+"""``runyard watch``: runs, the registry and the router as they change."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from services.cli.registry.summaries import summary
 from services.cli.registry.watching import Step, Watching
 from services.cli.runs.following import Following
 from services.cli.runs.naming import whole_run_id
+from services.cli.runs.routing_watch import RoutingWatch, event_line
 from services.cli.runs.show import show
 from services.cli.talk.command import clients, run
 from services.cli.talk.options import DEFAULT_DATA, DataOption, EndpointOption, OutputOption
@@ -82,6 +83,32 @@ def watch_registry(
             )
             async for step in watching.steps():
                 show_step(step, terminal)
+
+    run(output, work)
+
+
+@watch_app.command("router")
+def watch_router(
+    target: Annotated[str, typer.Argument(help="Only this pool or model.")] = "",
+    endpoint: EndpointOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Follow circuits, quota deadlines, pins and moves of the router live, until Ctrl-C.
+
+    Begins with the state as it is, and so it does after a restart of the server. Times are UTC.
+
+    Example: runyard watch router narration
+    """
+
+    async def work(terminal: Terminal) -> None:
+        async with clients("watch", endpoint) as stubs:
+            watching = RoutingWatch(stubs, target)
+            watching.on_outage = lambda: terminal.line(
+                ("the router is away, trying again until it is back", "yellow")
+            )
+            async for instance_id, event in watching.events():
+                terminal.data({"instance_id": instance_id, **as_json(event)})
+                terminal.line(*event_line(event, instance_id))
 
     run(output, work)
 

@@ -39,6 +39,8 @@ def member_line(member: pb.MemberState) -> list[Part]:
         parts.append(f", quarantined for {failure}, round {member.quarantine_round}")
     if member.HasField("quarantine_end_time"):
         parts.append(f", until {_clock(member.quarantine_end_time)}")
+    if member.cordoned:
+        parts.append(f", cordoned since {_clock(member.cordon_time)}")
     if member.HasField("quota_end_time"):
         parts.append(f", in a quota deadline until {_clock(member.quota_end_time)}")
     parts += [f", {_window(each)}" for each in member.windows]

@@ -29,5 +29,7 @@ POLICY: Mapping[str, MethodPolicy] = {
         "WatchRoutingState": _WATCH,
         "ResetMember": MethodPolicy(_OPERATORS, deadline_cap_s=10.0),
         "UnpinSession": MethodPolicy(_OPERATORS, deadline_cap_s=10.0),
+        "CordonMember": MethodPolicy(_OPERATORS, deadline_cap_s=10.0),
+        "UncordonMember": MethodPolicy(_OPERATORS, deadline_cap_s=10.0),
     }.items()
 }

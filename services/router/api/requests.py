@@ -93,6 +93,18 @@ def state_from_pb(request: rpc.GetRoutingStateRequest) -> PinQuery:
     return query
 
 
+def watch_from_pb(request: rpc.WatchRoutingStateRequest) -> str:
+    """Decode the target to watch; empty for all.
+
+    Raises:
+        InvalidRequestError: It is no id.
+    """
+    decoder = Decoder()
+    target_id = decoder.optional_id(request.target_id, "target_id")
+    decoder.check()
+    return target_id
+
+
 def reset_from_pb(request: rpc.ResetMemberRequest) -> tuple[str, str]:
     """Decode target and member; an empty member is every one.
 
@@ -102,6 +114,21 @@ def reset_from_pb(request: rpc.ResetMemberRequest) -> tuple[str, str]:
     decoder = Decoder()
     target_id = decoder.id(request.target_id, "target_id")
     member_id = decoder.optional_id(request.member_id, "member_id")
+    decoder.check()
+    return target_id, member_id
+
+
+def cordon_from_pb(
+    request: rpc.CordonMemberRequest | rpc.UncordonMemberRequest,
+) -> tuple[str, str]:
+    """Decode target and member.
+
+    Raises:
+        InvalidRequestError: Lists everything that is wrong with it.
+    """
+    decoder = Decoder()
+    target_id = decoder.id(request.target_id, "target_id")
+    member_id = decoder.id(request.member_id, "member_id")
     decoder.check()
     return target_id, member_id
 

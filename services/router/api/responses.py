@@ -39,9 +39,17 @@ from services.router.core.items import (
 from services.router.core.limits import page_size
 from services.router.core.member_state import MemberState
 from services.router.core.model import Feature
-from services.router.core.pins import Pin
-from services.router.core.ports import StatePage
+from services.router.core.pins import Pin, Pinned, Unpinned
+from services.router.core.ports import StatePage, WatchFrame
 from services.router.core.quota_windows import QuotaWindow
+from services.router.core.routing_change import MemberReset, Switched
+from services.router.core.watching import (
+    Heartbeat,
+    Reconnect,
+    RoutingEvent,
+    StateBegin,
+    StateComplete,
+)
 
 # Clients refuse trailers above 8 KiB in all; the other details of an error need room too.
 MAX_DETAIL_BYTES = 2_800
@@ -148,6 +156,8 @@ def member_to_pb(state: MemberState) -> pb.MemberState:
         probes_allowed=state.probes_allowed,
         last_failure=None if failure is None else FAILURES.to_pb[failure.kind],
         last_failure_time=None if failure is None else instant_to_pb(failure.at),
+        cordoned=state.cordoned_at is not None,
+        cordon_time=instant_to_pb(state.cordoned_at),
         windows=map(_window_to_pb, state.windows),
     )
 
@@ -174,6 +184,11 @@ def pin_to_pb(pin: Pin) -> pb.Pin:
         expire_time=instant_to_pb(pin.expires_at),
         skip_reason=SKIPS.to_pb[reason] if isinstance(reason, SkipReason) else None,
     )
+
+
+def watch_frame_to_pb(frame: WatchFrame) -> rpc.WatchRoutingStateResponse:
+    events = map(_event_to_pb, frame.events)
+    return rpc.WatchRoutingStateResponse(events=events, instance_id=frame.instance_id)
 
 
 def decision_to_pb(decision: RouteDecision) -> pb.RouteDecision:
@@ -215,6 +230,45 @@ def decision_to_detail(decision: RouteDecision) -> pb.RouteDecision:
     while message.ByteSize() > MAX_DETAIL_BYTES and message.attempts:
         del message.attempts[len(message.attempts) // 2]
     return message
+
+
+def _event_to_pb(event: RoutingEvent) -> pb.RoutingEvent:
+    message = pb.RoutingEvent(event_time=instant_to_pb(event.at))
+    match event.what:
+        case MemberState() as state:
+            message.member.CopyFrom(member_to_pb(state))
+        case Pinned(pin):
+            message.pinned.CopyFrom(pin_to_pb(pin))
+        case Unpinned(pin):
+            message.unpinned.CopyFrom(pin_to_pb(pin))
+        case Switched() as switched:
+            message.switched.CopyFrom(_switched_to_pb(switched))
+        case MemberReset(by, target_id, member_id):
+            reset = pb.MemberReset(by=by, target_id=target_id, member_id=member_id)
+            message.reset.CopyFrom(reset)
+        case StateBegin():
+            message.state_begin.SetInParent()
+        case StateComplete():
+            message.state_complete.SetInParent()
+        case Heartbeat():
+            message.heartbeat.server_time.CopyFrom(message.event_time)
+        case Reconnect():
+            message.reconnect.SetInParent()
+        case _:
+            assert_never(event.what)
+    return message
+
+
+def _switched_to_pb(switched: Switched) -> pb.Switched:
+    reason = switched.reason
+    return pb.Switched(
+        target_id=switched.target_id,
+        from_member_id=switched.from_member_id,
+        to_member_id=switched.to_member_id,
+        reason=FAILURES.to_pb[reason] if isinstance(reason, FailureClass) else None,
+        skip_reason=SKIPS.to_pb[reason] if isinstance(reason, SkipReason) else None,
+        session=switched.session,
+    )
 
 
 def _item_to_pb(

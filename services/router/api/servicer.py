@@ -12,16 +12,17 @@ import grpc
 from runyard.router.v1 import router_service_pb2 as pb
 from runyard.router.v1 import router_service_pb2_grpc as rpc
 from services.chassis.calls.call import current_call, current_caller, decoded
-from services.chassis.calls.unserved import not_served
 from services.chassis.errors import DomainError
 from services.chassis.slices import in_slices
 from services.router.api.requests import (
+    cordon_from_pb,
     explain_from_pb,
     generate_from_pb,
     infer_from_pb,
     reset_from_pb,
     state_from_pb,
     unpin_from_pb,
+    watch_from_pb,
 )
 from services.router.api.responses import (
     collected_to_pb,
@@ -31,21 +32,25 @@ from services.router.api.responses import (
     member_to_pb,
     pin_to_pb,
     state_to_pb,
+    watch_frame_to_pb,
 )
 from services.router.core.collecting import Collected, collect
 from services.router.core.items import Item
-from services.router.core.ports import Inference, RoutingControl
+from services.router.core.ports import Inference, RoutingControl, StateWatches
 from services.router.core.request import InferCommand
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class RouterServicer(rpc.RouterServiceServicer):
-    """The watch of the state is refused."""
+    """Each RPC decodes, asks, and encodes."""
 
-    def __init__(self, inference: Inference, control: RoutingControl) -> None:
+    def __init__(
+        self, inference: Inference, control: RoutingControl, watches: StateWatches
+    ) -> None:
         self._inference = inference
         self._control = control
+        self._watches = watches
 
     async def Infer(
         self, request: pb.InferRequest, context: Context
@@ -88,10 +93,13 @@ class RouterServicer(rpc.RouterServiceServicer):
         page = await self._control.state(current_caller(), query)
         return await in_slices(lambda: state_to_pb(request, page))
 
-    def WatchRoutingState(
+    async def WatchRoutingState(
         self, request: pb.WatchRoutingStateRequest, context: Context
     ) -> AsyncIterator[pb.WatchRoutingStateResponse]:
-        raise not_served("WatchRoutingState")
+        target_id = await decoded(request, watch_from_pb)
+        async with aclosing(self._watches.watch(current_caller(), target_id)) as frames:
+            async for frame in frames:
+                yield watch_frame_to_pb(frame)
 
     async def ResetMember(
         self, request: pb.ResetMemberRequest, context: Context
@@ -106,3 +114,17 @@ class RouterServicer(rpc.RouterServiceServicer):
         pool_id, session = await decoded(request, unpin_from_pb)
         pin = await self._control.unpin(current_caller(), pool_id, session)
         return pb.UnpinSessionResponse(pin=None if pin is None else pin_to_pb(pin))
+
+    async def CordonMember(
+        self, request: pb.CordonMemberRequest, context: Context
+    ) -> pb.CordonMemberResponse:
+        named = await decoded(request, cordon_from_pb)
+        member = await self._control.set_cordon(current_caller(), *named, cordoned=True)
+        return pb.CordonMemberResponse(member=member_to_pb(member))
+
+    async def UncordonMember(
+        self, request: pb.UncordonMemberRequest, context: Context
+    ) -> pb.UncordonMemberResponse:
+        named = await decoded(request, cordon_from_pb)
+        member = await self._control.set_cordon(current_caller(), *named, cordoned=False)
+        return pb.UncordonMemberResponse(member=member_to_pb(member))

@@ -18,12 +18,15 @@ from services.router.core.session import MAX_NAME_BYTES
 
 SIZES = Sizes(
     (
+        rpc.CordonMemberRequest,
         rpc.ExplainRequest,
         rpc.GenerateRequest,
         rpc.GetRoutingStateRequest,
         rpc.InferRequest,
         rpc.ResetMemberRequest,
+        rpc.UncordonMemberRequest,
         rpc.UnpinSessionRequest,
+        rpc.WatchRoutingStateRequest,
     ),
     {
         **MESSAGES,
@@ -36,8 +39,13 @@ SIZES = Sizes(
         "GetRoutingStateRequest.page_token": PAGE_TOKEN,
         "ResetMemberRequest.target_id": ID,
         "ResetMemberRequest.member_id": ID,
+        "CordonMemberRequest.target_id": ID,
+        "CordonMemberRequest.member_id": ID,
+        "UncordonMemberRequest.target_id": ID,
+        "UncordonMemberRequest.member_id": ID,
         "UnpinSessionRequest.pool_id": ID,
         "UnpinSessionRequest.session": size_bytes(MAX_NAME_BYTES),
+        "WatchRoutingStateRequest.target_id": ID,
         "ToolChoice.tool_id": ID,
         "Sampling.stop": entries(MAX_STOPS),
         "Sampling.stop[]": characters(MAX_STOP_CHARS),

@@ -30,6 +30,7 @@ class SkipReason(Enum):
     QUARANTINED = "quarantined"
     INCAPABLE = "incapable"
     LIMIT_REACHED = "limit_reached"
+    CORDONED = "cordoned"
 
 
 class Sticky(Enum):

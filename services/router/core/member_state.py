@@ -25,13 +25,18 @@ class LastFailure:
 
 @dataclass(frozen=True, slots=True)
 class MemberRecord:
-    """What is kept of a member between calls; None for what it has never had."""
+    """What is kept of a member between calls; None for what it has never had.
+
+    Attributes:
+        cordoned_at: None unless it is cordoned.
+    """
 
     breaker: Breaker | None = None
     failure: LastFailure | None = None
     deadline: QuotaDeadline | None = None
     quarantine: Quarantine | None = None
     windows: tuple[QuotaWindow, ...] = ()
+    cordoned_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ class MemberState:
         quarantine: The failure behind it; None when the member has none.
         quarantine_until: None while a probe is in flight.
         quarantine_round: From 1; 0 without a quarantine.
+        cordoned_at: None unless it is cordoned.
     """
 
     target_id: str
@@ -60,6 +66,7 @@ class MemberState:
     quarantine_until: datetime | None
     quarantine_round: int
     windows: tuple[QuotaWindow, ...]
+    cordoned_at: datetime | None
 
 
 def member_state(
@@ -87,12 +94,30 @@ def member_state(
         else quarantine_probe_at(quarantine_as_of(aside, now)),
         quarantine_round=0 if aside is None else aside.round,
         windows=live(record.windows, now),
+        cordoned_at=record.cordoned_at,
     )
 
 
 def worth_telling(record: MemberRecord, now: datetime) -> bool:
-    """Whether the member has failed, was reset, is set aside, or told of its limits."""
-    if record.breaker is not None or record.quarantine is not None:
+    """Whether the member has failed, was reset, is set aside or cordoned, or told of its limits."""
+    kept = record.breaker, record.quarantine, record.cordoned_at
+    if any(each is not None for each in kept):
         return True
     waits = record.deadline is not None and now < record.deadline.until
     return waits or bool(live(record.windows, now))
+
+
+def turns_at(target: Target, record: MemberRecord, now: datetime) -> list[datetime]:
+    """The instants from ``now`` on at which time alone changes what may be called: the lease of a
+    probe expires, circuit or quarantine lets a probe through, the quota deadline passes.
+    """
+    found: list[datetime | None] = []
+    if record.breaker is not None:
+        found.append(min(record.breaker.leases, default=None))
+        found.append(probe_at(as_of(record.breaker, now), target.pool.breaker))
+    if record.quarantine is not None:
+        found.append(record.quarantine.lease)
+        found.append(quarantine_probe_at(quarantine_as_of(record.quarantine, now)))
+    if record.deadline is not None:
+        found.append(record.deadline.until)
+    return sorted({each for each in found if each is not None and now <= each})

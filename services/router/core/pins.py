@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from heapq import nsmallest
@@ -14,12 +14,22 @@ from services.router.core.decision import SkipReason
 from services.router.core.failures import FailureClass
 from services.router.core.model import Member, ReturnHome, Target
 from services.router.core.session import SessionKey
+from services.router.core.shared_entry import (
+    Changes,
+    Entry,
+    Kind,
+    Latest,
+    Unheard,
+    ended,
+    later_than,
+)
 
 CAPACITY = 100_000
 # A use is written only after this share of the time to live has passed.
 _UNSAVED_SHARE = 1 / 16
 
-PinKey: TypeAlias = tuple[str, str, str]
+# Tenant, pool, session.
+PinKey: TypeAlias = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,33 +130,55 @@ def returns_home(pin: Pin, target: Target, run_id: str) -> bool:
     return by_policy and bool(run_id) and run_id != pin.run_id
 
 
-class Pins:
-    """The pins of one process; beyond ``capacity`` the least recently used one is removed."""
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """A session was pinned, or moved."""
 
-    def __init__(self, capacity: int = CAPACITY) -> None:
+    pin: Pin
+
+
+@dataclass(frozen=True, slots=True)
+class Unpinned:
+    """A pin has ended."""
+
+    pin: Pin
+
+
+def pin_entry(pin: Pin) -> Entry[Pin]:
+    """The pin as the replicas share it: the later move wins, then the later use."""
+    return Entry(Kind.PIN, pin.key, pin, pin.moved_at, pin.used_at, pin.expires_at)
+
+
+class Pins:
+    """The pins of one process; beyond ``capacity`` the least recently used one is forgotten.
+
+    Args:
+        changes: Told of every pin that begins, moves or ends.
+    """
+
+    def __init__(self, capacity: int = CAPACITY, changes: Changes | None = None) -> None:
         self._capacity = capacity
+        self._changes = changes or Unheard()
         self._pins: OrderedDict[PinKey, Pin] = OrderedDict()
-        self._unsaved: dict[PinKey, Pin | None] = {}
+        # When each pin was used last according to the store.
+        self._stored_at: dict[PinKey, datetime] = {}
+        # What was ended on purpose, so that nothing older comes back.
+        self._ends: Latest[Pin] = Latest()
 
     def __len__(self) -> int:
         return len(self._pins)
 
-    def all(self) -> list[Pin]:
-        """Every pin, those that have ended and were not looked for since included."""
-        return list(self._pins.values())
-
-    def load(self, pins: Iterable[Pin]) -> None:
-        """Add stored pins, the least recently used first; pins that exist are newer and stay."""
-        for pin in sorted(pins, key=lambda p: p.used_at):
-            if pin.key not in self._pins:
-                self._set(pin)
-        self._evict()
+    def all(self) -> Collection[Pin]:
+        """Every pin, those that have ended and were not looked for since included; changes with
+        the pins.
+        """
+        return self._pins.values()
 
     def find(self, key: SessionKey, target: Target, now: datetime) -> Pin | None:
-        """As ``look``; a pin that has ended is removed."""
+        """As ``look``; one that has ended is forgotten."""
         pin = self._pins.get((key.tenant, target.pool.id, key.name))
         if pin is not None and not is_live(pin, target, now):
-            self.remove(pin)
+            self.forget(pin)
         return self.look(key, target, now)
 
     def look(self, key: SessionKey, target: Target, now: datetime) -> Pin | None:
@@ -156,43 +188,68 @@ class Pins:
 
     def put(self, pin: Pin) -> None:
         """Add a pin, or replace the one of the same key."""
-        self._set(pin)
-        if pin.stored:
-            self._unsaved[pin.key] = pin
+        end = self._ends.entries.get(pin.key)
+        moved_at = later_than(None if end is None else end.changed_at, pin.moved_at)
+        self._set(replace(pin, moved_at=moved_at))
+        self._store(self._pins[pin.key])
+        self._changes.tell(Pinned(self._pins[pin.key]))
         self._evict()
 
     def touch(self, pin: Pin, now: datetime, run_id: str) -> None:
         """Restart the time to live of a used pin and clear its ``traceparent``."""
         used = replace(pin, used_at=now, traceparent="", run_id=run_id or pin.run_id)
         self._set(used)
-        idle_s = (now - pin.used_at).total_seconds()
+        stored_s = (now - self._stored_at.get(pin.key, pin.used_at)).total_seconds()
         changed = bool(pin.traceparent) or used.run_id != pin.run_id
-        if pin.stored and (changed or idle_s > pin.ttl_s * _UNSAVED_SHARE):
-            self._unsaved[pin.key] = used
+        if changed or stored_s > pin.ttl_s * _UNSAVED_SHARE:
+            self._store(used)
 
-    def remove(self, pin: Pin) -> None:
-        """Remove a pin."""
-        del self._pins[pin.key]
+    def end(self, pin: Pin, now: datetime) -> None:
+        """End a pin, on all replicas."""
+        end: Entry[Pin] = ended(Kind.PIN, pin.key, later_than(pin.moved_at, now))
+        self._ends.take(end)
         if pin.stored:
-            self._unsaved[pin.key] = None
+            self._changes.store(end)
+        self._drop(pin)
 
-    def take_unsaved(self) -> tuple[list[Pin], list[PinKey]]:
-        """Take the changes since the last call: pins to store, and keys of removed pins."""
-        changed, self._unsaved = self._unsaved, {}
-        saved = [pin for pin in changed.values() if pin is not None]
-        return saved, [key for key, pin in changed.items() if pin is None]
+    def forget(self, pin: Pin) -> None:
+        """Remove a pin that has expired, unless the session is pinned anew or was used since."""
+        if self._pins.get(pin.key) == pin:
+            self._drop(pin)
 
-    def put_back(self, saved: Iterable[Pin], gone: Iterable[PinKey]) -> None:
-        """Return changes whose write failed; a newer change of the same key wins."""
-        for pin in saved:
-            self._unsaved.setdefault(pin.key, pin)
-        for key in gone:
-            self._unsaved.setdefault(key, None)
+    def merge(self, entry: Entry[Pin]) -> None:
+        """Take in what another replica, or this process before its restart, has stored."""
+        place, pin = entry.key, entry.value
+        held = self._pins.get(place)
+        if not entry.supersedes(self._ends.entries.get(place)):
+            return
+        if held is not None and not entry.supersedes(pin_entry(held)):
+            return
+        if pin is None:
+            self._ends.take(entry)
+            if held is not None:
+                self._drop(held)
+            return
+        self._set(pin)
+        self._stored_at[pin.key] = pin.used_at
+        if held is None or held.moved_at != pin.moved_at:
+            self._changes.tell(Pinned(pin))
+        self._evict()
 
     def _set(self, pin: Pin) -> None:
         self._pins[pin.key] = pin
         self._pins.move_to_end(pin.key)
 
+    def _drop(self, pin: Pin) -> None:
+        del self._pins[pin.key]
+        self._stored_at.pop(pin.key, None)
+        self._changes.tell(Unpinned(pin))
+
+    def _store(self, pin: Pin) -> None:
+        if pin.stored:
+            self._stored_at[pin.key] = pin.used_at
+            self._changes.store(pin_entry(pin))
+
     def _evict(self) -> None:
         while len(self._pins) > self._capacity:
-            self.remove(next(iter(self._pins.values())))
+            self._drop(next(iter(self._pins.values())))

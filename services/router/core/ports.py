@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from datetime import datetime
+from typing import Any, Protocol, TypeAlias
 
 from services.chassis.caller import Caller, Principal
 from services.router.core.decision import RouteDecision
@@ -13,8 +14,10 @@ from services.router.core.explanation import Explanation
 from services.router.core.items import Item, UpstreamItem
 from services.router.core.member_state import MemberState
 from services.router.core.model import Member, Snapshot
-from services.router.core.pins import Pin, PinKey, PinQuery
+from services.router.core.pins import Pin, PinQuery
 from services.router.core.request import InferCommand, Prompt
+from services.router.core.shared_entry import Entry
+from services.router.core.watching import RoutingEvent
 
 # Seconds until the caller's deadline; None when there is none.
 TimeLeft: TypeAlias = Callable[[], float | None]
@@ -74,18 +77,58 @@ class Snapshots(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What became of entries that were to be stored.
+
+    Attributes:
+        number: Of the last write to the database.
+        written: How many writes this one took, up to ``number``.
+        locked: Those that somebody has locked, and that were not stored.
+    """
+
+    number: int
+    written: int
+    locked: Sequence[Entry[Any]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What was written after another write.
+
+    Attributes:
+        number: Of the last write that was looked at.
+        more: There is more behind it.
+    """
+
+    entries: Sequence[Entry[Any]]
+    number: int
+    more: bool = False
+
+
 class Store(Protocol):
-    """Keeps pins across restarts."""
+    """Keeps across restarts what the replicas share.
 
-    async def load(self, limit: int) -> list[Pin]:
-        """The most recently used pins."""
+    Every write of an entry takes a number; numbers become visible in their order.
+    """
 
-    async def save(self, pins: Sequence[Pin], gone: Sequence[PinKey]) -> frozenset[PinKey]:
-        """Store and remove, in one transaction that waits for no lock of another one.
-
-        Returns:
-            Those that somebody has locked, and that were neither stored nor removed.
+    async def load(self, most: int) -> News:
+        """Everything that has not been forgotten, of each kind the ``most`` that reach furthest;
+        what reaches furthest comes last.
         """
+
+    async def save(self, entries: Sequence[Entry[Any]]) -> Saved:
+        """Store in one transaction, which waits for no lock of one entry; what is stored already
+        and supersedes an entry stays.
+        """
+
+    async def news(self, after: int, most: int) -> News:
+        """What was written after the write ``after``, from the first write on if the database has
+        not come so far: it was put back.
+        """
+
+    async def forget(self, before: datetime) -> None:
+        """Remove what ended before that instant."""
 
 
 class Answer(Protocol):
@@ -129,6 +172,26 @@ class StatePage:
     pins: Sequence[Pin]
 
 
+@dataclass(frozen=True, slots=True)
+class WatchFrame:
+    """Events of the routing state that are told together, at least one."""
+
+    instance_id: str
+    events: Sequence[RoutingEvent]
+
+
+class StateWatches(Protocol):
+    def watch(self, caller: Caller, target_id: str) -> AsyncGenerator[WatchFrame, None]:
+        """The whole state as the caller may see it, then every change, until the server drains.
+
+        Args:
+            target_id: Only this pool or model; empty for all.
+
+        Raises:
+            DomainError: There is no snapshot, or no such target.
+        """
+
+
 class RoutingControl(Protocol):
     """What operators see of the routing state, and change in it.
 
@@ -149,3 +212,8 @@ class RoutingControl(Protocol):
         Args:
             session: As ``SessionKey.name``.
         """
+
+    async def set_cordon(
+        self, caller: Caller, target_id: str, member_id: str, *, cordoned: bool
+    ) -> MemberState:
+        """Begin or end the cordon of a member; answers it."""

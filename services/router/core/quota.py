@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from services.router.core.model import SwitchPolicy
+from services.router.core.shared_entry import Entry, Key, Kind
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
 # A longer hint is more likely a mistake; the member is called again after a day.
 LONGEST_HINT_S = 86_400.0
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,18 @@ def until_reset(reset_at: datetime, now: datetime) -> QuotaDeadline:
 def after_success(before: QuotaDeadline | None, now: datetime) -> QuotaDeadline | None:
     """The deadline after a complete answer: ``before`` while it has not passed, else None."""
     return before if before is not None and now < before.until else None
+
+
+def deadline_entry(
+    key: Key, reset_at: datetime | None, deadline: QuotaDeadline
+) -> Entry[QuotaDeadline]:
+    """The deadline as the replicas share it: after the same reset, the later one wins.
+
+    Args:
+        reset_at: Of the last reset; None for none.
+    """
+    until = deadline.until
+    return Entry(Kind.QUOTA_DEADLINE, key, deadline, reset_at or _NEVER, until, until)
 
 
 def justifies_failover(hint_s: float | None, switch: SwitchPolicy) -> bool:

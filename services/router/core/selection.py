@@ -11,6 +11,9 @@ from services.router.core.model import HomeStrategy, Member, Target
 from services.router.core.pins import Pin, returns_home
 from services.router.core.session import SessionKey
 
+# A session that starts elsewhere for one of these has not moved from a failed member.
+_NO_FAILURE = frozenset({SkipReason.INCAPABLE, SkipReason.CORDONED})
+
 # Per member, in the pool's order: why it cannot be called, or None when it can.
 Health = Sequence[Skipped | None]
 
@@ -83,7 +86,7 @@ def select(
         return Selection(order, home, start, sticky, False, pin, health, keeps_pin=True)
     start = _start_member(target, order, home, health, was_pinned=pinned_to is not None)
     sticky = _sticky_of_moving(key, start, home)
-    left = None if start is None else before
+    left = None if start is None or skip.reason is SkipReason.CORDONED else before
     return Selection(order, home, start, sticky, False, pin, health, left)
 
 

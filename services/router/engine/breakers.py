@@ -25,6 +25,8 @@ from services.router.core.decision import Skipped, SkipReason
 from services.router.core.failures import FailureClass
 from services.router.core.member_state import LastFailure
 from services.router.core.model import Member, Target
+from services.router.core.routing_change import MemberChanged
+from services.router.core.shared_entry import Changes, Unheard
 from services.router.engine import telemetry_names as names
 
 # Members are few, yet a registry may change for years.
@@ -34,16 +36,21 @@ PROBING_PAUSE_S = 1.0
 
 # Pool, model, provider, its revision, upstream model: what was corrected in the registry starts
 # with a closed circuit.
-BreakerKey: TypeAlias = tuple[str, str, str, str, str]
+BreakerKey: TypeAlias = tuple[str, ...]
 
 log = logging.getLogger(__name__)
 
 
 class Breakers:
-    """Synchronous; beyond ``capacity`` the breaker that changed longest ago is forgotten."""
+    """Synchronous; beyond ``capacity`` the breaker that changed longest ago is forgotten.
 
-    def __init__(self, capacity: int = CAPACITY) -> None:
+    Args:
+        changes: Told of every change.
+    """
+
+    def __init__(self, capacity: int = CAPACITY, changes: Changes | None = None) -> None:
         self._capacity = capacity
+        self._changes = changes or Unheard()
         # Members without an entry have not failed since they were first called.
         self._breakers: dict[BreakerKey, tuple[Breaker, LastFailure | None]] = {}
 
@@ -100,11 +107,12 @@ class Breakers:
             last = LastFailure(failure, now)
         self._put(key, after, last)
 
-    def reset(self, target: Target, member: Member) -> None:
-        """Close the circuit and forget the failures of the member."""
-        key = breaker_key(target, member)
-        before, _ = self._find(key)
-        if before is not None:
+    def reset(self, key: BreakerKey, at: datetime) -> None:
+        """Close the circuit and forget the failures of a member, unless it has failed after ``at``:
+        a reset on another replica takes a moment to arrive.
+        """
+        before, last = self._find(key)
+        if before is not None and (last is None or last.at <= at):
             self._put(key, cleared(before), None)
 
     def recovers_in_s(self, target: Target, member: Member, now: datetime) -> float | None:
@@ -114,13 +122,9 @@ class Breakers:
             return None
         return PROBING_PAUSE_S if skip.until is None else (skip.until - now).total_seconds()
 
-    def live(self) -> Mapping[BreakerKey, tuple[Breaker, LastFailure | None]]:
-        """As ``records``, without a copy: for a look that calls do not interrupt."""
+    def records(self) -> Mapping[BreakerKey, tuple[Breaker, LastFailure | None]]:
+        """All breakers, each with the last failure of its member; to be copied, not kept."""
         return self._breakers
-
-    def records(self) -> dict[BreakerKey, tuple[Breaker, LastFailure | None]]:
-        """A copy of all breakers, each with the last failure of its member."""
-        return dict(self._breakers)
 
     def _find(self, key: BreakerKey) -> tuple[Breaker | None, LastFailure | None]:
         return self._breakers.get(key, (None, None))
@@ -136,6 +140,8 @@ class Breakers:
             del self._breakers[next(iter(self._breakers))]
         if after.state is not before.state:
             _log_change(key, after)
+        target_id, member_id, *_ = key
+        self._changes.tell(MemberChanged(target_id, member_id))
 
 
 def breaker_key(target: Target, member: Member) -> BreakerKey:

@@ -43,7 +43,7 @@ class RoutingControl:
         if query.target_id:
             found = await find_target(snapshot, query.target_id)
             targets = {query.target_id: found}
-        records, now = self._routing.records(), self._clock.now()
+        records, now = self._routing.records().copied(), self._clock.now()
 
         def page() -> StatePage:
             members = records.members(targets.values(), now) if query.after is None else []
@@ -54,12 +54,28 @@ class RoutingControl:
 
     async def reset(self, caller: Caller, target_id: str, member_id: str) -> list[MemberState]:
         target = await find_target(current_snapshot(self._snapshots), target_id)
-        members = _members(target, member_id)
+        members, now = _members(target, member_id), self._clock.now()
         for member in members:
-            self._routing.reset(target, member)
+            self._routing.shared.reset(target, member, caller.principal.name, now)
         _log("members reset", caller, target_id=target_id, member_ids=[each.id for each in members])
-        records, now = self._routing.records(), self._clock.now()
-        return [member_state(target, each, records.record(target, each), now) for each in members]
+        return [self._state(target, each) for each in members]
+
+    async def set_cordon(
+        self, caller: Caller, target_id: str, member_id: str, *, cordoned: bool
+    ) -> MemberState:
+        target = await find_target(current_snapshot(self._snapshots), target_id)
+        (member,) = _members(target, member_id)
+        if cordoned and target.single_member:
+            text = f"is the only member of {target.pool.id!r}: its sessions have nowhere to go"
+            raise InvalidRequestError.of([Violation("member_id", text)])
+        self._routing.shared.set_cordon(target, member, self._clock.now(), cordoned=cordoned)
+        done = "member cordoned" if cordoned else "member uncordoned"
+        _log(done, caller, target_id=target_id, member_id=member_id)
+        return self._state(target, member)
+
+    def _state(self, target: Target, member: Member) -> MemberState:
+        record = self._routing.records().record(target, member)
+        return member_state(target, member, record, self._clock.now())
 
     async def unpin(self, caller: Caller, pool_id: str, session: str) -> Pin | None:
         target = await find_target(current_snapshot(self._snapshots), pool_id)
@@ -72,7 +88,8 @@ class RoutingControl:
     def circuits(self) -> Iterator[tuple[int, Attributes]]:
         """The circuits of today's members that have failed, for the metric."""
         snapshot, records, now = self._snapshots.current, self._routing.records(), self._clock.now()
-        for key in records.breakers:
+        # The metrics are collected in a thread of their own.
+        for key in list(records.breakers):
             target = snapshot.targets.get(key[0]) if snapshot else None
             if target is None:
                 continue

@@ -22,6 +22,8 @@ from services.router.core.quarantine import (
     as_of,
     probe_at,
 )
+from services.router.core.routing_change import ModelChanged
+from services.router.core.shared_entry import Changes, Key, Unheard
 
 # Members are few, yet a registry may change for years.
 CAPACITY = 10_000
@@ -60,7 +62,10 @@ class Quarantines:
         entries: Each with a member that has it. While it is empty, nothing here needs to be asked.
     """
 
-    def __init__(self, digest_of: DigestOf, capacity: int = CAPACITY) -> None:
+    def __init__(
+        self, digest_of: DigestOf, capacity: int = CAPACITY, changes: Changes | None = None
+    ) -> None:
+        self._changes = changes or Unheard()
         self.entries: dict[FaultKey, tuple[Quarantine, Member]] = {}
         self._digest_of = digest_of
         self._capacity = capacity
@@ -103,10 +108,14 @@ class Quarantines:
             return
         self._put(key, after_result(before, admission.entry, failure, now), member)
 
-    def reset(self, member: Member) -> None:
-        """End the quarantine of the member, whatever the secrets of its provider."""
-        for key in [key for key in self.entries if key[:3] == member.quota_key]:
-            self._put(key, None, member)
+    def reset(self, quota_key: Key) -> None:
+        """End the quarantine of a model, whatever the secrets of its provider.
+
+        Args:
+            quota_key: As ``Member.quota_key``.
+        """
+        for key in [key for key in self.entries if key[:3] == quota_key]:
+            self._put(key, None, self.entries[key][1])
 
     def recovers_in_s(self, target: Target, member: Member, now: datetime) -> float | None:
         """Seconds until a probe is let through; None when the member is not set aside."""
@@ -137,6 +146,7 @@ class Quarantines:
         if len(self.entries) > self._capacity:
             del self.entries[next(iter(self.entries))]
         _log_change(member, before, after)
+        self._changes.tell(ModelChanged(member.quota_key))
 
 
 def _key(member: Member, digest: str) -> FaultKey:

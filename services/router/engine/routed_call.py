@@ -371,10 +371,10 @@ class RoutedCall:
 
     def _fail_over(self, failure: Failure) -> None:
         self._leave(failure)
-        self._current, self._waited = self._next(), False
-        if self._current is not None:
-            routing = self._dependencies.routing
-            routing.record_move(self._request, self._current, self._health_at)
+        left, self._current, self._waited = self._current, self._next(), False
+        if left is not None and self._current is not None:
+            record_move = self._dependencies.routing.record_move
+            record_move(self._request, left, self._current, failure.kind, self._health_at)
         self._enter()
         self._moving_failure, self._moved_by = failure, self._last_attempt
         record_failover(self.route, self._attempts[-1], self._member.id)

@@ -1,13 +1,14 @@
-"""A copy of the routing state, which can be read while calls change the original."""
+"""The routing state as operators see it: members and pins."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from services.chassis.slices import give_way
 from services.router.core.breaker import Breaker
+from services.router.core.cordon import cordon_key, is_cordoned
 from services.router.core.member_state import (
     LastFailure,
     MemberRecord,
@@ -20,24 +21,32 @@ from services.router.core.pins import Pin
 from services.router.core.quarantine import Quarantine, applies
 from services.router.core.quota import QuotaDeadline
 from services.router.core.quota_windows import QuotaWindow
+from services.router.core.shared_entry import Entry, Key
 from services.router.engine.breakers import BreakerKey, breaker_key
 
 
 @dataclass(frozen=True, slots=True)
 class RoutingRecords:
-    """The state of one instant.
+    """The state; of one instant once it is ``copied``.
 
     Attributes:
         breakers: Each with the last failure of its member.
         deadlines: By ``Member.quota_key``, as ``windows``.
         quarantines: By ``Member.quota_key``, of the secrets as they are now.
+        cordons: By ``cordon_key``.
     """
 
     breakers: Mapping[BreakerKey, tuple[Breaker, LastFailure | None]]
     deadlines: Mapping[QuotaKey, QuotaDeadline]
     quarantines: Mapping[QuotaKey, Quarantine]
     windows: Mapping[QuotaKey, tuple[QuotaWindow, ...]]
-    pins: Sequence[Pin]
+    cordons: Mapping[Key, Entry[bool]]
+    pins: Collection[Pin]
+
+    def copied(self) -> RoutingRecords:
+        """What can be read while calls change the state."""
+        quotas = dict(self.deadlines), self.quarantines, dict(self.windows)
+        return RoutingRecords(dict(self.breakers), *quotas, dict(self.cordons), list(self.pins))
 
     def members(self, targets: Iterable[Target], now: datetime) -> list[MemberState]:
         """The members of ``targets`` of which there is something to tell, sorted by target and
@@ -54,6 +63,12 @@ class RoutingRecords:
 
     def record(self, target: Target, member: Member) -> MemberRecord:
         breaker, failure = self.breakers.get(breaker_key(target, member), (None, None))
-        quarantine = self.quarantines.get(member.quota_key) if applies(target) else None
-        deadline, windows = self.deadlines.get(member.quota_key), self.windows.get(member.quota_key)
-        return MemberRecord(breaker, failure, deadline, quarantine, windows or ())
+        key, cordon = member.quota_key, self.cordons.get(cordon_key(target, member))
+        return MemberRecord(
+            breaker,
+            failure,
+            self.deadlines.get(key),
+            self.quarantines.get(key) if applies(target) else None,
+            self.windows.get(key, ()),
+            cordon.changed_at if cordon is not None and is_cordoned(target, cordon) else None,
+        )

@@ -1,13 +1,15 @@
 """The state that routing keeps between calls: pins, quota deadlines, circuit breakers, quarantines,
-incidents, and round-robin positions.
+cordons, incidents, and round-robin positions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
+from services.router.core.cordon import cordon_key, is_cordoned, with_cordon
 from services.router.core.decision import Skipped, SkipReason
 from services.router.core.failures import PERMANENT, Failure, FailureClass
 from services.router.core.incidents import IncidentKey, Incidents, may_move, switches_left
@@ -19,12 +21,16 @@ from services.router.core.quarantine import Entry
 from services.router.core.quota import sets_aside
 from services.router.core.quota_windows import QuotaWindow
 from services.router.core.request import Needs
+from services.router.core.routing_change import Switched
 from services.router.core.selection import Selection, select, without_moving
 from services.router.core.session import SessionKey
+from services.router.core.shared_entry import Changes, Kind, Unheard
+from services.router.core.shared_entry import Entry as SharedEntry
 from services.router.engine.breakers import Breakers
 from services.router.engine.quarantines import Admission, DigestOf, Quarantines
 from services.router.engine.quotas import Quotas
 from services.router.engine.routing_records import RoutingRecords
+from services.router.engine.shared_health import SharedHealth
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +51,40 @@ class RouteRequest:
 class RoutingState:
     """Synchronous, so that no call sees a half-made change of another; without I/O, but for a look
     whether the files of secrets have changed.
+
+    Args:
+        changes: Told of everything that changes, by calls, by operators and by ``merge``.
+
+    Attributes:
+        shared: What operators change, on all replicas.
     """
 
-    def __init__(self, pins: Pins, digest_of: DigestOf) -> None:
+    def __init__(self, pins: Pins, digest_of: DigestOf, changes: Changes | None = None) -> None:
         self._pins = pins
-        self._quotas = Quotas()
+        self._changes = changes or Unheard()
+        self._quotas = Quotas(self._changes)
         self._positions: dict[tuple[str, str], int] = {}
-        self._breakers = Breakers()
-        self._quarantines = Quarantines(digest_of)
+        self._breakers = Breakers(changes=self._changes)
+        self._quarantines = Quarantines(digest_of, changes=self._changes)
+        self.shared = SharedHealth(self._breakers, self._quarantines, self._quotas, self._changes)
         self._incidents = Incidents()
 
     def health(self, request: RouteRequest, now: datetime) -> list[Skipped | None]:
-        """Per member, why the call cannot go there now; None when it can."""
+        """Per member, why the call may not move to it now; None when it may."""
         target, needs = request.target, request.needs
         return [self._skip_reason(target, member, needs, now) for member in target.members]
+
+    def _health_for(
+        self, pin: Pin | None, request: RouteRequest, now: datetime
+    ) -> list[Skipped | None]:
+        """As ``health``; a cordon does not keep a session from the member it is pinned to."""
+        found = self.health(request, now)
+        for index, member in enumerate(request.target.members):
+            skip = found[index]
+            held = pin is not None and pin.member_id == member.id
+            if held and skip is not None and skip.reason is SkipReason.CORDONED:
+                found[index] = self._fault(request.target, member, now)
+        return found
 
     def choose(self, request: RouteRequest, now: datetime) -> Selection:
         """Choose where a call starts; changes nothing.
@@ -67,7 +93,7 @@ class RoutingState:
         """
         target, key = request.target, request.key
         pin = None if target.single_member else self._pins.look(key, target, now)
-        health = self.health(request, now)
+        health = self._health_for(pin, request, now)
         position = self._positions.get((target.pool.id, target.revision), 0)
         chosen = select(target, key, request.run_id, pin, health, position)
         if chosen.start is None or chosen.left is None:
@@ -95,7 +121,9 @@ class RoutingState:
         self, request: RouteRequest, chosen: Selection, start: int, now: datetime
     ) -> None:
         if chosen.left is not None:
-            self.record_move(request, start, now)
+            skip = chosen.health[chosen.left]
+            assert skip is not None, "it was left for it"  # noqa: S101  # narrows the type
+            self.record_move(request, chosen.left, start, skip.reason, now)
         elif request.target.pool.switch.max_switches is not None:
             self._incidents.start(request.incident_key, request.target.members[start].id)
 
@@ -125,7 +153,7 @@ class RoutingState:
             return
         if member == chosen.home and not round_robin:
             if pin is not None:
-                self._pins.remove(pin)
+                self._pins.end(pin, now)
         else:
             reason = _why_moved(chosen) if cause is None else cause.kind
             self._pins.put(self._pin(request, member, chosen.home, reason, now, traceparent))
@@ -144,9 +172,21 @@ class RoutingState:
         incident = self._incidents.find(request.incident_key)
         return switches_left(incident, request.target.pool.switch.max_switches)
 
-    def record_move(self, request: RouteRequest, to: int, now: datetime) -> None:
-        """Charge a move to member ``to`` to the budget of the session, if the pool has one."""
-        target = request.target
+    def record_move(
+        self,
+        request: RouteRequest,
+        left: int,
+        to: int,
+        reason: FailureClass | SkipReason,
+        now: datetime,
+    ) -> None:
+        """Record that the session goes from one member to another, and charge the move to its
+        budget if the pool has one.
+        """
+        target, key = request.target, request.key
+        session = "" if key.anonymous else key.name
+        members = target.members[left].id, target.members[to].id
+        self._changes.tell(Switched(key.tenant, session, target.pool.id, *members, reason))
         if target.pool.switch.max_switches is not None:
             pinned_to = self._pinned_to(request, now)
             self._incidents.move(request.incident_key, target.members[to].id, pinned_to)
@@ -174,36 +214,39 @@ class RoutingState:
         if member.quota_key in self._quotas.deadlines:
             self._quotas.answered(member, now)
 
-    def reset(self, target: Target, member: Member) -> None:
-        """Clear the circuit of the member, and the quarantine and quota deadline of its model."""
-        self._breakers.reset(target, member)
-        self._quarantines.reset(member)
-        self._quotas.reset(member)
-
     def unpin(self, key: SessionKey, target: Target, now: datetime) -> Pin | None:
         """End the pin of a session; None when it has none."""
         pin = self._pins.find(key, target, now)
         if pin is not None:
-            self._pins.remove(pin)
+            self._pins.end(pin, now)
         return pin
 
+    def forget(self, pins: Iterable[Pin]) -> None:
+        """Forget pins that have expired, unless they were used since."""
+        for pin in pins:
+            self._pins.forget(pin)
+
+    def merge(self, entry: SharedEntry[Any]) -> None:
+        """Take in what another replica, or this process before its restart, has stored."""
+        merge = self._pins.merge if entry.kind is Kind.PIN else self.shared.merge
+        merge(entry)
+
     def records(self) -> RoutingRecords:
-        """A copy of what is kept of members and sessions."""
+        """What is kept of members and sessions; it goes on changing."""
         return RoutingRecords(
             self._breakers.records(),
-            dict(self._quotas.deadlines),
-            self._quarantines.records(),
-            dict(self._quotas.windows),
+            self._quotas.deadlines,
+            self._quarantines.records() if self._quarantines.entries else {},
+            self._quotas.windows,
+            self.shared.cordons.entries,
             self._pins.all(),
         )
 
     def member_states(self, target: Target, now: datetime) -> list[MemberState]:
         """What is kept of the members of a target, in the pool's order."""
-        aside = self._quarantines.records() if self._quarantines.entries else {}
-        deadlines, windows = self._quotas.deadlines, self._quotas.windows
-        live = RoutingRecords(self._breakers.live(), deadlines, aside, windows, ())
+        records = self.records()
         return [
-            member_state(target, member, live.record(target, member), now)
+            member_state(target, member, records.record(target, member), now)
             for member in target.members
         ]
 
@@ -258,6 +301,14 @@ class RoutingState:
     ) -> Skipped | None:
         if lacked := missing(needs, member):
             return Skipped(member.id, SkipReason.INCAPABLE, detail=", ".join(lacked))
+        skip = self._fault(target, member, now)
+        cordons = self.shared.cordons.entries
+        if cordons and is_cordoned(target, cordons.get(cordon_key(target, member))):
+            return with_cordon(member, skip)
+        return skip
+
+    def _fault(self, target: Target, member: Member, now: datetime) -> Skipped | None:
+        """Why the member cannot be called by any session."""
         if self._quarantines.entries and (aside := self._quarantines.skip(target, member, now)):
             return aside
         circuit = self._breakers.skip(target, member, now)

@@ -1,23 +1,34 @@
-"""Reads and writes pins in the database."""
+"""Reads and writes what the replicas share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
 
 from services.chassis.failpoints import failpoint
-from services.chassis.store.port import Store, Tx
-from services.router.core.pins import Pin, PinKey
-from services.router.store.rows import pin_of, pin_params
+from services.chassis.store.port import Row, Store, Tx
+from services.router.core.ports import News, Saved
+from services.router.core.shared_entry import Entry, Kind
+from services.router.store.rows import entry_of, entry_params, key_hash
 from services.router.store.statements import (
-    DROP_PIN,
+    ADVANCE,
+    DROP_ENDED,
+    FURTHEST,
+    HEAD,
     KEYS_PER_LOOKUP,
-    LOCKED_PINS,
-    NEWEST_PINS,
-    PUT_PIN,
+    LOCKED,
+    NEWS,
+    PUT,
 )
+
+# Notified by every write.
+CHANNEL = "routing_state"
 
 # In the transaction, before its commit.
 _PIN_WRITE = failpoint("router.pin_write")
+# A newer replica may share kinds that this one does not know.
+_KINDS = frozenset(kind.value for kind in Kind)
 
 
 class SqlRouterStore:
@@ -26,40 +37,63 @@ class SqlRouterStore:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def load(self, limit: int) -> list[Pin]:
-        return [pin_of(row) for row in await self._store.fetch(NEWEST_PINS, most=limit)]
+    async def load(self, most: int) -> News:
+        # What is written after the number was read is read once more by ``news``.
+        number = await self._store.read(_head)
+        rows: list[Row] = []
+        for kind in Kind:
+            found = await self._store.fetch(FURTHEST, kind=kind.value, most=most)
+            rows += reversed(found)
+        return News(_entries(rows), number)
 
-    async def save(self, pins: Sequence[Pin], gone: Sequence[PinKey]) -> frozenset[PinKey]:
-        # Sorted, so that two replicas lock rows in one order.
-        put = {pin.key: pin for pin in sorted(pins, key=lambda each: each.key)}
-        drop = sorted(gone)
+    async def save(self, entries: Sequence[Entry[Any]]) -> Saved:
+        keyed = {key_hash(entry): entry for entry in entries}
 
-        def write(tx: Tx) -> frozenset[PinKey]:
-            locked = frozenset() if self._store.sole_owner else _locked(tx, sorted([*put, *drop]))
-            tx.run_many(PUT_PIN, [pin_params(put[key]) for key in put if key not in locked])
-            tx.run_many(DROP_PIN, [_of(key) for key in drop if key not in locked])
+        def write(tx: Tx) -> Saved:
+            # Before any other row: two replicas never wait for each other.
+            (head,) = tx.all(ADVANCE, only=1, number=len(keyed))
+            locked = frozenset() if self._store.sole_owner else _locked(tx, sorted(keyed))
+            free = [entry for key, entry in keyed.items() if key not in locked]
+            first = head.number - len(keyed) + 1
+            rows = [{**entry_params(each), "number": first + i} for i, each in enumerate(free)]
+            tx.run_many(PUT, rows)
+            tx.notify(CHANNEL)
             _PIN_WRITE.reach()
-            return locked
+            return Saved(head.number, len(keyed), [keyed[key] for key in locked])
 
         return await self._store.write(write)
 
+    async def news(self, after: int, most: int) -> News:
+        def read(tx: Tx) -> News:
+            head = _head(tx)
+            since = after if after <= head else 0
+            rows = tx.all(NEWS, after=since, most=most)
+            more = len(rows) == most
+            return News(_entries(rows), rows[-1].number if more else head, more)
 
-def _locked(tx: Tx, keys: Sequence[PinKey]) -> frozenset[PinKey]:
+        return await self._store.read(read)
+
+    async def forget(self, before: datetime) -> None:
+        await self._store.write(lambda tx: tx.run(DROP_ENDED, before=before))
+
+
+def _head(tx: Tx) -> int:
+    """The number of the last write; 0 before the first."""
+    head = tx.one(HEAD)
+    return 0 if head is None else int(head.number)
+
+
+def _entries(rows: Iterable[Row]) -> list[Entry[Any]]:
+    return [entry_of(row) for row in rows if row.kind in _KINDS]
+
+
+def _locked(tx: Tx, keys: Sequence[str]) -> frozenset[str]:
     """Those of ``keys`` whose row another transaction has locked."""
-    found: set[PinKey] = set()
+    found: set[str] = set()
     for start in range(0, len(keys), KEYS_PER_LOOKUP):
         batch = keys[start : start + KEYS_PER_LOOKUP]
         # The last batch is filled up with repetitions of a key.
         batch = [*batch, *[batch[0]] * (KEYS_PER_LOOKUP - len(batch))]
-        named = {
-            f"{name}_{number}": value
-            for number, key in enumerate(batch)
-            for name, value in zip(("tenant", "pool_id", "session"), key, strict=True)
-        }
-        found.update((row.tenant, row.pool_id, row.session) for row in tx.all(LOCKED_PINS, **named))
+        named = {f"key_{number}": key for number, key in enumerate(batch)}
+        found.update(row.key_hash for row in tx.all(LOCKED, **named))
     return frozenset(found)
-
-
-def _of(key: PinKey) -> dict[str, object]:
-    tenant, pool_id, session = key
-    return {"of_tenant": tenant, "of_pool": pool_id, "of_session": session}

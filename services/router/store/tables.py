@@ -1,4 +1,4 @@
-"""The router's tables: what it keeps across restarts. No call reads them."""
+"""The router's tables: what its replicas share and keep across restarts. No call reads them."""
 
 from __future__ import annotations
 
@@ -15,23 +15,31 @@ metadata = MetaData()
 
 kept_tables = kept_snapshot_tables(metadata)
 
-# Times to live are stored in microseconds: the column types have no floating point.
-pin = Table(
-    "pin",
+# An entry. Its key is hashed, because an index of PostgreSQL takes less than a key may have.
+shared = Table(
+    "shared",
     metadata,
-    Column("tenant", Text, primary_key=True),
-    Column("pool_id", Text, primary_key=True),
-    Column("session", Text, primary_key=True),
-    Column("revision", Text, nullable=False),
-    Column("member_id", Text, nullable=False),
-    Column("home_member_id", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("run_id", Text, nullable=False),
-    Column("moved_at", UtcMicros, nullable=False),
-    Column("used_at", UtcMicros, nullable=False),
-    Column("ttl_us", Integer, nullable=False),
-    Column("traceparent", Text, nullable=False),
+    Column("key_hash", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("body", Text),
+    Column("changed_at", UtcMicros, nullable=False),
+    Column("extended_at", UtcMicros, nullable=False),
+    Column("ends_at", UtcMicros),
+    Column("number", Integer, nullable=False),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
-Index("pin_used_at", pin.c.used_at)
+Index("shared_number", shared.c.number)
+Index("shared_extended_at", shared.c.kind, shared.c.extended_at)
+Index("shared_ends_at", shared.c.ends_at)
+
+# How many entries were written. Whoever writes locks the row first, so numbers become visible in
+# their order.
+shared_head = Table(
+    "shared_head",
+    metadata,
+    Column("only", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, nullable=False),
+    sqlite_strict=True,
+)

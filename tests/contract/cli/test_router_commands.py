@@ -89,3 +89,20 @@ async def test_members_are_reset_and_sessions_unpinned(at: dict[str, str]) -> No
     assert "broken: bad, circuit closed" in after.out
     assert "quota deadline" not in after.out
     assert "no session is held on a member" in after.out
+
+
+async def test_members_are_cordoned_and_uncordoned(at: dict[str, str]) -> None:
+    # when
+    cordoned = await runyard("router", "cordon", "narration", "second", **at)
+    state = await runyard("router", "state", "narration", **at)
+    alone = await runyard("router", "cordon", "broken", "bad", **at)
+    data = await runyard("router", "uncordon", "narration", "second", "-o", "json", **at)
+    text = await runyard("router", "uncordon", "narration", "second", **at)
+
+    # then
+    assert cordoned.out.startswith("narration: second, circuit closed, cordoned since ")
+    assert "narration: second, circuit closed, cordoned since " in state.out
+    assert alone.code == 2
+    assert "is the only member of 'broken'" in alone.err
+    assert json.loads(data.out)["member"]["member_id"] == "second"
+    assert text.out.strip() == "narration: second, circuit closed"

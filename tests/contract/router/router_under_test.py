@@ -194,6 +194,7 @@ class RouterUnderTest:
 
     Attributes:
         clock: Of the router; None for that of the machine.
+        router_port: 0 for a free one at each start.
         version: Of the registry after the last ``apply``; calls ask for it or a later one.
     """
 
@@ -201,6 +202,7 @@ class RouterUnderTest:
     urls: Mapping[str, str] = field(default_factory=dict)
     registry_port: int = field(default_factory=free_port)
     clock: Clock | None = None
+    router_port: int = 0
     version: int = 0
     registry: Served | None = None
     router: Served | None = None
@@ -219,7 +221,7 @@ class RouterUnderTest:
 
     async def start_router(self) -> None:
         settings = RouterSettings(
-            listen="127.0.0.1:0",
+            listen=f"127.0.0.1:{self.router_port}",
             database_url=self.url("router"),
             registry_target=f"127.0.0.1:{self.registry_port}",
             drain_grace_s=0.5,

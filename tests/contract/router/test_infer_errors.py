@@ -13,7 +13,6 @@ from runyard.provider.v1.provider_service_pb2_grpc import InferenceProviderServi
 from runyard.registry.v1 import registry_pb2 as reg
 from runyard.router.v1 import router_pb2 as pb
 from runyard.router.v1 import router_service_pb2 as rpc
-from runyard.router.v1.router_service_pb2_grpc import RouterServiceStub
 from runyard.types.v1 import content_pb2 as content
 from runyard.types.v1.server_info_service_pb2 import GetServerInfoRequest
 from runyard.types.v1.server_info_service_pb2_grpc import ServerInfoServiceStub
@@ -205,24 +204,6 @@ async def test_no_content_of_a_request_is_logged(
     # then
     assert "my-private-question" not in caplog.text
     assert "the internals" not in caplog.text
-
-
-UNSERVED = {
-    "WatchRoutingState": rpc.WatchRoutingStateRequest(),
-}
-
-
-@pytest.mark.parametrize("method", UNSERVED)
-async def test_an_rpc_that_is_not_served_says_so(running: RouterUnderTest, method: str) -> None:
-    # given
-    call = getattr(RouterServiceStub(running.channel), method)(UNSERVED[method])
-
-    # when
-    with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await (call.read() if method == "WatchRoutingState" else call)
-
-    # then
-    assert reason_of(raised.value).reason == "UNIMPLEMENTED"
 
 
 async def test_a_router_is_no_provider_of_another_router(running: RouterUnderTest) -> None:

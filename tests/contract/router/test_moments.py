@@ -8,9 +8,12 @@ from services.chassis import failpoints
 from services.chassis.failpoints import FailpointError
 from services.chassis.follow.notifier import LocalNotifier
 from services.chassis.store.opening import open_store
+from services.router.clients.credentials import digest_of
 from services.router.core.pins import Pins
-from services.router.engine.pin_writer import PinWriter
-from services.router.store.router_store import SqlRouterStore
+from services.router.engine.changes import RoutingChanges
+from services.router.engine.routing_state import RoutingState
+from services.router.engine.state_sharing import StateSharing
+from services.router.store.router_store import CHANNEL, SqlRouterStore
 from services.router.store.tables import MIGRATIONS, metadata
 from tests.contract.router.router_under_test import RouterUnderTest, scripted
 from tests.support.clients import replying
@@ -31,20 +34,22 @@ async def test_pins_that_were_not_written_are_written_by_the_next_flush(database
     opened = open_store(database_url, metadata=metadata, migrations=MIGRATIONS, notifier=notifier)
     async with opened as store:
         # given two changed pins
-        pins, stored = Pins(), SqlRouterStore(store)
-        writer = PinWriter(pins, stored, ManualClock())
+        changes, stored = RoutingChanges(), SqlRouterStore(store)
+        pins = Pins(changes=changes)
+        routing = RoutingState(pins, digest_of, changes)
+        sharing = StateSharing(routing, changes, stored, ManualClock(), CHANNEL)
         for session in ("thread:1", "thread:2"):
             pins.put(a_pin(session))
 
         # when the database fails as they are written
         with failpoints.armed("router.pin_write=error@1"), pytest.raises(FailpointError):
-            await writer.flush()
-        between = await stored.load(10)
-        await writer.flush()
+            await sharing.flush()
+        between = (await stored.load(10)).entries
+        await sharing.flush()
 
         # then none is stored, and the next flush stores both
         assert between == []
-        assert len(await stored.load(10)) == 2
+        assert len((await stored.load(10)).entries) == 2
 
 
 @on_both_engines

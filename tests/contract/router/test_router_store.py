@@ -18,6 +18,10 @@ from services.chassis.store.kept_snapshot import Kept, KeptChange, SqlKeptSnapsh
 from services.chassis.store.opening import open_store
 from services.chassis.store.port import Store
 from services.router.core.decision import SkipReason
+from services.router.core.pins import Pin, pin_entry
+from services.router.core.ports import News
+from services.router.core.quota import QuotaDeadline, deadline_entry
+from services.router.core.shared_entry import Entry, Kind, ended
 from services.router.store.router_store import SqlRouterStore
 from services.router.store.tables import MIGRATIONS, kept_tables, metadata
 from tests.support.clock import START, ManualClock
@@ -67,77 +71,179 @@ async def snapshots(two: tuple[Store, Store]) -> Snapshots:
     return first, second
 
 
-async def test_pins_are_loaded_as_they_were_the_newest_first(database_url: str) -> None:
-    # given a pin, one that was used later, and one that was removed
-    later = replace(PIN, session="thread:2", used_at=START + timedelta(seconds=9), reason=None)
-    gone = replace(PIN, session="thread:3")
+QUOTA: Entry[QuotaDeadline] = deadline_entry(
+    ("provider", "r1", "upstream"), None, QuotaDeadline(START + timedelta(seconds=30), None, 3)
+)
+RESET = replace(ended(Kind.RESET, ("pool", "m", "p", "r", "u"), START), value="ann")
+CORDON = Entry(Kind.CORDON, ("pool", 'm "1" / 🦊'), True, START, START, None)
+
+
+async def test_every_kind_is_loaded_as_it_was_stored(database_url: str) -> None:
+    # given an entry of each kind, and the end of something
+    skipped = replace(PIN, session="thread:2", reason=SkipReason.CIRCUIT_OPEN)
+    unmoved = replace(PIN, session="thread:3", reason=None)
+    pins = [pin_entry(each) for each in (PIN, skipped, unmoved)]
+    end: Entry[Pin] = ended(Kind.PIN, ("default", "pool", "thread:4"), START)
+    entries = [*pins, end, QUOTA, RESET, CORDON]
     async with opened(database_url) as store:
-        await SqlRouterStore(store).save([PIN, later, gone], [])
-        await SqlRouterStore(store).save([], [gone.key, ("default", "pool", "never")])
+        saved = await SqlRouterStore(store).save(entries)
 
     # when the next process reads them
     async with opened(database_url) as store:
-        pins = SqlRouterStore(store)
-        loaded, newest = await pins.load(10), await pins.load(1)
+        loaded = await SqlRouterStore(store).load(10)
 
     # then
-    assert (loaded, newest) == ([later, PIN], [later])
+    assert {each.kind for each in entries} == set(Kind)
+    assert sorted(loaded.entries, key=repr) == sorted(entries, key=repr)
+    assert (saved.number, saved.written, loaded.number) == (7, 7, 7)
 
 
-async def test_what_moved_a_session_is_kept(database_url: str) -> None:
-    """A failure in a call, or why a member was set aside before it."""
+async def test_of_many_pins_those_used_last_are_loaded_the_newest_at_the_end(
+    database_url: str,
+) -> None:
     # given
-    skipped = replace(PIN, reason=SkipReason.CIRCUIT_OPEN)
+    used = [
+        replace(PIN, session=f"thread:{n}", used_at=START + timedelta(seconds=n))
+        for n in (3, 1, 4, 2)
+    ]
     async with opened(database_url) as store:
-        await SqlRouterStore(store).save([skipped], [])
+        stored = SqlRouterStore(store)
+        await stored.save(list(map(pin_entry, used)))
 
-    # when, then
+        # when, then
+        assert [each.value for each in (await stored.load(2)).entries] == [used[0], used[2]]
+
+
+async def test_what_is_stored_and_supersedes_an_entry_stays(database_url: str) -> None:
+    # given a pin that was moved at 5 s and used at 9 s
+    newest = replace(
+        PIN, moved_at=START + timedelta(seconds=5), used_at=START + timedelta(seconds=9)
+    )
     async with opened(database_url) as store:
-        assert await SqlRouterStore(store).load(10) == [skipped]
+        stored = SqlRouterStore(store)
+        await stored.save([pin_entry(newest)])
+
+        # when older ones come, and an end that is older than the move
+        await stored.save([pin_entry(replace(newest, used_at=START + timedelta(seconds=8)))])
+        await stored.save([pin_entry(replace(PIN, used_at=START + timedelta(seconds=99)))])
+        await stored.save([ended(Kind.PIN, PIN.key, START + timedelta(seconds=4))])
+        older = (await stored.load(10)).entries
+        end: Entry[Pin] = ended(Kind.PIN, PIN.key, START + timedelta(seconds=6))
+        await stored.save([end])
+
+        # then
+        assert older == [pin_entry(newest)]
+        assert (await stored.load(10)).entries == [end]
 
 
-async def test_a_changed_pin_replaces_the_stored_one(database_url: str) -> None:
+async def test_what_was_written_since_is_read_in_pages_and_once(database_url: str) -> None:
+    # given five entries, one of which changes again
+    pins = [replace(PIN, session=f"thread:{n}") for n in range(5)]
     async with opened(database_url) as store:
-        pins = SqlRouterStore(store)
-        await pins.save([PIN], [])
-        await pins.save([replace(PIN, member_id="third")], [])
-        assert await pins.load(10) == [replace(PIN, member_id="third")]
+        stored = SqlRouterStore(store)
+        nothing = await stored.news(0, 10)
+        await stored.save(list(map(pin_entry, pins)))
+        moved = replace(pins[0], moved_at=START + timedelta(seconds=1))
+        await stored.save([pin_entry(moved)])
+
+        # when
+        first = await stored.news(2, 2)
+        second = await stored.news(first.number, 2)
+        third = await stored.news(second.number, 2)
+
+    # then
+    assert nothing == News([], 0)
+    assert [each.value for each in first.entries] == pins[2:4]
+    assert [each.value for each in second.entries] == [pins[4], moved]
+    assert (first.more, second.more, third) == (True, True, News([], 6))
+
+
+async def test_a_database_that_was_put_back_is_read_from_its_beginning(database_url: str) -> None:
+    # given one entry
+    async with opened(database_url) as store:
+        stored = SqlRouterStore(store)
+        await stored.save([CORDON])
+
+        # when a process asks that has seen a hundred
+        assert await stored.news(100, 10) == News([CORDON], 1)
+
+
+async def test_what_has_ended_is_forgotten(database_url: str) -> None:
+    # given a pin of 300.5 s, and what has no end
+    async with opened(database_url) as store:
+        stored = SqlRouterStore(store)
+        await stored.save([pin_entry(PIN), CORDON])
+
+        # when
+        await stored.forget(START + timedelta(seconds=300))
+        before = (await stored.load(10)).entries
+        await stored.forget(START + timedelta(seconds=301))
+
+        # then
+        assert len(before) == 2
+        assert (await stored.load(10)).entries == [CORDON]
 
 
 @on_postgresql
 async def test_two_routers_write_the_same_pins_at_once(two: tuple[Store, Store]) -> None:
     # given a hundred pins that both have changed, in opposite orders
-    pins = [replace(PIN, session=f"thread:{number:03}") for number in range(100)]
+    pins = [pin_entry(replace(PIN, session=f"thread:{number:03}")) for number in range(100)]
     first, second = (SqlRouterStore(store) for store in two)
 
     # when both write them, again and again
     await asyncio.gather(
-        *(first.save(pins, []) for _ in range(5)), *(second.save(pins[::-1], []) for _ in range(5))
+        *(first.save(pins) for _ in range(5)), *(second.save(pins[::-1]) for _ in range(5))
     )
 
     # then all pins are stored
-    assert len(await first.load(1000)) == 100
+    assert len((await first.load(1000)).entries) == 100
 
 
 @on_postgresql
-async def test_a_locked_pin_delays_itself_alone(two: tuple[Store, Store], router_url: str) -> None:
-    # given thirty stored pins, the first of which somebody keeps locked
-    pins = [replace(PIN, session=f"thread:{number:03}") for number in range(30)]
-    store = SqlRouterStore(two[0])
-    await store.save(pins, [])
-    with psycopg.connect(router_url) as shell:
-        shell.execute("SELECT * FROM pin WHERE session = 'thread:000' FOR UPDATE")
+async def test_no_write_becomes_visible_behind_a_later_one(two: tuple[Store, Store]) -> None:
+    # given two processes that write at once, and one that reads on
+    first, second = (SqlRouterStore(store) for store in two)
+    seen: set[str] = set()
+    number = 0
 
-        # when all but the last are changed, which is removed, and a new one is added
-        moved = [replace(each, member_id="third") for each in pins[:-1]]
+    async def write(store: SqlRouterStore, name: str) -> None:
+        for n in range(50):
+            await store.save([pin_entry(replace(PIN, session=f"thread:{name}{n}"))])
+
+    # when
+    writing = asyncio.gather(write(first, "a"), write(second, "b"))
+    while not writing.done() or number < 100:
+        news = await second.news(number, 1_000)
+        seen |= {each.key[2] for each in news.entries}
+        number = news.number
+    await writing
+
+    # then it has missed none
+    assert len(seen) == 100
+
+
+@on_postgresql
+async def test_a_locked_entry_delays_itself_alone(
+    two: tuple[Store, Store], router_url: str
+) -> None:
+    # given seventy stored pins, the first of which somebody keeps locked
+    pins = [replace(PIN, session=f"thread:{number:03}") for number in range(70)]
+    store = SqlRouterStore(two[0])
+    await store.save(list(map(pin_entry, pins)))
+    with psycopg.connect(router_url) as shell:
+        shell.execute("SELECT * FROM shared WHERE key LIKE '%thread:000%' FOR UPDATE")
+
+        # when all are moved, a new one is added, and what has ended is forgotten
+        later = START + timedelta(seconds=1)
+        moved = [replace(each, member_id="third", moved_at=later) for each in pins]
         added = replace(PIN, session="thread:100")
-        locked = await store.save([*moved, added], [pins[-1].key])
+        saved = await store.save(list(map(pin_entry, [*moved, added])))
+        await store.forget(START + timedelta(days=1))
         shell.rollback()
 
     # then
-    assert locked == {pins[0].key}
-    stored = sorted(await store.load(100), key=lambda each: each.key)
-    assert stored == [pins[0], *moved[1:], added]
+    assert [each.value for each in saved.locked] == [moved[0]]
+    assert [each.value for each in (await store.load(100)).entries] == [pins[0]]
 
 
 @on_postgresql

@@ -260,7 +260,8 @@ async def test_an_unpinned_session_goes_home_also_after_a_restart(
     await running.restart_router()
     held = await running.infer("narration", thread_id="t")
 
-    # when it is unpinned twice, and the router is restarted
+    # when its home is reset, it is unpinned twice, and the router is restarted
+    await reset(running, "narration")
     first = await unpin(running, "narration", "thread:t")
     second = await unpin(running, "narration", "thread:t")
     after = await state(running)
@@ -275,7 +276,7 @@ async def test_an_unpinned_session_goes_home_also_after_a_restart(
     assert again.members == ["first", "second"]
 
 
-async def test_who_resets_and_unpins_is_logged(
+async def test_who_changes_something_is_logged(
     running: RouterUnderTest, caplog: pytest.LogCaptureFixture
 ) -> None:
     # given
@@ -286,6 +287,10 @@ async def test_who_resets_and_unpins_is_logged(
     with caplog.at_level(logging.INFO, "services.router.engine.control"):
         await reset(running, "narration", "first")
         await unpin(running, "narration", "thread:t")
+        cordon = {"target_id": "narration", "member_id": "second"}
+        stub = RouterServiceStub(running.channel)
+        await stub.CordonMember(rpc.CordonMemberRequest(**cordon))
+        await stub.UncordonMember(rpc.UncordonMemberRequest(**cordon))
 
     # then
     facts = ("principal", "method", "target_id")
@@ -294,8 +299,11 @@ async def test_who_resets_and_unpins_is_logged(
     assert [(each.message, *(vars(each)[fact] for fact in facts)) for each in logged] == [
         ("members reset", "local", f"{service}/ResetMember", "narration"),
         ("session unpinned", "local", f"{service}/UnpinSession", "narration"),
+        ("member cordoned", "local", f"{service}/CordonMember", "narration"),
+        ("member uncordoned", "local", f"{service}/UncordonMember", "narration"),
     ]
     assert vars(logged[0])["member_ids"] == ["first"]
+    assert vars(logged[2])["member_id"] == vars(logged[3])["member_id"] == "second"
     assert (vars(logged[1])["session"], vars(logged[1])["member_id"]) == ("thread:t", "second")
 
 
@@ -307,6 +315,11 @@ WRONG = [
     ("UnpinSession", {"pool_id": "narration", "session": "thread:"}, ["session"]),
     ("ResetMember", {"target_id": "naration"}, []),
     ("UnpinSession", {"pool_id": "naration", "session": "thread:t"}, []),
+    ("CordonMember", {}, ["member_id", "target_id"]),
+    ("CordonMember", {"target_id": "narration", "member_id": "third"}, ["member_id"]),
+    ("CordonMember", {"target_id": "first", "member_id": "first"}, ["member_id"]),
+    ("CordonMember", {"target_id": "naration", "member_id": "first"}, []),
+    ("UncordonMember", {}, ["member_id", "target_id"]),
 ]
 
 
@@ -328,3 +341,33 @@ async def test_what_is_wrong_with_a_change_is_told(
     facts = reason_of(caught.value)
     assert sorted(each.field for each in facts.violations) == violations
     assert facts.reason == ("INVALID_REQUEST" if violations else "TARGET_NOT_FOUND")
+
+
+async def test_a_cordon_is_told_survives_a_restart_and_ends(running: RouterUnderTest) -> None:
+    # given a member of two pools, to which one of them fails over
+    await running.apply(*limited_pool(), pool("p", "second", "first"))
+    await running.infer("second")
+    stub = RouterServiceStub(running.channel)
+    named = {"target_id": "narration", "member_id": "second"}
+
+    # when a member is cordoned twice, and the router restarts
+    first = await stub.CordonMember(rpc.CordonMemberRequest(**named))
+    second = await stub.CordonMember(rpc.CordonMemberRequest(**named))
+    await running.restart_router()
+    refused = await running.infer("narration", thread_id="t")
+    kept = (await state(running, target_id="narration")).members
+    elsewhere = (await state(running, target_id="p")).members
+    stub = RouterServiceStub(running.channel)
+    ended = await stub.UncordonMember(rpc.UncordonMemberRequest(**named))
+    after = await running.infer("narration", thread_id="t")
+
+    # then it is the same cordon, of this pool alone, and nobody fails over to the member meanwhile
+    assert (first.member.member_id, first.member.cordoned) == ("second", True)
+    assert first.member.HasField("cordon_time")
+    assert first == second
+    assert [each.cordon_time for each in kept if each.cordoned] == [first.member.cordon_time]
+    assert [each.cordoned for each in elsewhere] == [False]
+    assert refused.failure.reason == "MEMBERS_EXHAUSTED"
+    assert [each.reason for each in refused.decision.skipped] == [pb.SKIP_REASON_CORDONED]
+    assert (ended.member.cordoned, ended.member.HasField("cordon_time")) == (False, False)
+    assert after.decision.member_id == "second"

@@ -23,6 +23,7 @@ from services.router.core.ports import ProviderAdapter
 from services.router.core.request import InferCommand, Prompt
 from services.router.core.session import Session
 from services.router.engine.attempt import Watchdog
+from services.router.engine.changes import RoutingChanges
 from services.router.engine.inference import StreamedAnswer, StreamInference
 from services.router.engine.retries import Retries
 from services.router.engine.routed_call import InferenceDependencies
@@ -65,10 +66,11 @@ class Router:
     """
 
     snapshots: Snapshots
-    pins: Pins = field(default_factory=Pins)
+    changes: RoutingChanges = field(default_factory=RoutingChanges)
     clock: ManualClock = field(default_factory=ManualClock)
     provider: ScriptedAdapter = field(default_factory=ScriptedAdapter)
     draw: float = 1.0
+    pins: Pins = field(init=False)
     inference: StreamInference = field(init=False)
     watchdog: Watchdog = field(init=False)
     routing: RoutingState = field(init=False)
@@ -76,7 +78,8 @@ class Router:
 
     def __post_init__(self) -> None:
         self.watchdog = Watchdog(self.clock)
-        self.routing = RoutingState(self.pins, digest_of)
+        self.pins = Pins(changes=self.changes)
+        self.routing = RoutingState(self.pins, digest_of, self.changes)
         self.retries = Retries(self.clock, lambda: self.draw)
         adapters: Mapping[type[Adapter], ProviderAdapter] = {Builtin: self.provider}
         dependencies = InferenceDependencies(

@@ -12,6 +12,7 @@ from services.router.core.member_state import (
     MemberRecord,
     MemberState,
     member_state,
+    turns_at,
     worth_telling,
 )
 from services.router.core.model import BreakerPolicy
@@ -24,6 +25,7 @@ A = member("a")
 REQUESTS = QuotaWindow("requests", 500, 499, at(60), "x-ratelimit")
 PASSED = QuotaWindow("tokens", 500, 0, at(5), "x-ratelimit")
 POOL = target(A, breaker=BreakerPolicy(failure_threshold=2, cooldown_s=10.0, half_open_max=3))
+DEADLINE = QuotaDeadline(at(30), 30.0)
 
 
 def test_a_member_without_a_record_is_closed() -> None:
@@ -43,6 +45,7 @@ def test_a_member_without_a_record_is_closed() -> None:
         quarantine_until=None,
         quarantine_round=0,
         windows=(),
+        cordoned_at=None,
     )
 
 
@@ -55,6 +58,7 @@ def test_everything_that_is_kept_of_a_member_is_told() -> None:
         QuotaDeadline(at(30), None, 1),
         Quarantine(FailureClass.PAYMENT, at(0), 2),
         (REQUESTS, PASSED),
+        at(4),
     )
 
     # when
@@ -77,6 +81,7 @@ def test_everything_that_is_kept_of_a_member_is_told() -> None:
         quarantine_until=at(1800),
         quarantine_round=2,
         windows=(REQUESTS,),
+        cordoned_at=at(4),
     )
 
 
@@ -119,9 +124,31 @@ def test_a_member_that_told_of_its_limits_is_worth_telling(at_s: float, told: bo
     assert worth_telling(MemberRecord(windows=(REQUESTS,)), at(at_s)) is told
 
 
-def test_a_member_that_has_failed_is_worth_telling() -> None:
+@pytest.mark.parametrize(
+    ("record", "turns"),
+    [
+        (MemberRecord(), []),
+        (MemberRecord(Breaker(consecutive_failures=1)), []),
+        (MemberRecord(Breaker(BreakerState.OPEN, 1, 2, at(0)), deadline=DEADLINE), [10, 30]),
+        (MemberRecord(Breaker(BreakerState.OPEN, 1, 2, at(-10))), [0]),
+        (MemberRecord(Breaker(BreakerState.OPEN, 1, 2, at(-11))), []),
+        (MemberRecord(Breaker(BreakerState.HALF_OPEN, 2, 2, at(-20), (at(7), at(5)))), [5]),
+        (MemberRecord(Breaker(BreakerState.HALF_OPEN, 2, 2, at(-20), (at(0),))), [0, 10]),
+        (MemberRecord(Breaker(BreakerState.HALF_OPEN, 2, 2, at(-20), (at(-1),))), [9]),
+        (MemberRecord(quarantine=Quarantine(FailureClass.AUTH, at(0))), [900]),
+        (MemberRecord(quarantine=Quarantine(FailureClass.AUTH, at(-900), lease=at(5))), [5]),
+        (MemberRecord(quarantine=Quarantine(FailureClass.AUTH, at(-900), lease=NOW)), [0, 900]),
+    ],
+)
+def test_time_alone_changes_what_may_be_called(record: MemberRecord, turns: list[float]) -> None:
+    """An open circuit waits 10 s for its probe, and an expired lease opens it."""
+    assert turns_at(POOL, record, NOW) == [at(each) for each in turns]
+
+
+def test_a_member_that_has_failed_or_is_cordoned_is_worth_telling() -> None:
     assert worth_telling(MemberRecord(Breaker()), NOW)
     assert worth_telling(MemberRecord(quarantine=Quarantine(FailureClass.AUTH, NOW)), NOW)
+    assert worth_telling(MemberRecord(cordoned_at=NOW), NOW)
     assert not worth_telling(MemberRecord(), NOW)
 
 

@@ -132,7 +132,7 @@ def test_a_call_that_goes_elsewhere_leaves_the_incident_where_it_is() -> None:
     routing = RoutingState(Pins(), digest_of)
     text = RouteRequest(pool, SessionKey("default", "thread:t1"), "")
     routing.choose_start(text, NOW)
-    routing.record_move(text, 2, NOW)
+    routing.record_move(text, 0, 2, FailureClass.SERVER_ERROR, NOW)
     routing.record_commit(text, routing.choose(text, NOW), 2, Failure(RATE_LIMIT), NOW, "")
 
     # when it shows a picture, which goes elsewhere

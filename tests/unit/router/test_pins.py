@@ -1,14 +1,26 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from services.router.core.model import ReturnHome
-from services.router.core.pins import Pin, Pins, pin_ttl_s, returns_home
+from services.router.core.pins import (
+    Pin,
+    Pinned,
+    Pins,
+    Unpinned,
+    pin_entry,
+    pin_ttl_s,
+    returns_home,
+)
+from services.router.core.routing_change import RoutingChange
 from services.router.core.session import SessionKey
+from services.router.core.shared_entry import Entry, Key, Kind, ended
+from services.router.engine.changes import RoutingChanges
 from tests.unit.router.builders import NOW, a_pin, at, member, target
 
 POOL = target(member("a"), member("b"))
@@ -18,16 +30,38 @@ def key(session: str = "thread:t1", tenant: str = "default") -> SessionKey:
     return SessionKey(tenant, session)
 
 
-def holding(*pins: Pin, capacity: int = 10) -> Pins:
-    held = Pins(capacity)
+@dataclass
+class Held:
+    """Pins, with what they report."""
+
+    capacity: int = 10
+    changes: RoutingChanges = field(default_factory=RoutingChanges)
+    told: list[RoutingChange] = field(default_factory=list)
+    pins: Pins = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pins = Pins(self.capacity, self.changes)
+        self.changes.watch = self.told.append
+
+    def stored(self) -> list[Entry[Any]]:
+        """What is to be stored since the last call."""
+        return self.changes.take_unsaved()
+
+
+def holding(*pins: Pin, capacity: int = 10) -> Held:
+    held = Held(capacity)
     for pin in pins:
-        held.put(pin)
+        held.pins.put(pin)
     return held
+
+
+def unpinned(at_s: float, session: str = "thread:t1") -> Entry[Any]:
+    return ended(Kind.PIN, ("default", "pool", session), at(at_s))
 
 
 def test_a_pin_is_found_by_tenant_pool_and_session() -> None:
     # given
-    pins = holding(a_pin())
+    pins = holding(a_pin()).pins
 
     # when, then
     assert pins.find(key(), POOL, NOW) == a_pin()
@@ -35,20 +69,23 @@ def test_a_pin_is_found_by_tenant_pool_and_session() -> None:
     assert pins.find(key("thread:t2"), POOL, NOW) is None
 
 
-def test_a_pin_expires_after_idle_time() -> None:
+def test_a_pin_expires_after_idle_time_and_its_row_stays_for_others() -> None:
+    """A replica on which the session was not used must not end it for the one where it was."""
     # given
-    pins = holding(a_pin())
+    held = holding(a_pin())
+    held.stored()
 
     # when, then
-    assert pins.find(key(), POOL, at(3599)) is not None
-    assert pins.find(key(), POOL, at(3600)) is None
-    assert len(pins) == 0
-    assert pins.take_unsaved() == ([], [("default", "pool", "thread:t1")])
+    assert held.pins.find(key(), POOL, at(3599)) is not None
+    assert held.pins.find(key(), POOL, at(3600)) is None
+    assert len(held.pins) == 0
+    assert held.stored() == []
+    assert held.told == [Pinned(a_pin()), Unpinned(a_pin())]
 
 
 def test_a_pin_of_another_revision_of_the_pool_is_dropped() -> None:
     # given
-    pins = holding(a_pin(revision="r0"))
+    pins = holding(a_pin(revision="r0")).pins
 
     # when, then
     assert pins.find(key(), POOL, NOW) is None
@@ -58,7 +95,7 @@ def test_a_pin_of_another_revision_of_the_pool_is_dropped() -> None:
 def test_a_use_restarts_the_time_to_live_and_clears_the_traceparent() -> None:
     # given a pin used after 3,000 s
     pin = a_pin()
-    pins = holding(pin)
+    pins = holding(pin).pins
     pins.touch(pin, at(3000), "run-2")
 
     # when
@@ -68,45 +105,43 @@ def test_a_use_restarts_the_time_to_live_and_clears_the_traceparent() -> None:
     assert found == replace(pin, used_at=at(3000), traceparent="", run_id="run-2")
 
 
-def test_a_use_is_stored_only_after_a_share_of_the_time_to_live() -> None:
-    """A session with many calls must not write a row per call."""
-    # given a stored pin without a traceparent
-    pin = a_pin(traceparent="")
-    pins = holding(pin)
-    pins.take_unsaved()
+def test_uses_are_stored_once_per_share_of_the_time_to_live() -> None:
+    """A session with many calls must not write a row per call, nor expire in the store."""
+    # given a stored pin without a traceparent, whose share is 225 s
+    held = holding(a_pin(traceparent=""))
+    held.stored()
 
-    # when it is used soon, and much later
-    pins.touch(pin, at(200), "")
-    soon = pins.take_unsaved()
-    used = pins.find(key(), POOL, at(201))
-    assert used is not None
-    pins.touch(used, at(500), "")
-    later = pins.take_unsaved()
+    # when it is used every 100 s
+    rows: list[Entry[Any]] = []
+    for seconds in range(100, 601, 100):
+        pin = held.pins.find(key(), POOL, at(seconds))
+        assert pin is not None
+        held.pins.touch(pin, at(seconds), "")
+        rows += held.stored()
 
     # then
-    assert soon == ([], [])
-    assert [saved.used_at for saved in later[0]] == [at(500)]
+    assert [each.extended_at for each in rows] == [at(300), at(600)]
 
 
 def test_round_robin_pins_stay_in_memory() -> None:
     # given
-    pin = a_pin(stored=False)
+    held = holding(a_pin(stored=False))
+    held.pins.touch(a_pin(stored=False), at(1000), "run-9")
 
     # when
-    pins = holding(pin)
-    pins.touch(pin, at(1000), "run-9")
-    held = pins.find(key(), POOL, at(1000))
-    assert held is not None
-    pins.remove(held)
+    pin = held.pins.find(key(), POOL, at(1000))
+    assert pin is not None
+    held.pins.end(pin, at(1000))
 
     # then
-    assert pins.take_unsaved() == ([], [])
+    assert len(held.pins) == 0
+    assert held.stored() == []
 
 
-def test_the_least_recently_used_pin_is_removed_beyond_the_capacity() -> None:
+def test_the_least_recently_used_pin_is_forgotten_beyond_the_capacity() -> None:
     # given room for two
     first = a_pin("thread:t1")
-    pins = holding(first, a_pin("thread:t2"), capacity=2)
+    pins = holding(first, a_pin("thread:t2"), capacity=2).pins
     pins.touch(first, NOW, "")
 
     # when
@@ -115,41 +150,111 @@ def test_the_least_recently_used_pin_is_removed_beyond_the_capacity() -> None:
     # then
     assert pins.find(key("thread:t2"), POOL, NOW) is None
     assert pins.find(key("thread:t1"), POOL, NOW) is not None
-    assert ("default", "pool", "thread:t2") in pins.take_unsaved()[1]
 
 
-def test_loading_keeps_what_is_newer_and_the_most_recent() -> None:
+def test_a_pin_that_was_used_since_is_not_forgotten() -> None:
+    # given
+    held = holding(a_pin())
+    held.pins.touch(a_pin(), at(5), "")
+
+    # when
+    held.pins.forget(a_pin())
+
+    # then
+    assert held.pins.find(key(), POOL, at(5)) is not None
+
+
+def test_what_is_stored_is_taken_in_unless_it_is_older() -> None:
     # given a pin made in this process, and room for two
-    pins = holding(a_pin("thread:t1", member_id="c"), capacity=2)
+    held = holding(a_pin("thread:t1", member_id="c"), capacity=2)
+    held.told.clear()
 
     # when
     stored = [
         a_pin("thread:t1", used_at=at(-50)),
-        a_pin("thread:t2", used_at=at(-10)),
         a_pin("thread:t3", used_at=at(-20)),
+        a_pin("thread:t2", used_at=at(-10)),
     ]
-    pins.load(stored)
+    for each in stored[:2]:
+        held.pins.merge(pin_entry(each))
+    later_use = a_pin("thread:t1", member_id="c", used_at=at(7))
+    held.pins.merge(pin_entry(later_use))
+    held.pins.merge(pin_entry(stored[2]))
 
-    # then
-    assert len(pins) == 2
-    assert pins.find(key("thread:t2"), POOL, NOW) is not None
-    assert pins.find(key("thread:t3"), POOL, NOW) is not None
+    # then the least recently taken in is forgotten, and a use is nothing to tell
+    assert held.pins.find(key("thread:t1"), POOL, at(3601)) == later_use
+    assert held.pins.find(key("thread:t2"), POOL, NOW) == stored[2]
+    assert held.told == [Pinned(stored[1]), Pinned(stored[2]), Unpinned(stored[1])]
 
 
-def test_a_failed_write_is_tried_again_unless_something_newer_came() -> None:
-    # given a write of two changes that fails, and a newer change of one
-    gone = a_pin("thread:t2")
-    pins = holding(a_pin("thread:t1"), gone)
-    pins.remove(gone)
-    saved, dropped = pins.take_unsaved()
-    newer = a_pin("thread:t1", member_id="c")
-    pins.put(newer)
+def test_a_later_move_of_another_replica_wins_and_an_earlier_one_does_not() -> None:
+    # given
+    held = holding(a_pin(moved_at=at(5), used_at=at(5)))
 
     # when
-    pins.put_back(saved, dropped)
+    held.pins.merge(pin_entry(a_pin(member_id="old", moved_at=at(4), used_at=at(9))))
+    before = held.pins.find(key(), POOL, at(9))
+    held.pins.merge(pin_entry(a_pin(member_id="new", moved_at=at(6), used_at=at(6))))
+    after = held.pins.find(key(), POOL, at(9))
 
     # then
-    assert pins.take_unsaved() == ([newer], [("default", "pool", "thread:t2")])
+    assert before is not None
+    assert after is not None
+    assert (before.member_id, after.member_id) == ("b", "new")
+
+
+def test_an_end_removes_what_is_older_and_nothing_older_comes_back() -> None:
+    # given a pin that another replica has ended after its last use
+    held = holding(a_pin())
+    held.pins.merge(unpinned(5))
+    ended_there = held.pins.find(key(), POOL, at(5))
+
+    # when the same pin comes with a later use, and again its end
+    held.pins.merge(pin_entry(a_pin(used_at=at(9))))
+    held.pins.merge(unpinned(5))
+
+    # then
+    assert ended_there is None
+    assert held.pins.find(key(), POOL, at(9)) is None
+
+
+def test_an_end_does_not_remove_a_later_move() -> None:
+    # given
+    held = holding(a_pin(moved_at=at(6), used_at=at(6)))
+
+    # when
+    held.pins.merge(unpinned(5))
+
+    # then
+    assert held.pins.find(key(), POOL, at(6)) is not None
+
+
+def test_a_move_after_an_end_by_a_clock_that_is_ahead_counts() -> None:
+    # given a session that was unpinned, by a clock that is 5 s ahead
+    held = holding()
+    held.pins.merge(unpinned(5))
+
+    # when it moves
+    held.pins.put(a_pin(moved_at=NOW))
+
+    # then
+    (stored,) = held.stored()
+    assert stored.supersedes(unpinned(5))
+    assert held.pins.find(key(), POOL, NOW) == stored.value
+
+
+def test_an_end_is_stored_as_later_than_the_move() -> None:
+    # given a pin that moved by a clock that is 5 s ahead
+    held = holding(a_pin(moved_at=at(5), used_at=at(5)))
+    (moved,) = held.stored()
+
+    # when
+    held.pins.end(a_pin(moved_at=at(5), used_at=at(5)), NOW)
+
+    # then
+    (end,) = held.stored()
+    assert end.value is None
+    assert end.supersedes(moved)
 
 
 def test_a_pin_lasts_at_least_as_long_as_the_prompt_cache() -> None:
@@ -174,52 +279,60 @@ def test_a_session_returns_home_with_its_next_run_and_only_if_the_pool_says_so()
     assert not returns_home(pin, returns, "")
 
 
-class PinsMachine(RuleBasedStateMachine):
-    """After any calls, the stored pins equal the pins in memory, within the capacity."""
+class ReplicasMachine(RuleBasedStateMachine):
+    """After any calls, replicas that have exchanged what they stored hold the same pins."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.pins = Pins(capacity=3)
-        self.stored: dict[tuple[str, str, str], Pin] = {}
+        self.replicas = [Held(), Held()]
+        self.rows: dict[Key, Entry[Any]] = {}
         self.now_s = 0.0
 
-    @rule(session=st.sampled_from("abcdef"), stored=st.booleans())
-    def hold(self, session: str, stored: bool) -> None:
-        before = self.pins.find(key(session), POOL, at(self.now_s))
-        if before is None or before.stored == stored:
-            self.pins.put(a_pin(session, used_at=at(self.now_s), stored=stored))
+    @rule(which=st.integers(0, 1), session=st.sampled_from("abc"), member_id=st.sampled_from("xy"))
+    def move(self, which: int, session: str, member_id: str) -> None:
+        self.now_s += 1
+        now = at(self.now_s)
+        self.replicas[which].pins.put(
+            a_pin(session, member_id=member_id, moved_at=now, used_at=now, traceparent="")
+        )
 
-    @rule(session=st.sampled_from("abcdef"), idle_s=st.floats(0, 2000))
-    def use_later(self, session: str, idle_s: float) -> None:
-        self.now_s += idle_s
-        pin = self.pins.find(key(session), POOL, at(self.now_s))
-        if pin is not None:
-            self.pins.touch(pin, at(self.now_s), "")
+    @rule(which=st.integers(0, 1), session=st.sampled_from("abc"), ends=st.booleans())
+    def use_or_end(self, which: int, session: str, ends: bool) -> None:
+        self.now_s += 1
+        pins = self.replicas[which].pins
+        pin = pins.find(key(session), POOL, at(self.now_s))
+        if pin is not None and ends:
+            pins.end(pin, at(self.now_s))
+        elif pin is not None:
+            pins.touch(pin, at(self.now_s), "another run")
 
-    @rule(fails=st.booleans())
-    def flush(self, fails: bool) -> None:
-        saved, gone = self.pins.take_unsaved()
+    @rule(which=st.integers(0, 1), fails=st.booleans())
+    def write(self, which: int, fails: bool) -> None:
+        changes = self.replicas[which].changes
+        entries = changes.take_unsaved()
         if fails:
-            self.pins.put_back(saved, gone)
+            changes.put_back(entries)
             return
-        self.stored.update({pin.key: pin for pin in saved})
-        for place in gone:
-            self.stored.pop(place, None)
+        for each in entries:
+            if each.supersedes(self.rows.get(each.key)):
+                self.rows[each.key] = each
 
-    @invariant()
-    def is_bounded(self) -> None:
-        assert len(self.pins) <= 3
+    @rule(which=st.integers(0, 1))
+    def read(self, which: int) -> None:
+        for each in self.rows.values():
+            self.replicas[which].pins.merge(each)
 
     def teardown(self) -> None:
-        self.flush(fails=False)
-        held = {
-            pin.key: pin
-            for session in "abcdef"
-            if (pin := self.pins.find(key(session), POOL, at(self.now_s))) and pin.stored
-        }
-        self.flush(fails=False)
-        assert self.stored.keys() == held.keys()
+        for which in (0, 1):
+            self.write(which, fails=False)
+        self.replicas.append(Held())
+        held = []
+        for which, replica in enumerate(self.replicas):
+            self.read(which)
+            held.append({pin.session: pin.member_id for pin in replica.pins.all()})
+        stored = {each.key[2]: each.value.member_id for each in self.rows.values() if each.value}
+        assert held == [stored] * 3
 
 
-TestPinsMachine = PinsMachine.TestCase
-TestPinsMachine.settings = settings(stateful_step_count=30)
+TestReplicasMachine = ReplicasMachine.TestCase
+TestReplicasMachine.settings = settings(stateful_step_count=30)

@@ -276,7 +276,7 @@ def test_a_reset_ends_it() -> None:
         found.record(pool, each, NO_PROBE, FailureClass.AUTH, NOW)
 
     # when
-    found.reset(A)
+    found.reset(A.quota_key)
 
     # then
     assert found.skip(pool, A, NOW) is None
@@ -323,7 +323,7 @@ def test_every_change_is_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -
     probe = found.admit(POOL, A, at(900), 65.0)
     failed = replace(NO_PROBE, entry=probe)
     found.record(POOL, A, failed, FailureClass.PAYMENT, at(901))
-    found.reset(A)
+    found.reset(A.quota_key)
 
     # then
     told = [

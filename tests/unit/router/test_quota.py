@@ -11,10 +11,12 @@ from services.router.core.quota import (
     QuotaDeadline,
     after_refusal,
     after_success,
+    deadline_entry,
     justifies_failover,
     later,
     sets_aside,
 )
+from services.router.core.shared_entry import Entry, Kind, ended
 from tests.unit.router.builders import NOW, at
 
 
@@ -131,3 +133,20 @@ def test_a_deadline_never_comes_earlier(refusals: list[tuple[float, float | None
         assert deadline is None or after.until >= deadline.until
         assert after.until >= now
         deadline = after
+
+
+def test_of_shared_deadlines_the_later_one_wins_unless_a_reset_came_between() -> None:
+    # given a deadline at 60 s
+    long = deadline_entry(("p",), None, QuotaDeadline(at(60), 60.0))
+
+    # when another replica has a shorter one, an operator resets, and a short one follows
+    short = deadline_entry(("p",), None, QuotaDeadline(at(20), 20.0))
+    reset: Entry[QuotaDeadline] = ended(Kind.QUOTA_DEADLINE, ("p",), at(10))
+    after = deadline_entry(("p",), reset.changed_at, QuotaDeadline(at(15), 5.0))
+
+    # then
+    assert long.supersedes(short)
+    assert not short.supersedes(long)
+    assert reset.supersedes(long)
+    assert after.supersedes(reset)
+    assert not long.supersedes(after)

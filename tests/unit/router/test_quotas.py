@@ -111,7 +111,7 @@ def test_a_reset_forgets_windows() -> None:
     quotas.told(A, [window(0, 60.0)], NOW)
 
     # when
-    quotas.reset(A)
+    quotas.reset(A, NOW)
 
     # then
     assert (quotas.deadlines, quotas.windows) == ({}, {})

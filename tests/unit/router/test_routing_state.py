@@ -99,11 +99,11 @@ def test_a_call_that_is_under_way_may_repeat_its_request_after_a_reset() -> None
     routing, (member_a, *_) = RoutingState(Pins(), digest_of), POOL.members
     failed = routing.admit(POOL, member_a, NOW, 60.0)
     routing.record_result(POOL, member_a, failed, FailureClass.SERVER_ERROR, NOW)
-    permit, before = routing.admit(POOL, member_a, NOW, 60.0), routing.records()
+    permit, before = routing.admit(POOL, member_a, NOW, 60.0), routing.records().copied()
 
     # when
-    routing.reset(POOL, member_a)
-    routing.reset(POOL, POOL.members[1])
+    routing.shared.reset(POOL, member_a, "ann", NOW)
+    routing.shared.reset(POOL, POOL.members[1], "ann", NOW)
 
     # then a member that has never failed has nothing to tell, and what was read before stays
     assert before.record(POOL, member_a).breaker == Breaker(consecutive_failures=1)
@@ -169,21 +169,6 @@ def test_members_are_told_sorted_and_only_if_they_have_failed() -> None:
     # then
     names = [(each.target_id, each.member_id) for each in told]
     assert names == [("alone", "a"), ("pool", "b"), ("pool", "c")]
-
-
-def test_passed_deadlines_are_dropped_at_10000() -> None:
-    # given a member that was overloaded once, so that its next pause is 2 s
-    routing, busy = RoutingState(Pins(), digest_of), member("busy")
-    routing.record_failure(busy, OVERLOADED, NOW)
-
-    # when 9,999 others were limited, and all deadlines have passed
-    for n in range(9_999):
-        routing.record_failure(member(f"m{n}"), Failure(FailureClass.RATE_LIMIT, 429, 1.0), NOW)
-    routing.record_failure(member("one more"), OVERLOADED, at(10))
-    routing.record_failure(busy, OVERLOADED, at(10))
-
-    # then the next pause is 1 s again
-    assert routing.recovers_in_s(POOL, [busy], at(10)) == 1.0
 
 
 def test_the_circuit_that_changed_longest_ago_is_forgotten_beyond_the_capacity() -> None:

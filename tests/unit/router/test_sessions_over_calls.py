@@ -25,7 +25,7 @@ async def test_round_robin_sessions_advance_and_keep_their_home() -> None:
 
         # then
         assert running.provider.calls == ["a", "b", "a", "b"]
-        assert running.pins.take_unsaved() == ([], [])
+        assert running.changes.take_unsaved() == []
 
 
 async def test_calls_without_a_session_advance_round_robin_too() -> None:

@@ -44,6 +44,7 @@ class SkipReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SKIP_REASON_QUARANTINED: _ClassVar[SkipReason]
     SKIP_REASON_INCAPABLE: _ClassVar[SkipReason]
     SKIP_REASON_LIMIT_REACHED: _ClassVar[SkipReason]
+    SKIP_REASON_CORDONED: _ClassVar[SkipReason]
 
 class StickyOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -80,6 +81,7 @@ SKIP_REASON_CIRCUIT_OPEN: SkipReason
 SKIP_REASON_QUARANTINED: SkipReason
 SKIP_REASON_INCAPABLE: SkipReason
 SKIP_REASON_LIMIT_REACHED: SkipReason
+SKIP_REASON_CORDONED: SkipReason
 STICKY_OUTCOME_UNSPECIFIED: StickyOutcome
 STICKY_OUTCOME_HOME: StickyOutcome
 STICKY_OUTCOME_PINNED: StickyOutcome
@@ -243,7 +245,7 @@ class InferItem(_message.Message):
     def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., text_delta: _Optional[_Union[_provider_pb2.TextDelta, _Mapping]] = ..., reasoning_delta: _Optional[_Union[_provider_pb2.ReasoningDelta, _Mapping]] = ..., tool_call_delta: _Optional[_Union[_provider_pb2.ToolCallDelta, _Mapping]] = ..., tool_call_ready: _Optional[_Union[_provider_pb2.ToolCallReady, _Mapping]] = ..., usage: _Optional[_Union[_content_pb2.Usage, _Mapping]] = ..., stream_reset: _Optional[_Union[StreamReset, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., interrupted: _Optional[_Union[Interrupted, _Mapping]] = ...) -> None: ...
 
 class MemberState(_message.Message):
-    __slots__ = ("target_id", "member_id", "breaker", "consecutive_failures", "probe_time", "quarantine", "quarantine_end_time", "quota_end_time", "generation", "open_time", "probes_in_flight", "probes_allowed", "last_failure", "last_failure_time", "quarantine_round", "windows")
+    __slots__ = ("target_id", "member_id", "breaker", "consecutive_failures", "probe_time", "quarantine", "quarantine_end_time", "quota_end_time", "generation", "open_time", "probes_in_flight", "probes_allowed", "last_failure", "last_failure_time", "quarantine_round", "windows", "cordoned", "cordon_time")
     TARGET_ID_FIELD_NUMBER: _ClassVar[int]
     MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
     BREAKER_FIELD_NUMBER: _ClassVar[int]
@@ -260,6 +262,8 @@ class MemberState(_message.Message):
     LAST_FAILURE_TIME_FIELD_NUMBER: _ClassVar[int]
     QUARANTINE_ROUND_FIELD_NUMBER: _ClassVar[int]
     WINDOWS_FIELD_NUMBER: _ClassVar[int]
+    CORDONED_FIELD_NUMBER: _ClassVar[int]
+    CORDON_TIME_FIELD_NUMBER: _ClassVar[int]
     target_id: str
     member_id: str
     breaker: BreakerState
@@ -276,7 +280,9 @@ class MemberState(_message.Message):
     last_failure_time: _timestamp_pb2.Timestamp
     quarantine_round: int
     windows: _containers.RepeatedCompositeFieldContainer[QuotaWindow]
-    def __init__(self, target_id: _Optional[str] = ..., member_id: _Optional[str] = ..., breaker: _Optional[_Union[BreakerState, str]] = ..., consecutive_failures: _Optional[int] = ..., probe_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., quarantine: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., quarantine_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., quota_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., open_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., probes_in_flight: _Optional[int] = ..., probes_allowed: _Optional[int] = ..., last_failure: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., last_failure_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., quarantine_round: _Optional[int] = ..., windows: _Optional[_Iterable[_Union[QuotaWindow, _Mapping]]] = ...) -> None: ...
+    cordoned: bool
+    cordon_time: _timestamp_pb2.Timestamp
+    def __init__(self, target_id: _Optional[str] = ..., member_id: _Optional[str] = ..., breaker: _Optional[_Union[BreakerState, str]] = ..., consecutive_failures: _Optional[int] = ..., probe_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., quarantine: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., quarantine_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., quota_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., open_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., probes_in_flight: _Optional[int] = ..., probes_allowed: _Optional[int] = ..., last_failure: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., last_failure_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., quarantine_round: _Optional[int] = ..., windows: _Optional[_Iterable[_Union[QuotaWindow, _Mapping]]] = ..., cordoned: bool = ..., cordon_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class QuotaWindow(_message.Message):
     __slots__ = ("kind", "limit", "remaining", "reset_time", "source")
@@ -336,20 +342,60 @@ class Candidate(_message.Message):
     skipped: SkippedMember
     def __init__(self, member_id: _Optional[str] = ..., rank: _Optional[int] = ..., weight: _Optional[int] = ..., failover_only: bool = ..., state: _Optional[_Union[MemberState, _Mapping]] = ..., skipped: _Optional[_Union[SkippedMember, _Mapping]] = ...) -> None: ...
 
+class Switched(_message.Message):
+    __slots__ = ("target_id", "from_member_id", "to_member_id", "reason", "skip_reason", "session")
+    TARGET_ID_FIELD_NUMBER: _ClassVar[int]
+    FROM_MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
+    TO_MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SKIP_REASON_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    target_id: str
+    from_member_id: str
+    to_member_id: str
+    reason: _provider_pb2.FailureClass
+    skip_reason: SkipReason
+    session: str
+    def __init__(self, target_id: _Optional[str] = ..., from_member_id: _Optional[str] = ..., to_member_id: _Optional[str] = ..., reason: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., skip_reason: _Optional[_Union[SkipReason, str]] = ..., session: _Optional[str] = ...) -> None: ...
+
+class MemberReset(_message.Message):
+    __slots__ = ("by", "target_id", "member_id")
+    BY_FIELD_NUMBER: _ClassVar[int]
+    TARGET_ID_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
+    by: str
+    target_id: str
+    member_id: str
+    def __init__(self, by: _Optional[str] = ..., target_id: _Optional[str] = ..., member_id: _Optional[str] = ...) -> None: ...
+
+class StateBegin(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class StateComplete(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class RoutingEvent(_message.Message):
-    __slots__ = ("cursor", "at", "member", "pinned", "unpinned", "heartbeat", "reconnect")
-    CURSOR_FIELD_NUMBER: _ClassVar[int]
-    AT_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("event_time", "member", "pinned", "unpinned", "heartbeat", "reconnect", "state_begin", "state_complete", "switched", "reset")
+    EVENT_TIME_FIELD_NUMBER: _ClassVar[int]
     MEMBER_FIELD_NUMBER: _ClassVar[int]
     PINNED_FIELD_NUMBER: _ClassVar[int]
     UNPINNED_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     RECONNECT_FIELD_NUMBER: _ClassVar[int]
-    cursor: bytes
-    at: _timestamp_pb2.Timestamp
+    STATE_BEGIN_FIELD_NUMBER: _ClassVar[int]
+    STATE_COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    SWITCHED_FIELD_NUMBER: _ClassVar[int]
+    RESET_FIELD_NUMBER: _ClassVar[int]
+    event_time: _timestamp_pb2.Timestamp
     member: MemberState
     pinned: Pin
     unpinned: Pin
     heartbeat: _stream_pb2.Heartbeat
     reconnect: _stream_pb2.Reconnect
-    def __init__(self, cursor: _Optional[bytes] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., member: _Optional[_Union[MemberState, _Mapping]] = ..., pinned: _Optional[_Union[Pin, _Mapping]] = ..., unpinned: _Optional[_Union[Pin, _Mapping]] = ..., heartbeat: _Optional[_Union[_stream_pb2.Heartbeat, _Mapping]] = ..., reconnect: _Optional[_Union[_stream_pb2.Reconnect, _Mapping]] = ...) -> None: ...
+    state_begin: StateBegin
+    state_complete: StateComplete
+    switched: Switched
+    reset: MemberReset
+    def __init__(self, event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., member: _Optional[_Union[MemberState, _Mapping]] = ..., pinned: _Optional[_Union[Pin, _Mapping]] = ..., unpinned: _Optional[_Union[Pin, _Mapping]] = ..., heartbeat: _Optional[_Union[_stream_pb2.Heartbeat, _Mapping]] = ..., reconnect: _Optional[_Union[_stream_pb2.Reconnect, _Mapping]] = ..., state_begin: _Optional[_Union[StateBegin, _Mapping]] = ..., state_complete: _Optional[_Union[StateComplete, _Mapping]] = ..., switched: _Optional[_Union[Switched, _Mapping]] = ..., reset: _Optional[_Union[MemberReset, _Mapping]] = ...) -> None: ...

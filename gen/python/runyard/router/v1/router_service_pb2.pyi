@@ -111,18 +111,18 @@ class GetRoutingStateResponse(_message.Message):
     def __init__(self, members: _Optional[_Iterable[_Union[_router_pb2.MemberState, _Mapping]]] = ..., pins: _Optional[_Iterable[_Union[_router_pb2.Pin, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., instance_id: _Optional[str] = ...) -> None: ...
 
 class WatchRoutingStateRequest(_message.Message):
-    __slots__ = ("target_id", "after")
+    __slots__ = ("target_id",)
     TARGET_ID_FIELD_NUMBER: _ClassVar[int]
-    AFTER_FIELD_NUMBER: _ClassVar[int]
     target_id: str
-    after: bytes
-    def __init__(self, target_id: _Optional[str] = ..., after: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, target_id: _Optional[str] = ...) -> None: ...
 
 class WatchRoutingStateResponse(_message.Message):
-    __slots__ = ("events",)
+    __slots__ = ("events", "instance_id")
     EVENTS_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
     events: _containers.RepeatedCompositeFieldContainer[_router_pb2.RoutingEvent]
-    def __init__(self, events: _Optional[_Iterable[_Union[_router_pb2.RoutingEvent, _Mapping]]] = ...) -> None: ...
+    instance_id: str
+    def __init__(self, events: _Optional[_Iterable[_Union[_router_pb2.RoutingEvent, _Mapping]]] = ..., instance_id: _Optional[str] = ...) -> None: ...
 
 class ResetMemberRequest(_message.Message):
     __slots__ = ("target_id", "member_id")
@@ -151,3 +151,31 @@ class UnpinSessionResponse(_message.Message):
     PIN_FIELD_NUMBER: _ClassVar[int]
     pin: _router_pb2.Pin
     def __init__(self, pin: _Optional[_Union[_router_pb2.Pin, _Mapping]] = ...) -> None: ...
+
+class CordonMemberRequest(_message.Message):
+    __slots__ = ("target_id", "member_id")
+    TARGET_ID_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
+    target_id: str
+    member_id: str
+    def __init__(self, target_id: _Optional[str] = ..., member_id: _Optional[str] = ...) -> None: ...
+
+class CordonMemberResponse(_message.Message):
+    __slots__ = ("member",)
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
+    member: _router_pb2.MemberState
+    def __init__(self, member: _Optional[_Union[_router_pb2.MemberState, _Mapping]] = ...) -> None: ...
+
+class UncordonMemberRequest(_message.Message):
+    __slots__ = ("target_id", "member_id")
+    TARGET_ID_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
+    target_id: str
+    member_id: str
+    def __init__(self, target_id: _Optional[str] = ..., member_id: _Optional[str] = ...) -> None: ...
+
+class UncordonMemberResponse(_message.Message):
+    __slots__ = ("member",)
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
+    member: _router_pb2.MemberState
+    def __init__(self, member: _Optional[_Union[_router_pb2.MemberState, _Mapping]] = ...) -> None: ...

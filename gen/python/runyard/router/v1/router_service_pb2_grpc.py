@@ -71,6 +71,16 @@ class RouterServiceStub(object):
                 request_serializer=runyard_dot_router_dot_v1_dot_router__service__pb2.UnpinSessionRequest.SerializeToString,
                 response_deserializer=runyard_dot_router_dot_v1_dot_router__service__pb2.UnpinSessionResponse.FromString,
                 _registered_method=True)
+        self.CordonMember = channel.unary_unary(
+                '/runyard.router.v1.RouterService/CordonMember',
+                request_serializer=runyard_dot_router_dot_v1_dot_router__service__pb2.CordonMemberRequest.SerializeToString,
+                response_deserializer=runyard_dot_router_dot_v1_dot_router__service__pb2.CordonMemberResponse.FromString,
+                _registered_method=True)
+        self.UncordonMember = channel.unary_unary(
+                '/runyard.router.v1.RouterService/UncordonMember',
+                request_serializer=runyard_dot_router_dot_v1_dot_router__service__pb2.UncordonMemberRequest.SerializeToString,
+                response_deserializer=runyard_dot_router_dot_v1_dot_router__service__pb2.UncordonMemberResponse.FromString,
+                _registered_method=True)
 
 
 class RouterServiceServicer(object):
@@ -130,16 +140,23 @@ class RouterServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WatchRoutingState(self, request, context):
-        """Streams changes of the routing state. Changes nothing.
+        """Streams the routing state of the process that answers, then every change of it. Changes nothing.
+
+        Begins with state_begin, the members and pins that GetRoutingState lists, and state_complete. There is
+        no cursor, since the state lives in memory: after a reconnect it begins anew, and so it does for a
+        watcher that reads more slowly than things change. Ends with reconnect and OK when the server drains.
+        What a change in the registry removes ends without an event.
+
+        - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResetMember(self, request, context):
-        """Clears a member's breaker, quarantine and quota deadline in the process that answers; the latter two
-        for all pools. Idempotent by nature: a
-        repeat finds nothing to clear. Each call is logged with its principal.
+        """Clears a member's breaker, quarantine and quota deadline, the latter two for all pools; on the other
+        replicas within a second. Idempotent by nature: a repeat finds nothing to clear. Each call is logged
+        with its principal.
 
         - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
         - INVALID_ARGUMENT: the target has no such member.
@@ -150,10 +167,43 @@ class RouterServiceServicer(object):
 
     def UnpinSession(self, request, context):
         """Ends the pin of a session of the caller's tenant; its next call goes home, or to the next member
-        in turn where round robin gives homes. A call that is under way does not restore the pin. Idempotent
-        by nature: a repeat finds no pin. Each call is logged with its principal.
+        in turn where round robin gives homes. A call that is under way does not restore the pin. On the
+        other replicas within a second. Idempotent by nature: a repeat finds no pin. Each call is logged
+        with its principal.
 
         - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CordonMember(self, request, context):
+        """Lets a member of a pool run out of sessions, to take it out of service: it gets no new ones.
+
+        A session that is pinned to it stays on it. Every other session goes to the next member, also one
+        whose home it is and that was called on it before, because nothing is stored of such a session; it
+        is pinned where it goes. Calls without a session go to the next member too. Nothing fails over to
+        it, even when no other member can be called: then the call ends with ALL_MEMBERS_UNAVAILABLE or
+        MEMBERS_EXHAUSTED.
+
+        Holds for this pool alone, on all replicas within a second, across restarts and changes of the
+        pool, until UncordonMember. Has no effect while the member is the only one. Idempotent by nature: a
+        repeat changes nothing. Each call is logged with its principal.
+
+        - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
+        - INVALID_ARGUMENT: the target has no such member, or no other one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UncordonMember(self, request, context):
+        """Ends the cordon of a member. A session that was pinned to another one meanwhile stays there until
+        its pin ends. On the other replicas within a second. Idempotent by nature: a repeat finds no cordon.
+        Each call is logged with its principal.
+
+        - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
+        - INVALID_ARGUMENT: the target has no such member.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -196,6 +246,16 @@ def add_RouterServiceServicer_to_server(servicer, server):
                     servicer.UnpinSession,
                     request_deserializer=runyard_dot_router_dot_v1_dot_router__service__pb2.UnpinSessionRequest.FromString,
                     response_serializer=runyard_dot_router_dot_v1_dot_router__service__pb2.UnpinSessionResponse.SerializeToString,
+            ),
+            'CordonMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.CordonMember,
+                    request_deserializer=runyard_dot_router_dot_v1_dot_router__service__pb2.CordonMemberRequest.FromString,
+                    response_serializer=runyard_dot_router_dot_v1_dot_router__service__pb2.CordonMemberResponse.SerializeToString,
+            ),
+            'UncordonMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.UncordonMember,
+                    request_deserializer=runyard_dot_router_dot_v1_dot_router__service__pb2.UncordonMemberRequest.FromString,
+                    response_serializer=runyard_dot_router_dot_v1_dot_router__service__pb2.UncordonMemberResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -389,6 +449,60 @@ class RouterService(object):
             '/runyard.router.v1.RouterService/UnpinSession',
             runyard_dot_router_dot_v1_dot_router__service__pb2.UnpinSessionRequest.SerializeToString,
             runyard_dot_router_dot_v1_dot_router__service__pb2.UnpinSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CordonMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/runyard.router.v1.RouterService/CordonMember',
+            runyard_dot_router_dot_v1_dot_router__service__pb2.CordonMemberRequest.SerializeToString,
+            runyard_dot_router_dot_v1_dot_router__service__pb2.CordonMemberResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UncordonMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/runyard.router.v1.RouterService/UncordonMember',
+            runyard_dot_router_dot_v1_dot_router__service__pb2.UncordonMemberRequest.SerializeToString,
+            runyard_dot_router_dot_v1_dot_router__service__pb2.UncordonMemberResponse.FromString,
             options,
             channel_credentials,
             insecure,

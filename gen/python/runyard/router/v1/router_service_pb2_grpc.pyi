@@ -54,21 +54,54 @@ class RouterServiceStub:
     - RESOURCE_EXHAUSTED ANSWER_TOO_LARGE: more than 4 MiB; ask for one target or a smaller page.
     """
     WatchRoutingState: _aio.UnaryStreamMultiCallable[_router_service_pb2.WatchRoutingStateRequest, _router_service_pb2.WatchRoutingStateResponse]
-    """Streams changes of the routing state. Changes nothing."""
+    """Streams the routing state of the process that answers, then every change of it. Changes nothing.
+
+    Begins with state_begin, the members and pins that GetRoutingState lists, and state_complete. There is
+    no cursor, since the state lives in memory: after a reconnect it begins anew, and so it does for a
+    watcher that reads more slowly than things change. Ends with reconnect and OK when the server drains.
+    What a change in the registry removes ends without an event.
+
+    - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
+    """
     ResetMember: _aio.UnaryUnaryMultiCallable[_router_service_pb2.ResetMemberRequest, _router_service_pb2.ResetMemberResponse]
-    """Clears a member's breaker, quarantine and quota deadline in the process that answers; the latter two
-    for all pools. Idempotent by nature: a
-    repeat finds nothing to clear. Each call is logged with its principal.
+    """Clears a member's breaker, quarantine and quota deadline, the latter two for all pools; on the other
+    replicas within a second. Idempotent by nature: a repeat finds nothing to clear. Each call is logged
+    with its principal.
 
     - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
     - INVALID_ARGUMENT: the target has no such member.
     """
     UnpinSession: _aio.UnaryUnaryMultiCallable[_router_service_pb2.UnpinSessionRequest, _router_service_pb2.UnpinSessionResponse]
     """Ends the pin of a session of the caller's tenant; its next call goes home, or to the next member
-    in turn where round robin gives homes. A call that is under way does not restore the pin. Idempotent
-    by nature: a repeat finds no pin. Each call is logged with its principal.
+    in turn where round robin gives homes. A call that is under way does not restore the pin. On the
+    other replicas within a second. Idempotent by nature: a repeat finds no pin. Each call is logged
+    with its principal.
 
     - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
+    """
+    CordonMember: _aio.UnaryUnaryMultiCallable[_router_service_pb2.CordonMemberRequest, _router_service_pb2.CordonMemberResponse]
+    """Lets a member of a pool run out of sessions, to take it out of service: it gets no new ones.
+
+    A session that is pinned to it stays on it. Every other session goes to the next member, also one
+    whose home it is and that was called on it before, because nothing is stored of such a session; it
+    is pinned where it goes. Calls without a session go to the next member too. Nothing fails over to
+    it, even when no other member can be called: then the call ends with ALL_MEMBERS_UNAVAILABLE or
+    MEMBERS_EXHAUSTED.
+
+    Holds for this pool alone, on all replicas within a second, across restarts and changes of the
+    pool, until UncordonMember. Has no effect while the member is the only one. Idempotent by nature: a
+    repeat changes nothing. Each call is logged with its principal.
+
+    - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
+    - INVALID_ARGUMENT: the target has no such member, or no other one.
+    """
+    UncordonMember: _aio.UnaryUnaryMultiCallable[_router_service_pb2.UncordonMemberRequest, _router_service_pb2.UncordonMemberResponse]
+    """Ends the cordon of a member. A session that was pinned to another one meanwhile stays there until
+    its pin ends. On the other replicas within a second. Idempotent by nature: a repeat finds no cordon.
+    Each call is logged with its principal.
+
+    - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
+    - INVALID_ARGUMENT: the target has no such member.
     """
 
 class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -141,7 +174,15 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _router_service_pb2.WatchRoutingStateRequest,
         context: _aio.ServicerContext[_router_service_pb2.WatchRoutingStateRequest, _abc.AsyncIterator[_router_service_pb2.WatchRoutingStateResponse]],
     ) -> _abc.AsyncIterator[_router_service_pb2.WatchRoutingStateResponse]:
-        """Streams changes of the routing state. Changes nothing."""
+        """Streams the routing state of the process that answers, then every change of it. Changes nothing.
+
+        Begins with state_begin, the members and pins that GetRoutingState lists, and state_complete. There is
+        no cursor, since the state lives in memory: after a reconnect it begins anew, and so it does for a
+        watcher that reads more slowly than things change. Ends with reconnect and OK when the server drains.
+        What a change in the registry removes ends without an event.
+
+        - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
+        """
 
     @_abc_1.abstractmethod
     def ResetMember(
@@ -149,9 +190,9 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _router_service_pb2.ResetMemberRequest,
         context: _aio.ServicerContext[_router_service_pb2.ResetMemberRequest, _abc.Awaitable[_router_service_pb2.ResetMemberResponse]],
     ) -> _abc.Awaitable[_router_service_pb2.ResetMemberResponse]:
-        """Clears a member's breaker, quarantine and quota deadline in the process that answers; the latter two
-        for all pools. Idempotent by nature: a
-        repeat finds nothing to clear. Each call is logged with its principal.
+        """Clears a member's breaker, quarantine and quota deadline, the latter two for all pools; on the other
+        replicas within a second. Idempotent by nature: a repeat finds nothing to clear. Each call is logged
+        with its principal.
 
         - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
         - INVALID_ARGUMENT: the target has no such member.
@@ -164,10 +205,47 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_router_service_pb2.UnpinSessionRequest, _abc.Awaitable[_router_service_pb2.UnpinSessionResponse]],
     ) -> _abc.Awaitable[_router_service_pb2.UnpinSessionResponse]:
         """Ends the pin of a session of the caller's tenant; its next call goes home, or to the next member
-        in turn where round robin gives homes. A call that is under way does not restore the pin. Idempotent
-        by nature: a repeat finds no pin. Each call is logged with its principal.
+        in turn where round robin gives homes. A call that is under way does not restore the pin. On the
+        other replicas within a second. Idempotent by nature: a repeat finds no pin. Each call is logged
+        with its principal.
 
         - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
+        """
+
+    @_abc_1.abstractmethod
+    def CordonMember(
+        self,
+        request: _router_service_pb2.CordonMemberRequest,
+        context: _aio.ServicerContext[_router_service_pb2.CordonMemberRequest, _abc.Awaitable[_router_service_pb2.CordonMemberResponse]],
+    ) -> _abc.Awaitable[_router_service_pb2.CordonMemberResponse]:
+        """Lets a member of a pool run out of sessions, to take it out of service: it gets no new ones.
+
+        A session that is pinned to it stays on it. Every other session goes to the next member, also one
+        whose home it is and that was called on it before, because nothing is stored of such a session; it
+        is pinned where it goes. Calls without a session go to the next member too. Nothing fails over to
+        it, even when no other member can be called: then the call ends with ALL_MEMBERS_UNAVAILABLE or
+        MEMBERS_EXHAUSTED.
+
+        Holds for this pool alone, on all replicas within a second, across restarts and changes of the
+        pool, until UncordonMember. Has no effect while the member is the only one. Idempotent by nature: a
+        repeat changes nothing. Each call is logged with its principal.
+
+        - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
+        - INVALID_ARGUMENT: the target has no such member, or no other one.
+        """
+
+    @_abc_1.abstractmethod
+    def UncordonMember(
+        self,
+        request: _router_service_pb2.UncordonMemberRequest,
+        context: _aio.ServicerContext[_router_service_pb2.UncordonMemberRequest, _abc.Awaitable[_router_service_pb2.UncordonMemberResponse]],
+    ) -> _abc.Awaitable[_router_service_pb2.UncordonMemberResponse]:
+        """Ends the cordon of a member. A session that was pinned to another one meanwhile stays there until
+        its pin ends. On the other replicas within a second. Idempotent by nature: a repeat finds no cordon.
+        Each call is logged with its principal.
+
+        - NOT_FOUND TARGET_NOT_FOUND: no model or pool has this id.
+        - INVALID_ARGUMENT: the target has no such member.
         """
 
 def add_RouterServiceServicer_to_server(servicer: RouterServiceServicer, server: _aio.Server) -> None: ...
