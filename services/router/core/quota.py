@@ -61,15 +61,11 @@ def after_success(before: QuotaDeadline | None, now: datetime) -> QuotaDeadline 
 
 
 def deadline_entry(
-    key: Key, reset_at: datetime | None, deadline: QuotaDeadline
+    key: Key, before: Entry[QuotaDeadline] | None, after: QuotaDeadline
 ) -> Entry[QuotaDeadline]:
-    """The deadline as the replicas share it: after the same reset, the later one wins.
-
-    Args:
-        reset_at: Of the last reset; None for none.
-    """
-    until = deadline.until
-    return Entry(Kind.QUOTA_DEADLINE, key, deadline, reset_at or _NEVER, until, until)
+    """The deadline as the replicas share it: after the same reset, the later one wins."""
+    reset_at = _NEVER if before is None else before.changed_at
+    return Entry(Kind.QUOTA_DEADLINE, key, after, reset_at, after.until, after.until)
 
 
 def justifies_failover(hint_s: float | None, switch: SwitchPolicy) -> bool:

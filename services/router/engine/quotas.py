@@ -1,8 +1,12 @@
-"""What this process knows of the quotas of providers, per account and upstream model."""
+"""What is known of the quotas of providers, per account and upstream model.
+
+The replicas share deadlines. Windows are those that answers to this process told of.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from services.router.core.failures import QUOTA, Failure
@@ -17,33 +21,24 @@ from services.router.core.quota import (
 )
 from services.router.core.quota_windows import QuotaWindow, exhausted_until, live, merged
 from services.router.core.routing_change import ModelChanged
-from services.router.core.shared_entry import (
-    Changes,
-    Entry,
-    Key,
-    Kind,
-    Unheard,
-    ended,
-    later_than,
-)
+from services.router.core.shared_entry import Changes, Entry, Kind, Latest, ended, later_than
 
 # Accounts are few, yet a registry may change for years.
 CAPACITY = 10_000
 
 
 class Quotas:
-    """Synchronous; at ``CAPACITY`` what has passed is forgotten. Replicas share the deadlines.
+    """Synchronous. Deadlines that are set here go to the other replicas; ``merge`` takes in theirs.
 
     Attributes:
-        deadlines: By ``Member.quota_key``, to read; they may have passed.
-        windows: Those that answers told of, by the same key, to read; they may have been reset.
+        deadlines: By ``Member.quota_key``, to read; they may have passed. The value is None once a
+            success ended the streak.
+        windows: By the same key, to read; they may have been reset.
     """
 
-    def __init__(self, changes: Changes | None = None) -> None:
-        self._changes = changes or Unheard()
-        # When operators reset them; a deadline of another replica counts if it knows of that.
-        self._reset_at: dict[Key, datetime] = {}
-        self.deadlines: dict[QuotaKey, QuotaDeadline] = {}
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+        self.deadlines: Latest[QuotaDeadline] = Latest(CAPACITY)
         self.windows: dict[QuotaKey, tuple[QuotaWindow, ...]] = {}
 
     def refused(self, member: Member, failure: Failure, now: datetime) -> None:
@@ -54,8 +49,7 @@ class Quotas:
         if failure.kind not in QUOTA:
             self.told(member, failure.windows, now)
             return
-        before = self.deadlines.get(member.quota_key)
-        self._put(member.quota_key, after_refusal(before, failure.retry_after_s, now), now)
+        self._extend(member, after_refusal(self.deadline(member), failure.retry_after_s, now))
         self._keep(member.quota_key, failure.windows, now)
 
     def told(self, member: Member, windows: Sequence[QuotaWindow], now: datetime) -> None:
@@ -65,56 +59,48 @@ class Quotas:
         self._keep(member.quota_key, windows, now)
         reset_at = exhausted_until(windows)
         if reset_at is not None:
-            self.merge(member.quota_key, until_reset(reset_at, now), now)
+            self._extend(member, later(self.deadline(member), until_reset(reset_at, now)))
 
     def answered(self, member: Member, now: datetime) -> None:
         """End the streak of refusals without a hint; a deadline that has not passed stays."""
-        before = self.deadlines.get(member.quota_key)
-        if before is not None and after_success(before, now) is None:
-            del self.deadlines[member.quota_key]
-
-    def merge(self, key: QuotaKey, deadline: QuotaDeadline, now: datetime) -> None:
-        """Take over a deadline that was learned elsewhere, unless the one here ends later."""
-        self._put(key, later(self.deadlines.get(key), deadline), now)
+        before = self.deadlines.entries.get(member.quota_key)
+        if before is not None and after_success(before.value, now) is None:
+            self.deadlines.entries[member.quota_key] = replace(before, value=None)
 
     def reset(self, member: Member, now: datetime) -> None:
         """Forget the deadline and the windows, on all replicas."""
-        at = later_than(self._reset_at.get(member.quota_key), now)
-        end: Entry[QuotaDeadline] = ended(Kind.QUOTA_DEADLINE, member.quota_key, at)
-        self._changes.store(end)
-        self.take(end)
+        before = self.deadlines.entries.get(member.quota_key)
+        at = later_than(None if before is None else before.changed_at, now)
+        self._set(ended(Kind.QUOTA_DEADLINE, member.quota_key, at))
 
-    def take(self, entry: Entry[QuotaDeadline]) -> None:
-        """Take in the deadline of another replica, or its end by a reset."""
-        provider_id, revision, upstream_model = entry.key
-        key, deadline = (provider_id, revision, upstream_model), entry.value
-        before = self.deadlines.get(key)
-        reset_at = self._reset_at.get(key)
-        known = None if before is None else deadline_entry(key, reset_at, before)
-        if known is None and reset_at is not None:
-            known = ended(Kind.QUOTA_DEADLINE, key, reset_at)
-        if not entry.supersedes(known):
+    def merge(self, entry: Entry[QuotaDeadline]) -> None:
+        """Take in a deadline, or the end of one, unless what is known supersedes it."""
+        if not self.deadlines.take(entry):
             return
-        if reset_at is None or reset_at < entry.changed_at:
-            self._reset_at[key] = entry.changed_at
-            self.deadlines.pop(key, None)
-            self.windows.pop(key, None)
-        if deadline is not None:
-            self.deadlines[key] = deadline
-        self._changes.tell(ModelChanged(key))
+        if entry.value is None:
+            account, revision, model = entry.key
+            self.windows.pop((account, revision, model), None)
+        self._changes.tell(ModelChanged(entry.key))
+
+    def deadline(self, member: Member) -> QuotaDeadline | None:
+        """The deadline of the member, which may have passed."""
+        entry = self.deadlines.entries.get(member.quota_key)
+        return None if entry is None else entry.value
 
     def left_s(self, member: Member, now: datetime) -> float:
         """Seconds until the deadline of the member; 0 or less when there is none any more."""
-        deadline = self.deadlines.get(member.quota_key)
+        deadline = self.deadline(member)
         return 0.0 if deadline is None else (deadline.until - now).total_seconds()
 
-    def _put(self, key: QuotaKey, deadline: QuotaDeadline, now: datetime) -> None:
-        if len(self.deadlines) >= CAPACITY:
-            self.deadlines = {k: d for k, d in self.deadlines.items() if d.until > now}
-        if deadline != self.deadlines.get(key):
-            self.deadlines[key] = deadline
-            self._changes.store(deadline_entry(key, self._reset_at.get(key), deadline))
-            self._changes.tell(ModelChanged(key))
+    def _extend(self, member: Member, after: QuotaDeadline) -> None:
+        before = self.deadlines.entries.get(member.quota_key)
+        entry = deadline_entry(member.quota_key, before, after)
+        if entry.supersedes(before):
+            self._set(entry)
+
+    def _set(self, entry: Entry[QuotaDeadline]) -> None:
+        self._changes.store(entry)
+        self.merge(entry)
 
     def _keep(self, key: QuotaKey, windows: Sequence[QuotaWindow], now: datetime) -> None:
         if not windows:

@@ -37,7 +37,7 @@ class RoutingRecords:
     """
 
     breakers: Mapping[BreakerKey, tuple[Breaker, LastFailure | None]]
-    deadlines: Mapping[QuotaKey, QuotaDeadline]
+    deadlines: Mapping[Key, Entry[QuotaDeadline]]
     quarantines: Mapping[QuotaKey, Quarantine]
     windows: Mapping[QuotaKey, tuple[QuotaWindow, ...]]
     cordons: Mapping[Key, Entry[bool]]
@@ -45,8 +45,14 @@ class RoutingRecords:
 
     def copied(self) -> RoutingRecords:
         """What can be read while calls change the state."""
-        quotas = dict(self.deadlines), self.quarantines, dict(self.windows)
-        return RoutingRecords(dict(self.breakers), *quotas, dict(self.cordons), list(self.pins))
+        return RoutingRecords(
+            dict(self.breakers),
+            dict(self.deadlines),
+            self.quarantines,
+            dict(self.windows),
+            dict(self.cordons),
+            list(self.pins),
+        )
 
     def members(self, targets: Iterable[Target], now: datetime) -> list[MemberState]:
         """The members of ``targets`` of which there is something to tell, sorted by target and
@@ -63,12 +69,13 @@ class RoutingRecords:
 
     def record(self, target: Target, member: Member) -> MemberRecord:
         breaker, failure = self.breakers.get(breaker_key(target, member), (None, None))
-        key, cordon = member.quota_key, self.cordons.get(cordon_key(target, member))
+        deadline = self.deadlines.get(member.quota_key)
+        cordon = self.cordons.get(cordon_key(target, member))
         return MemberRecord(
             breaker,
             failure,
-            self.deadlines.get(key),
-            self.quarantines.get(key) if applies(target) else None,
-            self.windows.get(key, ()),
+            None if deadline is None else deadline.value,
+            self.quarantines.get(member.quota_key) if applies(target) else None,
+            self.windows.get(member.quota_key, ()),
             cordon.changed_at if cordon is not None and is_cordoned(target, cordon) else None,
         )

@@ -18,7 +18,7 @@ from services.router.core.model import HomeStrategy, Member, Target
 from services.router.core.needs import missing
 from services.router.core.pins import Pin, Pins, pin_ttl_s
 from services.router.core.quarantine import Entry
-from services.router.core.quota import sets_aside
+from services.router.core.quota import QuotaDeadline, sets_aside
 from services.router.core.quota_windows import QuotaWindow
 from services.router.core.request import Needs
 from services.router.core.routing_change import Switched
@@ -62,10 +62,10 @@ class RoutingState:
     def __init__(self, pins: Pins, digest_of: DigestOf, changes: Changes | None = None) -> None:
         self._pins = pins
         self._changes = changes or Unheard()
-        self._quotas = Quotas(self._changes)
         self._positions: dict[tuple[str, str], int] = {}
         self._breakers = Breakers(changes=self._changes)
         self._quarantines = Quarantines(digest_of, changes=self._changes)
+        self._quotas = Quotas(self._changes)
         self.shared = SharedHealth(self._breakers, self._quarantines, self._quotas, self._changes)
         self._incidents = Incidents()
 
@@ -211,7 +211,7 @@ class RoutingState:
 
     def record_success(self, member: Member, now: datetime) -> None:
         """End the streak of refusals without a hint; a deadline that has not passed stays."""
-        if member.quota_key in self._quotas.deadlines:
+        if self._deadline(member) is not None:
             self._quotas.answered(member, now)
 
     def unpin(self, key: SessionKey, target: Target, now: datetime) -> Pin | None:
@@ -235,7 +235,7 @@ class RoutingState:
         """What is kept of members and sessions; it goes on changing."""
         return RoutingRecords(
             self._breakers.records(),
-            self._quotas.deadlines,
+            self._quotas.deadlines.entries,
             self._quarantines.records() if self._quarantines.entries else {},
             self._quotas.windows,
             self.shared.cordons.entries,
@@ -312,7 +312,7 @@ class RoutingState:
         if self._quarantines.entries and (aside := self._quarantines.skip(target, member, now)):
             return aside
         circuit = self._breakers.skip(target, member, now)
-        deadline = self._quotas.deadlines.get(member.quota_key)
+        deadline = self._deadline(member)
         if (
             (circuit is not None and circuit.moves)
             or target.single_member
@@ -321,6 +321,10 @@ class RoutingState:
         ):
             return circuit
         return Skipped(member.id, SkipReason.QUOTA_DEADLINE, until=deadline.until)
+
+    def _deadline(self, member: Member) -> QuotaDeadline | None:
+        entry = self._quotas.deadlines.entries.get(member.quota_key)
+        return None if entry is None else entry.value
 
     def _advance(self, target: Target) -> None:
         """Take the slot of a round-robin pool that is next."""

@@ -1,4 +1,4 @@
-"""What the replicas share of the health of members: quota deadlines, cordons and resets."""
+"""What operators change in the health of members, and what the replicas share of it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class SharedHealth:
     def __init__(
         self, breakers: Breakers, quarantines: Quarantines, quotas: Quotas, changes: Changes
     ) -> None:
-        self._quotas = quotas
         self._breakers = breakers
         self._quarantines = quarantines
+        self._quotas = quotas
         self._changes = changes
         self.cordons: Latest[bool] = Latest()
         # Who did it, by ``breaker_key``.
@@ -55,7 +55,7 @@ class SharedHealth:
         """Take in what another replica, or this process before its restart, has stored."""
         match entry.kind:
             case Kind.QUOTA_DEADLINE:
-                self._quotas.take(entry)
+                self._quotas.merge(entry)
             case Kind.CORDON:
                 if self.cordons.take(entry):
                     self._changes.tell(MemberChanged(*entry.key))

@@ -142,7 +142,7 @@ def test_of_shared_deadlines_the_later_one_wins_unless_a_reset_came_between() ->
     # when another replica has a shorter one, an operator resets, and a short one follows
     short = deadline_entry(("p",), None, QuotaDeadline(at(20), 20.0))
     reset: Entry[QuotaDeadline] = ended(Kind.QUOTA_DEADLINE, ("p",), at(10))
-    after = deadline_entry(("p",), reset.changed_at, QuotaDeadline(at(15), 5.0))
+    after = deadline_entry(("p",), reset, QuotaDeadline(at(15), 5.0))
 
     # then
     assert long.supersedes(short)
