@@ -4,6 +4,8 @@ none ── permanent failure ─► set aside ── pause ─► probed ──
                                  ▲                   │
                                  ├── failure: the next round, whose pause is longer
                                  └── neutral, expired lease: the same round from now
+
+Replicas share begin, rounds and end. Each one probes by itself.
 """
 
 from __future__ import annotations
@@ -14,9 +16,14 @@ from datetime import datetime, timedelta
 from services.router.core.breaker import CallResult, result_of
 from services.router.core.failures import PERMANENT, FailureClass
 from services.router.core.model import Target
+from services.router.core.shared_entry import Entry as SharedEntry
+from services.router.core.shared_entry import Key, Kind, ended
 
 FIRST_PAUSE_S = 900.0
 LONGEST_PAUSE_S = 7_200.0
+# A probe may take a while after the longest pause. Shorter than the end of something is kept, so
+# that no reset is forgotten before what it has ended.
+SHARED_S = 2.0 * LONGEST_PAUSE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +114,24 @@ def after_result(
     if permanent is not None:
         return Quarantine(permanent, now, seen.round + 1)
     return replace(seen, since=now, lease=None)
+
+
+def is_shared(before: Quarantine | None, after: Quarantine | None) -> bool:
+    """Whether the other replicas obey a change; what becomes of a probe concerns its own alone."""
+    if before is None or after is None:
+        return before is not after
+    return before.round != after.round
+
+
+def quarantine_entry(key: Key, after: Quarantine | None, at: datetime) -> SharedEntry[Quarantine]:
+    """The begin, a round or the end of a quarantine, as the replicas share it; the later one wins.
+
+    Args:
+        after: None for the end.
+    """
+    if after is None:
+        return ended(Kind.QUARANTINE, key, at)
+    return SharedEntry(Kind.QUARANTINE, key, after, at, at, at + timedelta(seconds=SHARED_S))
 
 
 def _accepted(failure: FailureClass | None) -> bool:

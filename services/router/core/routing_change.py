@@ -20,7 +20,7 @@ class MemberChanged:
 
 @dataclass(frozen=True, slots=True)
 class ModelChanged:
-    """The quota deadline of a model, which every member with it has.
+    """The quota deadline or a quarantine of a model, which every member with it has.
 
     Attributes:
         quota_key: As ``Member.quota_key``.

@@ -29,6 +29,7 @@ class Kind(Enum):
     QUOTA_DEADLINE = "quota_deadline"
     RESET = "reset"
     CORDON = "cordon"
+    QUARANTINE = "quarantine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Entry(Generic[T]):
 
     Attributes:
         value: None when it has ended: it was unpinned, reset, uncordoned.
-        changed_at: When it was last changed on purpose: moved, ended, reset, cordoned.
+        changed_at: When it was last changed on purpose: moved, ended, reset, cordoned, set aside.
         extended_at: How far it reaches since: the last use of a pin, the end of a deadline.
         ends_at: Afterwards it may be forgotten; None for never.
     """

@@ -1,9 +1,9 @@
-"""The quarantines of this process, shared by all pools."""
+"""The quarantines, shared by all pools and by all replicas."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
@@ -20,10 +20,13 @@ from services.router.core.quarantine import (
     allows,
     applies,
     as_of,
+    is_shared,
     probe_at,
+    quarantine_entry,
 )
 from services.router.core.routing_change import ModelChanged
-from services.router.core.shared_entry import Changes, Key, Unheard
+from services.router.core.shared_entry import Changes, Key, Kind, Latest, Unheard, ended, later_than
+from services.router.core.shared_entry import Entry as SharedEntry
 
 # Members are few, yet a registry may change for years.
 CAPACITY = 10_000
@@ -32,8 +35,6 @@ PROBING_PAUSE_S = 1.0
 
 # A digest that changes with the secrets of a provider; it may look at files, and reads none twice.
 DigestOf: TypeAlias = Callable[[Provider], str]
-# What shares the fault: provider, its revision, upstream model, digest of the secrets.
-FaultKey: TypeAlias = tuple[str, str, str, str]
 
 log = logging.getLogger(__name__)
 
@@ -58,15 +59,23 @@ class Admission:
 class Quarantines:
     """Synchronous; beyond ``capacity`` the quarantine that changed longest ago is forgotten.
 
+    What calls find out here goes to the other replicas; ``merge`` takes in theirs. A probe is this
+    process's own, and void once another replica has begun a round.
+
     Attributes:
-        entries: Each with a member that has it. While it is empty, nothing here needs to be asked.
+        entries: By what shares the fault: ``Member.quota_key`` and the digest of the secrets. While
+            it is empty, nothing here needs to be asked.
     """
 
     def __init__(
         self, digest_of: DigestOf, capacity: int = CAPACITY, changes: Changes | None = None
     ) -> None:
         self._changes = changes or Unheard()
-        self.entries: dict[FaultKey, tuple[Quarantine, Member]] = {}
+        self.entries: dict[Key, Quarantine] = {}
+        # As the replicas know it, ends included.
+        self._shared: Latest[Quarantine] = Latest(capacity)
+        # The end of all that is older, by ``Member.quota_key``.
+        self._resets: Latest[Quarantine] = Latest(capacity)
         self._digest_of = digest_of
         self._capacity = capacity
 
@@ -76,7 +85,7 @@ class Quarantines:
 
     def skip(self, target: Target, member: Member, now: datetime) -> Skipped | None:
         """Why the member is set aside; None when a call may go through."""
-        found = self._find(member) if applies(target) else None
+        found = self.entries.get(self.key(member)) if applies(target) else None
         if found is None or allows(found, now):
             return None
         seen = as_of(found, now)
@@ -86,11 +95,11 @@ class Quarantines:
 
     def admit(self, target: Target, member: Member, now: datetime, lease_s: float) -> Entry:
         """Let a call through; as a probe only for a target that sets members aside."""
-        key = _key(member, self.digest(member))
+        key = self.key(member)
         if not applies(target) or key not in self.entries:
             return Entry(now)
-        after, entry = admit(self.entries[key][0], now, lease_s)
-        self._put(key, after, member)
+        after, entry = admit(self.entries[key], now, lease_s)
+        self._put(key, after, member.id)
         return entry
 
     def record(
@@ -103,19 +112,35 @@ class Quarantines:
     ) -> None:
         """Judge how a call has ended on the member; None is a complete answer."""
         key = _key(member, admission.digest)
-        before = self.entries[key][0] if key in self.entries else None
+        before = self.entries.get(key)
         if before is None and not applies(target):
             return
-        self._put(key, after_result(before, admission.entry, failure, now), member)
+        after = after_result(before, admission.entry, failure, now)
+        if is_shared(before, after):
+            shared = quarantine_entry(key, after, self._later(key, now))
+            self._shared.take(shared)
+            self._changes.store(shared)
+        self._put(key, after, member.id)
 
-    def reset(self, quota_key: Key) -> None:
-        """End the quarantine of a model, whatever the secrets of its provider.
+    def merge(self, entry: SharedEntry[Quarantine]) -> None:
+        """Take in a quarantine, or the end of one, unless what is known supersedes it."""
+        if self._shared.take(entry):
+            self._put(entry.key, None if self._was_reset(entry.key) else entry.value)
+
+    def reset(self, quota_key: Key, at: datetime) -> None:
+        """End what is older of a model, whatever the secrets of its provider.
 
         Args:
             quota_key: As ``Member.quota_key``.
         """
-        for key in [key for key in self.entries if key[:3] == quota_key]:
-            self._put(key, None, self.entries[key][1])
+        self._resets.take(ended(Kind.RESET, quota_key, at))
+        for key in self._keys(quota_key):
+            if self._was_reset(key):
+                self._put(key, None)
+
+    def reset_at(self, quota_key: Key, now: datetime) -> datetime:
+        """``now``, or the instant after all that is known of a model."""
+        return max((self._later(key, now) for key in self._keys(quota_key)), default=now)
 
     def recovers_in_s(self, target: Target, member: Member, now: datetime) -> float | None:
         """Seconds until a probe is let through; None when the member is not set aside."""
@@ -124,43 +149,52 @@ class Quarantines:
             return None
         return PROBING_PAUSE_S if skip.until is None else (skip.until - now).total_seconds()
 
-    def records(self) -> Mapping[tuple[str, str, str], Quarantine]:
-        """Those of the secrets as they are now, by ``Member.quota_key``."""
-        return {
-            key[:3]: quarantine
-            for key, (quarantine, member) in self.entries.items()
-            if key[3] == self.digest(member)
-        }
+    def key(self, member: Member) -> Key:
+        """Of the member's entry, with the secrets as they are now."""
+        return _key(member, self.digest(member))
 
-    def _find(self, member: Member) -> Quarantine | None:
-        found = self.entries.get(_key(member, self.digest(member)))
-        return None if found is None else found[0]
+    def _keys(self, quota_key: Key) -> list[Key]:
+        return [key for key in self.entries if key[:-1] == quota_key]
 
-    def _put(self, key: FaultKey, after: Quarantine | None, member: Member) -> None:
-        before = self.entries[key][0] if key in self.entries else None
+    def _was_reset(self, key: Key) -> bool:
+        known, reset = self._shared.entries.get(key), self._resets.entries.get(key[:-1])
+        return reset is not None and (known is None or known.changed_at <= reset.changed_at)
+
+    def _later(self, key: Key, now: datetime) -> datetime:
+        """``now``, or the instant after the last change or reset."""
+        for known in (self._shared.entries.get(key), self._resets.entries.get(key[:-1])):
+            now = later_than(None if known is None else known.changed_at, now)
+        return now
+
+    def _put(self, key: Key, after: Quarantine | None, member_id: str = "") -> None:
+        before = self.entries.get(key)
         if after == before:
             return
         self.entries.pop(key, None)
         if after is not None:
-            self.entries[key] = after, member
+            self.entries[key] = after
         if len(self.entries) > self._capacity:
             del self.entries[next(iter(self.entries))]
-        _log_change(member, before, after)
-        self._changes.tell(ModelChanged(member.quota_key))
+        _log_change(key, before, after, member_id)
+        self._changes.tell(ModelChanged(key[:-1]))
 
 
-def _key(member: Member, digest: str) -> FaultKey:
+def _key(member: Member, digest: str) -> Key:
     return *member.quota_key, digest
 
 
-def _log_change(member: Member, before: Quarantine | None, after: Quarantine | None) -> None:
+def _log_change(
+    key: Key, before: Quarantine | None, after: Quarantine | None, member_id: str
+) -> None:
+    provider_id, _, upstream_model, _ = key
     known = after or before
     assert known is not None, "something has changed"  # noqa: S101  # narrows the type
     state = "ended" if after is None else "set aside" if after.lease is None else "probing"
     facts = {
-        "member_id": member.id,
-        "provider_id": member.provider.id,
-        "upstream_model": member.model.upstream_model,
+        # Of the call; empty when no call to this process has changed it.
+        "member_id": member_id,
+        "provider_id": provider_id,
+        "upstream_model": upstream_model,
         "state": state,
         "failure": known.kind.value,
         "round": known.round,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -32,13 +32,14 @@ class RoutingRecords:
     Attributes:
         breakers: Each with the last failure of its member.
         deadlines: By ``Member.quota_key``, as ``windows``.
-        quarantines: By ``Member.quota_key``, of the secrets as they are now.
+        quarantines: By ``fault_key``, which looks whether the secrets have changed.
         cordons: By ``cordon_key``.
     """
 
     breakers: Mapping[BreakerKey, tuple[Breaker, LastFailure | None]]
     deadlines: Mapping[Key, Entry[QuotaDeadline]]
-    quarantines: Mapping[QuotaKey, Quarantine]
+    quarantines: Mapping[Key, Quarantine]
+    fault_key: Callable[[Member], Key]
     windows: Mapping[QuotaKey, tuple[QuotaWindow, ...]]
     cordons: Mapping[Key, Entry[bool]]
     pins: Collection[Pin]
@@ -48,7 +49,8 @@ class RoutingRecords:
         return RoutingRecords(
             dict(self.breakers),
             dict(self.deadlines),
-            self.quarantines,
+            dict(self.quarantines),
+            self.fault_key,
             dict(self.windows),
             dict(self.cordons),
             list(self.pins),
@@ -71,11 +73,14 @@ class RoutingRecords:
         breaker, failure = self.breakers.get(breaker_key(target, member), (None, None))
         deadline = self.deadlines.get(member.quota_key)
         cordon = self.cordons.get(cordon_key(target, member))
+        aside = None
+        if self.quarantines and applies(target):
+            aside = self.quarantines.get(self.fault_key(member))
         return MemberRecord(
             breaker,
             failure,
             None if deadline is None else deadline.value,
-            self.quarantines.get(member.quota_key) if applies(target) else None,
+            aside,
             self.windows.get(member.quota_key, ()),
             cordon.changed_at if cordon is not None and is_cordoned(target, cordon) else None,
         )

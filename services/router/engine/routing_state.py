@@ -236,7 +236,8 @@ class RoutingState:
         return RoutingRecords(
             self._breakers.records(),
             self._quotas.deadlines.entries,
-            self._quarantines.records() if self._quarantines.entries else {},
+            self._quarantines.entries,
+            self._quarantines.key,
             self._quotas.windows,
             self.shared.cordons.entries,
             self._pins.all(),

@@ -41,6 +41,7 @@ class SharedHealth:
         """
         key = breaker_key(target, member)
         at = _later(self._resets.entries.get(key), now)
+        at = self._quarantines.reset_at(member.quota_key, at)
         self._set(replace(ended(Kind.RESET, key, at), value=by))
         self._quotas.reset(member, now)
 
@@ -56,6 +57,8 @@ class SharedHealth:
         match entry.kind:
             case Kind.QUOTA_DEADLINE:
                 self._quotas.merge(entry)
+            case Kind.QUARANTINE:
+                self._quarantines.merge(entry)
             case Kind.CORDON:
                 if self.cordons.take(entry):
                     self._changes.tell(MemberChanged(*entry.key))
@@ -63,7 +66,7 @@ class SharedHealth:
                 if self._resets.take(entry):
                     self._breakers.reset(entry.key, entry.changed_at)
                     target_id, member_id, *quota_key = entry.key
-                    self._quarantines.reset(tuple(quota_key))
+                    self._quarantines.reset(tuple(quota_key), entry.changed_at)
                     self._changes.tell(MemberReset(entry.value or "", target_id, member_id))
 
     def _set(self, entry: Entry[Any]) -> None:

@@ -12,6 +12,7 @@ from services.chassis.store.port import Row
 from services.router.core.decision import SkipReason
 from services.router.core.failures import FailureClass
 from services.router.core.pins import Pin
+from services.router.core.quarantine import Quarantine
 from services.router.core.quota import QuotaDeadline
 from services.router.core.shared_entry import Entry, Kind
 
@@ -100,4 +101,5 @@ _DECODERS: Mapping[Kind, Callable[[Row, tuple[str, ...]], Any]] = {
     Kind.QUOTA_DEADLINE: _plain(QuotaDeadline),
     Kind.RESET: _plain(str),
     Kind.CORDON: _plain(bool),
+    Kind.QUARANTINE: _plain(Quarantine),
 }

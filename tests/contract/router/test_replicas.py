@@ -28,6 +28,7 @@ from tests.support.waiting import within_limit
 
 ANSWER = stream(*text("hi"), *finish())
 LIMITED = refusal(429, retry_after="600")
+DENIED = refusal(401)
 BROKEN = refusal(500)
 
 
@@ -124,6 +125,10 @@ async def limited(router: RouterUnderTest) -> bool:
     return (await near(router)).HasField("quota_end_time")
 
 
+async def quarantined(router: RouterUnderTest) -> bool:
+    return bool((await near(router)).quarantine)
+
+
 async def cordoned(router: RouterUnderTest) -> bool:
     return bool((await near(router)).cordoned)
 
@@ -177,6 +182,28 @@ async def test_a_quota_deadline_is_obeyed(both: Both, how: str) -> None:
 
     # then
     assert both.called == (1, 2)
+
+
+@HOW
+@on_postgresql
+async def test_a_quarantine_and_its_end_are_obeyed(both: Both, how: str) -> None:
+    # given a member that denies the key of one router
+    both.near.answers(DENIED)
+    await both.one.infer("p", thread_id="t1")
+
+    # when
+    await learned(both.other, quarantined, True, how)
+    await both.other.infer("p", thread_id="t2")
+    called = both.called
+
+    # and a direct call to the first router is answered
+    await both.one.infer("near")
+    await learned(both.other, quarantined, False, how)
+    await both.other.infer("p", thread_id="t3")
+
+    # then
+    assert called == (1, 2)
+    assert both.called == (3, 2)
 
 
 @HOW

@@ -18,8 +18,10 @@ from services.chassis.store.kept_snapshot import Kept, KeptChange, SqlKeptSnapsh
 from services.chassis.store.opening import open_store
 from services.chassis.store.port import Store
 from services.router.core.decision import SkipReason
+from services.router.core.failures import FailureClass
 from services.router.core.pins import Pin, pin_entry
 from services.router.core.ports import News
+from services.router.core.quarantine import Quarantine, quarantine_entry
 from services.router.core.quota import QuotaDeadline, deadline_entry
 from services.router.core.shared_entry import Entry, Kind, ended
 from services.router.store.router_store import SqlRouterStore
@@ -75,6 +77,9 @@ QUOTA: Entry[QuotaDeadline] = deadline_entry(
     ("provider", "r1", "upstream"), None, QuotaDeadline(START + timedelta(seconds=30), None, 3)
 )
 RESET = replace(ended(Kind.RESET, ("pool", "m", "p", "r", "u"), START), value="ann")
+QUARANTINE = quarantine_entry(
+    ("provider", "r1", "upstream", "digest"), Quarantine(FailureClass.AUTH, START, 2), START
+)
 CORDON = Entry(Kind.CORDON, ("pool", 'm "1" / 🦊'), True, START, START, None)
 
 
@@ -84,7 +89,7 @@ async def test_every_kind_is_loaded_as_it_was_stored(database_url: str) -> None:
     unmoved = replace(PIN, session="thread:3", reason=None)
     pins = [pin_entry(each) for each in (PIN, skipped, unmoved)]
     end: Entry[Pin] = ended(Kind.PIN, ("default", "pool", "thread:4"), START)
-    entries = [*pins, end, QUOTA, RESET, CORDON]
+    entries = [*pins, end, QUOTA, RESET, CORDON, QUARANTINE]
     async with opened(database_url) as store:
         saved = await SqlRouterStore(store).save(entries)
 
@@ -95,7 +100,7 @@ async def test_every_kind_is_loaded_as_it_was_stored(database_url: str) -> None:
     # then
     assert {each.kind for each in entries} == set(Kind)
     assert sorted(loaded.entries, key=repr) == sorted(entries, key=repr)
-    assert (saved.number, saved.written, loaded.number) == (7, 7, 7)
+    assert (saved.number, saved.written, loaded.number) == (8, 8, 8)
 
 
 async def test_of_many_pins_those_used_last_are_loaded_the_newest_at_the_end(

@@ -19,8 +19,11 @@ from services.router.core.quarantine import (
     allows,
     applies,
     as_of,
+    is_shared,
     probe_at,
+    quarantine_entry,
 )
+from services.router.core.shared_entry import END_KEPT_S
 from tests.unit.router.builders import at, member, target
 
 AUTH, PAYMENT = FailureClass.AUTH, FailureClass.PAYMENT
@@ -32,6 +35,33 @@ def test_only_what_has_another_member_and_on_permanent_sets_members_aside() -> N
     assert applies(target(member("a"), member("b")))
     assert not applies(target(member("a")))
     assert not applies(target(member("a"), member("b"), switch=SwitchPolicy(on_permanent=False)))
+
+
+def test_begin_round_and_end_are_shared_and_probes_are_not() -> None:
+    # given
+    begun, again = Quarantine(AUTH, at(0)), Quarantine(AUTH, at(900), 2)
+    probing, probe = admit(begun, at(900), LEASE_S)
+    neutral = after_result(probing, probe, FailureClass.CANCELLED, at(910))
+
+    # when, then
+    assert is_shared(None, begun)
+    assert is_shared(probing, again)
+    assert is_shared(probing, None)
+    assert not is_shared(None, None)
+    assert not is_shared(begun, probing)
+    assert not is_shared(probing, neutral)
+
+
+def test_a_shared_quarantine_is_kept_longer_than_its_longest_pause_and_its_end_for_a_day() -> None:
+    # given
+    key = ("provider", "r1", "upstream", "digest")
+    begun = quarantine_entry(key, Quarantine(AUTH, at(0)), at(1))
+    end = quarantine_entry(key, None, at(2))
+
+    # when, then
+    assert end.supersedes(begun)
+    assert (begun.value, begun.ends_at) == (Quarantine(AUTH, at(0)), at(14_401))
+    assert (end.value, end.ends_at) == (None, at(2 + END_KEPT_S))
 
 
 @pytest.mark.parametrize("kind", FailureClass)

@@ -263,10 +263,10 @@ async def test_what_fails_with_the_old_key_does_not_quarantine_the_new_one(tmp_p
 
     # then
     assert found.skip(pool, keyed, NOW) is None
-    assert found.records() == {}
+    assert found.key(keyed) not in found.entries
     key.write_text("sk-old")
     assert found.skip(pool, keyed, NOW) is not None
-    assert list(found.records()) == [keyed.quota_key]
+    assert list(found.entries) == [found.key(keyed)]
 
 
 def test_a_reset_ends_it() -> None:
@@ -276,7 +276,7 @@ def test_a_reset_ends_it() -> None:
         found.record(pool, each, NO_PROBE, FailureClass.AUTH, NOW)
 
     # when
-    found.reset(A.quota_key)
+    found.reset(A.quota_key, at(1))
 
     # then
     assert found.skip(pool, A, NOW) is None
@@ -323,7 +323,7 @@ def test_every_change_is_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -
     probe = found.admit(POOL, A, at(900), 65.0)
     failed = replace(NO_PROBE, entry=probe)
     found.record(POOL, A, failed, FailureClass.PAYMENT, at(901))
-    found.reset(A.quota_key)
+    found.reset(A.quota_key, at(902))
 
     # then
     told = [
@@ -341,5 +341,5 @@ def test_every_change_is_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -
         (logging.WARNING, "a", "set aside", "auth", 1),
         (logging.WARNING, "a", "probing", "auth", 1),
         (logging.WARNING, "a", "set aside", "payment", 2),
-        (logging.WARNING, "a", "ended", "payment", 2),
+        (logging.WARNING, "", "ended", "payment", 2),
     ]
