@@ -55,8 +55,10 @@ def show(answer: ExplainResponse, terminal: Terminal) -> None:
 
 
 def _needed(needs: pb.Needs) -> str:
-    features = [each.replace("_", " ") for each in needs.features]
-    return ", ".join([f"needs room for {needs.input_tokens:,} tokens or more", *features])
+    found = [each.replace("_", " ") for each in needs.features]
+    if needs.input_tokens:
+        found.insert(0, f"room for {needs.input_tokens:,} tokens or more")
+    return f"needs {', '.join(found)}" if found else "needs nothing that a model could lack"
 
 
 def _row(candidate: pb.Candidate) -> list[str]:

@@ -54,7 +54,7 @@ async def test_members_are_told_in_order_with_what_sets_them_aside(at: dict[str,
     assert text.code == 0, text.err
     title, needs, held, columns, second, first, end = text.out.splitlines()
     assert title.startswith("pool narration, session thread:t, at home on first, registry version ")
-    assert needs == "needs room for 0 tokens or more"
+    assert needs == "needs nothing that a model could lack"
     assert held.startswith("narration: thread:t is held on second instead of first (rate limit)")
     assert columns.split() == ["MEMBER", "RANK", "WEIGHT", "CIRCUIT", "SET", "ASIDE"]
     assert second.split()[0] == "second"
