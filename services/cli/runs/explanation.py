@@ -57,7 +57,7 @@ def show(answer: ExplainResponse, terminal: Terminal) -> None:
 def _needed(needs: pb.Needs) -> str:
     found = [each.replace("_", " ") for each in needs.features]
     if needs.input_tokens:
-        found.insert(0, f"room for {needs.input_tokens:,} tokens or more")
+        found.insert(0, f"a context of {needs.input_tokens:,} or more tokens")
     return f"needs {', '.join(found)}" if found else "needs nothing that a model could lack"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -27,8 +28,8 @@ CHANNEL = "routing_state"
 
 # In the transaction, before its commit.
 _PIN_WRITE = failpoint("router.pin_write")
-# A newer replica may share kinds that this one does not know.
-_KINDS = frozenset(kind.value for kind in Kind)
+
+log = logging.getLogger(__name__)
 
 
 class SqlRouterStore:
@@ -84,7 +85,14 @@ def _head(tx: Tx) -> int:
 
 
 def _entries(rows: Iterable[Row]) -> list[Entry[Any]]:
-    return [entry_of(row) for row in rows if row.kind in _KINDS]
+    """Those that can be read: one of a newer version, or a damaged one, keeps no other back."""
+    found: list[Entry[Any]] = []
+    for row in rows:
+        try:
+            found.append(entry_of(row))
+        except ValueError:
+            log.warning("shared entry not readable", extra={"kind": row.kind, "number": row.number})
+    return found
 
 
 def _locked(tx: Tx, keys: Sequence[str]) -> frozenset[str]:

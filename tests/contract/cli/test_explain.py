@@ -76,7 +76,7 @@ async def test_what_is_missing_is_told_with_the_error(at: dict[str, str]) -> Non
     # then
     assert text.code == data.code == 0, text.err + data.err
     lines = text.out.splitlines()
-    assert lines[1] == "needs room for 100 tokens or more, tools, images"
+    assert lines[1] == "needs a context of 100 or more tokens, tools, images"
     assert lines[2] == "may move 2 more times until it is answered"
     assert lines[4].endswith("closed   incapable (tools, images)")
     assert lines[5] == (

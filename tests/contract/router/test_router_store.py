@@ -11,12 +11,14 @@ from typing import TypeAlias
 
 import psycopg
 import pytest
+from sqlalchemy import update
 
 from services.chassis.errors import StoreUnavailableError
 from services.chassis.follow.notifier import LocalNotifier
 from services.chassis.store.kept_snapshot import Kept, KeptChange, SqlKeptSnapshot
 from services.chassis.store.opening import open_store
 from services.chassis.store.port import Store
+from services.chassis.store.statement import statement
 from services.router.core.decision import SkipReason
 from services.router.core.failures import FailureClass
 from services.router.core.pins import Pin, pin_entry
@@ -25,7 +27,7 @@ from services.router.core.quarantine import Quarantine, quarantine_entry
 from services.router.core.quota import QuotaDeadline, deadline_entry
 from services.router.core.shared_entry import Entry, Kind, ended
 from services.router.store.router_store import SqlRouterStore
-from services.router.store.tables import MIGRATIONS, kept_tables, metadata
+from services.router.store.tables import MIGRATIONS, kept_tables, metadata, shared
 from tests.support.clock import START, ManualClock
 from tests.support.engines import on_postgresql
 from tests.unit.router.builders import a_pin
@@ -101,6 +103,34 @@ async def test_every_kind_is_loaded_as_it_was_stored(database_url: str) -> None:
     assert {each.kind for each in entries} == set(Kind)
     assert sorted(loaded.entries, key=repr) == sorted(entries, key=repr)
     assert (saved.number, saved.written, loaded.number) == (8, 8, 8)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"body": "{"},
+        {"body": '{"kind":"a class of a newer version","since":"2026-01-01T00:00:00Z"}'},
+        {"kind": "a kind of a newer version"},
+        {"key": '["too", "many", "parts", "for", "a", "pin"]', "kind": "pin"},
+    ],
+)
+async def test_an_entry_that_cannot_be_read_keeps_no_other_back(
+    database_url: str, damage: dict[str, str]
+) -> None:
+    # given
+    damaging = statement(update(shared).where(shared.c.kind == "quarantine").values(**damage))
+    async with opened(database_url) as store:
+        written = SqlRouterStore(store)
+        await written.save([QUARANTINE, RESET, pin_entry(PIN)])
+        await store.write(lambda tx: tx.run(damaging))
+
+        # when
+        loaded, news = await written.load(10), await written.news(0, 10)
+
+    # then
+    assert sorted(each.kind.value for each in loaded.entries) == ["pin", "reset"]
+    assert sorted(each.kind.value for each in news.entries) == ["pin", "reset"]
+    assert (news.number, news.more) == (3, False)
 
 
 async def test_of_many_pins_those_used_last_are_loaded_the_newest_at_the_end(
