@@ -22,6 +22,7 @@ from services.router.core.quota import (
 from services.router.core.quota_windows import QuotaWindow, exhausted_until, live, merged
 from services.router.core.routing_change import ModelChanged
 from services.router.core.shared_entry import Changes, Entry, Kind, Latest, ended, later_than
+from services.router.engine.tracing import measure_windows
 
 # Accounts are few, yet a registry may change for years.
 CAPACITY = 10_000
@@ -113,3 +114,4 @@ class Quotas:
                 if any(each.reset_at for each in live(kept, now))
             }
         self.windows[key] = merged(self.windows.get(key, ()), windows, now)
+        measure_windows(key, windows)

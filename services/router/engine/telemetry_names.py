@@ -7,6 +7,7 @@ from typing import Final
 from services.chassis.observe.metrics import (
     SHORT_SECONDS,
     Counter,
+    Gauge,
     Histogram,
     ObservedUpDownCounter,
 )
@@ -58,6 +59,7 @@ FAILOVER_FROM: Final = "router.failover.from"
 FAILOVER_TO: Final = "router.failover.to"
 FAILOVER_REASON: Final = "router.failover.reason"
 CANCELLED_WHERE: Final = "router.cancelled.where"
+QUOTA_KIND: Final = "router.quota.kind"
 
 # The bounds of the conventions for generative AI.
 _INFERENCE_SECONDS = (
@@ -93,6 +95,11 @@ CIRCUITS = ObservedUpDownCounter(
 )
 CIRCUIT_CHANGES = Counter(
     "router.breaker.transitions", "{transition}", "Circuits that changed to a state."
+)
+QUOTA_REMAINING = Gauge(
+    "router.quota.remaining",
+    "{unit}",
+    "What the provider's last answer said that remains of a limit.",
 )
 RETRY_TOKENS = ObservedUpDownCounter(
     "router.retry_budget.tokens", "{token}", "Retries that the budget of the process allows now."

@@ -7,7 +7,7 @@ current span would leak into whoever consumes them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from urllib.parse import urlsplit
 
@@ -27,7 +27,8 @@ from services.chassis.observe.telemetry import current_traceparent, link_to, mar
 from services.content.model import FinishReason, Usage
 from services.router.core.decision import Attempt, AttemptKind, AttemptOutcome, RouteDecision
 from services.router.core.items import Opened
-from services.router.core.model import Adapter, Anthropic, Builtin, Grpc, Member, OpenAi
+from services.router.core.model import Adapter, Anthropic, Builtin, Grpc, Member, OpenAi, QuotaKey
+from services.router.core.quota_windows import QuotaWindow
 from services.router.core.session import Session
 from services.router.engine import telemetry_names as names
 
@@ -41,6 +42,7 @@ _PROVIDER_NAMES: Mapping[type[Adapter], str] = {
     Anthropic: "anthropic",
     Grpc: names.PROVIDER_GRPC,
 }
+_QUOTA_KINDS = frozenset({"requests", "tokens", "input-tokens", "output-tokens"})
 
 
 def traceparent_of(span: Span) -> str:
@@ -219,6 +221,25 @@ def measure_attempt(member: Member, attempt: Attempt, usage: Usage | None) -> No
     ):
         if tokens:
             names.TOKENS.add(tokens, {**attributes, names.TOKEN_TYPE: kind})
+
+
+def measure_windows(key: QuotaKey, windows: Iterable[QuotaWindow]) -> None:
+    """Record what remains of the limits that an answer told of.
+
+    Args:
+        key: Whose limits they are.
+    """
+    provider_id, _, upstream_model = key
+    for window in windows:
+        if window.remaining is not None:
+            # A provider may name what it likes.
+            kind = window.kind if window.kind in _QUOTA_KINDS else "other"
+            attributes = {
+                names.PROVIDER_ID: provider_id,
+                names.REQUEST_MODEL: upstream_model,
+                names.QUOTA_KIND: kind,
+            }
+            names.QUOTA_REMAINING.set(window.remaining, attributes)
 
 
 def measure_overhead(target_id: str, seconds: float) -> None:

@@ -13,10 +13,12 @@ from services.content.model import FinishReason, Usage
 from services.router.core.failures import Failure, FailureClass
 from services.router.core.items import Finished, Opened, TextDelta, UsageReport
 from services.router.core.model import BreakerPolicy, SwitchPolicy
+from services.router.core.quota_windows import QuotaWindow
 from services.router.engine.control import RoutingControl
 from services.router.engine.telemetry_names import CIRCUITS, RETRY_TOKENS
 from tests.support.metrics import Measured, measuring
-from tests.support.scripted_adapter import Action, Break, Hang, Wait
+from tests.support.scripted_adapter import Action, Break, Hang, Refuse, Wait
+from tests.unit.router.builders import member
 from tests.unit.router.in_memory_router import Router, limited, refused, router_of
 
 USAGE = Usage(input_tokens=100, output_tokens=20, cache_read_input_tokens=60)
@@ -207,6 +209,33 @@ async def test_circuits_are_shown_with_their_changes(measured: Measured, breakin
         assert short(measured.values("router.breaker.state"), *facts) == {("pool", home, "open"): 1}
         changes = measured.values("router.breaker.transitions")
         assert short(changes, *facts) == {("pool", home, "open"): 1}
+
+
+async def test_what_remains_of_limits_is_shown(measured: Measured) -> None:
+    # given an answer and a refusal that tell of limits
+    told = [
+        QuotaWindow("requests", 500, 499, None, "x-ratelimit"),
+        QuotaWindow("tokens", 500, None, None, "x-ratelimit"),
+        QuotaWindow("a word of its own", None, 3, None, "x-ratelimit"),
+    ]
+    left = (QuotaWindow("requests", 500, 0, None, "x-ratelimit"),)
+    answer: list[Action] = [[Opened(windows=tuple(told))], *ANSWER]
+    async with router_of("solo") as (running, _):
+        running.provider.will("solo", answer)
+        running.provider.will("solo", [Refuse(Failure(FailureClass.RATE_LIMIT, 429, windows=left))])
+
+        # when
+        await running.ask()
+        first = short(measured.values("router.quota.remaining"), "router.quota.kind")
+        await running.ask()
+
+    # then
+    assert first == {("requests",): 499, ("other",): 3}
+    values = measured.values("router.quota.remaining")
+    facts = "router.provider.id", "gen_ai.request.model", "router.quota.kind"
+    solo = member("solo")
+    whose = solo.provider.id, solo.model.upstream_model
+    assert short(values, *facts) == {(*whose, "requests"): 0, (*whose, "other"): 3}
 
 
 async def test_the_tokens_of_the_retry_budget_are_shown(measured: Measured) -> None:
