@@ -18,7 +18,10 @@ from tests.contract.router.router_under_test import (
     limited_pool,
     request,
     scripted,
+    served_by,
 )
+from tests.support.fake_provider import FakeProvider, Pause, Script, stream, text
+from tests.support.waiting import within_limit
 
 
 async def generate(running: RouterUnderTest, asked: rpc.InferRequest) -> rpc.GenerateResponse:
@@ -52,6 +55,39 @@ async def test_a_whole_answer_is_what_infer_streams(running: RouterUnderTest) ->
     assert [each.member_id for each in whole.decision.attempts] == ["first", "second"]
     assert whole.decision.member_id == "second"
     assert whole.decision.attempts[1].outcome == pb.ATTEMPT_OUTCOME_SUCCEEDED
+
+
+@pytest.mark.parametrize("leaves", ["cancel", "deadline"])
+@pytest.mark.parametrize("moment", ["before headers", "before content", "while collecting"])
+async def test_a_caller_that_leaves_ends_the_request_to_the_provider(
+    running: RouterUnderTest, provider: FakeProvider, moment: str, leaves: str
+) -> None:
+    # given a provider that hangs
+    hanging = {
+        "before headers": Script((Pause(),)),
+        "before content": stream(text()[0], Pause()),
+        "while collecting": stream(*text("a"), Pause()),
+    }
+    provider.answers(hanging[moment])
+    await running.apply(*served_by(provider))
+    asked = rpc.GenerateRequest(request=request("m"))
+    asked.request.min_registry_version = running.version
+
+    # when
+    limit_s = 1.0 if leaves == "deadline" else None
+    call = RouterServiceStub(running.channel).Generate(asked, timeout=limit_s)
+    await provider.until(requests=1)
+    if leaves == "cancel":
+        call.cancel()
+
+    # then the provider sees it
+    async with within_limit():
+        await provider.until(disconnects=1)
+    expected = (
+        grpc.StatusCode.CANCELLED if leaves == "cancel" else grpc.StatusCode.DEADLINE_EXCEEDED
+    )
+    assert await call.code() is expected
+    assert (len(provider.requests), provider.disconnects) == (1, 1)
 
 
 async def test_an_answer_says_what_it_cost(running: RouterUnderTest) -> None:
