@@ -227,6 +227,33 @@ async def test_beside_a_probe_no_other_call_is_let_through(circuit: Circuit) -> 
     assert await circuit.state() == (pb.BREAKER_STATE_CLOSED, 3, 0)
 
 
+async def test_as_many_probes_as_the_pool_allows_are_let_through(circuit: Circuit) -> None:
+    # given a circuit that one failure opens, and three probes that their provider keeps waiting
+    servers, provider = circuit.servers, circuit.provider
+    policy = reg.PoolBreaker(failure_threshold=1, cooldown=seconds(50), half_open_max=3)
+    await servers.apply(pool("wide", "m", breaker=policy, retry=ONCE_EACH))
+    provider.answers(BROKEN)
+    await servers.infer("wide")
+    circuit.clock.advance(50)
+    provider.answers(*[stream(Pause(), *text("hi"), *finish())] * 3)
+    probes = [asyncio.create_task(servers.infer("wide")) for _ in range(3)]
+    await provider.until(pauses=3)
+
+    # when
+    fourth = await servers.infer("wide")
+    meanwhile = await servers.member("wide")
+    provider.go_on()
+    answered = await asyncio.gather(*probes)
+
+    # then
+    assert fourth.failure.reason == "ALL_MEMBERS_UNAVAILABLE"
+    assert (meanwhile.breaker, meanwhile.generation) == (pb.BREAKER_STATE_HALF_OPEN, 2)
+    assert (meanwhile.probes_in_flight, meanwhile.probes_allowed) == (3, 3)
+    assert [each.text for each in answered] == ["hi"] * 3
+    assert all(each.decision.attempts[0].probe for each in answered)
+    assert (await servers.member("wide")).breaker == pb.BREAKER_STATE_CLOSED
+
+
 async def test_a_failed_probe_opens_the_circuit_at_once(circuit: Circuit) -> None:
     # given an open circuit whose cool-down is over
     await circuit.fails(3)
