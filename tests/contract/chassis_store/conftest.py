@@ -27,9 +27,14 @@ def notifier() -> LocalNotifier:
 
 @pytest_asyncio.fixture
 async def store(engine: Engine, notifier: LocalNotifier) -> AsyncIterator[Store]:
-    """Its batches on SQLite take everything that is queued."""
-    async with engine.open(tuning=ONE_BATCH, notifier=notifier) as opened:
-        yield opened
+    """Its batches on SQLite take everything that is queued.
+
+    On PostgreSQL it has begun to listen, of which every signal is notified.
+    """
+    with notifier.signal("any") as began_to_listen:
+        async with engine.open(tuning=ONE_BATCH, notifier=notifier) as opened:
+            assert opened.sole_owner or await began_to_listen.wait(10)
+            yield opened
 
 
 @pytest.fixture

@@ -93,8 +93,11 @@ async def test_all_stores_answer_alike(
 
 async def test_watchers_are_notified_of_versions_only(database_url: str) -> None:
     notifier = LocalNotifier()
-    async with opened(database_url, notifier) as store:
-        with notifier.signal(SNAPSHOT_CHANNEL) as signal:
+    with notifier.signal(SNAPSHOT_CHANNEL) as signal:
+        async with opened(database_url, notifier) as store:
+            # given a store that on PostgreSQL has begun to listen, of which it notifies
+            assert database_url.startswith("sqlite") or await signal.wait(10)
+
             # when an edit is refused, when one is done, and when only a mark changes
             notified = []
             for resources, mark in ((a_pool()[1:], ""), (a_pool(), ""), (a_pool(), "marked")):
