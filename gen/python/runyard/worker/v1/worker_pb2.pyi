@@ -24,7 +24,7 @@ EFFECT_DONE: Effect
 EFFECT_UNKNOWN: Effect
 
 class Hello(_message.Message):
-    __slots__ = ("worker_id", "instance_id", "min_protocol", "max_protocol", "tools", "inflight", "undelivered_results")
+    __slots__ = ("worker_id", "instance_id", "min_protocol", "max_protocol", "tools", "inflight", "undelivered_results", "labels")
     WORKER_ID_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
     MIN_PROTOCOL_FIELD_NUMBER: _ClassVar[int]
@@ -32,6 +32,7 @@ class Hello(_message.Message):
     TOOLS_FIELD_NUMBER: _ClassVar[int]
     INFLIGHT_FIELD_NUMBER: _ClassVar[int]
     UNDELIVERED_RESULTS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     worker_id: str
     instance_id: str
     min_protocol: int
@@ -39,7 +40,8 @@ class Hello(_message.Message):
     tools: _containers.RepeatedCompositeFieldContainer[ServedTool]
     inflight: _containers.RepeatedCompositeFieldContainer[CallRef]
     undelivered_results: _containers.RepeatedCompositeFieldContainer[Result]
-    def __init__(self, worker_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., min_protocol: _Optional[int] = ..., max_protocol: _Optional[int] = ..., tools: _Optional[_Iterable[_Union[ServedTool, _Mapping]]] = ..., inflight: _Optional[_Iterable[_Union[CallRef, _Mapping]]] = ..., undelivered_results: _Optional[_Iterable[_Union[Result, _Mapping]]] = ...) -> None: ...
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, worker_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., min_protocol: _Optional[int] = ..., max_protocol: _Optional[int] = ..., tools: _Optional[_Iterable[_Union[ServedTool, _Mapping]]] = ..., inflight: _Optional[_Iterable[_Union[CallRef, _Mapping]]] = ..., undelivered_results: _Optional[_Iterable[_Union[Result, _Mapping]]] = ..., labels: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ServedTool(_message.Message):
     __slots__ = ("tool_id", "schema_digest", "max_parallel")
@@ -104,7 +106,7 @@ class Credit(_message.Message):
     def __init__(self, calls: _Optional[int] = ...) -> None: ...
 
 class Call(_message.Message):
-    __slots__ = ("ref", "run_id", "thread_id", "tool_id", "arguments_json", "argument_digest", "idempotency_key", "effect_class", "deadline_time", "traceparent", "resume")
+    __slots__ = ("ref", "run_id", "thread_id", "tool_id", "arguments_json", "argument_digest", "idempotency_key", "effect_class", "deadline_time", "traceparent", "resume", "tool_version")
     REF_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     THREAD_ID_FIELD_NUMBER: _ClassVar[int]
@@ -116,6 +118,7 @@ class Call(_message.Message):
     DEADLINE_TIME_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     RESUME_FIELD_NUMBER: _ClassVar[int]
+    TOOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     ref: CallRef
     run_id: str
     thread_id: str
@@ -127,7 +130,8 @@ class Call(_message.Message):
     deadline_time: _timestamp_pb2.Timestamp
     traceparent: str
     resume: Resume
-    def __init__(self, ref: _Optional[_Union[CallRef, _Mapping]] = ..., run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., tool_id: _Optional[str] = ..., arguments_json: _Optional[str] = ..., argument_digest: _Optional[bytes] = ..., idempotency_key: _Optional[str] = ..., effect_class: _Optional[_Union[_content_pb2.EffectClass, str]] = ..., deadline_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ...) -> None: ...
+    tool_version: str
+    def __init__(self, ref: _Optional[_Union[CallRef, _Mapping]] = ..., run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., tool_id: _Optional[str] = ..., arguments_json: _Optional[str] = ..., argument_digest: _Optional[bytes] = ..., idempotency_key: _Optional[str] = ..., effect_class: _Optional[_Union[_content_pb2.EffectClass, str]] = ..., deadline_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ..., tool_version: _Optional[str] = ...) -> None: ...
 
 class Resume(_message.Message):
     __slots__ = ("sealed_state", "answer_json")
