@@ -11,7 +11,7 @@ from services.router.clients.call_ids import CallIds
 from services.router.clients.collected_calls import CollectedCalls
 from services.router.clients.json_leaves import count_in, json_text_in, object_in, text_in
 from services.router.core.failures import Failure, FailureClass, UpstreamError
-from services.router.core.items import ReasoningDelta, TextDelta, UpstreamItem
+from services.router.core.items import ReasoningDelta, UpstreamItem, add_text
 
 # What a block or delta without a type is, by the field it has.
 _BLOCK_OF_FIELD = {
@@ -219,7 +219,7 @@ class BlockReader:
     def _say(self, text: str, items: list[UpstreamItem]) -> None:
         if text:
             self.output_chars += len(text)
-            items.append(TextDelta(text))
+            add_text(text, items)
 
     def _think(self, text: str, items: list[UpstreamItem]) -> None:
         if text:

@@ -10,7 +10,7 @@ from services.router.clients.call_ids import CallIds
 from services.router.clients.json_leaves import all_objects_in, object_in, objects_in, text_in
 from services.router.clients.openai_calls import CallReader
 from services.router.clients.openai_state import THINKING_PART, reasoning_state
-from services.router.core.items import ReasoningDelta, TextDelta, UpstreamItem
+from services.router.core.items import ReasoningDelta, UpstreamItem, add_text
 
 # Where servers say reasoning; some say the same in two of them.
 _REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking")
@@ -103,7 +103,7 @@ class DeltaReader:
     def _say(self, text: str, items: list[UpstreamItem]) -> None:
         if text:
             self._text_chars += len(text)
-            items.append(TextDelta(text))
+            add_text(text, items)
 
     def _think(self, field: str, text: str, items: list[UpstreamItem]) -> None:
         if text:

@@ -10,6 +10,9 @@ from services.router.core.decision import RouteDecision
 from services.router.core.failures import FailureClass
 from services.router.core.quota_windows import QuotaWindow
 
+# Text that is this long gets no more from the same read, so that joining stays cheap.
+MAX_JOINED_CHARS = 4096
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -120,6 +123,18 @@ Item: TypeAlias = (
     | Finished
     | Interrupted
 )
+
+
+def add_text(text: str, items: list[UpstreamItem]) -> None:
+    """Append text to what one read has brought: its deltas in a row are one item.
+
+    An item costs the router, gRPC and the caller the same, however little it says.
+    """
+    last = items[-1] if items else None
+    if isinstance(last, TextDelta) and len(last.text) < MAX_JOINED_CHARS:
+        items[-1] = TextDelta(last.text + text)
+    else:
+        items.append(TextDelta(text))
 
 
 def commits(item: UpstreamItem) -> bool:

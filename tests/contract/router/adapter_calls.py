@@ -16,6 +16,7 @@ from services.router.core.ports import ProviderAdapter, UpstreamCall, UpstreamSt
 from services.router.core.request import Prompt
 from tests.support.clock import ManualClock
 from tests.support.fake_provider import FakeProvider
+from tests.support.joined_text import join
 from tests.support.waiting import until
 
 ASK = Prompt((Message(Role.USER, (Text("hi"),)),))
@@ -43,11 +44,11 @@ class Calls:
         return self.adapter.open(UpstreamCall(to, prompt, session))
 
     async def items(self, prompt: Prompt = ASK, **options: Any) -> list[UpstreamItem]:
-        """The whole answer."""
+        """The whole answer, as one read would bring it."""
         items: list[UpstreamItem] = []
         async with self.open(prompt, **options) as upstream:
             while not items or not isinstance(items[-1], Finished):
-                items += await upstream.read()
+                join(await upstream.read(), items)
         return items
 
     async def failure(self, **options: Any) -> tuple[list[UpstreamItem], Failure]:

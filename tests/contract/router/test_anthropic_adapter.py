@@ -54,8 +54,7 @@ async def test_an_answer_becomes_items(anthropic: AdapterCalls, end_of_url: str)
     # then the counts of the start and of the end belong together
     assert items == [
         Opened(MESSAGE_ID),
-        TextDelta("Hel"),
-        TextDelta("lo"),
+        TextDelta("Hello"),
         UsageReport(COUNTED),
         Finished(FinishReason.STOP),
     ]

@@ -64,8 +64,7 @@ async def test_an_answer_becomes_items(grpc_calls: Calls, upstream: GrpcUpstream
     # then
     assert items == [
         Opened("r7", "gpt-2026"),
-        TextDelta("Hel"),
-        TextDelta("lo"),
+        TextDelta("Hello"),
         UsageReport(Usage(9, 4, 3, 2, 1)),
         Finished(FinishReason.STOP),
     ]

@@ -51,8 +51,7 @@ async def test_an_answer_becomes_items(openai: AdapterCalls, end: str) -> None:
     # then
     assert items == [
         Opened(CHUNK_ID),
-        TextDelta("Hel"),
-        TextDelta("lo"),
+        TextDelta("Hello"),
         UsageReport(Usage(9, 4, 3, 0, 1)),
         Finished(FinishReason.STOP),
     ]

@@ -23,6 +23,7 @@ from services.router.core.items import (
     UsageReport,
 )
 from tests.support.clock import ManualClock
+from tests.support.joined_text import join
 
 TOOL_IDS = {"get_weather": "weather/get", "get_time": "get_time"}
 
@@ -90,7 +91,7 @@ async def _read(reader: AnswerReader, pieces: Iterable[bytes]) -> Answer:
     items: list[UpstreamItem] = []
     try:
         while not items or not isinstance(items[-1], Finished):
-            items += await stream.read()
+            join(await stream.read(), items)
     except UpstreamError as error:
         return Answer(tuple(items), error.failure.kind)
     return Answer(tuple(items), None)
