@@ -19,6 +19,7 @@ from services.cli.talk.options import (
     MinIncarnationOption,
     MinVersionOption,
     OutputOption,
+    VerboseOption,
 )
 
 
@@ -39,6 +40,7 @@ def run_agent(
     follow: Annotated[
         bool, typer.Option(help="Show the run until it ends; leaving does not stop it.")
     ] = True,
+    verbose: VerboseOption = False,
     min_version: MinVersionOption = 0,
     min_incarnation: MinIncarnationOption = "",
     endpoint: EndpointOption = None,
@@ -69,6 +71,6 @@ def run_agent(
             terminal.line("run ", (submitted.run_id, "bold"), f" on thread {submitted.thread_id}")
             terminal.data(as_json(submitted))
             if follow:
-                await show(Following(stubs, submitted.run_id), terminal)
+                await show(Following(stubs, submitted.run_id), terminal, verbose=verbose)
 
     run(output, work)

@@ -18,7 +18,13 @@ from services.cli.runs.naming import whole_run_id
 from services.cli.runs.routing_watch import RoutingWatch, event_line
 from services.cli.runs.show import show
 from services.cli.talk.command import clients, run
-from services.cli.talk.options import DEFAULT_DATA, DataOption, EndpointOption, OutputOption
+from services.cli.talk.options import (
+    DEFAULT_DATA,
+    DataOption,
+    EndpointOption,
+    OutputOption,
+    VerboseOption,
+)
 
 watch_app = typer.Typer(no_args_is_help=True, help="Follow what happens.")
 
@@ -32,6 +38,8 @@ def watch_run(
         str,
         typer.Option("--after", metavar="CURSOR", help="Go on behind this cursor of the same run."),
     ] = "",
+    *,
+    verbose: VerboseOption = False,
     data: DataOption = DEFAULT_DATA,
     endpoint: EndpointOption = None,
     output: OutputOption = Output.TEXT,
@@ -50,7 +58,7 @@ def watch_run(
     async def work(terminal: Terminal) -> None:
         async with clients("watch", endpoint) as stubs:
             whole = await whole_run_id(stubs, run_id, data)
-            await show(Following(stubs, whole, cursor), terminal)
+            await show(Following(stubs, whole, cursor), terminal, verbose=verbose)
 
     run(output, work)
 

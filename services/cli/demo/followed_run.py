@@ -11,6 +11,7 @@ from runyard.runcontrol.v1 import runcontrol_service_pb2 as service_pb
 from services.chassis.observe import telemetry
 from services.cli.base.exits import CliError
 from services.cli.runs.following import Following
+from services.cli.runs.showing import shown
 from services.cli.runs.submit import submit
 from services.cli.runs.view import RunView
 from services.cli.talk.clients import Clients
@@ -37,9 +38,9 @@ class FollowedRun:
         with telemetry.span(f"runyard run {request.agent_id}", parent=""):
             submitted = await submit(self._stubs, request)
             self.run_id, self.thread_id = submitted.run_id, submitted.thread_id
-            async with aclosing(Following(self._stubs, self.run_id).events()) as events:
-                async for event in events:
-                    self._view.show(event)
+            following = Following(self._stubs, self.run_id)
+            async with aclosing(following.events()) as events:
+                async for event in shown(events, self._view, following.clock):
                     self.seen.append(event)
                     self._news.set()
 

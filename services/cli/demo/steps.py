@@ -27,6 +27,7 @@ from services.cli.manifests.resources import Manifests
 from services.cli.registry.applying import apply_resources, show_applied
 from services.cli.runs.answer import stream
 from services.cli.runs.pools import open_pool
+from services.cli.runs.quiet import Quiet
 from services.cli.runs.submit import messages
 from services.cli.runs.tickets import VerdictName, open_tickets, submit_decision
 from services.cli.runs.view import RunView
@@ -193,7 +194,9 @@ class DemoSteps:
         if pool:
             request.pool.CopyFrom(pb.PoolMembership(pool_id=pool))
         self.terminal.line(("you     ", "bold yellow"), f"run {agent}: {text}")
-        view = RunView(self.terminal, label=f"{agent:<8}", style=style, whole=bool(pool))
+        view = RunView(
+            self.terminal, label=f"{agent:<8}", style=style, whole=bool(pool), quiet=Quiet()
+        )
         self.runs[agent] = FollowedRun(self.stubs, request, view)
         return self.runs[agent]
 

@@ -9,23 +9,28 @@ from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from services.cli.base.exits import CliError
 from services.cli.base.terminal import Terminal
 from services.cli.runs.following import Following
+from services.cli.runs.quiet import Quiet
+from services.cli.runs.showing import shown
 from services.cli.runs.view import RunView
 
 
-async def show(following: Following, terminal: Terminal) -> None:
+async def show(following: Following, terminal: Terminal, *, verbose: bool = False) -> None:
     """Show a run to its end.
+
+    Args:
+        verbose: Every event that has a line, not only what tells a person something.
 
     Raises:
         CliError: It did not complete.
     """
-    view = RunView(terminal)
+    view = RunView(terminal, quiet=None if verbose else Quiet())
     following.on_outage = lambda: terminal.line(
         ("run control is away, trying again for a while", "yellow")
     )
     try:
         async with aclosing(following.events()) as events:
-            async for event in events:
-                view.show(event)
+            async for _ in shown(events, view, following.clock):
+                pass
     finally:
         if view.finished is None and following.run_seq:
             cursor = base64.urlsafe_b64encode(following.cursor).decode()

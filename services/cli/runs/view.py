@@ -10,12 +10,14 @@ from services.cli.base.layout import Part
 from services.cli.base.messages import as_json, short_name
 from services.cli.base.terminal import Terminal
 from services.cli.runs.decision import tokens
+from services.cli.runs.quiet import Quiet
 
 _COMPLETED = {
     pb.TERMINATION_REASON_NATURAL_END,
     pb.TERMINATION_REASON_MAX_ROUNDS,
     pb.TERMINATION_REASON_TOKEN_BUDGET,
 }
+_SPOKEN = frozenset({"text_delta", "reasoning_delta"})
 _CAUSES: Mapping[str, str] = {
     "decision": "a decision",
     "tool_result": "a result",
@@ -34,7 +36,9 @@ class RunView:
     Attributes:
         label: Shown before every line, to distinguish runs; empty for none.
         whole: Show text when it is complete, so that the lines of several runs do not mix.
+        quiet: Chooses the events to show; None for all.
         tools: Tool of each call met so far, by the call's id.
+        untold: Arguments of calls that no line has told of yet, by the call's id.
         finished: How it ended; None while it has not.
         woken_by: Causes that were shown since it last went on.
     """
@@ -43,13 +47,40 @@ class RunView:
     label: str = ""
     style: str = "cyan"
     whole: bool = False
+    quiet: Quiet | None = None
     tools: dict[str, str] = field(default_factory=dict)
+    untold: dict[str, str] = field(default_factory=dict)
     finished: pb.RunFinished | None = None
     _buffered: str = ""
     woken_by: set[str] = field(default_factory=set)
 
     def show(self, event: pb.Event) -> None:
         self.terminal.data(as_json(event))
+        self._note(event)
+        kind = event.WhichOneof("kind")
+        if kind in _SPOKEN or kind in _LINES:
+            for each in [event] if self.quiet is None else self.quiet.take(event):
+                self._show(each)
+
+    @property
+    def holds(self) -> bool:
+        """Whether something waits to be shown."""
+        return self.quiet is not None and self.quiet.holds
+
+    def release(self) -> None:
+        """Show what waits: nothing followed it in time."""
+        for each in [] if self.quiet is None else self.quiet.release():
+            self._show(each)
+
+    def _note(self, event: pb.Event) -> None:
+        if event.HasField("tool_call_planned"):
+            call = event.tool_call_planned.call
+            self.tools[call.tool_call_id] = call.tool_id
+            self.untold[call.tool_call_id] = call.arguments_json
+        if event.HasField("run_finished"):
+            self.finished = event.run_finished
+
+    def _show(self, event: pb.Event) -> None:
         kind = event.WhichOneof("kind")
         if kind == "text_delta" and self.whole:
             self._buffered += event.text_delta.text
@@ -95,7 +126,7 @@ Lines = Iterable[list[Part]]
 
 def _planned(view: RunView, event: pb.Event) -> Lines:
     call = event.tool_call_planned.call
-    view.tools[call.tool_call_id] = call.tool_id
+    view.untold.pop(call.tool_call_id, None)
     yield ["calls ", (call.tool_id, "bold"), f" {call.arguments_json}"]
 
 
@@ -103,15 +134,18 @@ def _settled(view: RunView, event: pb.Event) -> Lines:
     settled = event.tool_call_settled
     failed = settled.state != pb.ToolInvocation.STATE_SUCCEEDED
     state = short_name(pb.ToolInvocation.State.DESCRIPTOR, settled.state)
+    arguments = view.untold.pop(settled.tool_call_id, "")
     yield [
         (view.tool(settled.tool_call_id), "bold"),
+        f" {arguments}" if arguments else "",
         (f" {state}", "red" if failed else "green"),
         f": {settled.result}" if settled.result else "",
     ]
 
 
-def _ticket(_: RunView, event: pb.Event) -> Lines:
+def _ticket(view: RunView, event: pb.Event) -> Lines:
     ticket = event.ticket_opened.ticket
+    view.untold.pop(ticket.tool_call_id, None)
     asked = ticket.question or f"may it call {ticket.tool_id} with {ticket.arguments_json}"
     yield [("asks for a decision: ", "bold yellow"), asked]
     yield ["  runyard decide ", (ticket.ticket_id, "bold"), " approve"]
@@ -175,7 +209,6 @@ def _attempt_failed(_: RunView, event: pb.Event) -> Lines:
 
 
 def _finished(view: RunView, event: pb.Event) -> Lines:
-    view.finished = event.run_finished
     end = event.run_finished.termination
     reason = short_name(pb.TerminationReason.DESCRIPTOR, end.reason).replace("_", " ")
     why = "".join(f", {text}" for text in (end.error_reason, end.message) if text)

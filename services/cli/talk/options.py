@@ -37,6 +37,10 @@ DataOption = Annotated[
         "--data", envvar="RUNYARD_DATA", help="Folder of databases, logs and traces.", metavar="DIR"
     ),
 ]
+VerboseOption = Annotated[
+    bool,
+    typer.Option("--verbose", "-v", help="Show every event, also what passes within 100 ms."),
+]
 MinVersionOption = Annotated[
     int,
     typer.Option(
