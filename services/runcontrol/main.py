@@ -23,10 +23,11 @@ from services.runcontrol.api.codec import ProtobufCodec
 from services.runcontrol.api.policy import POLICY, RUN_CONTROL, WORKER
 from services.runcontrol.api.servicer import RunControlServicer, ToolWorkerServicer
 from services.runcontrol.api.sizes import SIZES
-from services.runcontrol.clients.pool import PoolClient, decode_answer
+from services.runcontrol.clients.own_runs import OwnRuns
+from services.runcontrol.clients.pool import PoolClient
 from services.runcontrol.clients.registry import RegistryCatalogs, build_catalog
 from services.runcontrol.clients.router import RouterModels
-from services.runcontrol.core.commands import CommandRefusal, decode_command
+from services.runcontrol.core.commands import CommandRefusal, decode_answer, decode_command
 from services.runcontrol.core.execution import Execution
 from services.runcontrol.core.limits import MAX_MESSAGES, MAX_TOPICS
 from services.runcontrol.core.runcontrol import RunControl
@@ -51,7 +52,7 @@ async def assemble(settings: RunControlSettings, chassis: Chassis, database: Sto
     store = SqlStore(database, ProtobufCodec(), chassis.clock)
     catalogs = await _follow_registry(settings, chassis, database)
     runs = RunControl(store, catalogs, chassis.clock, chassis.ids)
-    executor = await _execute(settings, chassis, database, store, catalogs)
+    executor = await _execute(settings, chassis, database, store, catalogs, runs)
     streams = FeedRunStreams(runs, chassis.notifier, chassis.clock, chassis.drain)
     return Assembly(
         _servicers(runs, streams),
@@ -90,8 +91,9 @@ async def _execute(
     database: Store,
     store: SqlStore,
     catalogs: RegistryCatalogs,
+    runs: RunControl,
 ) -> Executor:
-    """Start the loops that execute runs and deliver commands to the pool."""
+    """Start the loops that execute runs and deliver their commands."""
     enter, peers = chassis.stack.enter_async_context, chassis.peers
     pool = PoolClient(await enter(open_channel(settings.pool_target, peers=peers)))
     router = await enter(open_channel(settings.router_target, peers=peers, tokens=True))
@@ -110,7 +112,7 @@ async def _execute(
         outbox,
         chassis.notifier,
         chassis.clock,
-        pool.deliveries(),
+        {**pool.deliveries(), **OwnRuns(runs).deliveries()},
         partial(_settle, execution, store),
     )
     chassis.tasks.start("outbox", sender.run)

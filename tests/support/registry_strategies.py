@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from services.content.model import Approval, EffectClass, ReasoningEffort, Sampling
 from services.registry.core import model as m
+from services.registry.core.executors import BuiltinTool, WorkerExecutor
 from services.registry.core.refs import Kind, Ref
 
 # Few, so that they meet: a model and a pool of one name, a tool that two agents use.
@@ -16,7 +17,7 @@ EVERY_REF = [Ref(kind, id_) for kind in Kind for id_ in IDS]
 # What edits may refer to, so that more of them pass than are refused.
 REFERRED_TO: tuple[m.Resource, ...] = (
     *(m.Provider(id_, m.BuiltinAdapter()) for id_ in IDS),
-    *(m.Tool(id_, m.WorkerExecutor()) for id_ in IDS),
+    *(m.Tool(id_, WorkerExecutor()) for id_ in IDS),
     *(m.Model(id_, "a", "upstream") for id_ in IDS[:2]),
 )
 _ids = st.sampled_from(IDS)
@@ -165,11 +166,9 @@ def agents() -> st.SearchStrategy[m.Agent]:
 def tools() -> st.SearchStrategy[m.Tool]:
     approvals = st.sampled_from(Approval)
     timeouts = st.none() | _spans(1, 60)
-    worker = st.builds(m.WorkerExecutor, st.sampled_from(["", "gpu"]))
+    worker = st.builds(WorkerExecutor, st.sampled_from(["", "gpu"]))
     return st.one_of(
-        st.builds(
-            m.Tool, _ids, st.sampled_from(m.BuiltinTool), approval=approvals, timeout=timeouts
-        ),
+        st.builds(m.Tool, _ids, st.sampled_from(BuiltinTool), approval=approvals, timeout=timeouts),
         st.builds(
             m.Tool,
             _ids,

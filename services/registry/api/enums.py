@@ -9,9 +9,9 @@ from services.content.model import ReasoningEffort
 from services.registry.core.changes.applying import Mode
 from services.registry.core.changes.publishing import Action
 from services.registry.core.changes.removing_providers import RemovalPolicy
+from services.registry.core.executors import BuiltinTool
 from services.registry.core.model import (
     BuiltinFaultKind,
-    BuiltinTool,
     GrpcTransport,
     HomeStrategy,
     MemberRole,

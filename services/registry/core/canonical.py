@@ -14,11 +14,11 @@ from datetime import timedelta
 from enum import Enum
 
 from services.content.model import EffectClass
+from services.registry.core.executors import BuiltinTool
 from services.registry.core.model import (
     Agent,
     AgentEndpoint,
     AnthropicAdapter,
-    BuiltinTool,
     Modality,
     Model,
     ModelPrices,

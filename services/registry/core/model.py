@@ -16,6 +16,7 @@ from enum import Enum
 from typing import ClassVar
 
 from services.content.model import Approval, EffectClass, Sampling
+from services.registry.core.executors import BuiltinTool, WorkerExecutor
 from services.registry.core.refs import Kind, Ref
 
 MINUTE = timedelta(minutes=1)
@@ -350,29 +351,6 @@ class Agent:
     @property
     def ref(self) -> Ref:
         return Ref(Kind.AGENT, self.id)
-
-
-class BuiltinTool(Enum):
-    """Run by run control, which brings its schema, description and effect class."""
-
-    POOL_JOIN = "pool_join"
-    POOL_SEND = "pool_send"
-    POOL_CHECK = "pool_check"
-    POOL_RESPOND = "pool_respond"
-    POOL_WAIT = "pool_wait"
-    ASK_HUMAN = "ask_human"
-
-    @property
-    def tag(self) -> str:
-        return "builtin"
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerExecutor:
-    """A worker runs it; an empty label fits any worker that serves the tool."""
-
-    tag: ClassVar[str] = "worker"
-    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,8 @@ def run_to_pb(run: Run) -> pb.Run:
         start_time=instant_to_pb(run.started_at),
         end_time=instant_to_pb(run.ended_at),
         traceparent=run.traceparent,
+        parent_run_id=run.parent_run_id,
+        parent_tool_call_id=run.parent_call_id,
     )
 
 
@@ -152,6 +154,7 @@ def call_to_pb(call: Call) -> pb.ToolInvocation:
         state=enums.CALL_STATES.to_pb[call.state],
         attempt=call.attempt,
         result=call.result,
+        child_run_id=call.child_run_id,
     )
 
 

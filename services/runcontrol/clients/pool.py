@@ -23,11 +23,11 @@ from services.runcontrol.core.commands import (
     CommandResult,
     FetchedMessage,
     JoinCommand,
-    PoolCommand,
     RespondCommand,
     SendCommand,
     SuspendCommand,
     decode_command,
+    encode_answer,
 )
 
 CALL_LIMIT_S = 10.0
@@ -90,7 +90,7 @@ class PoolClient:
                 with acting_for(whom):
                     return encode_answer(await call(command))
             except grpc.aio.AioRpcError as error:
-                raise _refusal(reason_of(error), command) from error
+                raise _refusal(reason_of(error)) from error
 
         return deliver
 
@@ -170,7 +170,7 @@ class PoolClient:
         return tuple(fetched_of(delivery) for delivery in answer.deliveries)
 
 
-def _refusal(facts: ErrorFacts, command: PoolCommand) -> Exception:
+def _refusal(facts: ErrorFacts) -> Exception:
     """The error of a command: refused, or to be tried again later."""
     if facts.code in _PERMANENT:
         return RefusedError(facts.reason or facts.code.name, facts.message)
@@ -270,12 +270,3 @@ def _readable(body: pb.InlineBody) -> object:
             return text
         return value
     return text
-
-
-def encode_answer(answer: CommandResult) -> bytes:
-    return json.dumps({"result": answer.result, "cursor": answer.cursor}).encode()
-
-
-def decode_answer(body: bytes) -> CommandResult:
-    facts = json.loads(body)
-    return CommandResult(facts["result"], facts["cursor"])

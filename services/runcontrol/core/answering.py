@@ -1,4 +1,4 @@
-"""Applying the pool's answer to a command to the call that sent the command."""
+"""Applying the answer to a command to the call that sent the command."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import json
 from services.chassis.ids import IdSource
 from services.runcontrol.core.commands import (
     AckCommand,
+    CancelRunCommand,
+    Command,
     CommandOutcome,
     CommandResult,
     JoinCommand,
-    PoolCommand,
+    RunEndedCommand,
+    StartRunCommand,
     SuspendCommand,
 )
 from services.runcontrol.core.events import RunWoken
@@ -21,19 +24,22 @@ from services.runcontrol.core.parking import resolve
 from services.runcontrol.core.work import Work
 
 
-def answer_call(work: Work, command: PoolCommand, outcome: CommandOutcome, ids: IdSource) -> Work:
-    """Settle the call with the pool's answer; queue the continuation of a run that waits for it.
+def answer_call(work: Work, command: Command, outcome: CommandOutcome, ids: IdSource) -> Work:
+    """Settle the call with the answer; queue the continuation of a run that waits for it.
 
-    The answer to a wait's registration settles nothing, since the wait ends with a wake; neither
-    does the answer to an acknowledgement. A settled call keeps its result: an answer may arrive
-    twice, or after a cancel.
+    The answer to a wait's registration settles nothing, since the wait ends with a wake; nor does
+    the start of a run whose end is waited for, nor the answer to an acknowledgement or a cancel. A
+    settled call keeps its result: an answer may arrive twice, or after a cancel.
     """
     call = work.find_call(command.call_id)
-    if call is None or call.settled or isinstance(command, AckCommand):
+    if call is None or call.settled or isinstance(command, AckCommand | CancelRunCommand):
         return work
-    if isinstance(command, SuspendCommand) and _still_waits(call, command, outcome):
+    if _still_waits(call, command, outcome):
         return work
-    if isinstance(outcome, CommandResult):
+    if isinstance(command, RunEndedCommand):
+        state = CallState.SUCCEEDED if command.completed else CallState.FAILED
+        work = settle_call(work, call, state, command.result)
+    elif isinstance(outcome, CommandResult):
         work = _remember_join(work, command, outcome)
         work = settle_call(work, call, CallState.SUCCEEDED, outcome.result)
     else:
@@ -44,12 +50,16 @@ def answer_call(work: Work, command: PoolCommand, outcome: CommandOutcome, ids: 
     return resolve(work, call.call_id, Cause("tool_result", "", call.traceparent), ids)
 
 
-def _still_waits(call: Call, command: SuspendCommand, outcome: CommandOutcome) -> bool:
-    registered = isinstance(outcome, CommandResult)
-    return registered or call.condition_id != command.condition_id
+def _still_waits(call: Call, command: Command, outcome: CommandOutcome) -> bool:
+    carried_out = isinstance(outcome, CommandResult)
+    if isinstance(command, StartRunCommand):
+        return carried_out and command.wait
+    if isinstance(command, SuspendCommand):
+        return carried_out or call.condition_id != command.condition_id
+    return False
 
 
-def _remember_join(work: Work, command: PoolCommand, outcome: CommandResult) -> Work:
+def _remember_join(work: Work, command: Command, outcome: CommandResult) -> Work:
     if not isinstance(command, JoinCommand) or work.membership(command.pool_id) is not None:
         return work
     run = work.run

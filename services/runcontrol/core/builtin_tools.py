@@ -103,11 +103,41 @@ DEFINITIONS: Mapping[Builtin, Definition] = {
         {"question": {"type": "string", "description": "The question."}},
         ("question",),
     ),
+    Builtin.START_RUN: Definition(
+        "Start a run of another agent, and wait for its answer. It has a conversation of its own, "
+        "and ends at the latest when this run would.",
+        {
+            "agent_id": {"type": "string", "description": "The agent to start."},
+            "input": {"description": "What to say to it: text, or any JSON value."},
+            "wait": {
+                "type": "boolean",
+                "description": "false = go on at once; the answer is not told. Left out = wait.",
+            },
+            "pool_id": {
+                "type": "string",
+                "description": "A pool that it joins before its first step; left out = none.",
+            },
+        },
+        ("agent_id", "input"),
+    ),
 }
 
 
 class BadArgumentsError(Exception):
     """The arguments of a call are not usable; the text becomes the call's result."""
+
+
+def arguments_of(builtin: Builtin, call: Call) -> dict[str, Any]:
+    """The arguments of a call, all of which the tool knows.
+
+    Raises:
+        BadArgumentsError: One is unknown.
+    """
+    arguments: dict[str, Any] = json.loads(call.arguments_json or "{}")
+    unknown = sorted(arguments.keys() - DEFINITIONS[builtin].properties.keys())
+    if unknown:
+        raise BadArgumentsError(f"unknown argument {unknown[0]}")
+    return arguments
 
 
 def pool_command(builtin: Builtin, call: Call, work: Work) -> PoolCommand:
@@ -117,10 +147,7 @@ def pool_command(builtin: Builtin, call: Call, work: Work) -> PoolCommand:
         BadArgumentsError: The arguments do not match the schema, or their pool is not one of the
             run's.
     """
-    arguments: dict[str, Any] = json.loads(call.arguments_json or "{}")
-    unknown = sorted(arguments.keys() - DEFINITIONS[builtin].properties.keys())
-    if unknown:
-        raise BadArgumentsError(f"unknown argument {unknown[0]}")
+    arguments = arguments_of(builtin, call)
     base = {
         "tenant": call.tenant,
         "principal": work.run.principal,
@@ -146,7 +173,7 @@ def _send(base: dict[str, str], arguments: dict[str, Any], call: Call, work: Wor
     if not isinstance(to, dict) or len(to) > 1 or not to.keys() <= known:
         raise BadArgumentsError("to must have exactly one of agent_id, run_id, topic")
     body, media_type = _body(arguments)
-    target = {f"to_{name}": _text(to, name, required=True) for name in to}
+    target = {f"to_{name}": text_of(to, name, required=True) for name in to}
     return SendCommand(**base, body=body, media_type=media_type, **target)
 
 
@@ -154,7 +181,7 @@ def _respond(
     base: dict[str, str], arguments: dict[str, Any], call: Call, work: Work
 ) -> PoolCommand:
     body, media_type = _body(arguments)
-    message_id = _text(arguments, "message_id", required=True)
+    message_id = text_of(arguments, "message_id", required=True)
     return RespondCommand(**base, message_id=message_id, body=body, media_type=media_type)
 
 
@@ -168,7 +195,7 @@ def _wait(base: dict[str, str], arguments: dict[str, Any], call: Call, work: Wor
     return SuspendCommand(
         **base,
         condition_id=condition_id(call),
-        reply_to=_text(arguments, "reply_to"),
+        reply_to=text_of(arguments, "reply_to"),
         timeout_s=float(timeout_s),
         after=membership.cursor if membership else "",
     )
@@ -194,11 +221,11 @@ def question(call: Call) -> str:
     Raises:
         BadArgumentsError: The arguments have no question.
     """
-    return _text(json.loads(call.arguments_json or "{}"), "question", required=True)
+    return text_of(json.loads(call.arguments_json or "{}"), "question", required=True)
 
 
 def _pool_id(arguments: dict[str, Any], work: Work) -> str:
-    if named := _text(arguments, "pool_id"):
+    if named := text_of(arguments, "pool_id"):
         return named
     joined = {membership.pool_id for membership in work.memberships}
     if len(joined) != 1:
@@ -208,7 +235,12 @@ def _pool_id(arguments: dict[str, Any], work: Work) -> str:
     return joined.pop()
 
 
-def _text(arguments: Mapping[str, Any], name: str, *, required: bool = False) -> str:
+def text_of(arguments: Mapping[str, Any], name: str, *, required: bool = False) -> str:
+    """A text of the arguments, "" when it is left out.
+
+    Raises:
+        BadArgumentsError: It is no text, or required and empty.
+    """
     value = arguments.get(name, "")
     if not isinstance(value, str):
         raise BadArgumentsError(f"{name} must be a string")

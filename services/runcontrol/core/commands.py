@@ -1,4 +1,4 @@
-"""Commands of a run to the pool, which are the bodies of its outbox rows, and their JSON form."""
+"""Commands of a run to pools and about other runs: the bodies of its outbox rows, as JSON."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True)
-class PoolCommand:
-    """A command; ``call_id`` is its idempotency key, and the call that gets its answer."""
+class Command:
+    """A command; ``call_id`` is its idempotency key, and the call of ``run_id`` that gets its
+    answer.
+    """
 
     kind: ClassVar[str]
 
@@ -18,6 +20,12 @@ class PoolCommand:
     principal: str
     run_id: str
     call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PoolCommand(Command):
+    """A command to a pool."""
+
     pool_id: str
 
 
@@ -82,9 +90,60 @@ class AckCommand(PoolCommand):
     receipt: str
 
 
-COMMANDS: Mapping[str, type[PoolCommand]] = {
+@dataclass(frozen=True, slots=True)
+class StartRunCommand(Command):
+    """The start of a run of ``agent_id`` by the run.
+
+    Attributes:
+        child_run_id: The id that the new run gets.
+        depth: How many runs are above the new one.
+        deadline_s: Seconds that the new run may take.
+        pool_id: The pool that it joins before its first step; "" for none.
+        wait: Whether the call waits for the end of the new run.
+    """
+
+    kind: ClassVar[str] = "run.start"
+
+    child_run_id: str
+    agent_id: str
+    input: str
+    depth: int
+    deadline_s: float
+    pool_id: str = ""
+    wait: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRunCommand(Command):
+    """The cancel of a run that the run started and no longer waits for."""
+
+    kind: ClassVar[str] = "run.cancel"
+
+    child_run_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunEndedCommand(Command):
+    """The end of a run, for the call that started it.
+
+    Attributes:
+        completed: Whether it ended with an answer.
+        result: What the call's model reads.
+    """
+
+    kind: ClassVar[str] = "run.ended"
+
+    completed: bool
+    result: str
+
+
+COMMANDS: Mapping[str, type[Command]] = {
     command.kind: command
-    for command in (JoinCommand, SendCommand, RespondCommand, SuspendCommand, AckCommand)
+    for command in (
+        *(JoinCommand, SendCommand, RespondCommand, SuspendCommand, AckCommand),
+        *(StartRunCommand, CancelRunCommand, RunEndedCommand),
+    )
 }
 
 
@@ -92,15 +151,15 @@ COMMANDS: Mapping[str, type[PoolCommand]] = {
 class Effect:
     """A command that is delivered after the commit, in order within the thread."""
 
-    command: PoolCommand
+    command: Command
     traceparent: str = ""
 
 
-def encode_command(command: PoolCommand) -> bytes:
+def encode_command(command: Command) -> bytes:
     return json.dumps(asdict(command), sort_keys=True).encode()
 
 
-def decode_command(kind: str, payload: bytes) -> PoolCommand:
+def decode_command(kind: str, payload: bytes) -> Command:
     fields = json.loads(payload)
     if "topics" in fields:
         fields["topics"] = tuple(fields["topics"])
@@ -109,7 +168,7 @@ def decode_command(kind: str, payload: bytes) -> PoolCommand:
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """The pool carried the command out.
+    """The command was carried out.
 
     Attributes:
         result: The JSON object that becomes the result of the call.
@@ -122,13 +181,22 @@ class CommandResult:
 
 @dataclass(frozen=True, slots=True)
 class CommandRefusal:
-    """The pool refused the command, and would refuse a repeat; ``reason`` is its stable code."""
+    """The command was refused, as a repeat would be; ``reason`` is a stable code."""
 
     reason: str
     message: str
 
 
 CommandOutcome = CommandResult | CommandRefusal
+
+
+def encode_answer(answer: CommandResult) -> bytes:
+    return json.dumps({"result": answer.result, "cursor": answer.cursor}).encode()
+
+
+def decode_answer(body: bytes) -> CommandResult:
+    facts = json.loads(body)
+    return CommandResult(facts["result"], facts["cursor"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ class Call:
         condition_id: Id of the wait that it registered with a pool; "" unless it waits there.
         pool_id: The pool that it acts in; "" for other tools.
         traceparent: Trace context in which it was started.
+        child_run_id: The run that it starts; "" for other tools.
     """
 
     tenant: str
@@ -89,6 +90,7 @@ class Call:
     pool_id: str = ""
     result: str = ""
     traceparent: str = ""
+    child_run_id: str = ""
 
     @property
     def settled(self) -> bool:

@@ -18,7 +18,7 @@ from services.content.model import Message
 from services.runcontrol.core.answering import answer_call
 from services.runcontrol.core.cancelling import expire
 from services.runcontrol.core.claiming import LEASE_S, claim
-from services.runcontrol.core.commands import CommandOutcome, FetchedMessage, PoolCommand
+from services.runcontrol.core.commands import Command, CommandOutcome, FetchedMessage
 from services.runcontrol.core.events import Kind
 from services.runcontrol.core.model import Cause, Lease, Run, RunState
 from services.runcontrol.core.ports import DueRun, LeaseKey, Store, ThreadTx, Tx
@@ -265,8 +265,8 @@ class Execution:
         commit(tx, before, after)
         return 1
 
-    def apply_outcome(self, tx: ThreadTx, command: PoolCommand, outcome: CommandOutcome) -> None:
-        """Apply the pool's answer to a command, within the transaction that closes its outbox row.
+    def apply_outcome(self, tx: ThreadTx, command: Command, outcome: CommandOutcome) -> None:
+        """Apply the answer to a command, within the transaction that closes its outbox row.
 
         Does nothing when the run is done or does not exist any more.
         """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from services.content.model import Message, Role, ToolResult
+from services.runcontrol.core.child_runs import cancel_child, tell_parent
 from services.runcontrol.core.events import RunFinished, TicketVoided, ToolCallSettled
 from services.runcontrol.core.exchange import Call, CallState, TicketState
 from services.runcontrol.core.model import (
@@ -43,7 +44,7 @@ def finish(work: Work, termination: Termination) -> Work:
         paused_at=None,
         ended_at=work.now,
     )
-    run = work.run
+    work, run = tell_parent(work, termination), work.run
     return work.emit(RunFinished(termination, run.usage, run.output_text, unknown))
 
 
@@ -66,7 +67,9 @@ def append_results(work: Work) -> Work:
 def _give_up_calls(work: Work) -> Work:
     open_calls = [call for call in work.calls if not call.settled]
     for call in open_calls:
-        state = CallState.UNKNOWN if call.state in _EFFECT_UNKNOWN else CallState.CANCELLED
+        unknown = call.state in _EFFECT_UNKNOWN and not call.child_run_id
+        state = CallState.UNKNOWN if unknown else CallState.CANCELLED
+        work = cancel_child(work, call)
         work = settle_call(work, call, state, "the run ended before this call had a result")
     # Providers refuse a conversation with a call that has no result, so the thread's next run
     # could not call its model.

@@ -25,6 +25,8 @@ MAX_STATES = 16
 # Of the calls of built-in tools; the pool has the same limit of a body.
 MAX_BODY_BYTES = 64 * 1024
 MAX_WAIT_S = 30 * 86_400.0
+# Of runs that start runs: how many may be above one.
+MAX_RUN_DEPTH = 8
 
 DEFAULT_PAGE = 50
 MAX_PAGE = 200

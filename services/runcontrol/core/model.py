@@ -167,6 +167,9 @@ class Run:
         paused_at: Since when the run waits for people only; the next claim adds the pause to the
             deadline.
         max_total_tokens: 0 = no limit.
+        parent_run_id: The run that started it with a tool; "" when a caller submitted it.
+        parent_call_id: The call of that run that waits for its end; "" when none does.
+        depth: How many runs are above it.
     """
 
     tenant: str
@@ -198,6 +201,9 @@ class Run:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     traceparent: str = ""
+    parent_run_id: str = ""
+    parent_call_id: str = ""
+    depth: int = 0
 
 
 @dataclass(frozen=True, slots=True)

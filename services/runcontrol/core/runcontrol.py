@@ -122,6 +122,23 @@ class RunControl:
             lambda tx: once(tx, caller, lambda: self._submit(tx, caller, command, catalog))
         )
 
+    async def start_child(self, caller: Caller, command: SubmitCommand, child_run_id: str) -> Run:
+        """Submit a run for another one, unless an earlier attempt has; return the new run.
+
+        Raises:
+            DomainError: As of ``submit``.
+        """
+        catalog = await self._catalogs.at_least(0, "")
+
+        def effect(tx: Tx) -> Run:
+            found = tx.load(caller.tenant, child_run_id, self._clock.now())
+            if found is None:
+                self._submit(tx, caller, command, catalog)
+                found = load(tx, caller.tenant, child_run_id, self._clock.now())
+            return found.run
+
+        return await self._store.write(effect)
+
     def _submit(
         self, tx: Tx, caller: Caller, command: SubmitCommand, catalog: Catalog
     ) -> Submitted:

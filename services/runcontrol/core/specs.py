@@ -20,6 +20,7 @@ class Builtin(Enum):
     POOL_RESPOND = "pool_respond"
     POOL_WAIT = "pool_wait"
     ASK_HUMAN = "ask_human"
+    START_RUN = "start_run"
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,21 @@ class BusyPolicy(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class StartedBy:
+    """The run that starts a run, and the id that the new one gets.
+
+    Attributes:
+        call_id: The call that waits for its end; "" when none does.
+        depth: How many runs are above the new one.
+    """
+
+    child_run_id: str
+    run_id: str
+    call_id: str
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
 class SubmitCommand:
     """A run to start.
 
@@ -50,6 +65,7 @@ class SubmitCommand:
         max_total_tokens: 0 = the agent's own limit.
         min_registry_version: 0 = the newest version that has arrived.
         min_registry_incarnation: "" = any.
+        started_by: None when a caller submits it.
     """
 
     messages: tuple[Message, ...]
@@ -63,6 +79,7 @@ class SubmitCommand:
     max_total_tokens: int = 0
     min_registry_version: int = 0
     min_registry_incarnation: str = ""
+    started_by: StartedBy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +169,8 @@ def submit(
     now: datetime,
 ) -> Work:
     """Create a run of the pinned agent with its dispatch and input; queue it on ``thread``."""
-    run = _run(thread, command, pinned, caller, ids.new_id(), now)
+    parent = command.started_by or StartedBy(ids.new_id(), "", "", 0)
+    run = _run(thread, command, pinned, caller, parent, now)
     dispatch = Dispatch(
         tenant=thread.tenant,
         dispatch_id=ids.new_id(),
@@ -193,14 +211,14 @@ def _run(
     command: SubmitCommand,
     pinned: Pinned,
     caller: Caller,
-    run_id: str,
+    parent: StartedBy,
     now: datetime,
 ) -> Run:
     agent = pinned.specs.agent
     tokens = [n for n in (command.max_total_tokens, agent.max_total_tokens) if n]
     return Run(
         tenant=thread.tenant,
-        run_id=run_id,
+        run_id=parent.child_run_id,
         thread_id=thread.thread_id,
         agent_id=agent.agent_id,
         spec_digest=pinned.digest,
@@ -213,4 +231,7 @@ def _run(
         priority=command.priority,
         principal=caller.principal.subject,
         traceparent=caller.traceparent,
+        parent_run_id=parent.run_id,
+        parent_call_id=parent.call_id,
+        depth=parent.depth,
     )

@@ -16,6 +16,7 @@ from services.runcontrol.core.builtin_tools import (
     pool_command,
     question,
 )
+from services.runcontrol.core.child_runs import start_child
 from services.runcontrol.core.commands import Effect, JoinCommand, SuspendCommand
 from services.runcontrol.core.events import ToolCallDispatched, ToolCallPlanned
 from services.runcontrol.core.exchange import Call, CallState, TicketKind
@@ -102,6 +103,8 @@ def _start(work: Work, call: Call, specs: Specs, trace: str) -> Work:
     try:
         if builtin is Builtin.ASK_HUMAN:
             return open_ticket(work, started, TicketKind.QUESTION, question(started), trace)
+        if builtin is Builtin.START_RUN:
+            return start_child(work, started, trace)
         return _send(work, started, builtin, trace)
     except BadArgumentsError as error:
         return settle_call(work, call, CallState.FAILED, f"bad arguments: {error}")

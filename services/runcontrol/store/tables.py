@@ -155,6 +155,9 @@ run = _table(
     _instant("started_at", nullable=True),
     _instant("ended_at", nullable=True),
     _text("traceparent"),
+    Column("parent_run_id", Text, nullable=False, server_default=""),
+    Column("parent_call_id", Text, nullable=False, server_default=""),
+    Column("depth", Integer, nullable=False, server_default="0"),
 )
 Index("run_thread", run.c.tenant, run.c.thread_id, run.c.created_at)
 _partial("run_deadline", run.c.deadline_at, where=IDLE)
@@ -255,6 +258,7 @@ tool_call = _table(
     _text("pool_id"),
     _text("result"),
     _text("traceparent"),
+    Column("child_run_id", Text, nullable=False, server_default=""),
 )
 Index("tool_call_run", tool_call.c.tenant, tool_call.c.run_id, tool_call.c.step, tool_call.c.index)
 

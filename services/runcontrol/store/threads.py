@@ -12,8 +12,8 @@ from services.chassis.outbox.rows import put
 from services.chassis.store.port import Tx
 from services.runcontrol.core.commands import (
     AckCommand,
+    Command,
     Effect,
-    PoolCommand,
     SuspendCommand,
     encode_command,
 )
@@ -212,7 +212,7 @@ class SqlThreads:
             return None  # from another version; its run ends, and does not stop the other claims
 
 
-def _effect_id(command: PoolCommand) -> str:
+def _effect_id(command: Command) -> str:
     """The id of an effect, of which a lane has one row."""
     if isinstance(command, AckCommand):
         return f"{command.kind}/{command.pool_id}/{command.message_id}/{command.receipt}"

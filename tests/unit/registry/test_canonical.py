@@ -10,6 +10,7 @@ from hypothesis import given
 
 from services.registry.core import model as m
 from services.registry.core.canonical import FieldChange, content_hash, field_changes, plain
+from services.registry.core.executors import BuiltinTool
 from services.registry.core.model import Agent, Model, ModelPool, PoolMember, Provider, Resource
 from services.registry.core.refs import Kind, Ref
 from tests.support.memory_registry import snapshot_hash
@@ -35,7 +36,7 @@ def test_the_plain_form_has_the_paths_of_the_contract() -> None:
         "credential_ref": {"env": "KEY"},
         "timeout": "300s",
     }
-    assert plain(m.Tool("t", m.BuiltinTool.ASK_HUMAN)) == {
+    assert plain(m.Tool("t", BuiltinTool.ASK_HUMAN)) == {
         "id": "t",
         "builtin": "ask_human",
         "description": "",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from services.registry.core.changes.diffing import MAX_FIELDS_BYTES, with_fields
 from services.registry.core.changes.publishing import Action, Draft, Upsert
-from services.registry.core.model import Agent, Tool, WorkerExecutor
+from services.registry.core.executors import WorkerExecutor
+from services.registry.core.model import Agent, Tool
 from services.registry.core.refs import Kind, Ref
 
 UNCHANGED = Ref(Kind.MODEL, "same")

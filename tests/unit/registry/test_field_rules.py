@@ -11,6 +11,7 @@ import pytest
 from services.chassis.errors import Violation
 from services.content.model import Approval, EffectClass, Sampling
 from services.registry.core import model as m
+from services.registry.core.executors import BuiltinTool, WorkerExecutor
 from services.registry.core.rules.validating import field_violations
 
 S = timedelta(seconds=1)
@@ -21,8 +22,8 @@ GRPC = m.Provider("p", m.GrpcAdapter(), base_url="dns:///models:50051")
 MODEL = m.Model("m", "p", "upstream")
 POOL = m.ModelPool("mp", (m.PoolMember("m"),))
 AGENT = m.Agent("a", "m")
-TOOL = m.Tool("t", m.WorkerExecutor())
-BUILTIN_TOOL = m.Tool("t", m.BuiltinTool.POOL_SEND)
+TOOL = m.Tool("t", WorkerExecutor())
+BUILTIN_TOOL = m.Tool("t", BuiltinTool.POOL_SEND)
 ADAPTERS = ("openai", "anthropic", "grpc", "builtin")
 NAN = float("nan")
 REPLY = m.BuiltinReply()
@@ -126,7 +127,7 @@ LEGAL: list[m.Resource] = [
     TOOL,
     replace(TOOL, json_schema='{"type": "object"}', timeout=timedelta(days=1)),
     replace(TOOL, json_schema='{"title": "\\ud83d\\ude80 ü"}'),
-    replace(TOOL, executor=m.WorkerExecutor("gpu")),
+    replace(TOOL, executor=WorkerExecutor("gpu")),
     BUILTIN_TOOL,
     replace(BUILTIN_TOOL, effect_class=EffectClass.IDEMPOTENT, timeout=S),
 ]
@@ -252,7 +253,7 @@ BROKEN: list[tuple[m.Resource, list[str]]] = [
     *wrong(TOOL, "json_schema", "{", "[]", "[" * 100_000, '{"default": NaN}'),
     *wrong(TOOL, "json_schema", '{"maximum": 1e999}', '{"title": "\\ud83d"}'),
     *wrong(TOOL, "json_schema", '{"a": "' + "x" * 262_144 + '"}'),
-    *wrong(TOOL, "worker.label", m.WorkerExecutor("a\tb")),
+    *wrong(TOOL, "worker.label", WorkerExecutor("a\tb")),
     (
         replace(
             BUILTIN_TOOL, description="d", json_schema="{}", effect_class=EffectClass.AT_MOST_ONCE

@@ -18,6 +18,7 @@ import pytest
 from services.content.model import Approval, EffectClass, ReasoningEffort, Sampling
 from services.registry.core import model as m
 from services.registry.core.canonical import SINCE, content_hash, plain
+from services.registry.core.executors import BuiltinTool, WorkerExecutor
 
 S = timedelta(seconds=1)
 
@@ -82,17 +83,17 @@ RESOURCES: dict[str, m.Resource] = {
     "pool": POOL,
     "agent": AGENT,
     "tool-builtin": m.Tool(
-        "t", m.BuiltinTool.POOL_WAIT, "waits", "{}", EffectClass.PURE, Approval.ASK, 13 * S
+        "t", BuiltinTool.POOL_WAIT, "waits", "{}", EffectClass.PURE, Approval.ASK, 13 * S
     ),
     "tool-worker": m.Tool(
-        *("t", m.WorkerExecutor("gpu"), "works", '{"type": "object"}'),
+        *("t", WorkerExecutor("gpu"), "works", '{"type": "object"}'),
         *(EffectClass.AT_MOST_ONCE, Approval.DENY, 14 * S),
     ),
     "bare-provider": m.Provider("p", m.BuiltinAdapter()),
     "bare-model": m.Model("m", "p", "up"),
     "bare-pool": m.ModelPool("pool", (m.PoolMember("m-1"),)),
     "bare-agent": m.Agent("agent"),
-    "bare-tool": m.Tool("t", m.WorkerExecutor()),
+    "bare-tool": m.Tool("t", WorkerExecutor()),
 }
 GOLDEN = {
     "provider-builtin": "0eae3c8d8b2fc93e1761651c3ed2cc1e5e9a45e9ec740f35faca7d1e2566addf",

@@ -11,6 +11,7 @@ from hypothesis import given
 from services.content.model import EffectClass
 from services.registry.core import model as m
 from services.registry.core.canonical import content_hash, normalised
+from services.registry.core.executors import BuiltinTool, WorkerExecutor
 from tests.support.registry_strategies import resources
 
 
@@ -58,22 +59,20 @@ def test_a_price_has_one_spelling(written: str, price: str) -> None:
 
 
 def test_a_workers_tool_runs_at_most_once_and_for_a_minute_by_default() -> None:
-    tool = m.Tool("t", m.WorkerExecutor())
+    tool = m.Tool("t", WorkerExecutor())
     defaults = {"effect_class": EffectClass.AT_MOST_ONCE, "timeout": timedelta(seconds=60)}
 
     assert normalised(tool) == replace(tool, **defaults)
 
 
 def test_a_built_in_tool_is_idempotent_and_may_wait_for_ever() -> None:
-    tool = normalised(m.Tool("t", m.BuiltinTool.POOL_WAIT))
+    tool = normalised(m.Tool("t", BuiltinTool.POOL_WAIT))
 
-    assert tool == m.Tool("t", m.BuiltinTool.POOL_WAIT, effect_class=EffectClass.IDEMPOTENT)
+    assert tool == m.Tool("t", BuiltinTool.POOL_WAIT, effect_class=EffectClass.IDEMPOTENT)
 
 
 def test_what_a_caller_set_stays() -> None:
-    tool = m.Tool(
-        "t", m.WorkerExecutor(), effect_class=EffectClass.PURE, timeout=timedelta(hours=2)
-    )
+    tool = m.Tool("t", WorkerExecutor(), effect_class=EffectClass.PURE, timeout=timedelta(hours=2))
     pool = m.ModelPool("mp", (m.PoolMember("b"), m.PoolMember("a")))
 
     assert normalised(tool) == tool

@@ -8,6 +8,7 @@ import pytest
 
 from services.content.model import Approval
 from services.registry.core import model as m
+from services.registry.core.executors import WorkerExecutor
 from services.registry.core.refs import Kind, Ref, Space, Target
 from services.registry.core.rules import validating
 from services.registry.core.rules.validating import Code, Diagnostic, Submitted
@@ -43,7 +44,7 @@ def test_a_change_whose_references_are_met_has_no_diagnostics() -> None:
             m.Model("m", "p", "u"),
             m.ModelPool("mp", (m.PoolMember("m"), m.PoolMember("old"))),
             m.Agent("a", "mp", tools=("t",), approval_rules=(m.ApprovalRule("*", Approval.ASK),)),
-            m.Tool("t", m.WorkerExecutor()),
+            m.Tool("t", WorkerExecutor()),
             kinds={
                 Target(Space.PROVIDERS, "p"): {Kind.PROVIDER},
                 Target(Space.MODELS, "old"): {Kind.MODEL},
@@ -205,7 +206,7 @@ def test_a_submitted_dependent_is_judged_by_what_it_says_now() -> None:
 def test_a_kind_and_id_may_occur_once_in_a_request() -> None:
     provider = m.Provider("p", m.BuiltinAdapter())
 
-    diagnostics = found(provider, provider, m.Tool("p", m.WorkerExecutor()))
+    diagnostics = found(provider, provider, m.Tool("p", WorkerExecutor()))
 
     assert [(d.code, d.field) for d in diagnostics] == [
         (Code.DUPLICATE_ID, "resources[1].provider.id")
@@ -242,7 +243,7 @@ def test_nothing_is_looked_up_under_an_id_that_is_not_legal(illegal: str) -> Non
         m.Agent("a", "m", approval_rules=(m.ApprovalRule(illegal, Approval.ASK),)),
         m.Model(illegal, illegal, "u"),
         m.ModelPool(illegal, (m.PoolMember(illegal),)),
-        m.Tool(illegal, m.WorkerExecutor()),
+        m.Tool(illegal, WorkerExecutor()),
         m.Provider(illegal, m.BuiltinAdapter()),
     )
 

@@ -17,7 +17,7 @@ from services.content.model import (
     ToolCall,
     Usage,
 )
-from services.runcontrol.core.commands import CommandOutcome, CommandResult, PoolCommand
+from services.runcontrol.core.commands import Command, CommandOutcome, CommandResult
 from services.runcontrol.core.exchange import Call, Ticket, Verdict, VerdictKind, Wake, WakeStatus
 from services.runcontrol.core.execution import Claim, Execution
 from services.runcontrol.core.model import PoolMembership, Run, Termination, Thread
@@ -172,11 +172,11 @@ class InMemoryRunControl:
         self.advance(claimed)
         return claimed
 
-    def command(self, index: int = -1) -> PoolCommand:
+    def command(self, index: int = -1) -> Command:
         """What was put into the outbox last."""
         return self.tables.outbox[index].command
 
-    def settle(self, command: PoolCommand, answer: CommandOutcome) -> None:
+    def settle(self, command: Command, answer: CommandOutcome) -> None:
         now(self.store.write(lambda tx: self.execution.apply_outcome(tx, command, answer)))
 
     def wake(self, condition_id: str, run_id: str, **fields: Any) -> WakeOutcome:

@@ -26,7 +26,13 @@ from services.content.model import (
 from services.runcontrol.clients import pool as pool_client
 from services.runcontrol.clients.registry import build_catalog, tool_spec
 from services.runcontrol.clients.router import encoded, failure_of, item_of, request_of, routed_of
-from services.runcontrol.core.commands import CommandResult, SendCommand, SuspendCommand
+from services.runcontrol.core.commands import (
+    CommandResult,
+    SendCommand,
+    SuspendCommand,
+    decode_answer,
+    encode_answer,
+)
 from services.runcontrol.core.events import Routed, TextDelta
 from services.runcontrol.core.inference import Finished, ModelCall, Restarted
 from services.runcontrol.core.retrying import RetryClass
@@ -359,4 +365,4 @@ def test_answers_are_decoded_as_they_were_encoded() -> None:
 
     # when it is encoded and decoded
     # then it is the same
-    assert pool_client.decode_answer(pool_client.encode_answer(answer)) == answer
+    assert decode_answer(encode_answer(answer)) == answer

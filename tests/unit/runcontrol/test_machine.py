@@ -12,10 +12,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from services.chassis.errors import DomainError
 from services.runcontrol.core.commands import (
     AckCommand,
+    CancelRunCommand,
+    Command,
     CommandRefusal,
     CommandResult,
     FetchedMessage,
-    PoolCommand,
+    StartRunCommand,
     SuspendCommand,
 )
 from services.runcontrol.core.errors import FencedError
@@ -24,6 +26,7 @@ from services.runcontrol.core.exchange import VerdictKind, WakeStatus
 from services.runcontrol.core.execution import Claim
 from services.runcontrol.core.model import Phase, Priority, RunState
 from services.runcontrol.core.retrying import Failure, RetryClass
+from services.runcontrol.core.submission import StartedBy
 from services.runcontrol.core.waking import FetchRequest
 from tests.support.runcontrol_invariants import check
 from tests.unit.runcontrol.in_memory_runcontrol import (
@@ -44,6 +47,7 @@ CALLS = st.lists(
             ("pool_wait", '{"pool_id": "room"}'),
             ("pool_wait", "{}"),
             QUESTION,
+            ("start_run", '{"agent_id": "helper", "input": "go"}'),
             ("never", "{}"),
             ("unknown", "nonsense"),
         ]
@@ -199,12 +203,25 @@ class RunControlMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.system.tables.outbox)
     @rule(number=st.integers(-3, 100), refused=st.sampled_from([False, False, True]))
-    def pool_answers(self, number: int, refused: bool) -> None:
-        """The pool answers a command; it may do so twice."""
-        command: PoolCommand = self.pick(self.system.tables.outbox, number).command
+    def answered(self, number: int, refused: bool) -> None:
+        """A command is carried out, or refused; that may happen twice."""
+        command: Command = self.pick(self.system.tables.outbox, number).command
+        if isinstance(command, StartRunCommand) and not refused:
+            self.start(command)
+        if isinstance(command, CancelRunCommand) and self.is_there(command.child_run_id):
+            self.system.cancel(run_id=command.child_run_id)
         registered = isinstance(command, SuspendCommand | AckCommand)
         answer = CommandResult("" if registered else "{}", "c1")
         self.system.settle(command, CommandRefusal("NO", "never") if refused else answer)
+
+    def start(self, command: StartRunCommand) -> None:
+        if not self.is_there(command.child_run_id):
+            ids = (command.child_run_id, command.run_id, command.call_id)
+            started_by = StartedBy(*ids, command.depth)
+            self.system.submit(deadline_s=max(1.0, command.deadline_s), started_by=started_by)
+
+    def is_there(self, run_id: str) -> bool:
+        return ("default", run_id) in self.system.tables.runs
 
     @precondition(lambda self: self.system.tables.runs)
     @rule(

@@ -10,7 +10,8 @@ from services.content.convert import (
 )
 from services.content.model import Approval
 from services.registry.api.enums import BUILTINS
-from services.registry.core.model import BuiltinTool, Tool, WorkerExecutor
+from services.registry.core.executors import BuiltinTool, WorkerExecutor
+from services.registry.core.model import Tool
 
 
 def tool_from_pb(tool: pb.Tool, field: str, decoder: Decoder) -> Tool:

@@ -20,12 +20,12 @@ from services.content.model import (
     EffectClass,
     Sampling,
 )
+from services.registry.core.executors import BuiltinTool
 from services.registry.core.model import (
     DAY,
     HOUR,
     Agent,
     AgentEndpoint,
-    BuiltinTool,
     CredentialRef,
     EnvCredential,
     MemberRole,

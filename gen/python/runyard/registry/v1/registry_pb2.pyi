@@ -98,6 +98,7 @@ class BuiltinTool(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     BUILTIN_TOOL_POOL_RESPOND: _ClassVar[BuiltinTool]
     BUILTIN_TOOL_POOL_WAIT: _ClassVar[BuiltinTool]
     BUILTIN_TOOL_ASK_HUMAN: _ClassVar[BuiltinTool]
+    BUILTIN_TOOL_START_RUN: _ClassVar[BuiltinTool]
 RESOURCE_KIND_UNSPECIFIED: ResourceKind
 RESOURCE_KIND_PROVIDER: ResourceKind
 RESOURCE_KIND_MODEL: ResourceKind
@@ -149,6 +150,7 @@ BUILTIN_TOOL_POOL_CHECK: BuiltinTool
 BUILTIN_TOOL_POOL_RESPOND: BuiltinTool
 BUILTIN_TOOL_POOL_WAIT: BuiltinTool
 BUILTIN_TOOL_ASK_HUMAN: BuiltinTool
+BUILTIN_TOOL_START_RUN: BuiltinTool
 
 class ResourceRef(_message.Message):
     __slots__ = ("kind", "id")

@@ -129,7 +129,7 @@ class Thread(_message.Message):
     def __init__(self, thread_id: _Optional[str] = ..., state: _Optional[_Union[Thread.State, str]] = ..., epoch: _Optional[int] = ..., fence: _Optional[int] = ..., agent_id: _Optional[str] = ..., active_run_id: _Optional[str] = ..., open_run_id: _Optional[str] = ..., latest_run_id: _Optional[str] = ..., queued_dispatches: _Optional[int] = ..., head_seq: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("run_id", "thread_id", "agent_id", "state", "termination", "waiting_reasons", "dispatch_id", "step", "rounds", "usage", "output_text", "registry_version", "spec_digest", "pool", "deadline_time", "budget", "priority", "head_seq", "create_time", "start_time", "end_time", "traceparent")
+    __slots__ = ("run_id", "thread_id", "agent_id", "state", "termination", "waiting_reasons", "dispatch_id", "step", "rounds", "usage", "output_text", "registry_version", "spec_digest", "pool", "deadline_time", "budget", "priority", "head_seq", "create_time", "start_time", "end_time", "traceparent", "parent_run_id", "parent_tool_call_id")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Run.State]
@@ -166,6 +166,8 @@ class Run(_message.Message):
     START_TIME_FIELD_NUMBER: _ClassVar[int]
     END_TIME_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
+    PARENT_RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    PARENT_TOOL_CALL_ID_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     thread_id: str
     agent_id: str
@@ -188,7 +190,9 @@ class Run(_message.Message):
     start_time: _timestamp_pb2.Timestamp
     end_time: _timestamp_pb2.Timestamp
     traceparent: str
-    def __init__(self, run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., state: _Optional[_Union[Run.State, str]] = ..., termination: _Optional[_Union[Termination, _Mapping]] = ..., waiting_reasons: _Optional[_Iterable[_Union[WaitingReason, _Mapping]]] = ..., dispatch_id: _Optional[str] = ..., step: _Optional[int] = ..., rounds: _Optional[int] = ..., usage: _Optional[_Union[_content_pb2.Usage, _Mapping]] = ..., output_text: _Optional[str] = ..., registry_version: _Optional[int] = ..., spec_digest: _Optional[bytes] = ..., pool: _Optional[_Union[PoolMembership, _Mapping]] = ..., deadline_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., head_seq: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ...) -> None: ...
+    parent_run_id: str
+    parent_tool_call_id: str
+    def __init__(self, run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., state: _Optional[_Union[Run.State, str]] = ..., termination: _Optional[_Union[Termination, _Mapping]] = ..., waiting_reasons: _Optional[_Iterable[_Union[WaitingReason, _Mapping]]] = ..., dispatch_id: _Optional[str] = ..., step: _Optional[int] = ..., rounds: _Optional[int] = ..., usage: _Optional[_Union[_content_pb2.Usage, _Mapping]] = ..., output_text: _Optional[str] = ..., registry_version: _Optional[int] = ..., spec_digest: _Optional[bytes] = ..., pool: _Optional[_Union[PoolMembership, _Mapping]] = ..., deadline_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., head_seq: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., parent_run_id: _Optional[str] = ..., parent_tool_call_id: _Optional[str] = ...) -> None: ...
 
 class Termination(_message.Message):
     __slots__ = ("reason", "message", "error_reason")
@@ -279,7 +283,7 @@ class Dispatch(_message.Message):
     def __init__(self, dispatch_id: _Optional[str] = ..., run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., state: _Optional[_Union[Dispatch.State, str]] = ..., kind: _Optional[_Union[Dispatch.Kind, str]] = ..., attempt: _Optional[int] = ..., handoffs: _Optional[int] = ..., available_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_error: _Optional[str] = ..., redrive_of: _Optional[str] = ...) -> None: ...
 
 class ToolInvocation(_message.Message):
-    __slots__ = ("tool_call_id", "model_call_id", "tool_id", "arguments_json", "argument_digest", "effect_class", "state", "attempt", "result")
+    __slots__ = ("tool_call_id", "model_call_id", "tool_id", "arguments_json", "argument_digest", "effect_class", "state", "attempt", "result", "child_run_id")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[ToolInvocation.State]
@@ -313,6 +317,7 @@ class ToolInvocation(_message.Message):
     STATE_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
+    CHILD_RUN_ID_FIELD_NUMBER: _ClassVar[int]
     tool_call_id: str
     model_call_id: str
     tool_id: str
@@ -322,7 +327,8 @@ class ToolInvocation(_message.Message):
     state: ToolInvocation.State
     attempt: int
     result: str
-    def __init__(self, tool_call_id: _Optional[str] = ..., model_call_id: _Optional[str] = ..., tool_id: _Optional[str] = ..., arguments_json: _Optional[str] = ..., argument_digest: _Optional[bytes] = ..., effect_class: _Optional[_Union[_content_pb2.EffectClass, str]] = ..., state: _Optional[_Union[ToolInvocation.State, str]] = ..., attempt: _Optional[int] = ..., result: _Optional[str] = ...) -> None: ...
+    child_run_id: str
+    def __init__(self, tool_call_id: _Optional[str] = ..., model_call_id: _Optional[str] = ..., tool_id: _Optional[str] = ..., arguments_json: _Optional[str] = ..., argument_digest: _Optional[bytes] = ..., effect_class: _Optional[_Union[_content_pb2.EffectClass, str]] = ..., state: _Optional[_Union[ToolInvocation.State, str]] = ..., attempt: _Optional[int] = ..., result: _Optional[str] = ..., child_run_id: _Optional[str] = ...) -> None: ...
 
 class Ticket(_message.Message):
     __slots__ = ("ticket_id", "kind", "state", "run_id", "thread_id", "agent_id", "tool_call_id", "tool_id", "arguments_json", "argument_digest", "question", "decision", "void_reason", "create_time", "expire_time")
