@@ -21,8 +21,9 @@ from services.chassis.store.port import Store, Tx
 from services.chassis.store.schema import Schema
 from services.runcontrol.api.codec import ProtobufCodec
 from services.runcontrol.api.policy import POLICY, RUN_CONTROL, WORKER
-from services.runcontrol.api.servicer import RunControlServicer, ToolWorkerServicer
+from services.runcontrol.api.servicer import RunControlServicer
 from services.runcontrol.api.sizes import SIZES
+from services.runcontrol.api.worker_servicer import ToolWorkerServicer
 from services.runcontrol.clients.own_runs import OwnRuns
 from services.runcontrol.clients.pool import PoolClient
 from services.runcontrol.clients.registry import RegistryCatalogs, build_catalog
@@ -31,9 +32,12 @@ from services.runcontrol.core.commands import CommandRefusal, decode_answer, dec
 from services.runcontrol.core.execution import Execution
 from services.runcontrol.core.limits import MAX_MESSAGES, MAX_TOPICS
 from services.runcontrol.core.runcontrol import RunControl
+from services.runcontrol.core.tool_workers import ToolWorkers
+from services.runcontrol.core.worker_calls import WorkerTimes
 from services.runcontrol.engine.executor import Executor
 from services.runcontrol.engine.run_loop import RunLoop
 from services.runcontrol.engine.streams import FeedRunStreams
+from services.runcontrol.engine.worker_sessions import LiveSessions
 from services.runcontrol.settings import RunControlSettings
 from services.runcontrol.store.leases import RunLeases
 from services.runcontrol.store.store import SqlStore
@@ -54,16 +58,30 @@ async def assemble(settings: RunControlSettings, chassis: Chassis, database: Sto
     runs = RunControl(store, catalogs, chassis.clock, chassis.ids)
     executor = await _execute(settings, chassis, database, store, catalogs, runs)
     streams = FeedRunStreams(runs, chassis.notifier, chassis.clock, chassis.drain)
+    workers = ToolWorkers(
+        store,
+        chassis.clock,
+        chassis.ids,
+        WorkerTimes(settings.worker_accept_s, settings.worker_lease_s),
+    )
+    sessions = LiveSessions(workers, chassis.notifier, chassis.clock, chassis.ids, chassis.drain)
+    chassis.tasks.start("calls of workers", sessions.give_forever)
+    chassis.tasks.start("ended calls", sessions.stop_forever)
+    chassis.tasks.start("overdue calls", sessions.sweep_forever)
     return Assembly(
-        _servicers(runs, streams),
+        _servicers(runs, streams, workers, sessions),
         hand_back=executor.hand_back,
         limits={"max_concurrent_runs": settings.max_concurrent_runs},
     )
 
 
-def _servicers(runs: RunControl, streams: FeedRunStreams) -> list[Servicer]:
+def _servicers(
+    runs: RunControl, streams: FeedRunStreams, workers: ToolWorkers, sessions: LiveSessions
+) -> list[Servicer]:
     serve_runs = partial(add_RunControlServiceServicer_to_server, RunControlServicer(runs, streams))
-    serve_workers = partial(add_ToolWorkerServiceServicer_to_server, ToolWorkerServicer())
+    serve_workers = partial(
+        add_ToolWorkerServiceServicer_to_server, ToolWorkerServicer(workers, sessions)
+    )
     return [Servicer(RUN_CONTROL, serve_runs), Servicer(WORKER, serve_workers)]
 
 

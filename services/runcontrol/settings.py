@@ -35,3 +35,16 @@ class RunControlSettings(ServiceSettings):
         le=10_000,
         description="Runs executed at a time, parked ones not counted; 0 executes none.",
     )
+    worker_accept_s: float = Field(
+        default=2.0,
+        gt=0,
+        le=60.0,
+        description="Seconds that a worker may take to accept a call before another one gets it.",
+    )
+    worker_lease_s: float = Field(
+        default=15.0,
+        ge=1.0,
+        le=600.0,
+        description="Seconds that a silent worker keeps its calls; it is to give three signs of "
+        "life meanwhile.",
+    )

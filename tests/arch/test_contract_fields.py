@@ -15,6 +15,7 @@ import inspect
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ from services.registry.core.refs import Kind, Ref
 from services.registry.core.stored import Stored
 from tests.arch import contract_fields as walk
 from tests.arch.contract_fields import Outcome, described
-from tests.arch.project import SERVICES, proto_services
+from tests.arch.project import ROOT, SERVICES, proto_services
 from tests.support.smallest_messages import NESTED, REQUESTS, SET_BY_THE_REGISTRY, UNREAD
 
 # Of the whole request: with them in view, every field would make a difference.
@@ -57,11 +58,16 @@ class Core:
         return called
 
 
+def servicer_modules() -> Iterator[ModuleType]:
+    for name in SERVICES:
+        for file in sorted((ROOT / "services" / name / "api").glob("*servicer.py")):
+            yield importlib.import_module(f"services.{name}.api.{file.stem}")
+
+
 def servicers() -> Iterator[tuple[ServiceDescriptor, type[Any]]]:
     """Every service of a contract that a server implements, with the class that does."""
     by_base = {f"{service.name}Servicer": service for service in proto_services()}
-    for name in SERVICES:
-        module = importlib.import_module(f"services.{name}.api.servicer")
+    for module in servicer_modules():
         for value in vars(module).values():
             if inspect.isclass(value) and value.__module__ == module.__name__:
                 for base in value.__mro__[1:]:
@@ -84,7 +90,7 @@ def outcome_in(servicer: type[Any], method: MethodDescriptor) -> Callable[[Messa
     def outcome_of(request: Message) -> Outcome:
         with calling(CALL):
             try:
-                asyncio.run(_read(serve(_sent(request, method), None)))
+                asyncio.run(_read(serve(sent(request, method), None)))
             except ReachedError as reached:
                 return Outcome(True, str(reached))
             except DomainError as error:
@@ -108,7 +114,7 @@ async def _read(answer: Any) -> None:
             return
 
 
-def _sent(request: Message, method: MethodDescriptor) -> Message | AsyncIterator[Message]:
+def sent(request: Message, method: MethodDescriptor) -> Message | AsyncIterator[Message]:
     async def stream() -> AsyncIterator[Message]:
         yield request
 
@@ -148,7 +154,10 @@ def test_the_rpcs_that_are_served_are_asked_for() -> None:
 
     assert len(served) > 30
     assert len(served) < len(METHODS)
-    services = {"RegistryService", "RouterService", "RunControlService", "PoolService"}
+    services = {
+        *("RegistryService", "RouterService", "RunControlService", "PoolService"),
+        "ToolWorkerService",
+    }
     assert {str(name).partition(".")[0] for name in served} == services
 
 
@@ -201,7 +210,7 @@ def test_every_field_of_a_resource_comes_back(kind: str) -> None:
     assert len(paths) > 5
 
 
-def test_every_field_of_what_the_registry_adds_is_sent() -> None:
+def test_every_field_of_what_the_registry_adds_issent() -> None:
     when = datetime(2026, 1, 1, tzinfo=UTC)
     stored = Stored(Ref(Kind.TOOL, "t"), b"\x01", 7, "set", when, "ada", b"")
 

@@ -57,6 +57,7 @@ NUMBERS: Mapping[str, Mapping[str, object]] = {
         "MAX_BODY_BYTES": 65_536,
         "MAX_WAIT_S": 2_592_000.0,
         "MAX_RUN_DEPTH": 8,
+        "MAX_CREDIT": 10_000,
         "DEFAULT_PAGE": 50,
         "MAX_PAGE": 200,
     },

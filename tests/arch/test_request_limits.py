@@ -26,7 +26,7 @@ from scripts import limits_docs
 from services.chassis.caller import LOCAL_PRINCIPAL
 from services.chassis.calls.call import Call, calling
 from services.chassis.errors import DomainError, Violation
-from tests.arch.test_contract_fields import METHODS, is_served
+from tests.arch.test_contract_fields import METHODS, is_served, sent
 
 CALL = Call("/a.B/C", LOCAL_PRINCIPAL, lambda: None)
 Path = tuple[FieldDescriptor, ...]
@@ -148,7 +148,7 @@ def refusal(
     with calling(CALL):
         try:
             check(request)
-            asyncio.run(_read(getattr(made, method.name)(request, None)))
+            asyncio.run(_read(getattr(made, method.name)(sent(request, method), None)))
         except DomainError as error:
             return error.violations
         except ReachedError:
@@ -229,6 +229,7 @@ CUT = {
     "ApplyResources": 16_777_216,
     "ValidateResources": 16_777_216,
     "RegisterProvider": 1_114_112,
+    "Session": 4_194_304,
     "ReplaceProvider": 1_114_112,
     "Explain": 16_777_216,
     "Generate": 16_777_216,

@@ -22,10 +22,11 @@ def rpcs(service: str) -> set[str]:
 
 def unserved(service: str) -> set[str]:
     """The RPCs whose method names itself, which it does to refuse the call."""
-    module = parsed(ROOT / "services" / service / "api" / "servicer.py")
+    files = (ROOT / "services" / service / "api").glob("*servicer.py")
     return {
         method.name
-        for method in functions(module)
+        for file in files
+        for method in functions(parsed(file))
         if method.name in rpcs(service)
         if any(isinstance(n, ast.Constant) and n.value == method.name for n in ast.walk(method))
     }

@@ -17,6 +17,8 @@ from runyard.runcontrol.v1 import runcontrol_pb2 as run
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as runs
 from runyard.types.v1 import content_pb2 as content
 from runyard.types.v1 import server_info_service_pb2 as info
+from runyard.worker.v1 import worker_pb2 as worker
+from runyard.worker.v1 import worker_service_pb2 as workers
 from tests.contract.runcontrol.conftest import Suite
 from tests.support import clients as s
 from tests.support.smallest_messages import BODY
@@ -160,6 +162,12 @@ def _runcontrol(decided: run.Ticket, cancelled: run.Ticket, done: str) -> list[M
             status=run.WAKE_STATUS_TRIGGERED,
             message_ids=["m1"],
             summary="one message",
+        ),
+        workers.ReportResultRequest(
+            result=worker.Result(
+                ref=worker.CallRef(tool_call_id=decided.tool_call_id, attempt=1, fence=1),
+                succeeded=worker.Succeeded(content="late"),
+            )
         ),
     ]
 

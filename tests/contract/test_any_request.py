@@ -136,6 +136,8 @@ def rpcs() -> Iterator[Rpc]:
         for each in proto_services():
             for method in each.methods if each.file.package in packages else ():
                 name = method.input_type.full_name
+                if method.client_streaming:
+                    continue
                 if name in served or each.file.package == INFO:
                     yield Rpc(server, method)
 
@@ -193,7 +195,7 @@ async def send_legal(servers: Servers) -> None:
         for rpc in rpcs()
     }
     assert {name for name, code in codes.items() if code is not grpc.StatusCode.OK} == set()
-    assert len(codes) == 48
+    assert len(codes) == 49
 
 
 @pytest.mark.parametrize("urls", ["sqlite", "postgresql"], indirect=True)

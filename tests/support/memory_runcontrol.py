@@ -14,9 +14,10 @@ from services.content.model import Message
 from services.runcontrol.core import exchange, model
 from services.runcontrol.core.commands import Effect
 from services.runcontrol.core.events import Event
-from services.runcontrol.core.ports import DueRun, Feed, LeaseKey, RunView, TicketFilter
+from services.runcontrol.core.ports import CallKey, DueRun, Feed, LeaseKey, RunView, TicketFilter
 from services.runcontrol.core.specs import Specs
 from services.runcontrol.core.work import Work
+from services.runcontrol.core.worker_calls import CallRef, Worker
 
 T = TypeVar("T")
 
@@ -44,6 +45,12 @@ class Tables:
     specs: dict[Any, Specs] = field(default_factory=dict)
     requests: dict[Any, tuple[bytes, bytes]] = field(default_factory=dict)
     outbox: list[Effect] = field(default_factory=list)
+    served: set[tuple[str, str, str]] = field(default_factory=set)
+    sessions: dict[Any, int] = field(default_factory=dict)
+
+
+def _is_past(instant: datetime | None, now: datetime, counts: bool) -> bool:
+    return counts and instant is not None and instant <= now
 
 
 def _kind_name(event: Event) -> bytes:
@@ -122,6 +129,63 @@ class MemoryTx:
         for message in after.messages:
             self._add(t.messages, (tenant, run.thread_id, message.seq), message)
         t.outbox.extend(after.effects)
+
+    def announce(self, tenant: str, tool_id: str, labels: tuple[str, ...], now: datetime) -> None:
+        self.t.served |= {(tenant, tool_id, label) for label in ("", *labels)}
+
+    def announced(self, tenant: str, tool_id: str, label: str) -> bool:
+        return (tenant, tool_id, label) in self.t.served
+
+    def begin_session(self, tenant: str, worker: Worker, now: datetime) -> int:
+        epoch = self.session_epoch(tenant, worker.instance_id) + 1
+        self.t.sessions[tenant, worker.instance_id] = epoch
+        return epoch
+
+    def session_epoch(self, tenant: str, instance_id: str) -> int:
+        return self.t.sessions.get((tenant, instance_id), 0)
+
+    def call(self, tenant: str, call_id: str) -> exchange.Call | None:
+        return self.t.calls.get((tenant, call_id))
+
+    def ready_calls(
+        self, tenant: str, tool_id: str, label: str, now: datetime, limit: int
+    ) -> list[CallKey]:
+        found = [
+            call
+            for call in self.t.calls.values()
+            if (call.tenant, call.tool_id, call.label) == (tenant, tool_id, label)
+            and call.state is exchange.CallState.READY
+            and call.due_at is not None
+            and call.due_at <= now
+        ]
+        found.sort(key=lambda call: (call.due_at or now, call.call_id))
+        return [self._key(call) for call in found[:limit]]
+
+    def overdue_calls(self, now: datetime, limit: int) -> list[CallKey]:
+        state = exchange.CallState
+        found = [
+            call
+            for call in self.t.calls.values()
+            if _is_past(call.due_at, now, call.state in (state.DISPATCHED, state.ACCEPTED))
+            or _is_past(call.timeout_at, now, call.state in (state.READY, state.ACCEPTED))
+        ]
+        return [self._key(call) for call in sorted(found, key=lambda c: c.call_id)[:limit]]
+
+    def _key(self, call: exchange.Call) -> CallKey:
+        run = self.t.runs[call.tenant, call.run_id]
+        return call.tenant, run.thread_id, call.run_id, call.call_id
+
+    def extend_call(self, tenant: str, ref: CallRef, worker: Worker, until: datetime) -> bool:
+        call = self.t.calls.get((tenant, ref.call_id))
+        if (
+            call is None
+            or call.state is not exchange.CallState.ACCEPTED
+            or (call.attempt, call.fence, call.worker_instance)
+            != (ref.attempt, ref.fence, worker.instance_id)
+        ):
+            return False
+        self.t.calls[tenant, ref.call_id] = replace(call, due_at=until)
+        return True
 
     def _save_lease(self, before: Work | None, after: Work) -> None:
         key = (after.run.tenant, after.run.thread_id)

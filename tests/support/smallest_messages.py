@@ -18,6 +18,8 @@ from runyard.router.v1 import router_service_pb2 as router_service
 from runyard.runcontrol.v1 import runcontrol_pb2 as run
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as run_service
 from runyard.types.v1 import content_pb2 as content
+from runyard.worker.v1 import worker_pb2 as worker
+from runyard.worker.v1 import worker_service_pb2 as worker_service
 
 TEXT = content.Part(text=content.Text(text="t"))
 SAID = content.Message(role=content.MESSAGE_ROLE_USER, parts=[TEXT])
@@ -45,7 +47,25 @@ def _by_name(*messages: Message) -> Mapping[str, Message]:
     return {message.DESCRIPTOR.full_name: message for message in messages}
 
 
+REF = worker.CallRef(tool_call_id="c", attempt=1, fence=1)
+RESULT = worker.Result(ref=REF, succeeded=worker.Succeeded(content="x"))
+HELLO = worker.Hello(
+    worker_id="w",
+    instance_id="i",
+    min_protocol=1,
+    max_protocol=1,
+    tools=[worker.ServedTool(tool_id="t")],
+)
 NESTED = _by_name(
+    HELLO,
+    REF,
+    RESULT,
+    worker.Accept(ref=REF),
+    worker.CallProgress(ref=REF),
+    worker.Handback(ref=REF),
+    worker.NeedInput(ref=REF),
+    worker.ProbeResult(ref=REF),
+    worker.ServedTool(tool_id="t"),
     PROVIDER,
     TOOL,
     SAID,
@@ -119,6 +139,8 @@ REQUESTS: Sequence[Message] = (
     run_service.DeliverWakeRequest(
         pool_id="p", condition_id="c", run_id="r", status=run.WAKE_STATUS_TRIGGERED
     ),
+    worker_service.SessionRequest(hello=HELLO),
+    worker_service.ReportResultRequest(result=RESULT),
     pool_service.OpenPoolRequest(pool_id="p"),
     pool_service.GetPoolRequest(pool_id="p"),
     pool_service.JoinPoolRequest(pool_id="p", run_id="r", agent_id="a"),

@@ -138,6 +138,16 @@ _KINDS: Mapping[type, tuple[str, _Encode]] = {
         "tool_call_dispatched",
         lambda k: pb.ToolCallDispatched(tool_call_id=k.call_id, attempt=k.attempt),
     ),
+    e.ToolCallAccepted: (
+        "tool_call_accepted",
+        lambda k: pb.ToolCallAccepted(tool_call_id=k.call_id, worker_id=k.worker_id),
+    ),
+    e.ToolCallProgress: (
+        "tool_call_progress",
+        lambda k: pb.ToolCallProgress(
+            tool_call_id=k.call_id, progress_seq=k.progress_seq, note=k.note
+        ),
+    ),
     e.ToolCallSettled: ("tool_call_settled", _settled),
     e.TicketOpened: ("ticket_opened", lambda k: pb.TicketOpened(ticket=ticket_to_pb(k.ticket))),
     e.TicketDecided: (

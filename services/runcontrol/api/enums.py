@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
+from runyard.worker.v1 import worker_pb2 as worker
 from services.chassis.protobuf.enums import EnumTable
 from services.runcontrol.core.cancelling import CancelOutcome
 from services.runcontrol.core.exchange import CallState, TicketKind, TicketState, WakeStatus
@@ -19,6 +20,8 @@ from services.runcontrol.core.submission import BusyPolicy
 from services.runcontrol.core.subscribing import SubscribeFrom
 from services.runcontrol.core.tickets import DecisionOutcome
 from services.runcontrol.core.waking import WakeOutcome
+from services.runcontrol.core.worker_calls import Effect, ResultOutcome
+from services.runcontrol.core.worker_messages import Verdict
 
 BUSY_POLICIES = EnumTable(service.BusyPolicy, "BUSY_POLICY", BusyPolicy)
 CALL_STATES = EnumTable(pb.ToolInvocation.State, "STATE", CallState)
@@ -34,4 +37,7 @@ TICKET_KINDS = EnumTable(pb.Ticket.Kind, "KIND", TicketKind)
 TICKET_STATES = EnumTable(pb.Ticket.State, "STATE", TicketState)
 WAITING_KINDS = EnumTable(pb.WaitingKind, "WAITING_KIND", WaitingKind)
 WAKE_OUTCOMES = EnumTable(service.WakeOutcome, "WAKE_OUTCOME", WakeOutcome)
+EFFECTS = EnumTable(worker.Effect, "EFFECT", Effect)
+RESULT_OUTCOMES = EnumTable(worker.ResultAck.Outcome, "OUTCOME", ResultOutcome)
+VERDICT_ACTIONS = EnumTable(worker.InflightVerdict.Action, "ACTION", Verdict)
 WAKE_STATUSES = EnumTable(pb.WakeStatus, "WAKE_STATUS", WakeStatus)

@@ -23,8 +23,12 @@ _ANSWER = replace(_DECIDE, max_request_bytes=128 << 10)
 # A gateway follows one run per client of its own; a subscriber costs a cursor and a send window.
 _SUBSCRIBE = MethodPolicy(ANY_ROLE, deadline_cap_s=None, concurrent_per_principal=5_000)
 _DELIVER = MethodPolicy(_SIBLINGS, deadline_cap_s=30.0, max_request_bytes=256 << 10)
-_SESSION = MethodPolicy(_ACTORS, deadline_cap_s=None, concurrent_per_principal=1_000)
-_POLL = MethodPolicy(_ACTORS, deadline_cap_s=60.0, concurrent_per_principal=1_000)
+# A worker that comes back brings what it has not delivered.
+_SESSION = MethodPolicy(
+    _ACTORS, deadline_cap_s=None, concurrent_per_principal=1_000, max_request_bytes=4 << 20
+)
+# A result of 1 MiB, and what stands beside it.
+_REPORT = replace(_MUTATE, max_request_bytes=2 << 20)
 
 POLICY: Mapping[str, MethodPolicy] = {
     f"/{service}/{method}": row
@@ -53,7 +57,7 @@ POLICY: Mapping[str, MethodPolicy] = {
             "RedriveDispatch": _DECIDE,
             "DeliverWake": _DELIVER,
         },
-        WORKER: {"Session": _SESSION, "ReportResult": _MUTATE, "PollCall": _POLL},
+        WORKER: {"Session": _SESSION, "ReportResult": _REPORT},
     }.items()
     for method, row in rows.items()
 }

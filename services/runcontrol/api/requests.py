@@ -153,24 +153,35 @@ def decision_from_pb(request: service.SubmitDecisionRequest) -> DecideCommand:
     return command
 
 
+# Those that say no more than their name.
+_PLAIN = {
+    "approve": VerdictKind.APPROVE,
+    "cancel_call": VerdictKind.CANCEL_CALL,
+    "cancel_run": VerdictKind.CANCEL_RUN,
+    "did_not_happen": VerdictKind.DID_NOT_HAPPEN,
+    "abandon": VerdictKind.ABANDON,
+    # A violation was found: any will do.
+    "": VerdictKind.DENY,
+}
+# Those that carry an answer, in this field.
+_TEXTS = {
+    "answer": (VerdictKind.ANSWER, "content"),
+    "happened": (VerdictKind.HAPPENED, "content"),
+}
+
+
 def _verdict(verdict: pb.Verdict, decoder: Decoder) -> Verdict:
-    match decoder.required_arm(verdict, "verdict", ""):
-        case "approve":
-            return Verdict(VerdictKind.APPROVE)
-        case "deny":
-            reason = decoder.text(verdict.deny.reason, "verdict.deny.reason", MAX_TEXT_CHARS)
-            return Verdict(VerdictKind.DENY, reason)
-        case "answer":
-            field, content = "verdict.answer.content", verdict.answer.content
-            return Verdict(VerdictKind.ANSWER, decoder.sized_text(content, field, MAX_ANSWER_BYTES))
-        case "cancel_call":
-            return Verdict(VerdictKind.CANCEL_CALL)
-        case "cancel_run":
-            return Verdict(VerdictKind.CANCEL_RUN)
-        case "":
-            return Verdict(VerdictKind.DENY)
-        case arm:
-            raise UnimplementedError(f"verdict {arm} is not served by this version", verdict=arm)
+    arm = decoder.required_arm(verdict, "verdict", "")
+    if arm in _PLAIN:
+        return Verdict(_PLAIN[arm])
+    if arm == "deny":
+        reason = decoder.text(verdict.deny.reason, "verdict.deny.reason", MAX_TEXT_CHARS)
+        return Verdict(VerdictKind.DENY, reason)
+    if arm in _TEXTS:
+        kind, name = _TEXTS[arm]
+        text = getattr(getattr(verdict, arm), name)
+        return Verdict(kind, decoder.sized_text(text, f"verdict.{arm}.{name}", MAX_ANSWER_BYTES))
+    raise UnimplementedError(f"verdict {arm} is not served by this version", verdict=arm)
 
 
 def ticket_filter_from_pb(request: service.ListTicketsRequest) -> TicketFilter:

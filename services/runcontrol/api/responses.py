@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
@@ -187,18 +188,20 @@ def decision_to_pb(decision: Decision) -> pb.Decision:
     )
 
 
+_VERDICTS: Mapping[VerdictKind, Callable[[str], pb.Verdict]] = {
+    VerdictKind.APPROVE: lambda _: pb.Verdict(approve=pb.Approve()),
+    VerdictKind.DENY: lambda text: pb.Verdict(deny=pb.Deny(reason=text)),
+    VerdictKind.ANSWER: lambda text: pb.Verdict(answer=pb.Answer(content=text)),
+    VerdictKind.CANCEL_CALL: lambda _: pb.Verdict(cancel_call=pb.CancelCall()),
+    VerdictKind.CANCEL_RUN: lambda _: pb.Verdict(cancel_run=pb.CancelWholeRun()),
+    VerdictKind.HAPPENED: lambda text: pb.Verdict(happened=pb.Happened(content=text)),
+    VerdictKind.DID_NOT_HAPPEN: lambda _: pb.Verdict(did_not_happen=pb.DidNotHappen()),
+    VerdictKind.ABANDON: lambda _: pb.Verdict(abandon=pb.Abandon()),
+}
+
+
 def verdict_to_pb(verdict: Verdict) -> pb.Verdict:
-    match verdict.kind:
-        case VerdictKind.APPROVE:
-            return pb.Verdict(approve=pb.Approve())
-        case VerdictKind.DENY:
-            return pb.Verdict(deny=pb.Deny(reason=verdict.text))
-        case VerdictKind.ANSWER:
-            return pb.Verdict(answer=pb.Answer(content=verdict.text))
-        case VerdictKind.CANCEL_CALL:
-            return pb.Verdict(cancel_call=pb.CancelCall())
-        case VerdictKind.CANCEL_RUN:
-            return pb.Verdict(cancel_run=pb.CancelWholeRun())
+    return _VERDICTS[verdict.kind](verdict.text)
 
 
 def input_to_pb(each: Input) -> pb.Input:

@@ -10,8 +10,6 @@ import grpc
 
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2_grpc as rpc
-from runyard.worker.v1 import worker_service_pb2 as worker
-from runyard.worker.v1 import worker_service_pb2_grpc as worker_rpc
 from services.chassis.calls.call import current_caller, decoded
 from services.chassis.calls.unserved import not_served
 from services.runcontrol.api import requests, responses
@@ -152,22 +150,3 @@ class RunControlServicer(rpc.RunControlServiceServicer):
         self, request: pb.RedriveDispatchRequest, context: Context
     ) -> pb.RedriveDispatchResponse:
         raise not_served("RedriveDispatch")
-
-
-class ToolWorkerServicer(worker_rpc.ToolWorkerServiceServicer):
-    """Refuses every call: this version does not execute the tools of workers."""
-
-    def Session(
-        self, request_iterator: AsyncIterator[worker.SessionRequest], context: Context
-    ) -> AsyncIterator[worker.SessionResponse]:
-        raise not_served("Session")
-
-    async def ReportResult(
-        self, request: worker.ReportResultRequest, context: Context
-    ) -> worker.ReportResultResponse:
-        raise not_served("ReportResult")
-
-    async def PollCall(
-        self, request: worker.PollCallRequest, context: Context
-    ) -> worker.PollCallResponse:
-        raise not_served("PollCall")

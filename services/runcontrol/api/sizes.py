@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
+from runyard.worker.v1 import worker_service_pb2 as worker_service
 from services.chassis.protobuf.sizes import (
     CURSOR,
     ID,
@@ -17,7 +18,12 @@ from services.runcontrol.core.limits import (
     MAX_ANSWER_BYTES,
     MAX_DIGEST_BYTES,
     MAX_ENTRIES,
+    MAX_INFLIGHT,
+    MAX_LABELS,
     MAX_MESSAGES,
+    MAX_NOTE_CHARS,
+    MAX_RESULT_BYTES,
+    MAX_SERVED_TOOLS,
     MAX_STATES,
     MAX_TEXT_CHARS,
     MAX_TOPICS,
@@ -39,6 +45,8 @@ SIZES = Sizes(
         service.SubmitDecisionRequest,
         service.SubmitRunRequest,
         service.SubscribeRunRequest,
+        worker_service.SessionRequest,
+        worker_service.ReportResultRequest,
     ),
     {
         **MESSAGES,
@@ -92,6 +100,25 @@ SIZES = Sizes(
         "WakeEvent.message_id": ID,
         "WakeEvent.from_run_id": ID,
         "WakeEvent.traceparent": _TRACE,
+        "Hello.worker_id": ID,
+        "Hello.instance_id": ID,
+        "Hello.tools": entries(MAX_SERVED_TOOLS),
+        "Hello.inflight": entries(MAX_INFLIGHT),
+        "Hello.undelivered_results": entries(MAX_INFLIGHT),
+        "Hello.labels": entries(MAX_LABELS),
+        "Hello.labels[]": ID,
+        "ServedTool.tool_id": ID,
+        "ServedTool.schema_digest": size_bytes(MAX_DIGEST_BYTES),
+        "CallRef.tool_call_id": ID,
+        "Heartbeat.calls": entries(MAX_INFLIGHT),
+        "CallProgress.note": characters(MAX_NOTE_CHARS),
+        "Succeeded.content": size_bytes(MAX_RESULT_BYTES),
+        "Failed.code": ID,
+        "Failed.message": _TEXT,
+        "NeedInput.question": _TEXT,
+        "NeedInput.sealed_state": size_bytes(MAX_ANSWER_BYTES),
+        "ProbeResult.content": size_bytes(MAX_RESULT_BYTES),
+        "ReportResultRequest.request_id": ID,
     },
     most_entries=MAX_ENTRIES,
 )

@@ -13,7 +13,15 @@ from services.content.convert import APPROVALS, EFFECT_CLASSES
 from services.content.model import Approval, EffectClass, ReasoningEffort
 from services.runcontrol.core.builtin_tools import DEFINITIONS
 from services.runcontrol.core.ports import Catalogs
-from services.runcontrol.core.specs import AgentSpec, Builtin, Catalog, Rule, Specs, ToolSpec
+from services.runcontrol.core.specs import (
+    DEFAULT_TIMEOUT_S,
+    AgentSpec,
+    Builtin,
+    Catalog,
+    Rule,
+    Specs,
+    ToolSpec,
+)
 from services.wire.snapshot import SnapshotConsumer
 
 DEFAULT_MAX_ROUNDS = 16
@@ -95,6 +103,8 @@ def tool_spec(resource: pb.Resource) -> ToolSpec:
         approval=_approval(tool.approval),
         builtin=builtin,
         version=resource.meta.content_hash,
+        label=tool.worker.label,
+        timeout_s=tool.timeout.ToTimedelta().total_seconds() or DEFAULT_TIMEOUT_S,
     )
 
 

@@ -90,6 +90,52 @@ class VerdictNotApplicableError(DomainError):
         )
 
 
+class CallNotFoundError(DomainError):
+    kind = ErrorKind.NOT_FOUND
+    reason = "CALL_NOT_FOUND"
+
+    @classmethod
+    def of(cls, call_id: str) -> CallNotFoundError:
+        return cls(f"no call {call_id}", tool_call_id=call_id)
+
+
+class OutOfSequenceError(DomainError):
+    """A message of a worker's session came where it may not."""
+
+    kind = ErrorKind.PRECONDITION
+    reason = "OUT_OF_SEQUENCE"
+
+    @classmethod
+    def of(cls) -> OutOfSequenceError:
+        return cls("Hello must be the first message of a session, and only the first")
+
+
+class ProtocolUnsupportedError(DomainError):
+    kind = ErrorKind.PRECONDITION
+    reason = "PROTOCOL_UNSUPPORTED"
+    retry = Retry.REPAIR_NEEDED
+
+    @classmethod
+    def of(cls, oldest: int, newest: int, supported: int) -> ProtocolUnsupportedError:
+        return cls(
+            f"the worker speaks versions {oldest} to {newest} of the protocol, "
+            f"this server version {supported}",
+            supported=str(supported),
+        )
+
+
+class SessionFencedError(DomainError):
+    """A newer session of the same start of the worker took over."""
+
+    kind = ErrorKind.STALE
+    reason = "SESSION_FENCED"
+    retry = Retry.NOT_RETRYABLE
+
+    @classmethod
+    def of(cls, instance_id: str) -> SessionFencedError:
+        return cls(f"a newer session of worker instance {instance_id} took over")
+
+
 class AgentNotFoundError(DomainError):
     """The registry snapshot in use has no such agent."""
 
@@ -122,6 +168,18 @@ class ToolNotSupportedError(DomainError):
             f"agent {agent_id} has tool {tool_id}, which this version cannot run",
             tool_id=tool_id,
             agent_id=agent_id,
+        )
+
+    @classmethod
+    def never_served(cls, tool_id: str, label: str, agent_id: str) -> ToolNotSupportedError:
+        """No worker has ever announced the tool."""
+        with_label = f" with label {label!r}" if label else ""
+        return cls(
+            f"agent {agent_id} has tool {tool_id}, which no worker{with_label} has ever served: "
+            "start a worker that announces it, then submit again",
+            tool_id=tool_id,
+            agent_id=agent_id,
+            label=label,
         )
 
 

@@ -96,6 +96,19 @@ class ToolCallDispatched:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCallAccepted:
+    call_id: str
+    worker_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallProgress:
+    call_id: str
+    progress_seq: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCallSettled:
     call_id: str
     state: CallState
@@ -186,6 +199,8 @@ Kind = (
     | ToolCallPlanned
     | ToolCallGated
     | ToolCallDispatched
+    | ToolCallAccepted
+    | ToolCallProgress
     | ToolCallSettled
     | TicketOpened
     | TicketDecided

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 
 from services.content.model import EffectClass
@@ -22,7 +22,12 @@ class CallState(Enum):
     UNKNOWN = "unknown"
 
 
+# A call that is UNKNOWN has its result once it is known, or nobody waits for that any more.
 SETTLED = frozenset({CallState.SUCCEEDED, CallState.FAILED, CallState.CANCELLED, CallState.UNKNOWN})
+
+
+# Of these a second execution is a second effect: they start once their acceptance is durable.
+REPEATS_ARE_EFFECTS = frozenset({EffectClass.RECONCILABLE, EffectClass.AT_MOST_ONCE})
 
 
 class TicketState(Enum):
@@ -48,6 +53,9 @@ class VerdictKind(Enum):
     ANSWER = "answer"
     CANCEL_CALL = "cancel_call"
     CANCEL_RUN = "cancel_run"
+    HAPPENED = "happened"
+    DID_NOT_HAPPEN = "did_not_happen"
+    ABANDON = "abandon"
 
 
 class WakeStatus(Enum):
@@ -70,6 +78,15 @@ class Call:
         pool_id: The pool that it acts in; "" for other tools.
         traceparent: Trace context in which it was started.
         child_run_id: The run that it starts; "" for other tools.
+        label: What its worker must have announced; "" for any worker.
+        timeout_ms: Of an attempt by a worker; 0 for a call that no worker executes.
+        due_at: READY: when it may be dispatched; DISPATCHED: until when it must be accepted;
+            ACCEPTED: the end of the worker's lease. None for a call that no worker executes.
+        timeout_at: READY: until when a worker is waited for; later: the end of the attempt.
+        tries: Attempts that a worker has accepted since the effect was last known.
+        worker_id: The worker of the newest attempt.
+        worker_instance: The start of that worker.
+        progress_seq: Of the newest progress of the attempt.
     """
 
     tenant: str
@@ -91,10 +108,28 @@ class Call:
     result: str = ""
     traceparent: str = ""
     child_run_id: str = ""
+    label: str = ""
+    timeout_ms: int = 0
+    due_at: datetime | None = None
+    timeout_at: datetime | None = None
+    tries: int = 0
+    worker_id: str = ""
+    worker_instance: str = ""
+    progress_seq: int = 0
 
     @property
     def settled(self) -> bool:
-        return self.state in SETTLED
+        return self.state in SETTLED and not self.reconciling
+
+    @property
+    def timeout(self) -> timedelta:
+        """Of an attempt by a worker."""
+        return timedelta(milliseconds=self.timeout_ms)
+
+    @property
+    def reconciling(self) -> bool:
+        """Whether it waits for somebody to say what has become of it."""
+        return self.state is CallState.UNKNOWN and not self.result
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,12 @@ from dataclasses import replace
 from services.content.model import Message, Role, ToolResult
 from services.runcontrol.core.child_runs import cancel_child, tell_parent
 from services.runcontrol.core.events import RunFinished, TicketVoided, ToolCallSettled
-from services.runcontrol.core.exchange import Call, CallState, TicketState
+from services.runcontrol.core.exchange import (
+    REPEATS_ARE_EFFECTS,
+    Call,
+    CallState,
+    TicketState,
+)
 from services.runcontrol.core.model import (
     DispatchState,
     InputState,
@@ -67,13 +72,20 @@ def append_results(work: Work) -> Work:
 def _give_up_calls(work: Work) -> Work:
     open_calls = [call for call in work.calls if not call.settled]
     for call in open_calls:
-        unknown = call.state in _EFFECT_UNKNOWN and not call.child_run_id
-        state = CallState.UNKNOWN if unknown else CallState.CANCELLED
+        state = CallState.UNKNOWN if _may_have_happened(call) else CallState.CANCELLED
         work = cancel_child(work, call)
         work = settle_call(work, call, state, "the run ended before this call had a result")
     # Providers refuse a conversation with a call that has no result, so the thread's next run
     # could not call its model.
     return append_results(work) if work.run.phase is Phase.CALLS else work
+
+
+def _may_have_happened(call: Call) -> bool:
+    """Whether a call without a result may have taken effect, or may still do so."""
+    if call.timeout_ms:
+        accepted = call.state is CallState.ACCEPTED and call.effect_class in REPEATS_ARE_EFFECTS
+        return accepted or call.reconciling
+    return call.state in _EFFECT_UNKNOWN and not call.child_run_id
 
 
 def _void_tickets(work: Work, termination: Termination) -> Work:

@@ -28,6 +28,14 @@ MAX_WAIT_S = 30 * 86_400.0
 # Of runs that start runs: how many may be above one.
 MAX_RUN_DEPTH = 8
 
+# Of a worker's session.
+MAX_SERVED_TOOLS = 1_000
+MAX_LABELS = 16
+MAX_INFLIGHT = 10_000
+MAX_CREDIT = 10_000
+MAX_RESULT_BYTES = 1024 * 1024
+MAX_NOTE_CHARS = 4096
+
 DEFAULT_PAGE = 50
 MAX_PAGE = 200
 

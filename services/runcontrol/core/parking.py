@@ -44,13 +44,29 @@ def park(work: Work) -> Work:
 
 def _reason(work: Work, call: Call) -> WaitingReason:
     ticket = work.ticket_of(call.call_id)
+    if call.reconciling and ticket is not None:
+        return WaitingReason(WaitingKind.RECONCILE, call.call_id, ticket.ticket_id)
     if call.state is CallState.GATED and ticket is not None:
         return WaitingReason(WaitingKind.APPROVAL, call.call_id, ticket.ticket_id)
     if call.state is CallState.SUSPENDED and ticket is not None:
         return WaitingReason(WaitingKind.USER_INPUT, call.call_id, ticket.ticket_id)
     if call.state is CallState.SUSPENDED:
         return WaitingReason(WaitingKind.WAKE, call.call_id, condition_id=call.condition_id)
-    return WaitingReason(WaitingKind.TOOL, call.call_id)
+    return WaitingReason(WaitingKind.TOOL, call.call_id, until=call.timeout_at)
+
+
+def wait_for_person(work: Work, call: Call) -> Work:
+    """Let a waiting run wait for the ticket of ``call`` instead of for its worker.
+
+    A run that does not wait is returned unchanged: its next park finds the ticket.
+    """
+    if work.run.state is not RunState.WAITING or work.run.dispatch_id:
+        return work
+    others = tuple(each for each in work.run.waiting if each.call_id != call.call_id)
+    reasons = (*others, _reason(work, call))
+    human = all(reason.kind in HUMAN_WAITS for reason in reasons)
+    work = work.on_run(waiting=reasons, paused_at=work.now if human else None)
+    return work.emit(RunParked(reasons))
 
 
 def resolve(work: Work, call_id: str, cause: Cause, ids: IdSource) -> Work:

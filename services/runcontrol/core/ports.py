@@ -16,6 +16,7 @@ from services.runcontrol.core.limits import DEFAULT_PAGE
 from services.runcontrol.core.model import Dispatch, Input, Lease, Run, Thread
 from services.runcontrol.core.specs import Catalog, Specs
 from services.runcontrol.core.work import Work
+from services.runcontrol.core.worker_calls import CallRef, Worker
 
 T = TypeVar("T")
 
@@ -31,15 +32,20 @@ class Codec(Protocol):
 
 
 # Notifier channels: a thread has work to claim; a cancel of an executing run was requested; leases
-# lapsed because their holder died.
+# lapsed because their holder died; a call can be given to a worker; a call that a worker has is not
+# wanted any more.
 READY = "ready"
 CANCELS = "cancels"
 LAPSED = "lapsed"
+CALLS = "calls"
+CALLS_ENDED = "calls_ended"
 
 # Tenant, thread id and fence.
 LeaseKey: TypeAlias = tuple[str, str, int]
 # Tenant, thread id and run id.
 DueRun: TypeAlias = tuple[str, str, str]
+# Tenant, thread id, run id and call id.
+CallKey: TypeAlias = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +169,40 @@ class LeaseTx(Protocol):
         """Queued and waiting runs whose deadline has passed and is not paused."""
 
 
-class Tx(ThreadTx, TicketTx, LeaseTx, RequestLog, Protocol):
+class WorkerTx(Protocol):
+    """The part of a transaction for tool workers and the calls they execute."""
+
+    def announce(self, tenant: str, tool_id: str, labels: tuple[str, ...], now: datetime) -> None:
+        """Note that a worker with these labels serves a tool."""
+
+    def announced(self, tenant: str, tool_id: str, label: str) -> bool:
+        """Whether a worker ever served the tool, with this label unless it is empty."""
+
+    def begin_session(self, tenant: str, worker: Worker, now: datetime) -> int:
+        """The number of a new session of the instance, which ends its earlier ones; from 1."""
+
+    def session_epoch(self, tenant: str, instance_id: str) -> int:
+        """The number of the newest session of the instance; 0 when there was none."""
+
+    def ready_calls(
+        self, tenant: str, tool_id: str, label: str, now: datetime, limit: int
+    ) -> list[CallKey]:
+        """Calls of a tool that require this label, and can be given to a worker, longest ready
+        first.
+        """
+
+    def call(self, tenant: str, call_id: str) -> Call | None: ...
+
+    def extend_call(self, tenant: str, ref: CallRef, worker: Worker, until: datetime) -> bool:
+        """Extend the lease of an accepted call; False when it is not the worker's any more."""
+
+    def overdue_calls(self, now: datetime, limit: int) -> list[CallKey]:
+        """Calls that were not taken, accepted, renewed or ended in time; those of locked threads
+        are left out.
+        """
+
+
+class Tx(ThreadTx, TicketTx, LeaseTx, WorkerTx, RequestLog, Protocol):
     """A transaction that reads and writes."""
 
 

@@ -16,11 +16,12 @@ from services.runcontrol.core.errors import (
     ThreadNotFoundError,
     TicketAmbiguousError,
     TicketNotFoundError,
+    ToolNotSupportedError,
 )
 from services.runcontrol.core.exchange import Decision, Ticket, Verdict, Wake
 from services.runcontrol.core.model import Run, RunState, Thread
 from services.runcontrol.core.ports import Catalogs, Feed, RunView, Store, TicketFilter, Tx
-from services.runcontrol.core.specs import Catalog
+from services.runcontrol.core.specs import Catalog, Specs
 from services.runcontrol.core.submission import (
     SubmitCommand,
     Submitted,
@@ -103,7 +104,7 @@ class RunControl:
         Raises:
             InvalidRequestError: The request names no agent, and the thread has had none.
             AgentNotFoundError: The registry snapshot in use has no such agent.
-            ToolNotSupportedError: This version cannot execute one of the agent's tools.
+            ToolNotSupportedError: Nothing can execute one of the agent's tools.
             ThreadBusyError: The thread has work, and the request requires an idle one.
             UnimplementedError: The request asks to interrupt the thread.
             DomainError: SNAPSHOT_BEHIND, the requested registry version has not arrived.
@@ -148,6 +149,7 @@ class RunControl:
         thread_id = command.thread_id or self._ids.new_id()
         thread = found or Thread(caller.tenant, thread_id, now, now)
         check_busy(thread, command.busy_policy)
+        _check_served(tx, caller.tenant, pinned.specs)
         tx.pin(caller.tenant, pinned.digest, pinned.specs)
         work = submit(thread, command, pinned, caller, self._ids, now)
         commit(tx, None, work)
@@ -271,6 +273,17 @@ class RunControl:
         named = replace(arrived, tenant=tenant, received_at=now)
         commit(tx, before, wake(before, named, self._ids))
         return WakeOutcome.ACCEPTED
+
+
+def _check_served(tx: Tx, tenant: str, specs: Specs) -> None:
+    """Refuse an agent with a tool that no worker has ever served.
+
+    Raises:
+        ToolNotSupportedError: It has one.
+    """
+    for tool in specs.tools:
+        if tool.builtin is None and not tx.announced(tenant, tool.tool_id, tool.label):
+            raise ToolNotSupportedError.never_served(tool.tool_id, tool.label, specs.agent.agent_id)
 
 
 def _target(tx: Tx, tenant: str, command: CancelCommand) -> str:

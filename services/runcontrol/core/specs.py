@@ -10,6 +10,9 @@ from typing import Protocol
 
 from services.content.model import Approval, EffectClass
 
+# Of an attempt by a worker.
+DEFAULT_TIMEOUT_S = 60.0
+
 
 class Builtin(Enum):
     """The tools that run control executes itself."""
@@ -30,6 +33,8 @@ class ToolSpec:
     Attributes:
         builtin: The built-in tool; None for a tool of a worker.
         version: The registry's content hash of the tool; an approval is bound to it.
+        label: What a worker must have announced; "" for any worker.
+        timeout_s: Of one attempt by a worker.
     """
 
     tool_id: str
@@ -39,6 +44,8 @@ class ToolSpec:
     approval: Approval
     builtin: Builtin | None
     version: str = ""
+    label: str = ""
+    timeout_s: float = DEFAULT_TIMEOUT_S
 
 
 @dataclass(frozen=True, slots=True)

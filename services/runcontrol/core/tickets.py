@@ -38,7 +38,15 @@ from services.runcontrol.core.parking import resolve
 from services.runcontrol.core.work import Work
 
 APPLICABLE: Mapping[TicketKind, frozenset[VerdictKind]] = {
-    TicketKind.APPROVAL: frozenset(VerdictKind),
+    TicketKind.APPROVAL: frozenset(
+        {
+            VerdictKind.APPROVE,
+            VerdictKind.ANSWER,
+            VerdictKind.DENY,
+            VerdictKind.CANCEL_CALL,
+            VerdictKind.CANCEL_RUN,
+        }
+    ),
     TicketKind.QUESTION: frozenset(
         {
             VerdictKind.ANSWER,
@@ -47,7 +55,20 @@ APPLICABLE: Mapping[TicketKind, frozenset[VerdictKind]] = {
             VerdictKind.CANCEL_RUN,
         }
     ),
-    TicketKind.RECONCILE: frozenset({VerdictKind.CANCEL_CALL, VerdictKind.CANCEL_RUN}),
+    TicketKind.RECONCILE: frozenset(
+        {
+            VerdictKind.HAPPENED,
+            VerdictKind.DID_NOT_HAPPEN,
+            VerdictKind.ABANDON,
+            VerdictKind.CANCEL_RUN,
+        }
+    ),
+}
+# The state of a call while its ticket is open.
+_STOPPED = {
+    TicketKind.APPROVAL: CallState.GATED,
+    TicketKind.QUESTION: CallState.SUSPENDED,
+    TicketKind.RECONCILE: CallState.UNKNOWN,
 }
 
 
@@ -96,8 +117,8 @@ def open_ticket(work: Work, call: Call, kind: TicketKind, question: str, trace: 
         question=question,
         traceparent=trace,
     )
-    state = CallState.GATED if kind is TicketKind.APPROVAL else CallState.SUSPENDED
-    work = work.with_call(replace(call, state=state, traceparent=trace)).with_ticket(ticket)
+    stopped = replace(call, state=_STOPPED[kind], traceparent=trace)
+    work = work.with_call(stopped).with_ticket(ticket)
     if kind is TicketKind.APPROVAL:
         work = work.emit(ToolCallGated(call.call_id, ticket.ticket_id))
     return work.emit(TicketOpened(ticket))
@@ -167,6 +188,10 @@ def apply_decision(work: Work, call: Call, ticket: Ticket, version: str) -> Work
     work = work.with_ticket(replace(ticket, state=TicketState.CONSUMED))
     if verdict.kind is VerdictKind.APPROVE:
         return work.with_call(replace(call, state=CallState.READY))
+    if verdict.kind is VerdictKind.DID_NOT_HAPPEN:
+        # Another generation: the effect of an attempt may happen once more.
+        again = replace(call, state=CallState.READY, generation=call.generation + 1, tries=0)
+        return work.with_call(replace(again, timeout_at=None))
     if verdict.kind is VerdictKind.CANCEL_RUN:
         return finish(work, Termination(TerminationReason.CANCELLED, verdict.text))
     state, text = _settlement(verdict)
@@ -175,8 +200,10 @@ def apply_decision(work: Work, call: Call, ticket: Ticket, version: str) -> Work
 
 def _settlement(verdict: Verdict) -> tuple[CallState, str]:
     """The final state and the result of a call whose verdict starts no effect."""
-    if verdict.kind is VerdictKind.ANSWER:
+    if verdict.kind in (VerdictKind.ANSWER, VerdictKind.HAPPENED):
         return CallState.SUCCEEDED, verdict.text
+    if verdict.kind is VerdictKind.ABANDON:
+        return CallState.FAILED, "given up: nobody knows whether it took effect"
     if verdict.kind is VerdictKind.DENY:
         return CallState.FAILED, f"denied: {verdict.text}" if verdict.text else "denied"
     return CallState.CANCELLED, "cancelled by a person"

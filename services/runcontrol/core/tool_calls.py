@@ -2,6 +2,8 @@
 
 PLANNED -> (GATED) -> READY -> DISPATCHED -> SUCCEEDED | FAILED | CANCELLED | UNKNOWN
                            \\-> SUSPENDED -/
+
+The calls of workers go on from READY by ``worker_calls``.
 """
 
 from __future__ import annotations
@@ -26,8 +28,10 @@ from services.runcontrol.core.specs import Builtin, Specs, ToolSpec
 from services.runcontrol.core.tickets import apply_decision, open_ticket
 from services.runcontrol.core.waking import Fetched, take_wake, to_fetch
 from services.runcontrol.core.work import Work
+from services.runcontrol.core.worker_calls import offer
 
 JOIN_CALL_INDEX = 0
+_DECIDABLE = frozenset({CallState.GATED, CallState.SUSPENDED, CallState.UNKNOWN})
 
 
 def call_id(run_id: str, step: int, index: int) -> str:
@@ -62,7 +66,7 @@ def advance_call(work: Work, call: Call, specs: Specs, trace: str) -> Work:
         work = _gate(work, call, specs, trace)
     call = work.call(call.call_id)
     ticket = work.ticket_of(call.call_id)
-    if call.state in (CallState.GATED, CallState.SUSPENDED) and ticket is not None:
+    if call.state in _DECIDABLE and ticket is not None:
         work = apply_decision(work, call, ticket, specs.require(call.tool_id).version)
     elif call.state is CallState.SUSPENDED:
         work = _take_wake_without_messages(work, call, trace)
@@ -94,11 +98,10 @@ def _gate(work: Work, call: Call, specs: Specs, trace: str) -> Work:
 
 def _start(work: Work, call: Call, specs: Specs, trace: str) -> Work:
     """Start the effect of a call; the outbox delivers it after the commit."""
-    builtin = specs.require(call.tool_id).builtin
+    tool = specs.require(call.tool_id)
+    builtin = tool.builtin
     if builtin is None:
-        # A run that an earlier release accepted.
-        text = f"no worker serves tool {call.tool_id}"
-        return settle_call(work, call, CallState.FAILED, text)
+        return offer(work, call, tool, trace)
     started = replace(call, attempt=call.attempt + 1, fence=work.thread.fence, traceparent=trace)
     try:
         if builtin is Builtin.ASK_HUMAN:
@@ -155,8 +158,5 @@ def join_call(work: Work, pool_id: str, topics: tuple[str, ...], trace: str) -> 
 
 
 def unsupported(tool: ToolSpec) -> bool:
-    """Whether every call of the tool would fail, so that a run with it has to be refused.
-
-    This version executes the built-in tools that it defines; it serves no workers.
-    """
-    return tool.builtin not in DEFINITIONS
+    """Whether it is a built-in tool that this version does not have: every call would fail."""
+    return tool.builtin is not None and tool.builtin not in DEFINITIONS

@@ -44,7 +44,7 @@ def find(table: Table, *conditions: ColumnElement[bool] | TextClause, **order: A
     return statement(query)
 
 
-def _put(table: Table) -> Statement:
+def put(table: Table) -> Statement:
     """Insert a row, or replace the one of its key."""
     keys = [column.name for column in table.primary_key.columns]
     insert = upsert(table)
@@ -54,18 +54,18 @@ def _put(table: Table) -> Statement:
 
 # By the entity that a row keeps.
 PUT = {
-    Thread: _put(t.thread),
-    Run: _put(t.run),
-    Dispatch: _put(t.dispatch),
-    Lease: _put(t.lease),
-    Checkpoint: _put(t.checkpoint),
-    Call: _put(t.tool_call),
-    Ticket: _put(t.ticket),
-    Decision: _put(t.decision),
-    Wake: _put(t.wake),
-    Delivery: _put(t.delivery),
-    Membership: _put(t.membership),
-    Input: _put(t.thread_input),
+    Thread: put(t.thread),
+    Run: put(t.run),
+    Dispatch: put(t.dispatch),
+    Lease: put(t.lease),
+    Checkpoint: put(t.checkpoint),
+    Call: put(t.tool_call),
+    Ticket: put(t.ticket),
+    Decision: put(t.decision),
+    Wake: put(t.wake),
+    Delivery: put(t.delivery),
+    Membership: put(t.membership),
+    Input: put(t.thread_input),
 }
 
 FIND_RUN = find(t.run, *where(t.run, "tenant", "run_id"))

@@ -259,6 +259,14 @@ tool_call = _table(
     _text("result"),
     _text("traceparent"),
     Column("child_run_id", Text, nullable=False, server_default=""),
+    Column("label", Text, nullable=False, server_default=""),
+    Column("timeout_ms", Integer, nullable=False, server_default="0"),
+    _instant("due_at", nullable=True),
+    _instant("timeout_at", nullable=True),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("worker_id", Text, nullable=False, server_default=""),
+    Column("worker_instance", Text, nullable=False, server_default=""),
+    Column("progress_seq", Integer, nullable=False, server_default="0"),
 )
 Index("tool_call_run", tool_call.c.tenant, tool_call.c.run_id, tool_call.c.step, tool_call.c.index)
 

@@ -18,7 +18,7 @@ from services.runcontrol.core.commands import (
     encode_command,
 )
 from services.runcontrol.core.events import Event
-from services.runcontrol.core.exchange import Call, Delivery, Membership, Ticket, Wake
+from services.runcontrol.core.exchange import Call, CallState, Delivery, Membership, Ticket, Wake
 from services.runcontrol.core.model import (
     Dispatch,
     Input,
@@ -28,13 +28,17 @@ from services.runcontrol.core.model import (
     Thread,
     run_channel,
 )
-from services.runcontrol.core.ports import CANCELS, READY, Codec
+from services.runcontrol.core.ports import CALLS, CALLS_ENDED, CANCELS, READY, Codec
 from services.runcontrol.core.specs import Specs
 from services.runcontrol.core.work import Work
 from services.runcontrol.store import moments
 from services.runcontrol.store import statements as sql
 from services.runcontrol.store import tables as t
 from services.runcontrol.store.rows import every, input_of, input_params, lane_of, one, params_of
+
+# What a worker may be executing, and how that ends without its result.
+_HELD = frozenset({CallState.DISPATCHED, CallState.ACCEPTED})
+_GIVEN_UP = frozenset({CallState.READY, CallState.UNKNOWN, CallState.CANCELLED, CallState.FAILED})
 
 _SPECS = msgspec.json.Decoder(Specs)
 
@@ -105,6 +109,7 @@ class SqlThreads:
             self._save_changed(was, now)
         self._save_inputs(old, after)
         self._save_lease(old, after)
+        self._tell_workers(old, after)
         self._append(after)
         # Every delta of a stream is saved too.
         if any(moment.armed is not None for moment in moments.ALL):
@@ -129,6 +134,18 @@ class SqlThreads:
             self._tx.run(sql.PUT[Lease], **params_of(lease))
             if lease.cancel_requested:
                 self._tx.notify(CANCELS)
+
+    def _tell_workers(self, old: Work, after: Work) -> None:
+        """Notify those who give calls to workers, and those whose worker has one in vain."""
+        were = {call.call_id: call for call in old.calls}
+        for call in (*after.past_calls, *after.calls):
+            was = were.get(call.call_id)
+            if not call.timeout_ms or call == was:
+                continue
+            if call.state is CallState.READY:
+                self._tx.notify(CALLS)
+            elif call.state in _GIVEN_UP and was is not None and was.state in _HELD:
+                self._tx.notify(CALLS_ENDED)
 
     def _append(self, after: Work) -> None:
         """Insert the messages, events and effects that a decision added."""

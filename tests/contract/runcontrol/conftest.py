@@ -87,6 +87,9 @@ class Suite:
             router_target=self.served["router"].target,
             pool_target=self.served["pool"].target,
             max_concurrent_runs=max_concurrent_runs,
+            # No test waits for a worker that is late: on a busy machine each may be.
+            worker_accept_s=60.0,
+            worker_lease_s=600.0,
             **{**self.common, "listen": listen},
         )
 

@@ -26,6 +26,7 @@ from services.runcontrol.core.specs import AgentSpec, Builtin, Catalog, Rule, Sp
 from services.runcontrol.core.stepping import ModelAnswer, Next
 from services.runcontrol.core.submission import SubmitCommand, Submitted
 from services.runcontrol.core.tickets import Decided
+from services.runcontrol.core.tool_workers import ToolWorkers
 from services.runcontrol.core.waking import WakeOutcome
 from tests.support.callers import LOCAL
 from tests.support.clock import ManualClock
@@ -109,6 +110,7 @@ class InMemoryRunControl:
         self.catalogs = FixedCatalogs({"helper": specs or agent()})
         self.runs = RunControl(self.store, self.catalogs, self.clock, ids)
         self.execution = Execution(self.store, self.clock, ids, "server-1", lambda: 1.0)
+        self.workers = ToolWorkers(self.store, self.clock, ids)
 
     def submit(self, **fields: Any) -> Submitted:
         said = Message(Role.USER, (Text(fields.pop("text", "go")),))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from services.content.model import Approval, Role, ToolResult
@@ -28,7 +26,6 @@ from tests.unit.runcontrol.in_memory_runcontrol import (
     SEND,
     InMemoryRunControl,
     agent,
-    tool,
 )
 
 OK = CommandResult("{}")
@@ -87,23 +84,6 @@ def test_an_impossible_call_fails_and_the_model_is_called_again(
     last = system.prompt()[-1]
     assert (last.role, last.parts) == (Role.TOOL, (ToolResult("m0", result, is_error=True),))
     assert system.answer(claimed) == Ended()
-
-
-def test_a_call_of_a_worker_fails_in_a_run_that_an_earlier_release_accepted(
-    system: InMemoryRunControl,
-) -> None:
-    # given a run that is pinned to an agent with a tool of a worker
-    pinned = agent(tools=(tool("remote"),))
-    claimed = replace(system.claim_new(), specs=pinned)
-    system.advance(claimed)
-
-    # when its model calls that tool
-    following = system.answer(claimed, ("remote", "{}"))
-
-    # then the model is told
-    assert following == Infer(2)
-    result = "no worker serves tool remote"
-    assert (system.call().state, system.call().result) == (CallState.FAILED, result)
 
 
 def test_a_call_to_the_pool_parks_the_run_until_it_is_answered(system: InMemoryRunControl) -> None:

@@ -98,7 +98,7 @@ def test_an_agent_is_accepted_if_its_tools_can_run(builtin: Builtin | None) -> N
     if builtin in DEFINITIONS:
         assert len(system.tables.runs) == 1
     else:
-        assert refused == {"tool_id": "other", "agent_id": "helper"}
+        assert refused.items() >= {"tool_id": "other", "agent_id": "helper"}.items()
         assert system.tables.runs == {}
 
 

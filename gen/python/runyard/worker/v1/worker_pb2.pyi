@@ -88,11 +88,9 @@ class InflightVerdict(_message.Message):
         ACTION_UNSPECIFIED: _ClassVar[InflightVerdict.Action]
         ACTION_KEEP: _ClassVar[InflightVerdict.Action]
         ACTION_ABANDON: _ClassVar[InflightVerdict.Action]
-        ACTION_RESEND: _ClassVar[InflightVerdict.Action]
     ACTION_UNSPECIFIED: InflightVerdict.Action
     ACTION_KEEP: InflightVerdict.Action
     ACTION_ABANDON: InflightVerdict.Action
-    ACTION_RESEND: InflightVerdict.Action
     CALL_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     call: CallRef
@@ -106,7 +104,7 @@ class Credit(_message.Message):
     def __init__(self, calls: _Optional[int] = ...) -> None: ...
 
 class Call(_message.Message):
-    __slots__ = ("ref", "run_id", "thread_id", "tool_id", "arguments_json", "argument_digest", "idempotency_key", "effect_class", "deadline_time", "traceparent", "resume", "tool_version")
+    __slots__ = ("ref", "run_id", "thread_id", "tool_id", "arguments_json", "argument_digest", "idempotency_key", "effect_class", "deadline_time", "traceparent", "resume", "tool_version", "agent_id", "principal")
     REF_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     THREAD_ID_FIELD_NUMBER: _ClassVar[int]
@@ -119,6 +117,8 @@ class Call(_message.Message):
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     RESUME_FIELD_NUMBER: _ClassVar[int]
     TOOL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
     ref: CallRef
     run_id: str
     thread_id: str
@@ -131,7 +131,9 @@ class Call(_message.Message):
     traceparent: str
     resume: Resume
     tool_version: str
-    def __init__(self, ref: _Optional[_Union[CallRef, _Mapping]] = ..., run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., tool_id: _Optional[str] = ..., arguments_json: _Optional[str] = ..., argument_digest: _Optional[bytes] = ..., idempotency_key: _Optional[str] = ..., effect_class: _Optional[_Union[_content_pb2.EffectClass, str]] = ..., deadline_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ..., tool_version: _Optional[str] = ...) -> None: ...
+    agent_id: str
+    principal: str
+    def __init__(self, ref: _Optional[_Union[CallRef, _Mapping]] = ..., run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., tool_id: _Optional[str] = ..., arguments_json: _Optional[str] = ..., argument_digest: _Optional[bytes] = ..., idempotency_key: _Optional[str] = ..., effect_class: _Optional[_Union[_content_pb2.EffectClass, str]] = ..., deadline_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ..., tool_version: _Optional[str] = ..., agent_id: _Optional[str] = ..., principal: _Optional[str] = ...) -> None: ...
 
 class Resume(_message.Message):
     __slots__ = ("sealed_state", "answer_json")

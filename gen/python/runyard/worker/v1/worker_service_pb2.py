@@ -23,11 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
-from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from runyard.worker.v1 import worker_pb2 as runyard_dot_worker_dot_v1_dot_worker__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&runyard/worker/v1/worker_service.proto\x12\x11runyard.worker.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1erunyard/worker/v1/worker.proto\"\xc8\x03\n\x0eSessionRequest\x12)\n\x05hello\x18\x01 \x01(\x0b\x32\x18.runyard.worker.v1.HelloH\x00\x12+\n\x06\x63redit\x18\x02 \x01(\x0b\x32\x19.runyard.worker.v1.CreditH\x00\x12+\n\x06\x61\x63\x63\x65pt\x18\x03 \x01(\x0b\x32\x19.runyard.worker.v1.AcceptH\x00\x12\x31\n\theartbeat\x18\x04 \x01(\x0b\x32\x1c.runyard.worker.v1.HeartbeatH\x00\x12\x32\n\nneed_input\x18\x05 \x01(\x0b\x32\x1c.runyard.worker.v1.NeedInputH\x00\x12+\n\x06result\x18\x06 \x01(\x0b\x32\x19.runyard.worker.v1.ResultH\x00\x12\x36\n\x0cprobe_result\x18\x07 \x01(\x0b\x32\x1e.runyard.worker.v1.ProbeResultH\x00\x12)\n\x05\x64rain\x18\x08 \x01(\x0b\x32\x18.runyard.worker.v1.DrainH\x00\x12/\n\x08handback\x18\t \x01(\x0b\x32\x1b.runyard.worker.v1.HandbackH\x00\x42\t\n\x07message\"\xfb\x02\n\x0fSessionResponse\x12-\n\x07welcome\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.WelcomeH\x00\x12\'\n\x04\x63\x61ll\x18\x02 \x01(\x0b\x32\x17.runyard.worker.v1.CallH\x00\x12#\n\x02go\x18\x03 \x01(\x0b\x32\x15.runyard.worker.v1.GoH\x00\x12)\n\x05lease\x18\x04 \x01(\x0b\x32\x18.runyard.worker.v1.LeaseH\x00\x12+\n\x06\x63\x61ncel\x18\x05 \x01(\x0b\x32\x19.runyard.worker.v1.CancelH\x00\x12)\n\x05probe\x18\x06 \x01(\x0b\x32\x18.runyard.worker.v1.ProbeH\x00\x12\x32\n\nresult_ack\x18\x07 \x01(\x0b\x32\x1c.runyard.worker.v1.ResultAckH\x00\x12)\n\x05\x64rain\x18\x08 \x01(\x0b\x32\x18.runyard.worker.v1.DrainH\x00\x42\t\n\x07message\"T\n\x13ReportResultRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12)\n\x06result\x18\x02 \x01(\x0b\x32\x19.runyard.worker.v1.Result\"A\n\x14ReportResultResponse\x12)\n\x03\x61\x63k\x18\x01 \x01(\x0b\x32\x1c.runyard.worker.v1.ResultAck\"w\n\x0fPollCallRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\'\n\x05hello\x18\x02 \x01(\x0b\x32\x18.runyard.worker.v1.Hello\x12\'\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"9\n\x10PollCallResponse\x12%\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x17.runyard.worker.v1.Call2\xe5\x02\n\x11ToolWorkerService\x12T\n\x07Session\x12!.runyard.worker.v1.SessionRequest\x1a\".runyard.worker.v1.SessionResponse(\x01\x30\x01\x12\x84\x01\n\x0cReportResult\x12&.runyard.worker.v1.ReportResultRequest\x1a\'.runyard.worker.v1.ReportResultResponse\"#\x90\x02\x02\x82\xd3\xe4\x93\x02\x1a\"\x15/v1/tool-calls:report:\x01*\x12s\n\x08PollCall\x12\".runyard.worker.v1.PollCallRequest\x1a#.runyard.worker.v1.PollCallResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\"\x13/v1/tool-calls:poll:\x01*Br\n\x15\x64\x65v.runyard.worker.v1P\x01Z-runyard.dev/gen/go/runyard/worker/v1;workerv1\xaa\x02\x11Runyard.Worker.V1\xea\x02\x13Runyard::Worker::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&runyard/worker/v1/worker_service.proto\x12\x11runyard.worker.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1erunyard/worker/v1/worker.proto\"\xc8\x03\n\x0eSessionRequest\x12)\n\x05hello\x18\x01 \x01(\x0b\x32\x18.runyard.worker.v1.HelloH\x00\x12+\n\x06\x63redit\x18\x02 \x01(\x0b\x32\x19.runyard.worker.v1.CreditH\x00\x12+\n\x06\x61\x63\x63\x65pt\x18\x03 \x01(\x0b\x32\x19.runyard.worker.v1.AcceptH\x00\x12\x31\n\theartbeat\x18\x04 \x01(\x0b\x32\x1c.runyard.worker.v1.HeartbeatH\x00\x12\x32\n\nneed_input\x18\x05 \x01(\x0b\x32\x1c.runyard.worker.v1.NeedInputH\x00\x12+\n\x06result\x18\x06 \x01(\x0b\x32\x19.runyard.worker.v1.ResultH\x00\x12\x36\n\x0cprobe_result\x18\x07 \x01(\x0b\x32\x1e.runyard.worker.v1.ProbeResultH\x00\x12)\n\x05\x64rain\x18\x08 \x01(\x0b\x32\x18.runyard.worker.v1.DrainH\x00\x12/\n\x08handback\x18\t \x01(\x0b\x32\x1b.runyard.worker.v1.HandbackH\x00\x42\t\n\x07message\"\xfb\x02\n\x0fSessionResponse\x12-\n\x07welcome\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.WelcomeH\x00\x12\'\n\x04\x63\x61ll\x18\x02 \x01(\x0b\x32\x17.runyard.worker.v1.CallH\x00\x12#\n\x02go\x18\x03 \x01(\x0b\x32\x15.runyard.worker.v1.GoH\x00\x12)\n\x05lease\x18\x04 \x01(\x0b\x32\x18.runyard.worker.v1.LeaseH\x00\x12+\n\x06\x63\x61ncel\x18\x05 \x01(\x0b\x32\x19.runyard.worker.v1.CancelH\x00\x12)\n\x05probe\x18\x06 \x01(\x0b\x32\x18.runyard.worker.v1.ProbeH\x00\x12\x32\n\nresult_ack\x18\x07 \x01(\x0b\x32\x1c.runyard.worker.v1.ResultAckH\x00\x12)\n\x05\x64rain\x18\x08 \x01(\x0b\x32\x18.runyard.worker.v1.DrainH\x00\x42\t\n\x07message\"T\n\x13ReportResultRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12)\n\x06result\x18\x02 \x01(\x0b\x32\x19.runyard.worker.v1.Result\"A\n\x14ReportResultResponse\x12)\n\x03\x61\x63k\x18\x01 \x01(\x0b\x32\x1c.runyard.worker.v1.ResultAck2\xf0\x01\n\x11ToolWorkerService\x12T\n\x07Session\x12!.runyard.worker.v1.SessionRequest\x1a\".runyard.worker.v1.SessionResponse(\x01\x30\x01\x12\x84\x01\n\x0cReportResult\x12&.runyard.worker.v1.ReportResultRequest\x1a\'.runyard.worker.v1.ReportResultResponse\"#\x90\x02\x02\x82\xd3\xe4\x93\x02\x1a\"\x15/v1/tool-calls:report:\x01*Br\n\x15\x64\x65v.runyard.worker.v1P\x01Z-runyard.dev/gen/go/runyard/worker/v1;workerv1\xaa\x02\x11Runyard.Worker.V1\xea\x02\x13Runyard::Worker::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,20 +36,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\025dev.runyard.worker.v1P\001Z-runyard.dev/gen/go/runyard/worker/v1;workerv1\252\002\021Runyard.Worker.V1\352\002\023Runyard::Worker::V1'
   _globals['_TOOLWORKERSERVICE'].methods_by_name['ReportResult']._loaded_options = None
   _globals['_TOOLWORKERSERVICE'].methods_by_name['ReportResult']._serialized_options = b'\220\002\002\202\323\344\223\002\032\"\025/v1/tool-calls:report:\001*'
-  _globals['_TOOLWORKERSERVICE'].methods_by_name['PollCall']._loaded_options = None
-  _globals['_TOOLWORKERSERVICE'].methods_by_name['PollCall']._serialized_options = b'\202\323\344\223\002\030\"\023/v1/tool-calls:poll:\001*'
-  _globals['_SESSIONREQUEST']._serialized_start=156
-  _globals['_SESSIONREQUEST']._serialized_end=612
-  _globals['_SESSIONRESPONSE']._serialized_start=615
-  _globals['_SESSIONRESPONSE']._serialized_end=994
-  _globals['_REPORTRESULTREQUEST']._serialized_start=996
-  _globals['_REPORTRESULTREQUEST']._serialized_end=1080
-  _globals['_REPORTRESULTRESPONSE']._serialized_start=1082
-  _globals['_REPORTRESULTRESPONSE']._serialized_end=1147
-  _globals['_POLLCALLREQUEST']._serialized_start=1149
-  _globals['_POLLCALLREQUEST']._serialized_end=1268
-  _globals['_POLLCALLRESPONSE']._serialized_start=1270
-  _globals['_POLLCALLRESPONSE']._serialized_end=1327
-  _globals['_TOOLWORKERSERVICE']._serialized_start=1330
-  _globals['_TOOLWORKERSERVICE']._serialized_end=1687
+  _globals['_SESSIONREQUEST']._serialized_start=124
+  _globals['_SESSIONREQUEST']._serialized_end=580
+  _globals['_SESSIONRESPONSE']._serialized_start=583
+  _globals['_SESSIONRESPONSE']._serialized_end=962
+  _globals['_REPORTRESULTREQUEST']._serialized_start=964
+  _globals['_REPORTRESULTREQUEST']._serialized_end=1048
+  _globals['_REPORTRESULTRESPONSE']._serialized_start=1050
+  _globals['_REPORTRESULTRESPONSE']._serialized_end=1115
+  _globals['_TOOLWORKERSERVICE']._serialized_start=1118
+  _globals['_TOOLWORKERSERVICE']._serialized_end=1358
 # @@protoc_insertion_point(module_scope)

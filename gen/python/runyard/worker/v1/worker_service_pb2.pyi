@@ -1,7 +1,4 @@
-import datetime
-
 from google.api import annotations_pb2 as _annotations_pb2
-from google.protobuf import duration_pb2 as _duration_pb2
 from runyard.worker.v1 import worker_pb2 as _worker_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -65,19 +62,3 @@ class ReportResultResponse(_message.Message):
     ACK_FIELD_NUMBER: _ClassVar[int]
     ack: _worker_pb2.ResultAck
     def __init__(self, ack: _Optional[_Union[_worker_pb2.ResultAck, _Mapping]] = ...) -> None: ...
-
-class PollCallRequest(_message.Message):
-    __slots__ = ("request_id", "hello", "wait")
-    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
-    HELLO_FIELD_NUMBER: _ClassVar[int]
-    WAIT_FIELD_NUMBER: _ClassVar[int]
-    request_id: str
-    hello: _worker_pb2.Hello
-    wait: _duration_pb2.Duration
-    def __init__(self, request_id: _Optional[str] = ..., hello: _Optional[_Union[_worker_pb2.Hello, _Mapping]] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
-
-class PollCallResponse(_message.Message):
-    __slots__ = ("call",)
-    CALL_FIELD_NUMBER: _ClassVar[int]
-    call: _worker_pb2.Call
-    def __init__(self, call: _Optional[_Union[_worker_pb2.Call, _Mapping]] = ...) -> None: ...

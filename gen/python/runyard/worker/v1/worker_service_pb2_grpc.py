@@ -46,11 +46,6 @@ class ToolWorkerServiceStub(object):
                 request_serializer=runyard_dot_worker_dot_v1_dot_worker__service__pb2.ReportResultRequest.SerializeToString,
                 response_deserializer=runyard_dot_worker_dot_v1_dot_worker__service__pb2.ReportResultResponse.FromString,
                 _registered_method=True)
-        self.PollCall = channel.unary_unary(
-                '/runyard.worker.v1.ToolWorkerService/PollCall',
-                request_serializer=runyard_dot_worker_dot_v1_dot_worker__service__pb2.PollCallRequest.SerializeToString,
-                response_deserializer=runyard_dot_worker_dot_v1_dot_worker__service__pb2.PollCallResponse.FromString,
-                _registered_method=True)
 
 
 class ToolWorkerServiceServicer(object):
@@ -72,13 +67,6 @@ class ToolWorkerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def PollCall(self, request, context):
-        """Wait for one call, for workers that cannot keep a stream open.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
 
 def add_ToolWorkerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -91,11 +79,6 @@ def add_ToolWorkerServiceServicer_to_server(servicer, server):
                     servicer.ReportResult,
                     request_deserializer=runyard_dot_worker_dot_v1_dot_worker__service__pb2.ReportResultRequest.FromString,
                     response_serializer=runyard_dot_worker_dot_v1_dot_worker__service__pb2.ReportResultResponse.SerializeToString,
-            ),
-            'PollCall': grpc.unary_unary_rpc_method_handler(
-                    servicer.PollCall,
-                    request_deserializer=runyard_dot_worker_dot_v1_dot_worker__service__pb2.PollCallRequest.FromString,
-                    response_serializer=runyard_dot_worker_dot_v1_dot_worker__service__pb2.PollCallResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -154,33 +137,6 @@ class ToolWorkerService(object):
             '/runyard.worker.v1.ToolWorkerService/ReportResult',
             runyard_dot_worker_dot_v1_dot_worker__service__pb2.ReportResultRequest.SerializeToString,
             runyard_dot_worker_dot_v1_dot_worker__service__pb2.ReportResultResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def PollCall(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/runyard.worker.v1.ToolWorkerService/PollCall',
-            runyard_dot_worker_dot_v1_dot_worker__service__pb2.PollCallRequest.SerializeToString,
-            runyard_dot_worker_dot_v1_dot_worker__service__pb2.PollCallResponse.FromString,
             options,
             channel_credentials,
             insecure,

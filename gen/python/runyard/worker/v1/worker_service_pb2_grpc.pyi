@@ -22,8 +22,6 @@ class ToolWorkerServiceStub:
     """One session per worker process: Hello and Welcome, then everything both sides have to say."""
     ReportResult: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.ReportResultRequest, _worker_service_pb2.ReportResultResponse]
     """Report a result outside a session; the same message, the same answers."""
-    PollCall: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.PollCallRequest, _worker_service_pb2.PollCallResponse]
-    """Wait for one call, for workers that cannot keep a stream open."""
 
 class ToolWorkerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Executes tool calls in processes of any language, which dial in and take calls as they have
@@ -45,13 +43,5 @@ class ToolWorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_worker_service_pb2.ReportResultRequest, _abc.Awaitable[_worker_service_pb2.ReportResultResponse]],
     ) -> _abc.Awaitable[_worker_service_pb2.ReportResultResponse]:
         """Report a result outside a session; the same message, the same answers."""
-
-    @_abc_1.abstractmethod
-    def PollCall(
-        self,
-        request: _worker_service_pb2.PollCallRequest,
-        context: _aio.ServicerContext[_worker_service_pb2.PollCallRequest, _abc.Awaitable[_worker_service_pb2.PollCallResponse]],
-    ) -> _abc.Awaitable[_worker_service_pb2.PollCallResponse]:
-        """Wait for one call, for workers that cannot keep a stream open."""
 
 def add_ToolWorkerServiceServicer_to_server(servicer: ToolWorkerServiceServicer, server: _aio.Server) -> None: ...

@@ -1,0 +1,283 @@
+"""The use cases of tool workers. Each is one transaction unless it says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+from services.chassis.caller import Caller, Replay, once
+from services.chassis.clock import Clock
+from services.chassis.each_row import each_row
+from services.chassis.ids import IdSource
+from services.runcontrol.core.errors import CallNotFoundError
+from services.runcontrol.core.exchange import REPEATS_ARE_EFFECTS, Call, CallState
+from services.runcontrol.core.ports import CallKey, Store, Tx
+from services.runcontrol.core.work import Work, commit
+from services.runcontrol.core.worker_calls import (
+    CallRef,
+    Outcome,
+    ResultOutcome,
+    Worker,
+    WorkerTimes,
+    accept,
+    dispatch,
+    end,
+    hand_back,
+    is_attempt,
+    may_be_taken,
+    note_progress,
+    sweep,
+)
+
+SWEEP_LIMIT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class TakenCall:
+    """A call that was given to a worker, and what that has to know of its run."""
+
+    call: Call
+    thread_id: str
+    agent_id: str
+    principal: str
+    tool_version: str
+
+    @property
+    def ref(self) -> CallRef:
+        return CallRef(self.call.call_id, self.call.attempt, self.call.fence)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The answer to an acceptance.
+
+    Attributes:
+        is_owner: Whether the worker may execute the call.
+        awaits_go: Whether it awaits a ``Go`` before it starts.
+    """
+
+    is_owner: bool
+    awaits_go: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    ref: CallRef
+    progress_seq: int = 0
+    note: str = ""
+
+
+class ToolWorkers:
+    """Gives calls to workers, and takes what these say of them."""
+
+    def __init__(
+        self, store: Store, clock: Clock, ids: IdSource, times: WorkerTimes | None = None
+    ) -> None:
+        self.times = times or WorkerTimes()
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+
+    async def begin_session(
+        self, tenant: str, worker: Worker, tools: Sequence[str], labels: tuple[str, ...]
+    ) -> int:
+        """Note which tools the worker serves; return the number of its new session."""
+
+        def fn(tx: Tx) -> int:
+            now = self._clock.now()
+            for tool_id in tools:
+                tx.announce(tenant, tool_id, labels, now)
+            return tx.begin_session(tenant, worker, now)
+
+        return await self._store.write(fn)
+
+    async def newest_session(self, tenant: str, worker: Worker) -> int:
+        """The number of the newest session of the worker's instance."""
+        return await self._store.write(lambda tx: tx.session_epoch(tenant, worker.instance_id))
+
+    async def waiting(self, tenant: str, tool_id: str, label: str, limit: int) -> list[CallKey]:
+        """Calls of a tool that can be given to a worker with this label, longest ready first."""
+        return await self._store.write(
+            lambda tx: tx.ready_calls(tenant, tool_id, label, self._clock.now(), limit)
+        )
+
+    async def take(self, key: CallKey, worker: Worker) -> TakenCall | None:
+        """Give a call to a worker; None when somebody else has it by now."""
+        tenant, thread_id, run_id, call_id = key
+
+        def fn(tx: Tx) -> TakenCall | None:
+            if not tx.try_lock(tenant, thread_id):
+                return None
+            before = tx.load(tenant, run_id, self._clock.now())
+            call = before.find_call(call_id) if before else None
+            if before is None or call is None or not may_be_taken(before, call):
+                return None
+            after = commit(tx, before, dispatch(before, call, worker, self.times.accept_s))
+            return self._taken(tx, after, call_id)
+
+        return await self._store.write(fn)
+
+    def _taken(self, tx: Tx, work: Work, call_id: str) -> TakenCall:
+        call, run = work.call(call_id), work.run
+        specs = tx.pinned(run.tenant, run.spec_digest)
+        tool = specs.tool(call.tool_id) if specs else None
+        version = tool.version if tool else ""
+        return TakenCall(call, run.thread_id, run.agent_id, run.principal, version)
+
+    async def accept(self, tenant: str, worker: Worker, ref: CallRef) -> Accepted:
+        """Let the worker execute a call that it was given, unless another one has it by now."""
+
+        def fn(tx: Tx) -> Accepted:
+            before = self._load(tx, tenant, ref)
+            call = _held_by(before, ref, worker)
+            if before is None or call is None:
+                return Accepted(is_owner=False)
+            if call.state is CallState.DISPATCHED:
+                commit(tx, before, accept(before, call, self.times.lease_s))
+            return Accepted(is_owner=True, awaits_go=call.effect_class in REPEATS_ARE_EFFECTS)
+
+        return await self._store.write(fn)
+
+    async def extend(
+        self, tenant: str, worker: Worker, calls: Sequence[Progress]
+    ) -> list[tuple[CallRef, datetime | None]]:
+        """Extend the leases of calls that the worker executes, and record their progress.
+
+        Several transactions. Returns until when each lease holds; None for a call that is not the
+        worker's any more.
+        """
+        until = self._clock.now() + timedelta(seconds=self.times.lease_s)
+        ordered = sorted(calls, key=lambda each: each.ref.call_id)
+
+        def fn(tx: Tx) -> list[bool]:
+            return [tx.extend_call(tenant, each.ref, worker, until) for each in ordered]
+
+        extended = await self._store.write(fn)
+        for each, is_extended in zip(ordered, extended, strict=True):
+            if is_extended and each.progress_seq:
+                await self._store.write(partial(self._progress, tenant, worker, each))
+        held = zip(ordered, extended, strict=True)
+        return [(each.ref, until if is_extended else None) for each, is_extended in held]
+
+    def _progress(self, tenant: str, worker: Worker, progress: Progress, tx: Tx) -> None:
+        before = self._load(tx, tenant, progress.ref)
+        call = _held_by(before, progress.ref, worker)
+        if before is not None and call is not None:
+            after = note_progress(before, call, progress.progress_seq, progress.note)
+            if after is not before:
+                commit(tx, before, after)
+
+    async def report(
+        self, caller: Caller, ref: CallRef, outcome: Outcome
+    ) -> ResultOutcome | Replay:
+        """Take the result of an attempt.
+
+        Raises:
+            CallNotFoundError: There is no such call.
+        """
+
+        tenant = caller.tenant
+
+        def fn(tx: Tx) -> ResultOutcome:
+            stored = tx.call(tenant, ref.call_id)
+            if stored is None:
+                raise CallNotFoundError.of(ref.call_id)
+            before = tx.load(tenant, stored.run_id, self._clock.now())
+            # Read again, now that its thread is locked.
+            stored = tx.call(tenant, ref.call_id)
+            if before is None or not is_attempt(stored, ref):
+                return ResultOutcome.FENCED
+            call = before.find_call(ref.call_id)
+            if call is None or call.settled:
+                return ResultOutcome.DUPLICATE
+            commit(tx, before, end(before, call, outcome, self._ids))
+            return ResultOutcome.COMMITTED
+
+        return await self._store.write(lambda tx: once(tx, caller, lambda: fn(tx)))
+
+    async def hand_back(self, tenant: str, worker: Worker, ref: CallRef) -> None:
+        """Let another worker have a call that this one has not started."""
+
+        def fn(tx: Tx) -> None:
+            before = self._load(tx, tenant, ref)
+            call = _held_by(before, ref, worker)
+            if before is not None and call is not None:
+                commit(tx, before, hand_back(before, call))
+
+        await self._store.write(fn)
+
+    async def lose_unaccepted(self, tenant: str, worker: Worker, refs: Sequence[CallRef]) -> None:
+        """Let other workers have the calls that a worker was given and has not accepted.
+
+        One transaction per call.
+        """
+
+        def fn(ref: CallRef, tx: Tx) -> None:
+            before = self._load(tx, tenant, ref)
+            call = _held_by(before, ref, worker)
+            if before is not None and call is not None and call.state is CallState.DISPATCHED:
+                commit(tx, before, hand_back(before, call))
+
+        for ref in refs:
+            await self._store.write(partial(fn, ref))
+
+    async def not_held(self, tenant: str, worker: Worker, refs: Sequence[CallRef]) -> list[CallRef]:
+        """Those of the calls that are not the worker's any more."""
+
+        def is_held(tx: Tx, ref: CallRef) -> bool:
+            call = tx.call(tenant, ref.call_id)
+            return (
+                call is not None
+                and is_attempt(call, ref)
+                and call.state in _HELD
+                and call.worker_instance == worker.instance_id
+            )
+
+        return await self._store.write(lambda tx: [ref for ref in refs if not is_held(tx, ref)])
+
+    async def sweep(self) -> int:
+        """End what was not taken, accepted, renewed or ended in time; return how many calls.
+
+        One transaction per call.
+        """
+        due = await self._store.write(lambda tx: tx.overdue_calls(self._clock.now(), SWEEP_LIMIT))
+
+        async def one(key: CallKey) -> int:
+            return await self._store.write(partial(self._sweep, key))
+
+        return sum(await each_row(due, one, _call_named))
+
+    def _sweep(self, key: CallKey, tx: Tx) -> int:
+        tenant, thread_id, run_id, call_id = key
+        if not tx.try_lock(tenant, thread_id):
+            return 0
+        before = tx.load(tenant, run_id, self._clock.now())
+        call = before.find_call(call_id) if before else None
+        if before is None or call is None:
+            return 0
+        after = sweep(before, call, self._ids)
+        if after is before:
+            return 0  # renewed or ended since it was found
+        commit(tx, before, after)
+        return 1
+
+    def _load(self, tx: Tx, tenant: str, ref: CallRef) -> Work | None:
+        stored = tx.call(tenant, ref.call_id)
+        return tx.load(tenant, stored.run_id, self._clock.now()) if stored else None
+
+
+_HELD = frozenset({CallState.DISPATCHED, CallState.ACCEPTED})
+
+
+def _held_by(work: Work | None, ref: CallRef, worker: Worker) -> Call | None:
+    """The call of the attempt, if the worker has it."""
+    call = work.find_call(ref.call_id) if work else None
+    if call is None or not is_attempt(call, ref) or call.state not in _HELD:
+        return None
+    return call if call.worker_instance == worker.instance_id else None
+
+
+def _call_named(key: CallKey) -> dict[str, object]:
+    return {"run_id": key[2], "call_id": key[3], "work": "overdue call"}

@@ -1,0 +1,326 @@
+"""The sessions of tool workers with this process, and the loops that give them calls.
+
+give_forever   gives calls that wait to sessions that have room
+stop_forever   tells workers about calls that are not wanted any more
+sweep_forever  ends what was not taken, accepted, renewed or ended in time
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from services.chassis.caller import Caller
+from services.chassis.clock import Clock
+from services.chassis.drain import Drain
+from services.chassis.errors import DomainError
+from services.chassis.follow.notifier import Notifier
+from services.chassis.ids import IdSource
+from services.runcontrol.core.errors import (
+    OutOfSequenceError,
+    ProtocolUnsupportedError,
+    SessionFencedError,
+)
+from services.runcontrol.core.ports import CALLS, CALLS_ENDED, CallKey
+from services.runcontrol.core.tool_workers import Progress, ToolWorkers
+from services.runcontrol.core.worker_calls import CallRef, ResultOutcome
+from services.runcontrol.core.worker_messages import (
+    PROTOCOL,
+    Accept,
+    Credit,
+    FromWorker,
+    GivenCall,
+    Go,
+    Handback,
+    Heartbeat,
+    Hello,
+    Leases,
+    Result,
+    ResultAck,
+    ServerStops,
+    StopCall,
+    StopGiving,
+    ToWorker,
+    Verdict,
+    Welcome,
+)
+
+# No notification says that a pause before another attempt has ended.
+POLL_S = 0.5
+SWEEP_EVERY_S = 1.0
+# What a server that stops leaves its workers to end their calls.
+DRAIN_S = 10.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Session:
+    """A worker that is connected.
+
+    Attributes:
+        credit: How many more calls it may be given.
+        held: The attempts it was given and has not reported.
+        out: What is to be sent; None ends the session, an error ends it with that.
+    """
+
+    caller: Caller
+    hello: Hello
+    epoch: int
+    credit: int = 0
+    stopped: bool = False
+    held: dict[str, tuple[str, CallRef]] = field(default_factory=dict)
+    out: asyncio.Queue[ToWorker | BaseException | None] = field(default_factory=asyncio.Queue)
+
+    @property
+    def tenant(self) -> str:
+        return self.caller.tenant
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.tenant, self.hello.worker.instance_id
+
+    def has_room(self, tool_id: str, label: str) -> bool:
+        """Whether it can be given a call of a tool now."""
+        if self.stopped or self.credit <= 0 or (label and label not in self.hello.labels):
+            return False
+        served = next((tool for tool in self.hello.tools if tool.tool_id == tool_id), None)
+        if served is None:
+            return False
+        now = sum(held_tool == tool_id for held_tool, _ in self.held.values())
+        return not served.max_parallel or now < served.max_parallel
+
+    def refs(self) -> list[CallRef]:
+        return [ref for _, ref in self.held.values()]
+
+    def drop(self, ref: CallRef) -> None:
+        """Forget an attempt that is not the worker's any more."""
+        _, held = self.held.get(ref.call_id, ("", None))
+        if held == ref:
+            del self.held[ref.call_id]
+
+
+class LiveSessions:
+    """Implements ``WorkerSessions``."""
+
+    def __init__(
+        self,
+        workers: ToolWorkers,
+        notifier: Notifier,
+        clock: Clock,
+        ids: IdSource,
+        drain: Drain,
+    ) -> None:
+        self._workers = workers
+        self._notifier = notifier
+        self._clock = clock
+        self._ids = ids
+        self._drain = drain
+        self._sessions: dict[tuple[str, str], Session] = {}
+
+    async def serve(
+        self, caller: Caller, first: FromWorker | None, messages: AsyncIterator[FromWorker]
+    ) -> AsyncGenerator[ToWorker, None]:
+        session = await self._begin(caller, first)
+        reading = asyncio.ensure_future(self._read(session, messages))
+        stopping = asyncio.ensure_future(self._tell_of_drain(session))
+        try:
+            while (message := await session.out.get()) is not None:
+                if isinstance(message, BaseException):
+                    raise message
+                yield message
+        finally:
+            for task in (reading, stopping):
+                task.cancel()
+            await asyncio.gather(reading, stopping, return_exceptions=True)
+            await self._end(session)
+
+    async def _begin(self, caller: Caller, first: FromWorker | None) -> Session:
+        if not isinstance(first, Hello):
+            raise OutOfSequenceError.of()
+        if not first.oldest_protocol <= PROTOCOL <= first.newest_protocol:
+            raise ProtocolUnsupportedError.of(
+                first.oldest_protocol, first.newest_protocol, PROTOCOL
+            )
+        tools = [tool.tool_id for tool in first.tools]
+        tenant, worker = caller.tenant, first.worker
+        epoch = await self._workers.begin_session(tenant, worker, tools, first.labels)
+        session = Session(caller, first, epoch)
+        older = self._sessions.get(session.key)
+        if older is not None:
+            older.out.put_nowait(SessionFencedError.of(first.worker.instance_id))
+        self._sessions[session.key] = session
+        verdicts = await self._judge(session, first.inflight)
+        session.out.put_nowait(Welcome(self._ids.new_id(), epoch, self._workers.times, verdicts))
+        for result in first.undelivered:
+            await self._take_result(session, result)
+        return session
+
+    async def _judge(
+        self, session: Session, inflight: Iterable[CallRef]
+    ) -> tuple[tuple[CallRef, Verdict], ...]:
+        """What becomes of the attempts that a worker brought along."""
+        refs = list(inflight)
+        gone = set(await self._workers.not_held(session.tenant, session.hello.worker, refs))
+        for ref in refs:
+            if ref not in gone:
+                session.held[ref.call_id] = ("", ref)
+        return tuple((ref, Verdict.ABANDON if ref in gone else Verdict.KEEP) for ref in refs)
+
+    async def _end(self, session: Session) -> None:
+        if self._sessions.get(session.key) is session:
+            del self._sessions[session.key]
+        # Its accepted calls keep their leases: the worker may come back with them.
+        with suppress(DomainError):
+            await self._workers.lose_unaccepted(
+                session.tenant, session.hello.worker, session.refs()
+            )
+
+    async def _read(self, session: Session, messages: AsyncIterator[FromWorker]) -> None:
+        """Take what the worker says, until it leaves or is silent for as long as a lease."""
+        try:
+            while True:
+                coming = asyncio.ensure_future(anext(messages, None))
+                silence = asyncio.ensure_future(self._clock.sleep(self._workers.times.lease_s))
+                try:
+                    await asyncio.wait({coming, silence}, return_when=asyncio.FIRST_COMPLETED)
+                    message = coming.result() if coming.done() else None
+                finally:
+                    for each in (coming, silence):
+                        each.cancel()
+                    await asyncio.gather(coming, silence, return_exceptions=True)
+                if message is None:
+                    session.out.put_nowait(None)
+                    return
+                await self._take(session, message)
+        except Exception as error:  # ends the session with it
+            session.out.put_nowait(error)
+
+    async def _take(self, session: Session, message: FromWorker) -> None:
+        tenant, worker = session.tenant, session.hello.worker
+        match message:
+            case Hello():
+                raise OutOfSequenceError.of()
+            case Credit(calls):
+                session.credit += calls
+                self._notifier.notify(CALLS)
+            case Accept(ref):
+                await self._take_acceptance(session, ref)
+            case Heartbeat(calls):
+                await self._take_heartbeat(session, calls)
+            case Result():
+                await self._take_result(session, message)
+            case Handback(ref):
+                session.drop(ref)
+                await self._workers.hand_back(tenant, worker, ref)
+            case StopGiving():
+                session.stopped = True
+
+    async def _take_acceptance(self, session: Session, ref: CallRef) -> None:
+        accepted = await self._workers.accept(session.tenant, session.hello.worker, ref)
+        if not accepted.is_owner:
+            session.drop(ref)
+            session.out.put_nowait(Leases(((ref, None),)))
+        elif accepted.awaits_go:
+            session.out.put_nowait(Go(ref))
+
+    async def _take_heartbeat(self, session: Session, calls: Sequence[Progress]) -> None:
+        tenant, worker = session.tenant, session.hello.worker
+        if await self._workers.newest_session(tenant, worker) != session.epoch:
+            raise SessionFencedError.of(worker.instance_id)
+        leases = await self._workers.extend(tenant, worker, calls)
+        for ref, until in leases:
+            if until is None:
+                session.drop(ref)
+        session.out.put_nowait(Leases(tuple(leases)))
+
+    async def _take_result(self, session: Session, result: Result) -> None:
+        outcome = await self._workers.report(session.caller, result.ref, result.outcome)
+        session.drop(result.ref)
+        if isinstance(outcome, ResultOutcome):
+            session.out.put_nowait(ResultAck(result.ref, outcome))
+        self._notifier.notify(CALLS)
+
+    async def _tell_of_drain(self, session: Session) -> None:
+        await self._drain.wait()
+        session.stopped = True
+        session.out.put_nowait(ServerStops(self._clock.now() + timedelta(seconds=DRAIN_S)))
+
+    async def give_forever(self) -> None:
+        """Give calls when some become ready or a worker has room, and every 500 ms."""
+        with self._notifier.signal(CALLS) as signal:
+            while True:
+                try:
+                    await self._give()
+                except DomainError as error:
+                    log.warning("no calls given to workers", exc_info=error)
+                await signal.wait(POLL_S)
+
+    async def _give(self) -> None:
+        for tenant, tool_id, label in sorted(self._wanted()):
+            room = [each for each in self._sessions.values() if each.tenant == tenant]
+            limit = sum(each.credit for each in room if each.has_room(tool_id, label))
+            for key in await self._workers.waiting(tenant, tool_id, label, limit):
+                await self._give_one(key, tool_id, label)
+
+    def _wanted(self) -> set[tuple[str, str, str]]:
+        """Tenant, tool and label of calls for which a session has room."""
+        return {
+            (session.tenant, tool.tool_id, label)
+            for session in self._sessions.values()
+            for tool in session.hello.tools
+            for label in ("", *session.hello.labels)
+            if session.has_room(tool.tool_id, label)
+        }
+
+    async def _give_one(self, key: CallKey, tool_id: str, label: str) -> None:
+        """Give a call to the session with the most room."""
+        sessions = [
+            session
+            for session in self._sessions.values()
+            if session.tenant == key[0] and session.has_room(tool_id, label)
+        ]
+        if not sessions:
+            return
+        session = max(sessions, key=lambda each: each.credit)
+        session.credit -= 1
+        taken = await self._workers.take(key, session.hello.worker)
+        if taken is None:
+            session.credit += 1
+            return
+        session.held[taken.call.call_id] = (tool_id, taken.ref)
+        session.out.put_nowait(GivenCall(taken))
+        if self._sessions.get(session.key) is not session:
+            # It ended meanwhile, and did not know of this call.
+            await self._workers.lose_unaccepted(key[0], session.hello.worker, [taken.ref])
+
+    async def stop_forever(self) -> None:
+        """Tell workers about calls that have ended without them."""
+        with self._notifier.signal(CALLS_ENDED) as signal:
+            while True:
+                await signal.wait(self._workers.times.lease_s)
+                try:
+                    for session in [each for each in self._sessions.values() if each.held]:
+                        await self._stop(session)
+                except DomainError as error:
+                    log.warning("workers not told of ended calls", exc_info=error)
+
+    async def _stop(self, session: Session) -> None:
+        worker = session.hello.worker
+        for ref in await self._workers.not_held(session.tenant, worker, session.refs()):
+            if session.held.get(ref.call_id, ("", None))[1] == ref:
+                session.drop(ref)
+                session.out.put_nowait(StopCall(ref, "the call is not wanted any more"))
+
+    async def sweep_forever(self) -> None:
+        """End overdue calls every second; never return."""
+        while True:
+            try:
+                await self._workers.sweep()
+            except DomainError as error:
+                log.warning("sweep of calls failed", exc_info=error)
+            await self._clock.sleep(SWEEP_EVERY_S)

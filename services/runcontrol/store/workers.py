@@ -1,0 +1,71 @@
+"""Tool workers and their calls, in a transaction."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from services.chassis.store.port import Tx
+from services.runcontrol.core.exchange import Call
+from services.runcontrol.core.ports import CallKey
+from services.runcontrol.core.worker_calls import CallRef, Worker
+from services.runcontrol.store import worker_statements as sql
+from services.runcontrol.store.rows import one
+
+
+class SqlWorkers:
+    """Implements ``WorkerTx`` on one transaction."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+
+    def announce(self, tenant: str, tool_id: str, labels: tuple[str, ...], now: datetime) -> None:
+        for label in ("", *labels):
+            self._tx.run(sql.ANNOUNCE, tenant=tenant, tool_id=tool_id, label=label, seen_at=now)
+
+    def announced(self, tenant: str, tool_id: str, label: str) -> bool:
+        found = self._tx.one(sql.ANNOUNCED, tenant=tenant, tool_id=tool_id, label=label)
+        return found is not None
+
+    def begin_session(self, tenant: str, worker: Worker, now: datetime) -> int:
+        # Two sessions of an instance may begin at once, where there is no row to lock yet.
+        self._tx.lock(f"worker/{len(tenant)}:{tenant}/{worker.instance_id}")
+        epoch = self.session_epoch(tenant, worker.instance_id) + 1
+        self._tx.run(
+            sql.PUT_SESSION,
+            tenant=tenant,
+            instance_id=worker.instance_id,
+            worker_id=worker.worker_id,
+            epoch=epoch,
+            begun_at=now,
+        )
+        return epoch
+
+    def session_epoch(self, tenant: str, instance_id: str) -> int:
+        row = self._tx.one(sql.SESSION, tenant=tenant, instance_id=instance_id)
+        return 0 if row is None else int(row.epoch)
+
+    def ready_calls(
+        self, tenant: str, tool_id: str, label: str, now: datetime, limit: int
+    ) -> list[CallKey]:
+        rows = self._tx.all(
+            sql.READY_CALLS, tenant=tenant, tool_id=tool_id, label=label, now=now, limit=limit
+        )
+        return [tuple(row) for row in rows]
+
+    def call(self, tenant: str, call_id: str) -> Call | None:
+        return one(self._tx, Call, sql.FIND_CALL, tenant=tenant, call_id=call_id)
+
+    def extend_call(self, tenant: str, ref: CallRef, worker: Worker, until: datetime) -> bool:
+        extended = self._tx.changed(
+            sql.EXTEND_CALL,
+            tenant=tenant,
+            call_id=ref.call_id,
+            attempt=ref.attempt,
+            fence=ref.fence,
+            worker_instance=worker.instance_id,
+            to_due_at=until,
+        )
+        return extended > 0
+
+    def overdue_calls(self, now: datetime, limit: int) -> list[CallKey]:
+        return [tuple(row) for row in self._tx.all(sql.OVERDUE_CALLS, now=now, limit=limit)]
