@@ -16,6 +16,7 @@ from services.cli.base.parameters import convert_only_if_needed
 
 # In the order of the help: what is typed, and what answers to it in the module of that name.
 _COMMANDS: Mapping[str, str] = {
+    "init": "init",
     "up": "up",
     "serve": "serve",
     "check-config": "check_config",

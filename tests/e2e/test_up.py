@@ -73,10 +73,10 @@ class Up:
 
 @asynccontextmanager
 async def running_up(
-    data: Path, *, wrapper: str = 'exec "$@"', **environment: str
+    data: Path, *project: str, wrapper: str = 'exec "$@"', **environment: str
 ) -> AsyncIterator[Up]:
     """One on free ports; ``wrapper`` is the script of the shell that starts it."""
-    arguments = ("up", "--data", str(data), "--port-base", "0", "--output", "json")
+    arguments = ("up", *project, "--data", str(data), "--port-base", "0", "--output", "json")
     process = await started(*arguments, wrapper=wrapper, **environment)
     try:
         yield Up(process)

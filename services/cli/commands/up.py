@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +16,10 @@ from services.cli.base.terminal import Output, Terminal
 from services.cli.local.console import COLOURS, EventPrinter, StopSignals
 from services.cli.local.plan import Plan, make_plan
 from services.cli.local.supervisor import unless_failed
+from services.cli.manifests.resources import Manifests
+from services.cli.project.files import read_project
+from services.cli.registry.applying import apply_resources
+from services.cli.talk.clients import connected
 from services.cli.talk.command import run
 from services.cli.talk.endpoints import VARIABLE
 from services.cli.talk.options import DEFAULT_DATA, DataOption, OutputOption
@@ -34,6 +40,14 @@ PortBaseOption = Annotated[
 
 
 def up(
+    project: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Folder with manifests and perhaps a worker.py, as of `runyard init`: they are "
+            "applied, and the worker runs beside the servers."
+        ),
+    ] = None,
+    *,
     data: DataOption = DEFAULT_DATA,
     port_base: PortBaseOption = PORT_BASE,
     output: OutputOption = Output.TEXT,
@@ -43,24 +57,38 @@ def up(
     A server that dies is started again; one that refuses its settings ends the command with
     code 2. Ctrl-C, SIGTERM or a closed terminal drains; a second Ctrl-C gives it no more time.
 
-    Example: runyard up --data ./.runyard
+    Example: runyard up desk
     """
-    run(output, lambda terminal: _up(make_plan(data, port_base), terminal))
+    run(output, lambda terminal: _up(make_plan(data, port_base), project, terminal))
 
 
-async def _up(plan: Plan, terminal: Terminal) -> None:
+async def _up(plan: Plan, project: Path | None, terminal: Terminal) -> None:
     # Not with the other imports: every server is a `runyard serve`, and needs no HTTP server.
     from services.cli.local.stack import running_stack  # noqa: PLC0415
 
     printer = EventPrinter(terminal)
     started_s = time.monotonic()
     signals = StopSignals()
-    async with running_stack(plan, printer) as stack:
+    # First: a project that cannot be read starts nothing.
+    manifests = (
+        None if project is None else await asyncio.to_thread(read_project, project, os.environ)
+    )
+    async with running_stack(plan, printer, project) as stack:
         signals.serves(stack.supervisor)
+        if manifests is not None:
+            await unless_failed(stack.supervisor, _apply(plan, manifests, terminal))
         tell_ready(stack, terminal, time.monotonic() - started_s)
         await unless_failed(stack.supervisor, signals.requested.wait())
         printer.say("draining")
     printer.say("stopped")
+
+
+async def _apply(plan: Plan, manifests: Manifests, terminal: Terminal) -> None:
+    async with connected({service: plan.target(service) for service in SERVICES}) as stubs:
+        answer = await apply_resources(stubs, manifests)
+    resources = len(manifests.resources)
+    terminal.line(f"{resources} resources applied, the registry is at version {answer.version}")
+    terminal.data({"event": "applied", "resources": resources, "version": answer.version})
 
 
 def tell_ready(stack: Stack, terminal: Terminal, took_s: float) -> None:

@@ -9,7 +9,13 @@ from services.chassis.drain import insists, stop_signals
 from services.cli.base.terminal import Terminal
 from services.cli.local.supervisor import ChildEvent, Supervisor
 
-COLOURS = {"registry": "green", "router": "magenta", "runcontrol": "cyan", "pool": "yellow"}
+COLOURS = {
+    "registry": "green",
+    "router": "magenta",
+    "runcontrol": "cyan",
+    "pool": "yellow",
+    "worker": "blue",
+}
 
 
 class EventPrinter:

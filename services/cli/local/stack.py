@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from services.cli.base.exits import EXIT_USAGE, CliError
 from services.cli.base.services import GRPC_NAMES, SERVICES
@@ -20,6 +21,8 @@ from services.cli.local.supervisor import (
     supervised,
     unless_failed,
 )
+from services.cli.project.files import WORKER as WORKER_FILE
+from services.cli.project.files import worker_command
 from services.cli.talk.health import wait_serving
 from services.cli.traces.receiver import receiving
 
@@ -37,8 +40,13 @@ class Stack:
 
 
 @asynccontextmanager
-async def running_stack(plan: Plan, listener: Listener) -> AsyncIterator[Stack]:
+async def running_stack(
+    plan: Plan, listener: Listener, project: Path | None = None
+) -> AsyncIterator[Stack]:
     """Run everything for the length of the block, which begins when all servers are healthy.
+
+    Args:
+        project: Folder whose worker runs beside the servers, if it has one.
 
     Raises:
         CliError: A server refused to start, did not serve in time, or did not drain.
@@ -46,7 +54,12 @@ async def running_stack(plan: Plan, listener: Listener) -> AsyncIterator[Stack]:
     _prepare(plan)
     async with receiving(plan.spans, plan.receiver_port):
         children = {name: _child(name, plan, listener) for name in SERVICES}
-        supervisor = Supervisor(children, STOP_WAVES, listener)
+        waves = STOP_WAVES
+        if project is not None and (project / WORKER_FILE).is_file():
+            children["worker"] = _worker(project, plan, listener)
+            # Before the server that it serves, so that its calls can end.
+            waves = (("worker",), *waves)
+        supervisor = Supervisor(children, waves, listener)
         async with supervised(supervisor):
             await unless_failed(supervisor, _all_serving(plan))
             yield Stack(plan, supervisor)
@@ -80,6 +93,17 @@ def _child(name: str, plan: Plan, listener: Listener) -> Child:
         environment,
         plan.log(name),
         lambda line: listener(ChildEvent.LOG, name, line),
+    )
+
+
+def _worker(project: Path, plan: Plan, listener: Listener) -> Child:
+    environment = {**os.environ, "RUNYARD_ENDPOINTS": plan.endpoints, "RUNYARD_WITH_PARENT": "1"}
+    return Child(
+        "worker",
+        worker_command(project),
+        environment,
+        plan.log("worker"),
+        lambda line: listener(ChildEvent.LOG, "worker", line),
     )
 
 

@@ -12,7 +12,6 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from services.chassis.caller import Caller
 from services.chassis.clock import Clock
@@ -52,8 +51,6 @@ from services.runcontrol.core.worker_messages import (
 # No notification says that a pause before another attempt has ended.
 POLL_S = 0.5
 SWEEP_EVERY_S = 1.0
-# What a server that stops leaves its workers to end their calls.
-DRAIN_S = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -246,9 +243,13 @@ class LiveSessions:
         self._notifier.notify(CALLS)
 
     async def _tell_of_drain(self, session: Session) -> None:
+        """End the session when the server stops: its calls keep their leases, and the worker comes
+        back with them.
+        """
         await self._drain.wait()
         session.stopped = True
-        session.out.put_nowait(ServerStops(self._clock.now() + timedelta(seconds=DRAIN_S)))
+        session.out.put_nowait(ServerStops(self._clock.now()))
+        session.out.put_nowait(None)
 
     async def give_forever(self) -> None:
         """Give calls when some become ready or a worker has room, and every 500 ms."""

@@ -1,0 +1,219 @@
+"""Workers of the Python library, with real servers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+
+from runyard.runcontrol.v1 import runcontrol_pb2 as pb
+from runyard_worker import Context, RetryableError, ToolError, Worker
+from services.chassis.calls.rpc_status import reason_of
+from services.cli.manifests.resources import load
+from tests.contract.runcontrol.conftest import Suite
+from tests.support import clients as s
+from tests.support.waiting import within_limit
+
+ORDER = '{"order": 4711}'
+
+
+@asynccontextmanager
+async def serving(worker: Worker) -> AsyncIterator[asyncio.Event]:
+    """Run a worker beside the test; the event stops it."""
+    stop = asyncio.Event()
+    task = asyncio.ensure_future(worker.serve(stop))
+    try:
+        yield stop
+    finally:
+        stop.set()
+        await task
+
+
+async def apply_clerk(suite: Suite, worker: Worker, arguments: str = ORDER) -> None:
+    """An agent with the tools of the worker, which calls ``lookup`` and repeats the result."""
+    manifests = load([("worker", worker.manifests())])
+    assert manifests.problems == []
+    await suite.apply_agent(
+        "clerk",
+        s.calling("lookup", arguments, tool_results=0),
+        s.replying("it says ${all}", matches="(?P<all>.+)"),
+        tools=manifests.resources,
+    )
+
+
+async def submitted(suite: Suite) -> str:
+    """A run of the clerk, once its worker has announced its tool."""
+    async with within_limit():
+        while True:
+            try:
+                return await suite.submit("clerk")
+            except grpc.aio.AioRpcError as error:
+                if reason_of(error).reason != "TOOL_NOT_SUPPORTED":
+                    raise
+
+
+async def answer(suite: Suite) -> str:
+    """What the clerk says."""
+    run_id = await submitted(suite)
+    events = await suite.follow(run_id)
+    assert s.uncovered_gaps(events) == []
+    return events[-1].run_finished.output_text
+
+
+@pytest.fixture
+def worker(suite: Suite) -> Worker:
+    return Worker("desk", target=suite.served["runcontrol"].target)
+
+
+async def test_a_function_becomes_a_tool(suite: Suite, worker: Worker) -> None:
+    # given a function with types
+    @worker.tool(effect="idempotent")
+    def lookup(order: int, newest_first: bool = False) -> dict[str, object]:
+        """Looks an order up."""
+        return {"order": order, "newest_first": newest_first}
+
+    await apply_clerk(suite, worker)
+
+    # when an agent calls it
+    async with serving(worker):
+        said = await answer(suite)
+
+    # then it was given what the agent said, and its value is the result
+    assert said == 'it says {"order":4711,"newest_first":false}'
+
+
+async def test_an_async_function_knows_whose_call_it_is(suite: Suite, worker: Worker) -> None:
+    @worker.tool(effect="at_most_once")
+    async def lookup(order: int, context: Context) -> str:
+        context.progress("half done")
+        return f"{order} for {context.principal} by {context.agent_id}, try {context.attempt}"
+
+    await apply_clerk(suite, worker)
+    async with serving(worker):
+        assert await answer(suite) == "it says 4711 for local by clerk, try 1"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ToolError("no such order", code="NO_ORDER"), "it says NO_ORDER: no such order"),
+        (ValueError("a secret"), "it says INTERNAL: the tool failed: ValueError"),
+    ],
+    ids=["of the tool", "of another kind"],
+)
+async def test_an_error_is_told_to_the_model(
+    suite: Suite, worker: Worker, error: Exception, said: str
+) -> None:
+    @worker.tool(effect="pure")
+    def lookup(order: int) -> str:
+        raise error
+
+    await apply_clerk(suite, worker)
+    async with serving(worker):
+        assert await answer(suite) == said
+
+
+async def test_arguments_that_do_not_fit_are_told_to_the_model(
+    suite: Suite, worker: Worker
+) -> None:
+    @worker.tool(effect="pure")
+    def lookup(order: int) -> str:
+        return "found"
+
+    await apply_clerk(suite, worker, '{"order": 4711, "colour": "red"}')
+    async with serving(worker):
+        said = await answer(suite)
+    assert said.startswith("it says ")
+    assert "colour" in said
+
+
+async def test_a_failure_that_may_pass_is_tried_again(suite: Suite, worker: Worker) -> None:
+    tries = []
+
+    @worker.tool(effect="idempotent")
+    def lookup(order: int, context: Context) -> str:
+        tries.append(context.idempotency_key)
+        if len(tries) == 1:
+            raise RetryableError("the database is busy")
+        return "found"
+
+    await apply_clerk(suite, worker)
+    async with serving(worker):
+        assert await answer(suite) == "it says found"
+    assert len(tries) == 2
+    assert len(set(tries)) == 1
+
+
+async def test_a_call_goes_on_while_run_control_restarts(suite: Suite, worker: Worker) -> None:
+    # given a call that is executed
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+
+    @worker.tool(effect="at_most_once")
+    async def lookup(order: int) -> str:
+        begun.set()
+        await goes_on.wait()
+        return "found"
+
+    await apply_clerk(suite, worker)
+    async with serving(worker):
+        run_id = await submitted(suite)
+        await begun.wait()
+
+        # when run control restarts and the call ends meanwhile
+        await suite.stop_runcontrol()
+        goes_on.set()
+        await suite.start_runcontrol()
+        events = await suite.follow(run_id)
+
+    # then its result has arrived, once
+    settled = [e.tool_call_settled for e in events if e.HasField("tool_call_settled")]
+    assert [each.result for each in settled] == ["found"]
+
+
+async def test_a_cancelled_run_cancels_the_function(suite: Suite, worker: Worker) -> None:
+    begun, cancelled = asyncio.Event(), asyncio.Event()
+
+    @worker.tool(effect="at_most_once")
+    async def lookup(order: int) -> str:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+        return "never"
+
+    await apply_clerk(suite, worker)
+    async with serving(worker):
+        run_id = await submitted(suite)
+        await begun.wait()
+        await suite.cancel(run_id=run_id)
+        await cancelled.wait()
+    view = await suite.view(run_id)
+    assert view.run.termination.reason == pb.TERMINATION_REASON_CANCELLED
+
+
+async def test_a_worker_that_stops_ends_what_it_has_begun(suite: Suite, worker: Worker) -> None:
+    # given a call that is executed
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+
+    @worker.tool(effect="at_most_once")
+    async def lookup(order: int) -> str:
+        begun.set()
+        await goes_on.wait()
+        return "found"
+
+    await apply_clerk(suite, worker)
+    async with serving(worker) as stop:
+        run_id = await submitted(suite)
+        await begun.wait()
+
+        # when the worker is asked to stop, and the call ends
+        stop.set()
+        goes_on.set()
+        events = await suite.follow(run_id)
+
+    # then its result was delivered
+    assert events[-1].run_finished.output_text == "it says found"
