@@ -30,8 +30,9 @@ from services.runcontrol.clients.registry import RegistryCatalogs, build_catalog
 from services.runcontrol.clients.router import RouterModels
 from services.runcontrol.core.commands import CommandRefusal, decode_answer, decode_command
 from services.runcontrol.core.execution import Execution
-from services.runcontrol.core.limits import MAX_MESSAGES, MAX_TOPICS
+from services.runcontrol.core.limits import MAX_MESSAGES, MAX_PENDING_INPUTS, MAX_TOPICS
 from services.runcontrol.core.runcontrol import RunControl
+from services.runcontrol.core.steering import Steering
 from services.runcontrol.core.tool_workers import ToolWorkers
 from services.runcontrol.core.worker_calls import WorkerTimes
 from services.runcontrol.engine.executor import Executor
@@ -48,6 +49,7 @@ from services.wire.snapshot import SnapshotConsumer
 LIMITS = {
     "max_messages_per_submit": MAX_MESSAGES,
     "max_topics_per_pool": MAX_TOPICS,
+    "max_pending_inputs_per_run": MAX_PENDING_INPUTS,
 }
 
 
@@ -57,6 +59,7 @@ async def assemble(settings: RunControlSettings, chassis: Chassis, database: Sto
     catalogs = await _follow_registry(settings, chassis, database)
     runs = RunControl(store, catalogs, chassis.clock, chassis.ids)
     executor = await _execute(settings, chassis, database, store, catalogs, runs)
+    steering = Steering(store, catalogs, chassis.clock, chassis.ids)
     streams = FeedRunStreams(runs, chassis.notifier, chassis.clock, chassis.drain)
     workers = ToolWorkers(
         store,
@@ -69,16 +72,16 @@ async def assemble(settings: RunControlSettings, chassis: Chassis, database: Sto
     chassis.tasks.start("ended calls", sessions.stop_forever)
     chassis.tasks.start("overdue calls", sessions.sweep_forever)
     return Assembly(
-        _servicers(runs, streams, workers, sessions),
+        _servicers(RunControlServicer(runs, steering, streams), workers, sessions),
         hand_back=executor.hand_back,
         limits={"max_concurrent_runs": settings.max_concurrent_runs},
     )
 
 
 def _servicers(
-    runs: RunControl, streams: FeedRunStreams, workers: ToolWorkers, sessions: LiveSessions
+    runs: RunControlServicer, workers: ToolWorkers, sessions: LiveSessions
 ) -> list[Servicer]:
-    serve_runs = partial(add_RunControlServiceServicer_to_server, RunControlServicer(runs, streams))
+    serve_runs = partial(add_RunControlServiceServicer_to_server, runs)
     serve_workers = partial(
         add_ToolWorkerServiceServicer_to_server, ToolWorkerServicer(workers, sessions)
     )

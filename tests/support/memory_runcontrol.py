@@ -14,7 +14,15 @@ from services.content.model import Message
 from services.runcontrol.core import exchange, model
 from services.runcontrol.core.commands import Effect
 from services.runcontrol.core.events import Event
-from services.runcontrol.core.ports import CallKey, DueRun, Feed, LeaseKey, RunView, TicketFilter
+from services.runcontrol.core.ports import (
+    CallKey,
+    DueRun,
+    Feed,
+    InputPage,
+    LeaseKey,
+    RunView,
+    TicketFilter,
+)
 from services.runcontrol.core.specs import Specs
 from services.runcontrol.core.work import Work
 from services.runcontrol.core.worker_calls import CallRef, Worker
@@ -209,6 +217,21 @@ class MemoryTx:
         order = lambda d: (d.run_id != thread.open_run_id, d.priority, d.seq)  # noqa: E731
         return min(queued, key=order, default=None)
 
+    def queued(self, thread: model.Thread) -> list[model.Dispatch]:
+        queued = [
+            d
+            for d in self.t.dispatches.values()
+            if (d.tenant, d.thread_id) == (thread.tenant, thread.thread_id)
+            and d.state is model.DispatchState.QUEUED
+        ]
+        return sorted(queued, key=lambda d: (d.run_id != thread.open_run_id, d.priority, d.seq))
+
+    def put_thread(self, thread: model.Thread) -> None:
+        self.t.threads[thread.tenant, thread.thread_id] = thread
+
+    def input(self, tenant: str, input_id: str) -> model.Input | None:
+        return self.t.inputs.get((tenant, input_id))
+
     def set_ready(self, thread: model.Thread, ready_at: datetime | None) -> None:
         key = (thread.tenant, thread.thread_id)
         self.t.threads[key] = replace(self.t.threads[key], ready_at=ready_at)
@@ -309,6 +332,21 @@ class MemoryTx:
         done = run.state is model.RunState.DONE and newest >= run.event_seq
         encoded = tuple((e.run_seq, self._encode_event(e)) for e in page)
         return Feed(encoded, run.event_seq, done)
+
+    def pending_inputs(
+        self, tenant: str, thread_id: str, after: int, limit: int
+    ) -> InputPage | None:
+        if (tenant, thread_id) not in self.t.threads:
+            return None
+        found = [
+            i
+            for i in self.t.inputs.values()
+            if (i.tenant, i.thread_id) == (tenant, thread_id)
+            and i.state is model.InputState.PENDING
+            and i.seq > after
+        ]
+        found.sort(key=lambda i: i.seq)
+        return InputPage(tuple(found[:limit]), more=len(found) > limit)
 
     def conversation(self, tenant: str, thread_id: str) -> list[Message]:
         found = [m for key, m in self.t.messages.items() if key[:2] == (tenant, thread_id)]

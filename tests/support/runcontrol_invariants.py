@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
+from services.runcontrol.core.commands import CancelWakeCommand
 from services.runcontrol.core.events import (
     InputConsumed,
+    InputRetracted,
     RunFinished,
     TicketDecided,
     ToolCallDispatched,
@@ -25,6 +27,7 @@ def check(t: Tables) -> None:
     _dispatches_and_leases(t)
     _threads(t)
     _waits(t)
+    _cancelled_waits(t)
     _events(t)
     _tickets(t)
     _inputs(t)
@@ -40,6 +43,10 @@ def _dispatches_and_leases(t: Tables) -> None:
     dispatches = t.dispatches.values()
     _once((d.thread_id for d in dispatches if d.state is DispatchState.CLAIMED), "I1")
     queued = (d.run_id for d in dispatches if d.state is DispatchState.QUEUED)
+    for dispatch in dispatches:
+        epoch = t.threads[dispatch.tenant, dispatch.thread_id].epoch
+        if dispatch.state is DispatchState.QUEUED:
+            assert dispatch.epoch == epoch, "I11: queued under an older epoch"
     _once(queued, "two queued dispatches of a run")
     for run in t.runs.values():
         lease = t.leases.get((run.tenant, run.thread_id))
@@ -78,6 +85,16 @@ def _waits(t: Tables) -> None:
         live = [reason for reason in run.waiting if _has_source(t, run.tenant, reason)]
         assert live == list(run.waiting) or run.dispatch_id, f"I4: {run.waiting}"
         assert live or run.dispatch_id, "I4: nothing can wake this run"
+
+
+def _cancelled_waits(t: Tables) -> None:
+    """The pool is told of every wait that ended without a wake."""
+    told = [e.command.condition_id for e in t.outbox if isinstance(e.command, CancelWakeCommand)]
+    _once(told, "a wait cancelled twice")
+    woken = {wake.condition_id for wake in t.wakes.values()}
+    for call in t.calls.values():
+        gave_up = call.state is CallState.CANCELLED and call.condition_id not in ("", *woken)
+        assert not gave_up or call.condition_id in told, f"the pool still waits for {call.call_id}"
 
 
 def _has_source(t: Tables, tenant: str, reason: object) -> bool:
@@ -128,5 +145,15 @@ def _tickets(t: Tables) -> None:
 def _inputs(t: Tables) -> None:
     kinds = [event.kind for event in t.events.values()]
     read = _once((k.input_id for k in kinds if isinstance(k, InputConsumed)), "I10")
+    taken_back = [k.input_id for k in kinds if isinstance(k, InputRetracted)]
     for said in t.inputs.values():
         assert (said.state is InputState.CONSUMED) == bool(read[said.input_id]), "I10"
+        retracted = said.input_id in taken_back
+        assert retracted == (said.state is InputState.RETRACTED), "I10: read after it was retracted"
+        run = t.runs[said.tenant, said.run_id]
+        pending = said.state is InputState.PENDING
+        assert not (pending and run.state is RunState.DONE), "input that nobody will read"
+    readers = {
+        e.kind.input_id: e.run_id for e in t.events.values() if isinstance(e.kind, InputConsumed)
+    }
+    assert all(t.inputs["default", i].run_id == run_id for i, run_id in readers.items())

@@ -160,6 +160,14 @@ _KINDS: Mapping[type, tuple[str, _Encode]] = {
     ),
     e.InputQueued: ("input_queued", lambda k: pb.InputQueued(input_id=k.input_id)),
     e.InputConsumed: ("input_consumed", lambda k: pb.InputConsumed(input_id=k.input_id)),
+    e.InputEdited: (
+        "input_edited",
+        lambda k: pb.InputEdited(input_id=k.input_id, revision=k.revision, edited_by=k.edited_by),
+    ),
+    e.InputRetracted: (
+        "input_retracted",
+        lambda k: pb.InputRetracted(input_id=k.input_id, retracted_by=k.retracted_by),
+    ),
     e.AttemptFailed: ("attempt_failed", _attempt_failed),
     e.Routed: ("routed", _routed),
     e.RunParked: (

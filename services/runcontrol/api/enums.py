@@ -9,6 +9,8 @@ from services.chassis.protobuf.enums import EnumTable
 from services.runcontrol.core.cancelling import CancelOutcome
 from services.runcontrol.core.exchange import CallState, TicketKind, TicketState, WakeStatus
 from services.runcontrol.core.model import (
+    InputDisposition,
+    InputMode,
     InputState,
     MessageOrigin,
     Priority,
@@ -27,6 +29,8 @@ BUSY_POLICIES = EnumTable(service.BusyPolicy, "BUSY_POLICY", BusyPolicy)
 CALL_STATES = EnumTable(pb.ToolInvocation.State, "STATE", CallState)
 CANCEL_OUTCOMES = EnumTable(service.CancelOutcome, "CANCEL_OUTCOME", CancelOutcome)
 DECISION_OUTCOMES = EnumTable(service.DecisionOutcome, "DECISION_OUTCOME", DecisionOutcome)
+INPUT_DISPOSITIONS = EnumTable(pb.InputDisposition, "INPUT_DISPOSITION", InputDisposition)
+INPUT_MODES = EnumTable(pb.InjectMode, "INJECT_MODE", InputMode)
 INPUT_STATES = EnumTable(pb.Input.State, "STATE", InputState)
 ORIGINS = EnumTable(pb.MessageOrigin, "MESSAGE_ORIGIN", MessageOrigin)
 PRIORITIES = EnumTable(pb.Priority, "PRIORITY", Priority)

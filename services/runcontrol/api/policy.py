@@ -17,6 +17,7 @@ _SIBLINGS = frozenset({Role.SERVICE})
 
 _READ = MethodPolicy(ANY_ROLE, deadline_cap_s=10.0)
 _MUTATE = MethodPolicy(_ACTORS, deadline_cap_s=30.0)
+_SAY = replace(_MUTATE, max_request_bytes=MAX_REQUEST_BYTES)
 _DECIDE = MethodPolicy(_DECIDERS, deadline_cap_s=30.0)
 # An answer of 64 KiB, and what stands beside it.
 _ANSWER = replace(_DECIDE, max_request_bytes=128 << 10)
@@ -34,7 +35,7 @@ POLICY: Mapping[str, MethodPolicy] = {
     f"/{service}/{method}": row
     for service, rows in {
         RUN_CONTROL: {
-            "SubmitRun": replace(_MUTATE, max_request_bytes=MAX_REQUEST_BYTES),
+            "SubmitRun": _SAY,
             "SubscribeRun": _SUBSCRIBE,
             "SubscribeThread": _SUBSCRIBE,
             "GetRun": _READ,
@@ -45,12 +46,12 @@ POLICY: Mapping[str, MethodPolicy] = {
             "ListMessages": _READ,
             "GetActiveRun": _READ,
             "CancelRun": _MUTATE,
-            "InterruptThread": _MUTATE,
+            "InterruptThread": _SAY,
             "SubmitDecision": _ANSWER,
             "ListTickets": _READ,
             "GetTicket": _READ,
-            "InjectInput": _MUTATE,
-            "EditInput": _MUTATE,
+            "InjectInput": _SAY,
+            "EditInput": _SAY,
             "RetractInput": _MUTATE,
             "ListPendingInputs": _READ,
             "ListDeadDispatches": _READ,

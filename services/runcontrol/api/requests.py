@@ -17,6 +17,7 @@ from services.content.convert import messages_from_pb
 from services.content.model import Message
 from services.runcontrol.api import enums
 from services.runcontrol.core.exchange import TicketState, Verdict, VerdictKind, Wake
+from services.runcontrol.core.injecting import InjectCommand
 from services.runcontrol.core.limits import (
     MAX_ANSWER_BYTES,
     MAX_DEADLINE_S,
@@ -25,13 +26,21 @@ from services.runcontrol.core.limits import (
     MAX_WAKE_MESSAGES,
     page_size,
 )
-from services.runcontrol.core.model import PoolMembership, Priority
+from services.runcontrol.core.model import InputMode, PoolMembership, Priority
 from services.runcontrol.core.ports import TicketFilter
 from services.runcontrol.core.runcontrol import CancelCommand, DecideCommand
-from services.runcontrol.core.submission import BusyPolicy, SubmitCommand, submit_violations
+from services.runcontrol.core.steering import InputFilter, InterruptCommand, ReviseCommand
+from services.runcontrol.core.submission import (
+    BusyPolicy,
+    SubmitCommand,
+    said_violations,
+    submit_violations,
+)
 from services.runcontrol.core.subscribing import SubscribeCommand, SubscribeFrom
 
 CURSORS = Cursors("run")
+# Of the integers that a database stores.
+MAX_SEQ = 2**63 - 1
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -89,6 +98,109 @@ def _check_disconnect(request: service.SubmitRunRequest, decoder: Decoder) -> No
         decoder.wrong("on_disconnect", f"is not a known value: {int(request.on_disconnect)}")
     elif request.on_disconnect == service.DISCONNECT_POLICY_CANCEL:
         raise UnimplementedError("on_disconnect CANCEL is not served by this version")
+
+
+def interrupt_from_pb(request: service.InterruptThreadRequest) -> InterruptCommand:
+    """Decode an interrupt.
+
+    Raises:
+        InvalidRequestError: Lists every violation.
+    """
+    decoder = Decoder()
+    if request.mode not in service.InterruptMode.values():
+        decoder.wrong("mode", f"is not a known value: {int(request.mode)}")
+    command = InterruptCommand(
+        thread_id=decoder.id(request.thread_id, "thread_id"),
+        messages=messages_from_pb(request.messages, "messages", decoder),
+        agent_id=decoder.optional_id(request.agent_id, "agent_id"),
+    )
+    decoder.found += said_violations(command.messages)
+    decoder.check()
+    return command
+
+
+def inject_from_pb(request: service.InjectInputRequest) -> InjectCommand:
+    """Decode input for a thread or a run.
+
+    Raises:
+        InvalidRequestError: Lists every violation.
+    """
+    decoder = Decoder()
+    target = _id_of_arm(request, "target", decoder)
+    if target == "run_id" and request.agent_id:
+        decoder.wrong("agent_id", "must be empty with run_id: the run has its own agent")
+    command = InjectCommand(
+        messages=_said(request, decoder),
+        mode=decoder.enum(enums.INPUT_MODES, request.mode, "mode", InputMode.QUEUE),
+        thread_id=request.thread_id,
+        run_id=request.run_id,
+        agent_id=decoder.optional_id(request.agent_id, "agent_id"),
+        void_tickets=request.void_tickets,
+    )
+    decoder.check()
+    return command
+
+
+def edit_from_pb(request: service.EditInputRequest) -> ReviseCommand:
+    """Decode a change of pending input.
+
+    Raises:
+        InvalidRequestError: Lists every violation.
+    """
+    decoder = Decoder()
+    command = ReviseCommand(
+        input_id=decoder.id(request.input_id, "input_id"),
+        revision=decoder.number(request.revision, "revision", least=1),
+        messages=_said(request, decoder),
+    )
+    decoder.check()
+    return command
+
+
+def retract_from_pb(request: service.RetractInputRequest) -> ReviseCommand:
+    """Decode the end of pending input.
+
+    Raises:
+        InvalidRequestError: Lists every violation.
+    """
+    decoder = Decoder()
+    command = ReviseCommand(
+        input_id=decoder.id(request.input_id, "input_id"),
+        revision=decoder.number(request.revision, "revision", least=1),
+    )
+    decoder.check()
+    return command
+
+
+def input_filter_from_pb(request: service.ListPendingInputsRequest) -> InputFilter:
+    """Decode a list of pending inputs.
+
+    Raises:
+        InvalidRequestError: Lists every violation.
+    """
+    decoder = Decoder()
+    wanted = InputFilter(
+        thread_id=decoder.id(request.thread_id, "thread_id"),
+        limit=page_size(decoder.number(request.page_size, "page_size", least=0)),
+        after=page_position(request, _input_at, decoder) or 0,
+    )
+    decoder.check()
+    return wanted
+
+
+def _said(
+    request: service.InjectInputRequest | service.EditInputRequest, decoder: Decoder
+) -> tuple[Message, ...]:
+    decoder.not_empty(request.messages, "messages")
+    messages = messages_from_pb(request.messages, "messages", decoder)
+    decoder.found += said_violations(messages)
+    return messages
+
+
+def _input_at(seq: int) -> int:
+    if type(seq) is not int or not 0 < seq <= MAX_SEQ:
+        raise ValueError(f"not an input: {seq!r}")
+    return seq
 
 
 def cancel_from_pb(request: service.CancelRunRequest) -> CancelCommand:

@@ -15,17 +15,20 @@ from services.content.convert import EFFECT_CLASSES, message_to_pb, usage_to_pb
 from services.runcontrol.api import enums
 from services.runcontrol.api.requests import CURSORS, EPOCH
 from services.runcontrol.core.exchange import Call, Decision, Ticket, Verdict, VerdictKind
-from services.runcontrol.core.limits import page_size
+from services.runcontrol.core.limits import MAX_SUPERSEDED_IDS, PAGE_BYTES, page_size
 from services.runcontrol.core.model import (
     Input,
+    InputDisposition,
+    InputState,
     PoolMembership,
     Run,
     StoredMessage,
     Termination,
     WaitingReason,
 )
-from services.runcontrol.core.ports import RunView
+from services.runcontrol.core.ports import InputPage, RunView
 from services.runcontrol.core.runcontrol import Cancelled
+from services.runcontrol.core.steering import Interrupted
 from services.runcontrol.core.submission import Submitted
 from services.runcontrol.core.subscribing import (
     RunEvents,
@@ -204,16 +207,66 @@ def verdict_to_pb(verdict: Verdict) -> pb.Verdict:
     return _VERDICTS[verdict.kind](verdict.text)
 
 
+def interrupted_to_pb(answer: Interrupted) -> service.InterruptThreadResponse:
+    stopped, said = answer.interruption, answer.said
+    return service.InterruptThreadResponse(
+        epoch=stopped.thread.epoch,
+        superseded_dispatch_ids=stopped.superseded[:MAX_SUPERSEDED_IDS],
+        superseded_count=len(stopped.superseded),
+        interrupted_run_id=stopped.run_id,
+        new_run_id=said.run_id if said else "",
+        new_input_id=said.input_id if said else "",
+    )
+
+
+def injected_to_pb(said: Input) -> service.InjectInputResponse:
+    theirs = said.disposition in (InputDisposition.QUEUED, InputDisposition.RESUMED)
+    return service.InjectInputResponse(
+        input=input_to_pb(said),
+        disposition=enums.INPUT_DISPOSITIONS.to_pb[said.disposition],
+        run_id=said.run_id if theirs else "",
+        blocked_by_ids=said.blocked_by,
+    )
+
+
+def edited_to_pb(said: Input) -> service.EditInputResponse:
+    return service.EditInputResponse(input=input_to_pb(said))
+
+
+def retracted_to_pb(said: Input) -> service.RetractInputResponse:
+    return service.RetractInputResponse(input=input_to_pb(said))
+
+
+def inputs_to_pb(
+    request: service.ListPendingInputsRequest, page: InputPage
+) -> service.ListPendingInputsResponse:
+    last = page.inputs[-1].seq if page.inputs and page.more else None
+    return service.ListPendingInputsResponse(
+        inputs=[input_to_pb(each) for each in page.inputs],
+        next_page_token=page_token(request, None if last is None else (last,)),
+    )
+
+
 def input_to_pb(each: Input) -> pb.Input:
-    return pb.Input(
+    """The input; without its messages if they would fill a response."""
+    answer = pb.Input(
         input_id=each.input_id,
         thread_id=each.thread_id,
         run_id=each.run_id,
         messages=[message_to_pb(message) for message in each.messages],
         state=enums.INPUT_STATES.to_pb[each.state],
         revision=each.revision,
+        consumed_by_run_id=each.run_id if each.state is InputState.CONSUMED else "",
         create_time=instant_to_pb(each.created_at),
+        agent_id=each.agent_id,
+        mode=enums.INPUT_MODES.to_pb[each.mode],
+        disposition=enums.INPUT_DISPOSITIONS.to_pb[each.disposition],
+        blocked_by_ids=each.blocked_by,
     )
+    if answer.ByteSize() > PAGE_BYTES:
+        answer.ClearField("messages")
+        answer.messages_left_out = True
+    return answer
 
 
 def stored_message_to_pb(stored: StoredMessage) -> pb.ThreadMessage:
@@ -264,4 +317,8 @@ def _event_to_pb(run_id: str, seq: int, body: bytes) -> service.SubscriptionItem
 SUBMITTED = MutationResponse(service.SubmitRunResponse, submitted_to_pb)
 CANCELLED = MutationResponse(service.CancelRunResponse, cancelled_to_pb)
 DECIDED = MutationResponse(service.SubmitDecisionResponse, decided_to_pb)
+INTERRUPTED = MutationResponse(service.InterruptThreadResponse, interrupted_to_pb)
+INJECTED = MutationResponse(service.InjectInputResponse, injected_to_pb)
+EDITED = MutationResponse(service.EditInputResponse, edited_to_pb)
+RETRACTED = MutationResponse(service.RetractInputResponse, retracted_to_pb)
 WOKEN = MutationResponse(service.DeliverWakeResponse, woken_to_pb)

@@ -14,6 +14,7 @@ from services.chassis.calls.call import current_caller, decoded
 from services.chassis.calls.unserved import not_served
 from services.runcontrol.api import requests, responses
 from services.runcontrol.core.runcontrol import RunControl
+from services.runcontrol.core.steering import Steering
 from services.runcontrol.core.subscribing import RunStreams
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -22,8 +23,9 @@ Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 class RunControlServicer(rpc.RunControlServiceServicer):
     """Implements ``RunControlService``; every method acts as the calling principal."""
 
-    def __init__(self, runs: RunControl, streams: RunStreams) -> None:
+    def __init__(self, runs: RunControl, steering: Steering, streams: RunStreams) -> None:
         self._runs = runs
+        self._steering = steering
         self._streams = streams
 
     async def SubmitRun(
@@ -119,27 +121,41 @@ class RunControlServicer(rpc.RunControlServiceServicer):
     async def InterruptThread(
         self, request: pb.InterruptThreadRequest, context: Context
     ) -> pb.InterruptThreadResponse:
-        raise not_served("InterruptThread")
+        command = await decoded(request, requests.interrupt_from_pb)
+        return await responses.INTERRUPTED.answer(
+            request, lambda caller: self._steering.interrupt(caller, command)
+        )
 
     async def InjectInput(
         self, request: pb.InjectInputRequest, context: Context
     ) -> pb.InjectInputResponse:
-        raise not_served("InjectInput")
+        command = await decoded(request, requests.inject_from_pb)
+        return await responses.INJECTED.answer(
+            request, lambda caller: self._steering.inject(caller, command)
+        )
 
     async def EditInput(
         self, request: pb.EditInputRequest, context: Context
     ) -> pb.EditInputResponse:
-        raise not_served("EditInput")
+        command = await decoded(request, requests.edit_from_pb)
+        return await responses.EDITED.answer(
+            request, lambda caller: self._steering.edit(caller, command)
+        )
 
     async def RetractInput(
         self, request: pb.RetractInputRequest, context: Context
     ) -> pb.RetractInputResponse:
-        raise not_served("RetractInput")
+        command = requests.retract_from_pb(request)
+        return await responses.RETRACTED.answer(
+            request, lambda caller: self._steering.retract(caller, command)
+        )
 
     async def ListPendingInputs(
         self, request: pb.ListPendingInputsRequest, context: Context
     ) -> pb.ListPendingInputsResponse:
-        raise not_served("ListPendingInputs")
+        wanted = requests.input_filter_from_pb(request)
+        page = await self._steering.pending_inputs(current_caller(), wanted)
+        return responses.inputs_to_pb(request, page)
 
     async def ListDeadDispatches(
         self, request: pb.ListDeadDispatchesRequest, context: Context

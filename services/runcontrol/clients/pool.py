@@ -20,6 +20,7 @@ from services.chassis.outbox.sender import RefusedError
 from services.chassis.protobuf.enums import value_name
 from services.runcontrol.core.commands import (
     AckCommand,
+    CancelWakeCommand,
     CommandResult,
     FetchedMessage,
     JoinCommand,
@@ -78,6 +79,7 @@ class PoolClient:
             RespondCommand.kind: self._delivering(self._respond),
             SuspendCommand.kind: self._delivering(self._suspend),
             AckCommand.kind: self._delivering(self._acknowledge),
+            CancelWakeCommand.kind: self._delivering(self._cancel_wake),
         }
 
     def _delivering(
@@ -143,6 +145,13 @@ class PoolClient:
             lease_token=command.receipt,
         )
         await self._stub.AckDelivery(request, timeout=CALL_LIMIT_S)
+        return CommandResult("")
+
+    async def _cancel_wake(self, command: CancelWakeCommand) -> CommandResult:
+        request = service.CancelWakeRequest(
+            pool_id=command.pool_id, condition_id=command.condition_id
+        )
+        await self._stub.CancelWake(request, timeout=CALL_LIMIT_S)
         return CommandResult("")
 
     async def fetch(

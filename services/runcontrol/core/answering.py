@@ -8,6 +8,7 @@ from services.chassis.ids import IdSource
 from services.runcontrol.core.commands import (
     AckCommand,
     CancelRunCommand,
+    CancelWakeCommand,
     Command,
     CommandOutcome,
     CommandResult,
@@ -32,7 +33,8 @@ def answer_call(work: Work, command: Command, outcome: CommandOutcome, ids: IdSo
     settled call keeps its result: an answer may arrive twice, or after a cancel.
     """
     call = work.find_call(command.call_id)
-    if call is None or call.settled or isinstance(command, AckCommand | CancelRunCommand):
+    silent = isinstance(command, AckCommand | CancelRunCommand | CancelWakeCommand)
+    if call is None or call.settled or silent:
         return work
     if _still_waits(call, command, outcome):
         return work

@@ -91,6 +91,15 @@ class AckCommand(PoolCommand):
 
 
 @dataclass(frozen=True, slots=True)
+class CancelWakeCommand(PoolCommand):
+    """The end of a wait that nobody needs any more; its answer settles nothing."""
+
+    kind: ClassVar[str] = "pool.cancel_wake"
+
+    condition_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class StartRunCommand(Command):
     """The start of a run of ``agent_id`` by the run.
 
@@ -141,7 +150,7 @@ class RunEndedCommand(Command):
 COMMANDS: Mapping[str, type[Command]] = {
     command.kind: command
     for command in (
-        *(JoinCommand, SendCommand, RespondCommand, SuspendCommand, AckCommand),
+        *(JoinCommand, SendCommand, RespondCommand, SuspendCommand, AckCommand, CancelWakeCommand),
         *(StartRunCommand, CancelRunCommand, RunEndedCommand),
     )
 }

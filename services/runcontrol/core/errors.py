@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.chassis.errors import DomainError, ErrorKind, Retry
 from services.runcontrol.core.exchange import TicketKind, VerdictKind
+from services.runcontrol.core.model import InputState
 
 
 class ThreadBusyError(DomainError):
@@ -180,6 +181,90 @@ class ToolNotSupportedError(DomainError):
             tool_id=tool_id,
             agent_id=agent_id,
             label=label,
+        )
+
+
+class InputNotFoundError(DomainError):
+    kind = ErrorKind.NOT_FOUND
+    reason = "INPUT_NOT_FOUND"
+
+    @classmethod
+    def of(cls, input_id: str) -> InputNotFoundError:
+        return cls(f"no input {input_id}", input_id=input_id)
+
+
+class NoOpenRunError(DomainError):
+    """The mode continues a waiting run, and none waits."""
+
+    kind = ErrorKind.PRECONDITION
+    reason = "NO_OPEN_RUN"
+    retry = Retry.USER_ACTION_NEEDED
+
+    @classmethod
+    def of(cls, thread_id: str) -> NoOpenRunError:
+        return cls(f"no run of thread {thread_id} waits that could continue", thread_id=thread_id)
+
+
+class AlreadyConsumedError(DomainError):
+    """A run has read the input."""
+
+    kind = ErrorKind.PRECONDITION
+    reason = "ALREADY_CONSUMED"
+
+    @classmethod
+    def of(cls, input_id: str, run_id: str, step: int) -> AlreadyConsumedError:
+        """Name the run and the step that read it."""
+        return cls(
+            f"step {step} of run {run_id} has read input {input_id}",
+            input_id=input_id,
+            run_id=run_id,
+            step=str(step),
+        )
+
+
+class InputNotPendingError(DomainError):
+    """The input was taken back, or dropped with its run."""
+
+    kind = ErrorKind.PRECONDITION
+    reason = "INPUT_NOT_PENDING"
+
+    @classmethod
+    def of(cls, input_id: str, state: InputState) -> InputNotPendingError:
+        return cls(f"input {input_id} is {state.value}", input_id=input_id, state=state.value)
+
+
+class StaleRevisionError(DomainError):
+    """The input was edited since the caller read it."""
+
+    kind = ErrorKind.STALE
+    reason = "STALE_REVISION"
+    retry = Retry.USER_ACTION_NEEDED
+
+    @classmethod
+    def of(cls, input_id: str, revision: int) -> StaleRevisionError:
+        """Args:
+        revision: The current one.
+        """
+        return cls(
+            f"input {input_id} is at revision {revision}",
+            input_id=input_id,
+            revision=str(revision),
+        )
+
+
+class TooManyInputsError(DomainError):
+    """The run has as many inputs to read as it may have."""
+
+    kind = ErrorKind.EXHAUSTED
+    reason = "LIMIT_EXCEEDED"
+
+    @classmethod
+    def of(cls, run_id: str, limit: int) -> TooManyInputsError:
+        return cls(
+            f"run {run_id} has {limit} inputs to read, which is the limit",
+            run_id=run_id,
+            limit="pending_inputs",
+            value=str(limit),
         )
 
 

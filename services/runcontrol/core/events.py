@@ -143,6 +143,19 @@ class InputConsumed:
 
 
 @dataclass(frozen=True, slots=True)
+class InputEdited:
+    input_id: str
+    revision: int
+    edited_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputRetracted:
+    input_id: str
+    retracted_by: str
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptFailed:
     retry_class: str
     reason: str
@@ -207,6 +220,8 @@ Kind = (
     | TicketVoided
     | InputQueued
     | InputConsumed
+    | InputEdited
+    | InputRetracted
     | AttemptFailed
     | Routed
     | RunParked

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from services.content.model import Message, Role, ToolResult
 from services.runcontrol.core.child_runs import cancel_child, tell_parent
+from services.runcontrol.core.commands import CancelWakeCommand, Effect
 from services.runcontrol.core.events import RunFinished, TicketVoided, ToolCallSettled
 from services.runcontrol.core.exchange import (
     REPEATS_ARE_EFFECTS,
@@ -15,13 +16,13 @@ from services.runcontrol.core.exchange import (
 )
 from services.runcontrol.core.model import (
     DispatchState,
-    InputState,
     MessageOrigin,
     Phase,
     RunState,
     Termination,
     TerminationReason,
 )
+from services.runcontrol.core.succeeding import hand_over_inputs
 from services.runcontrol.core.work import Work
 
 # In these states a call may have had an effect of which no result has arrived.
@@ -36,12 +37,11 @@ _DISPATCH_END = {
 
 
 def finish(work: Work, termination: Termination) -> Work:
-    """End the run in one change; pending inputs are dropped, and the last event is emitted."""
+    """End the run in one change, with its last event; pending inputs go to the runs after it."""
     work = _void_tickets(_give_up_calls(work), termination)
     work = _free_thread(_end_dispatch(work, termination))
-    inputs = tuple(replace(i, state=InputState.DROPPED) for i in work.inputs)
     unknown = tuple(c.call_id for c in work.calls if c.state is CallState.UNKNOWN)
-    work = replace(work, inputs=inputs, lease=None).on_run(
+    work = replace(work, lease=None).on_run(
         state=RunState.DONE,
         termination=termination,
         waiting=(),
@@ -50,13 +50,29 @@ def finish(work: Work, termination: Termination) -> Work:
         ended_at=work.now,
     )
     work, run = tell_parent(work, termination), work.run
-    return work.emit(RunFinished(termination, run.usage, run.output_text, unknown))
+    ended = work.emit(RunFinished(termination, run.usage, run.output_text, unknown))
+    return hand_over_inputs(ended)
 
 
 def settle_call(work: Work, call: Call, state: CallState, result: str) -> Work:
     """Set the final state and the result of a call."""
     settled = replace(call, state=state, result=result)
     return work.with_call(settled).emit(ToolCallSettled(call.call_id, state, result))
+
+
+def cancel_wake(work: Work, call: Call, trace: str) -> Work:
+    """Tell the pool that the call does not wait any more; not if its wake has arrived."""
+    if not call.condition_id or work.wake_of(call.condition_id) is not None:
+        return work
+    command = CancelWakeCommand(
+        call.tenant,
+        work.run.principal,
+        call.run_id,
+        call.call_id,
+        call.pool_id,
+        call.condition_id,
+    )
+    return work.effect(Effect(command, trace))
 
 
 def append_results(work: Work) -> Work:
@@ -73,7 +89,7 @@ def _give_up_calls(work: Work) -> Work:
     open_calls = [call for call in work.calls if not call.settled]
     for call in open_calls:
         state = CallState.UNKNOWN if _may_have_happened(call) else CallState.CANCELLED
-        work = cancel_child(work, call)
+        work = cancel_wake(cancel_child(work, call), call, call.traceparent)
         work = settle_call(work, call, state, "the run ended before this call had a result")
     # Providers refuse a conversation with a call that has no result, so the thread's next run
     # could not call its model.

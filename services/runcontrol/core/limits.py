@@ -22,6 +22,11 @@ MAX_TRACEPARENT_BYTES = 512
 # Of a list of tickets.
 MAX_STATES = 16
 
+# That a run has to read; every transaction of the run loads them.
+MAX_PENDING_INPUTS = 100
+# Of an answer to an interrupt.
+MAX_SUPERSEDED_IDS = 1000
+
 # Of the calls of built-in tools; the pool has the same limit of a body.
 MAX_BODY_BYTES = 64 * 1024
 MAX_WAIT_S = 30 * 86_400.0
@@ -35,6 +40,9 @@ MAX_INFLIGHT = 10_000
 MAX_CREDIT = 10_000
 MAX_RESULT_BYTES = 1024 * 1024
 MAX_NOTE_CHARS = 4096
+
+# Of the messages of a page of inputs, unless one input alone is larger.
+PAGE_BYTES = 1 << 20
 
 DEFAULT_PAGE = 50
 MAX_PAGE = 200

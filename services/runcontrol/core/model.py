@@ -77,6 +77,25 @@ class InputState(Enum):
     DROPPED = "dropped"
 
 
+class InputMode(Enum):
+    """What input does to work under way when it is accepted."""
+
+    QUEUE = "queue"
+    INTERRUPT_THEN_QUEUE = "interrupt_then_queue"
+    RESUME_OPEN_RUN = "resume_open_run"
+    LIVE_THEN_QUEUE = "live_then_queue"
+
+
+class InputDisposition(Enum):
+    """What became of input when it was accepted, or when the run that was to read it ended."""
+
+    QUEUED = "queued"
+    RESUMED = "resumed"
+    LIVE = "live"
+    BLOCKED_BY_TICKETS = "blocked_by_tickets"
+    BLOCKED_BY_CALLS = "blocked_by_calls"
+
+
 class MessageOrigin(Enum):
     INPUT = "input"
     MODEL = "model"
@@ -211,7 +230,7 @@ class Cause:
     """Why a dispatch continues its run.
 
     Attributes:
-        kind: ``decision``, ``tool_result``, ``wake``, ``backoff`` or ``recovery``.
+        kind: ``decision``, ``tool_result``, ``wake``, ``input``, ``backoff`` or ``recovery``.
         traceparent: Trace context of the cause; "" when unknown.
         suspended_traceparent: Trace context in which the wait began; "" when unknown.
     """
@@ -270,8 +289,36 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class NextRun:
+    """The run that is queued for input if the run that was to read it ends before.
+
+    Its ids are made when the input is accepted, and so is its place in the queue of the thread.
+    """
+
+    run_id: str
+    dispatch_id: str
+    seq: int
+    agent_id: str
+    spec_digest: bytes
+    registry_version: int
+    max_rounds: int
+    max_total_tokens: int
+    priority: Priority
+    principal: str
+    traceparent: str
+
+
+@dataclass(frozen=True, slots=True)
 class Input:
-    """Messages submitted with a run, which become part of the conversation when it reads them."""
+    """Messages which become part of the conversation when their run reads them.
+
+    Attributes:
+        run_id: The run that reads it, or would have.
+        agent_id: The agent of that run; with ``next_run``, that of the run which follows.
+        blocked_by: Ids of the tickets or calls that blocked it when it was accepted.
+        next_run: None for input that is dropped when its run ends without having read it.
+        consumed_step: The step that read it; 0 before.
+    """
 
     tenant: str
     input_id: str
@@ -282,6 +329,12 @@ class Input:
     created_at: datetime
     state: InputState = InputState.PENDING
     revision: int = 1
+    agent_id: str = ""
+    mode: InputMode = InputMode.QUEUE
+    disposition: InputDisposition = InputDisposition.QUEUED
+    blocked_by: tuple[str, ...] = ()
+    next_run: NextRun | None = None
+    consumed_step: int = 0
 
 
 @dataclass(frozen=True, slots=True)

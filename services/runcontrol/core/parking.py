@@ -29,7 +29,7 @@ MAX_CAUSES = 16
 
 def park(work: Work) -> Work:
     """Let the run wait for its unsettled calls; end its dispatch and its lease."""
-    reasons = tuple(_reason(work, call) for call in work.calls if not call.settled)
+    reasons = waiting_reasons(work)
     human = all(reason.kind in HUMAN_WAITS for reason in reasons)
     work = work.with_dispatch(replace(work.claimed(), state=DispatchState.ACKED))
     work = replace(work, lease=None).on_thread(active_run_id="")
@@ -40,6 +40,11 @@ def park(work: Work) -> Work:
         paused_at=work.now if human else None,
     )
     return work.emit(RunParked(reasons))
+
+
+def waiting_reasons(work: Work) -> tuple[WaitingReason, ...]:
+    """What the unsettled calls of the step wait for."""
+    return tuple(_reason(work, call) for call in work.calls if not call.settled)
 
 
 def _reason(work: Work, call: Call) -> WaitingReason:

@@ -89,6 +89,14 @@ class TicketFilter:
     after: tuple[datetime, str] = BEGINNING
 
 
+@dataclass(frozen=True, slots=True)
+class InputPage:
+    """Pending inputs of a thread, oldest first; ``more`` = others follow."""
+
+    inputs: tuple[Input, ...]
+    more: bool
+
+
 class ThreadTx(Protocol):
     """The part of a transaction for threads, runs and the queue of a thread."""
 
@@ -107,6 +115,15 @@ class ThreadTx(Protocol):
         Args:
             before: What was loaded; None for a new run.
         """
+
+    def put_thread(self, thread: Thread) -> None:
+        """Write a thread that has no run of this transaction."""
+
+    def queued(self, thread: Thread) -> list[Dispatch]:
+        """The queued dispatches of a thread, of every epoch, in the order of ``head``."""
+
+    def input(self, tenant: str, input_id: str) -> Input | None:
+        """The input, in any state."""
 
     def head(self, thread: Thread) -> Dispatch | None:
         """The first queued dispatch: that of the open run, then by priority, then by arrival."""
@@ -215,6 +232,15 @@ class Reads(Protocol):
         """None when there is no such run."""
 
     def ticket(self, tenant: str, ticket_id: str) -> Ticket | None: ...
+
+    def pending_inputs(
+        self, tenant: str, thread_id: str, after: int, limit: int
+    ) -> InputPage | None:
+        """Pending inputs after a sequence, in order, of at most 1 MiB but at least one.
+
+        Returns:
+            None when there is no such thread.
+        """
 
     def conversation(self, tenant: str, thread_id: str) -> list[Message]:
         """Every message of a thread, oldest first."""

@@ -19,10 +19,12 @@ from services.runcontrol.core.errors import (
     ToolNotSupportedError,
 )
 from services.runcontrol.core.exchange import Decision, Ticket, Verdict, Wake
+from services.runcontrol.core.interrupting import interrupt_thread
 from services.runcontrol.core.model import Run, RunState, Thread
 from services.runcontrol.core.ports import Catalogs, Feed, RunView, Store, TicketFilter, Tx
 from services.runcontrol.core.specs import Catalog, Specs
 from services.runcontrol.core.submission import (
+    BusyPolicy,
     SubmitCommand,
     Submitted,
     check_busy,
@@ -106,7 +108,6 @@ class RunControl:
             AgentNotFoundError: The registry snapshot in use has no such agent.
             ToolNotSupportedError: Nothing can execute one of the agent's tools.
             ThreadBusyError: The thread has work, and the request requires an idle one.
-            UnimplementedError: The request asks to interrupt the thread.
             DomainError: SNAPSHOT_BEHIND, the requested registry version has not arrived.
         """
         try:
@@ -144,12 +145,14 @@ class RunControl:
         self, tx: Tx, caller: Caller, command: SubmitCommand, catalog: Catalog
     ) -> Submitted:
         found = tx.thread(caller.tenant, command.thread_id) if command.thread_id else None
-        pinned = pinned_agent(catalog, choose_agent(command, found))
+        pinned = pinned_agent(catalog, choose_agent(command.agent_id, found))
         now = self._clock.now()
         thread_id = command.thread_id or self._ids.new_id()
         thread = found or Thread(caller.tenant, thread_id, now, now)
         check_busy(thread, command.busy_policy)
         _check_served(tx, caller.tenant, pinned.specs)
+        if found and command.busy_policy is BusyPolicy.INTERRUPT:
+            thread = interrupt_thread(tx, found, now).thread
         tx.pin(caller.tenant, pinned.digest, pinned.specs)
         work = submit(thread, command, pinned, caller, self._ids, now)
         commit(tx, None, work)

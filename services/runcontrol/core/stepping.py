@@ -2,7 +2,8 @@
 
     INFER: the model is called; its answer is committed with the tool calls it asks for.
     CALLS: every call is moved on as far as it goes. If all are settled, their results become a
-    message and the next step begins. If some are not, the run parks. Without calls the run ends.
+    message and the next step begins. If some are not, the run parks. Without calls the run ends,
+    unless it has input to read.
 
 Step 0 comes before the first model call; it has the join that a submission requests.
 """
@@ -31,6 +32,7 @@ from services.runcontrol.core.model import (
     TerminationReason,
 )
 from services.runcontrol.core.parking import park
+from services.runcontrol.core.resuming import make_way_for_input
 from services.runcontrol.core.specs import Specs
 from services.runcontrol.core.tool_calls import advance_call, join_call, plan_calls
 from services.runcontrol.core.waking import FetchRequest, show_deliveries, to_fetch
@@ -83,7 +85,8 @@ def advance(work: Work, fence: int, specs: Specs, trace: str) -> tuple[Work, Nex
         text = "the run's deadline passed"
         return finish(work, Termination(TerminationReason.DEADLINE, text)), Ended()
     if work.run.phase is Phase.INFER:
-        return work, Infer(work.run.step)
+        # The model is called with the conversation as it stands then.
+        return _read_inputs(work), Infer(work.run.step)
     if work.run.step == 0 and not work.calls and work.run.pool is not None:
         pool = work.run.pool
         work = join_call(work, pool.pool_id, pool.topics, trace)
@@ -97,6 +100,7 @@ def _settle_calls(work: Work, specs: Specs, trace: str) -> tuple[Work, Next]:
             return work, Ended()
     if (request := _messages_to_fetch(work)) is not None:
         return work, request
+    work = make_way_for_input(work, trace)
     if any(not call.settled for call in work.calls):
         return park(work), Parked()
     return _end_step(work, trace)
@@ -118,7 +122,7 @@ def _end_step(work: Work, trace: str) -> tuple[Work, Next]:
         return finish(work, ended), Ended()
     if run.step > 0:
         work = _show(append_results(work), trace).emit(StepEnded())
-    if run.step > 0 and not work.calls:
+    if run.step > 0 and not work.calls and not work.inputs:
         return finish(work, Termination(TerminationReason.NATURAL_END)), Ended()
     return _start_step(replace(work, calls=(), past_calls=(*work.past_calls, *work.calls)))
 
@@ -149,7 +153,8 @@ def _read_inputs(work: Work) -> Work:
     """Append the messages of pending inputs to the conversation and mark them as consumed."""
     consumed = []
     for pending in work.inputs:
-        consumed.append(replace(pending, state=InputState.CONSUMED))
+        read = replace(pending, state=InputState.CONSUMED, consumed_step=work.run.step)
+        consumed.append(read)
         work = work.emit(InputConsumed(pending.input_id))
         for message in pending.messages:
             work = work.append(MessageOrigin.INPUT, message)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
 from services.chassis.caller import Caller
-from services.chassis.errors import InvalidRequestError, UnimplementedError, Violation
+from services.chassis.errors import InvalidRequestError, Violation
 from services.chassis.ids import IdSource
 from services.content.model import Message, Role
 from services.runcontrol.core.errors import (
@@ -22,6 +22,7 @@ from services.runcontrol.core.model import (
     Dispatch,
     DispatchKind,
     Input,
+    InputMode,
     PoolMembership,
     Priority,
     Run,
@@ -93,11 +94,16 @@ class Submitted:
     running: bool
 
 
-def submit_violations(command: SubmitCommand) -> Iterator[Violation]:
-    """What is wrong with the values of a submission whose fields could be decoded."""
-    for index, message in enumerate(command.messages):
+def said_violations(messages: Sequence[Message]) -> Iterator[Violation]:
+    """What is wrong with messages that a caller puts into a conversation."""
+    for index, message in enumerate(messages):
         if message.role not in (Role.SYSTEM, Role.USER):
             yield Violation(f"messages[{index}].role", "must be SYSTEM or USER")
+
+
+def submit_violations(command: SubmitCommand) -> Iterator[Violation]:
+    """What is wrong with the values of a submission whose fields could be decoded."""
+    yield from said_violations(command.messages)
     if command.deadline_s <= 0:
         yield Violation("deadline", "must be more than 0 s")
     if command.max_rounds > MAX_ROUNDS:
@@ -108,13 +114,13 @@ def submit_violations(command: SubmitCommand) -> Iterator[Violation]:
         yield Violation("min_registry_version", "must be at least 0")
 
 
-def choose_agent(command: SubmitCommand, thread: Thread | None) -> str:
-    """The agent of the request, else that of the thread's newest run.
+def choose_agent(wanted: str, thread: Thread | None) -> str:
+    """The agent that the request names, else that of the thread's newest run.
 
     Raises:
         InvalidRequestError: Neither is set.
     """
-    agent_id = command.agent_id or (thread.agent_id if thread else "")
+    agent_id = wanted or (thread.agent_id if thread else "")
     if not agent_id:
         text = "is required: the thread has had no run yet"
         raise InvalidRequestError.of([Violation("agent_id", text)])
@@ -142,10 +148,7 @@ def check_busy(thread: Thread, policy: BusyPolicy) -> None:
 
     Raises:
         ThreadBusyError: The thread has work, and the policy is REJECT.
-        UnimplementedError: The policy is INTERRUPT.
     """
-    if policy is BusyPolicy.INTERRUPT:
-        raise UnimplementedError("busy_policy INTERRUPT is not served by this version")
     if policy is BusyPolicy.REJECT and thread.busy:
         run_id = thread.active_run_id or thread.open_run_id or thread.latest_run_id
         raise ThreadBusyError.of(thread.thread_id, run_id)
@@ -169,6 +172,8 @@ def submit(
     now: datetime,
 ) -> Work:
     """Create a run of the pinned agent with its dispatch and input; queue it on ``thread``."""
+    interrupts = command.busy_policy is BusyPolicy.INTERRUPT
+    mode = InputMode.INTERRUPT_THEN_QUEUE if interrupts else InputMode.QUEUE
     parent = command.started_by or StartedBy(ids.new_id(), "", "", 0)
     run = _run(thread, command, pinned, caller, parent, now)
     dispatch = Dispatch(
@@ -192,6 +197,8 @@ def submit(
         seq=thread.input_seq + 2,
         messages=command.messages,
         created_at=now,
+        agent_id=run.agent_id,
+        mode=mode,
     )
     queued = replace(
         thread,

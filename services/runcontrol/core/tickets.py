@@ -1,7 +1,7 @@
 """Tickets: opening one for a call, deciding it once, and applying the decision once.
 
 OPEN -- decide --> DECIDED -- the effect starts --> CONSUMED
-OPEN, DECIDED -- the run ends --> VOID
+OPEN, DECIDED -- the run ends, or new input comes instead --> VOID
 """
 
 from __future__ import annotations

@@ -47,6 +47,8 @@ class Work:
         wakes: Wakes that no call has taken yet.
         deliveries: Pool messages that were fetched and are not part of the conversation yet.
         past_calls: The calls of steps that ended in this transaction.
+        successors: Runs that are queued because this one ended; each follows the one before it on
+            the thread.
     """
 
     now: datetime
@@ -65,6 +67,7 @@ class Work:
     messages: tuple[StoredMessage, ...] = ()
     checkpoints: tuple[Checkpoint, ...] = ()
     effects: tuple[Effect, ...] = ()
+    successors: tuple[Work, ...] = ()
 
     @property
     def dispatch(self) -> Dispatch | None:
@@ -178,10 +181,14 @@ class Work:
 def commit(tx: ThreadTx, before: Work | None, after: Work) -> Work:
     """Persist ``after``, publish when its thread has work to claim, and return ``after``."""
     tx.save(before, after)
+    thread = after.thread
+    for successor in after.successors:
+        tx.save(None, successor)
+        thread = successor.thread
     if before is None or _queue_changed(before, after):
-        ready = ready_at(after.thread, tx.head(after.thread))
-        if ready != after.thread.ready_at:
-            tx.set_ready(after.thread, ready)
+        ready = ready_at(thread, tx.head(thread))
+        if ready != thread.ready_at:
+            tx.set_ready(thread, ready)
     return after
 
 

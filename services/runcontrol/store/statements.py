@@ -120,6 +120,23 @@ INPUTS = statement(
     .order_by(t.thread_input.c.seq)
 )
 
+FIND_INPUT = find(t.thread_input, *where(t.thread_input, "tenant", "input_id"))
+
+INPUTS_OF_THREAD = statement(
+    t.thread_input.select()
+    .where(
+        *where(t.thread_input, "tenant", "thread_id"),
+        t.PENDING,
+        t.thread_input.c.seq > bindparam("after"),
+    )
+    .order_by(t.thread_input.c.seq)
+    .limit(bindparam("limit"))
+)
+
+THREAD_EXISTS = statement(
+    select(t.thread.c.thread_id).where(*where(t.thread, "tenant", "thread_id"))
+)
+
 WAKES = find(
     t.wake,
     *where(t.wake, "tenant", "run_id"),
@@ -138,16 +155,25 @@ MEMBERSHIPS = find(
     t.membership, *where(t.membership, "tenant", "run_id"), order_by=(t.membership.c.pool_id,)
 )
 
+_QUEUE_ORDER = (
+    case((t.dispatch.c.run_id == bindparam("open_run_id"), 0), else_=1),
+    t.dispatch.c.priority,
+    t.dispatch.c.seq,
+)
+
 QUEUE_HEAD = find(
     t.dispatch,
     *where(t.dispatch, "tenant", "thread_id", "epoch"),
     t.QUEUED,
-    order_by=(
-        case((t.dispatch.c.run_id == bindparam("open_run_id"), 0), else_=1),
-        t.dispatch.c.priority,
-        t.dispatch.c.seq,
-    ),
+    order_by=_QUEUE_ORDER,
     limit=1,
+)
+
+QUEUE = find(
+    t.dispatch,
+    *where(t.dispatch, "tenant", "thread_id"),
+    t.QUEUED,
+    order_by=_QUEUE_ORDER,
 )
 
 SET_READY = statement(

@@ -36,8 +36,11 @@ from services.runcontrol.core.model import (
     Cause,
     DispatchKind,
     DispatchState,
+    InputDisposition,
+    InputMode,
     InputState,
     MessageOrigin,
+    NextRun,
     Phase,
     PoolMembership,
     Priority,
@@ -321,11 +324,24 @@ thread_input = _table(
     _instant("created_at"),
     _enum("state", InputState),
     _int("revision"),
+    _text("agent_id"),
+    _enum("mode", InputMode),
+    _enum("disposition", InputDisposition),
+    _json("blocked_by", tuple[str, ...]),
+    _json("next_run", NextRun | None),
+    _int("consumed_step"),
 )
 _partial(
     "thread_input_pending",
     thread_input.c.tenant,
     thread_input.c.run_id,
+    thread_input.c.seq,
+    where=PENDING,
+)
+_partial(
+    "thread_input_of_thread",
+    thread_input.c.tenant,
+    thread_input.c.thread_id,
     thread_input.c.seq,
     where=PENDING,
 )

@@ -12,6 +12,7 @@ from services.chassis.outbox.rows import put
 from services.chassis.store.port import Tx
 from services.runcontrol.core.commands import (
     AckCommand,
+    CancelWakeCommand,
     Command,
     Effect,
     SuspendCommand,
@@ -207,6 +208,25 @@ class SqlThreads:
             open_run_id=thread.open_run_id,
         )
 
+    def queued(self, thread: Thread) -> list[Dispatch]:
+        return list(
+            every(
+                self._tx,
+                Dispatch,
+                sql.QUEUE,
+                tenant=thread.tenant,
+                thread_id=thread.thread_id,
+                open_run_id=thread.open_run_id,
+            )
+        )
+
+    def put_thread(self, thread: Thread) -> None:
+        self._tx.run(sql.PUT[Thread], **params_of(thread))
+
+    def input(self, tenant: str, input_id: str) -> Input | None:
+        row = self._tx.one(sql.FIND_INPUT, tenant=tenant, input_id=input_id)
+        return None if row is None else input_of(row, self._codec)
+
     def set_ready(self, thread: Thread, ready_at: datetime | None) -> None:
         self._tx.run(
             sql.SET_READY, tenant=thread.tenant, thread_id=thread.thread_id, to_ready_at=ready_at
@@ -233,6 +253,6 @@ def _effect_id(command: Command) -> str:
     """The id of an effect, of which a lane has one row."""
     if isinstance(command, AckCommand):
         return f"{command.kind}/{command.pool_id}/{command.message_id}/{command.receipt}"
-    if isinstance(command, SuspendCommand):
+    if isinstance(command, SuspendCommand | CancelWakeCommand):
         return f"{command.kind}/{command.condition_id}"
     return f"{command.kind}/{command.call_id}"

@@ -7,8 +7,9 @@ from dataclasses import replace
 from services.chassis.store.port import Store, Tx
 from services.content.model import Message
 from services.runcontrol.core.exchange import Call, Ticket
-from services.runcontrol.core.model import Run, RunState
-from services.runcontrol.core.ports import Codec, Feed, RunView, TicketFilter
+from services.runcontrol.core.limits import PAGE_BYTES
+from services.runcontrol.core.model import Input, Run, RunState
+from services.runcontrol.core.ports import Codec, Feed, InputPage, RunView, TicketFilter
 from services.runcontrol.store import statements as sql
 from services.runcontrol.store.rows import entity_of, every, input_of, one
 
@@ -30,8 +31,7 @@ class SqlViews:
             run=run,
             calls=every(self._tx, Call, sql.CALLS_OF_RUN, **key),
             open_tickets=every(self._tx, Ticket, sql.OPEN_TICKETS_OF_RUN, **key),
-            # Decoded here, and not on the event loop.
-            pending_inputs=tuple(replace(each, messages=tuple(each.messages)) for each in pending),
+            pending_inputs=tuple(_decoded(each) for each in pending),
         )
 
     def events(self, tenant: str, run_id: str, after: int, limit: int) -> Feed | None:
@@ -47,9 +47,29 @@ class SqlViews:
     def ticket(self, tenant: str, ticket_id: str) -> Ticket | None:
         return one(self._tx, Ticket, sql.FIND_TICKET, tenant=tenant, ticket_id=ticket_id)
 
+    def pending_inputs(
+        self, tenant: str, thread_id: str, after: int, limit: int
+    ) -> InputPage | None:
+        key = {"tenant": tenant, "thread_id": thread_id}
+        if self._tx.one(sql.THREAD_EXISTS, **key) is None:
+            return None
+        rows = self._tx.all(sql.INPUTS_OF_THREAD, after=after, limit=limit + 1, **key)
+        left, found = PAGE_BYTES, list[Input]()
+        for row in rows[:limit]:
+            left -= len(row.messages)
+            if found and left < 0:
+                break
+            found.append(_decoded(input_of(row, self._codec)))
+        return InputPage(tuple(found), more=len(found) < len(rows))
+
     def conversation(self, tenant: str, thread_id: str) -> list[Message]:
         rows = self._tx.all(sql.MESSAGES, tenant=tenant, thread_id=thread_id)
         return [m for row in rows for m in self._codec.decode_messages(bytes(row.body))]
+
+
+def _decoded(stored: Input) -> Input:
+    """The input with its messages decoded here, and not on the event loop."""
+    return replace(stored, messages=tuple(stored.messages))
 
 
 async def list_tickets(store: Store, tenant: str, wanted: TicketFilter) -> list[Ticket]:

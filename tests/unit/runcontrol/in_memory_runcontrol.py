@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from services.chassis.errors import DomainError
@@ -20,9 +21,25 @@ from services.content.model import (
 from services.runcontrol.core.commands import Command, CommandOutcome, CommandResult
 from services.runcontrol.core.exchange import Call, Ticket, Verdict, VerdictKind, Wake, WakeStatus
 from services.runcontrol.core.execution import Claim, Execution
-from services.runcontrol.core.model import PoolMembership, Run, Termination, Thread
+from services.runcontrol.core.injecting import InjectCommand
+from services.runcontrol.core.model import (
+    Input,
+    InputMode,
+    PoolMembership,
+    Run,
+    Termination,
+    Thread,
+)
+from services.runcontrol.core.ports import InputPage
 from services.runcontrol.core.runcontrol import CancelCommand, Cancelled, DecideCommand, RunControl
 from services.runcontrol.core.specs import AgentSpec, Builtin, Catalog, Rule, Specs, ToolSpec
+from services.runcontrol.core.steering import (
+    InputFilter,
+    InterruptCommand,
+    Interrupted,
+    ReviseCommand,
+    Steering,
+)
 from services.runcontrol.core.stepping import ModelAnswer, Next
 from services.runcontrol.core.submission import SubmitCommand, Submitted
 from services.runcontrol.core.tickets import Decided
@@ -50,6 +67,10 @@ def now(work: Coroutine[Any, Any, T]) -> T:
         result: T = stop.value
         return result
     raise AssertionError("it waits")
+
+
+def said(text: str) -> Message:
+    return Message(Role.USER, (Text(text),))
 
 
 async def run_until_idle() -> None:
@@ -107,16 +128,19 @@ class InMemoryRunControl:
         self.clock = ManualClock()
         self.store = store or MemoryStore()
         ids = SequentialIds("id")
-        self.catalogs = FixedCatalogs({"helper": specs or agent()})
+        helper = specs or agent()
+        other = replace(helper, agent=replace(helper.agent, agent_id="other"))
+        self.catalogs = FixedCatalogs({"helper": helper, "other": other})
         self.runs = RunControl(self.store, self.catalogs, self.clock, ids)
+        self.steering = Steering(self.store, self.catalogs, self.clock, ids)
         self.execution = Execution(self.store, self.clock, ids, "server-1", lambda: 1.0)
         self.workers = ToolWorkers(self.store, self.clock, ids)
 
     def submit(self, **fields: Any) -> Submitted:
-        said = Message(Role.USER, (Text(fields.pop("text", "go")),))
+        messages = (said(fields.pop("text", "go")),)
         pool = fields.pop("pool", "")
         joins = PoolMembership(pool) if pool else None
-        command = SubmitCommand((said,), pool=joins, **{"agent_id": "helper", **fields})
+        command = SubmitCommand(messages, pool=joins, **{"agent_id": "helper", **fields})
         answer = now(self.runs.submit(LOCAL, command))
         assert isinstance(answer, Submitted)
         return answer
@@ -202,6 +226,33 @@ class InMemoryRunControl:
         assert isinstance(answer, Cancelled)
         return answer
 
+    def interrupt(self, thread_id: str, text: str = "", **fields: Any) -> Interrupted:
+        messages = (said(text),) if text else ()
+        command = InterruptCommand(thread_id, messages, **fields)
+        answer = now(self.steering.interrupt(LOCAL, command))
+        assert isinstance(answer, Interrupted)
+        return answer
+
+    def inject(self, mode: InputMode = InputMode.QUEUE, text: str = "more", **fields: Any) -> Input:
+        command = InjectCommand((said(text),), mode, **fields)
+        answer = now(self.steering.inject(LOCAL, command))
+        assert isinstance(answer, Input)
+        return answer
+
+    def edit(self, input_id: str, revision: int = 1, text: str = "edited") -> Input:
+        command = ReviseCommand(input_id, revision, (said(text),))
+        answer = now(self.steering.edit(LOCAL, command))
+        assert isinstance(answer, Input)
+        return answer
+
+    def retract(self, input_id: str, revision: int = 1) -> Input:
+        answer = now(self.steering.retract(LOCAL, ReviseCommand(input_id, revision)))
+        assert isinstance(answer, Input)
+        return answer
+
+    def pending(self, thread_id: str, limit: int = 200, after: int = 0) -> InputPage:
+        return now(self.steering.pending_inputs(LOCAL, InputFilter(thread_id, limit, after)))
+
     def decide(
         self, kind: VerdictKind, text: str = "", decision_id: str = "d", **fields: Any
     ) -> Decided:
@@ -242,3 +293,6 @@ class InMemoryRunControl:
 
     def prompt(self) -> list[Message]:
         return now(self.store.read(lambda tx: tx.conversation("default", self.run().thread_id)))
+
+    def input(self, input_id: str) -> Input:
+        return self.tables.inputs["default", input_id]

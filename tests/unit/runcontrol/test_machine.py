@@ -13,6 +13,7 @@ from services.chassis.errors import DomainError
 from services.runcontrol.core.commands import (
     AckCommand,
     CancelRunCommand,
+    CancelWakeCommand,
     Command,
     CommandRefusal,
     CommandResult,
@@ -20,13 +21,20 @@ from services.runcontrol.core.commands import (
     StartRunCommand,
     SuspendCommand,
 )
-from services.runcontrol.core.errors import FencedError
+from services.runcontrol.core.errors import FencedError, NoOpenRunError
 from services.runcontrol.core.events import TextDelta
 from services.runcontrol.core.exchange import VerdictKind, WakeStatus
 from services.runcontrol.core.execution import Claim
-from services.runcontrol.core.model import Phase, Priority, RunState
+from services.runcontrol.core.model import (
+    InputDisposition,
+    InputMode,
+    InputState,
+    Phase,
+    Priority,
+    RunState,
+)
 from services.runcontrol.core.retrying import Failure, RetryClass
-from services.runcontrol.core.submission import StartedBy
+from services.runcontrol.core.submission import BusyPolicy, StartedBy
 from services.runcontrol.core.waking import FetchRequest
 from tests.support.runcontrol_invariants import check
 from tests.unit.runcontrol.in_memory_runcontrol import (
@@ -56,6 +64,8 @@ CALLS = st.lists(
 )
 THREADS = st.sampled_from(["t1", "t2"])
 PICK = st.integers(0, 100)
+# An interrupt leaves little to do for the rules after it.
+MODES = [*InputMode, *(3 * [InputMode.LIVE_THEN_QUEUE, InputMode.RESUME_OPEN_RUN])]
 VERDICTS = [VerdictKind.APPROVE, VerdictKind.APPROVE, *VerdictKind]
 
 
@@ -68,6 +78,7 @@ class RunControlMachine(RuleBasedStateMachine):
         self.claims: list[Claim] = []
         self.fences: dict[str, int] = {}
         self.fetches: dict[str, FetchRequest] = {}
+        self.agents: dict[str, str] = {}
 
     def new_system(self) -> InMemoryRunControl:
         return InMemoryRunControl()
@@ -201,6 +212,70 @@ class RunControlMachine(RuleBasedStateMachine):
         except DomainError:
             assert self.system.tables is before
 
+    @precondition(lambda self: self.system.tables.runs)
+    @rule(
+        number=PICK,
+        mode=st.sampled_from(MODES),
+        by=st.sampled_from(["run_id", "thread_id"]),
+        agent=st.sampled_from(["", "other"]),
+        void=st.booleans(),
+    )
+    def inject(self, number: int, mode: InputMode, by: str, agent: str, void: bool) -> None:
+        """Something is said to a run or a thread, in any state."""
+        run = self.pick(list(self.system.tables.runs.values()), number)
+        target = {by: getattr(run, by), "agent_id": "" if by == "run_id" else agent}
+        before = self.system.tables
+        try:
+            said = self.system.inject(mode, f"text {number}", void_tickets=void, **target)
+        except NoOpenRunError:
+            assert mode is InputMode.RESUME_OPEN_RUN
+            assert self.system.tables is before
+        else:
+            wanted = run.agent_id if by == "run_id" else agent
+            self.agents[said.input_id] = wanted or said.agent_id
+
+    @precondition(lambda self: self.system.tables.threads)
+    @rule(number=PICK, text=st.sampled_from(["", "stop it"]), submits=st.booleans())
+    def interrupt(self, number: int, text: str, submits: bool) -> None:
+        thread = self.pick(list(self.system.tables.threads.values()), number)
+        if submits:
+            interrupts = BusyPolicy.INTERRUPT
+            self.system.submit(thread_id=thread.thread_id, busy_policy=interrupts)
+        else:
+            self.system.interrupt(thread.thread_id, text)
+        found = self.system.tables.threads[thread.tenant, thread.thread_id]
+        assert found.epoch == thread.epoch + 1
+
+    @precondition(lambda self: self.system.tables.inputs)
+    @rule(number=PICK, revision=st.integers(1, 2), retracts=st.booleans())
+    def revise(self, number: int, revision: int, retracts: bool) -> None:
+        """Somebody edits or takes back input, read or not, at a revision that may be old."""
+        said = self.pick(list(self.system.tables.inputs.values()), number)
+        pending = said.state is InputState.PENDING and said.revision == revision
+        try:
+            if retracts:
+                self.system.retract(said.input_id, revision)
+            else:
+                self.system.edit(said.input_id, revision)
+        except DomainError:
+            assert not pending
+        else:
+            assert pending
+
+    @rule()
+    def list_inputs(self) -> None:
+        for _, thread_id in self.system.tables.threads:
+            page = self.system.pending(thread_id)
+            assert all(each.state is InputState.PENDING for each in page.inputs)
+
+    @invariant()
+    def input_is_read_by_the_agent_that_it_was_for(self) -> None:
+        for input_id, agent_id in self.agents.items():
+            said = self.system.input(input_id)
+            queued = said.disposition is InputDisposition.QUEUED
+            run = self.system.run(said.run_id)
+            assert run.agent_id == agent_id or not queued
+
     @precondition(lambda self: self.system.tables.outbox)
     @rule(number=st.integers(-3, 100), refused=st.sampled_from([False, False, True]))
     def answered(self, number: int, refused: bool) -> None:
@@ -210,7 +285,7 @@ class RunControlMachine(RuleBasedStateMachine):
             self.start(command)
         if isinstance(command, CancelRunCommand) and self.is_there(command.child_run_id):
             self.system.cancel(run_id=command.child_run_id)
-        registered = isinstance(command, SuspendCommand | AckCommand)
+        registered = isinstance(command, SuspendCommand | AckCommand | CancelWakeCommand)
         answer = CommandResult("" if registered else "{}", "c1")
         self.system.settle(command, CommandRefusal("NO", "never") if refused else answer)
 

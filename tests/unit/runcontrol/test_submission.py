@@ -11,7 +11,6 @@ from services.chassis.caller import Replay
 from services.chassis.errors import (
     IdempotencyConflictError,
     InvalidRequestError,
-    UnimplementedError,
 )
 from services.content.model import Message, Role, Text
 from services.runcontrol.core.builtin_tools import DEFINITIONS
@@ -117,13 +116,11 @@ def test_a_busy_thread_is_refused_when_an_idle_one_is_required(
     if state == "parked":
         system.execute(QUESTION)
 
-    # when another one requires an idle thread, and another one is to interrupt it
+    # when another one requires an idle thread
     with pytest.raises(ThreadBusyError) as refused:
         system.submit(thread_id="t", busy_policy=BusyPolicy.REJECT)
-    with pytest.raises(UnimplementedError):
-        system.submit(thread_id="t", busy_policy=BusyPolicy.INTERRUPT)
 
-    # then both are refused, the first with the id of the thread's run
+    # then it is refused, with the id of the thread's run
     assert refused.value.metadata["run_id"] == first.run_id
     assert len(system.tables.runs) == 1
 

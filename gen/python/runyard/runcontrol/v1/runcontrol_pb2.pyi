@@ -40,6 +40,23 @@ class Priority(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PRIORITY_NORMAL: _ClassVar[Priority]
     PRIORITY_LOW: _ClassVar[Priority]
 
+class InjectMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    INJECT_MODE_UNSPECIFIED: _ClassVar[InjectMode]
+    INJECT_MODE_QUEUE: _ClassVar[InjectMode]
+    INJECT_MODE_INTERRUPT_THEN_QUEUE: _ClassVar[InjectMode]
+    INJECT_MODE_RESUME_OPEN_RUN: _ClassVar[InjectMode]
+    INJECT_MODE_LIVE_THEN_QUEUE: _ClassVar[InjectMode]
+
+class InputDisposition(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    INPUT_DISPOSITION_UNSPECIFIED: _ClassVar[InputDisposition]
+    INPUT_DISPOSITION_QUEUED: _ClassVar[InputDisposition]
+    INPUT_DISPOSITION_RESUMED: _ClassVar[InputDisposition]
+    INPUT_DISPOSITION_LIVE: _ClassVar[InputDisposition]
+    INPUT_DISPOSITION_BLOCKED_BY_TICKETS: _ClassVar[InputDisposition]
+    INPUT_DISPOSITION_BLOCKED_BY_CALLS: _ClassVar[InputDisposition]
+
 class MessageOrigin(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     MESSAGE_ORIGIN_UNSPECIFIED: _ClassVar[MessageOrigin]
@@ -75,6 +92,17 @@ PRIORITY_UNSPECIFIED: Priority
 PRIORITY_HIGH: Priority
 PRIORITY_NORMAL: Priority
 PRIORITY_LOW: Priority
+INJECT_MODE_UNSPECIFIED: InjectMode
+INJECT_MODE_QUEUE: InjectMode
+INJECT_MODE_INTERRUPT_THEN_QUEUE: InjectMode
+INJECT_MODE_RESUME_OPEN_RUN: InjectMode
+INJECT_MODE_LIVE_THEN_QUEUE: InjectMode
+INPUT_DISPOSITION_UNSPECIFIED: InputDisposition
+INPUT_DISPOSITION_QUEUED: InputDisposition
+INPUT_DISPOSITION_RESUMED: InputDisposition
+INPUT_DISPOSITION_LIVE: InputDisposition
+INPUT_DISPOSITION_BLOCKED_BY_TICKETS: InputDisposition
+INPUT_DISPOSITION_BLOCKED_BY_CALLS: InputDisposition
 MESSAGE_ORIGIN_UNSPECIFIED: MessageOrigin
 MESSAGE_ORIGIN_INPUT: MessageOrigin
 MESSAGE_ORIGIN_MODEL: MessageOrigin
@@ -477,7 +505,7 @@ class Abandon(_message.Message):
     def __init__(self) -> None: ...
 
 class Input(_message.Message):
-    __slots__ = ("input_id", "thread_id", "run_id", "messages", "state", "revision", "consumed_by_run_id", "create_time")
+    __slots__ = ("input_id", "thread_id", "run_id", "messages", "state", "revision", "consumed_by_run_id", "create_time", "agent_id", "mode", "disposition", "blocked_by_ids", "messages_left_out")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Input.State]
@@ -498,6 +526,11 @@ class Input(_message.Message):
     REVISION_FIELD_NUMBER: _ClassVar[int]
     CONSUMED_BY_RUN_ID_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    DISPOSITION_FIELD_NUMBER: _ClassVar[int]
+    BLOCKED_BY_IDS_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     input_id: str
     thread_id: str
     run_id: str
@@ -506,7 +539,12 @@ class Input(_message.Message):
     revision: int
     consumed_by_run_id: str
     create_time: _timestamp_pb2.Timestamp
-    def __init__(self, input_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., run_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_content_pb2.Message, _Mapping]]] = ..., state: _Optional[_Union[Input.State, str]] = ..., revision: _Optional[int] = ..., consumed_by_run_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    agent_id: str
+    mode: InjectMode
+    disposition: InputDisposition
+    blocked_by_ids: _containers.RepeatedScalarFieldContainer[str]
+    messages_left_out: bool
+    def __init__(self, input_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., run_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_content_pb2.Message, _Mapping]]] = ..., state: _Optional[_Union[Input.State, str]] = ..., revision: _Optional[int] = ..., consumed_by_run_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., agent_id: _Optional[str] = ..., mode: _Optional[_Union[InjectMode, str]] = ..., disposition: _Optional[_Union[InputDisposition, str]] = ..., blocked_by_ids: _Optional[_Iterable[str]] = ..., messages_left_out: bool = ...) -> None: ...
 
 class ThreadMessage(_message.Message):
     __slots__ = ("sequence", "run_id", "origin", "message", "create_time")
@@ -765,18 +803,22 @@ class InputConsumed(_message.Message):
     def __init__(self, input_id: _Optional[str] = ...) -> None: ...
 
 class InputEdited(_message.Message):
-    __slots__ = ("input_id", "revision")
+    __slots__ = ("input_id", "revision", "edited_by")
     INPUT_ID_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
+    EDITED_BY_FIELD_NUMBER: _ClassVar[int]
     input_id: str
     revision: int
-    def __init__(self, input_id: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
+    edited_by: str
+    def __init__(self, input_id: _Optional[str] = ..., revision: _Optional[int] = ..., edited_by: _Optional[str] = ...) -> None: ...
 
 class InputRetracted(_message.Message):
-    __slots__ = ("input_id",)
+    __slots__ = ("input_id", "retracted_by")
     INPUT_ID_FIELD_NUMBER: _ClassVar[int]
+    RETRACTED_BY_FIELD_NUMBER: _ClassVar[int]
     input_id: str
-    def __init__(self, input_id: _Optional[str] = ...) -> None: ...
+    retracted_by: str
+    def __init__(self, input_id: _Optional[str] = ..., retracted_by: _Optional[str] = ...) -> None: ...
 
 class AttemptFailed(_message.Message):
     __slots__ = ("retry_class", "reason", "message", "will_retry", "retry_time", "attempt")

@@ -61,23 +61,6 @@ class DecisionOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DECISION_OUTCOME_CONFLICT: _ClassVar[DecisionOutcome]
     DECISION_OUTCOME_STALE: _ClassVar[DecisionOutcome]
 
-class InjectMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-    __slots__ = ()
-    INJECT_MODE_UNSPECIFIED: _ClassVar[InjectMode]
-    INJECT_MODE_QUEUE: _ClassVar[InjectMode]
-    INJECT_MODE_INTERRUPT_THEN_QUEUE: _ClassVar[InjectMode]
-    INJECT_MODE_RESUME_OPEN_RUN: _ClassVar[InjectMode]
-    INJECT_MODE_LIVE_THEN_QUEUE: _ClassVar[InjectMode]
-
-class InputDisposition(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-    __slots__ = ()
-    INPUT_DISPOSITION_UNSPECIFIED: _ClassVar[InputDisposition]
-    INPUT_DISPOSITION_QUEUED: _ClassVar[InputDisposition]
-    INPUT_DISPOSITION_RESUMED: _ClassVar[InputDisposition]
-    INPUT_DISPOSITION_LIVE: _ClassVar[InputDisposition]
-    INPUT_DISPOSITION_BLOCKED_BY_TICKETS: _ClassVar[InputDisposition]
-    INPUT_DISPOSITION_BLOCKED_BY_CALLS: _ClassVar[InputDisposition]
-
 class WakeOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     WAKE_OUTCOME_UNSPECIFIED: _ClassVar[WakeOutcome]
@@ -111,17 +94,6 @@ DECISION_OUTCOME_ACCEPTED: DecisionOutcome
 DECISION_OUTCOME_DUPLICATE: DecisionOutcome
 DECISION_OUTCOME_CONFLICT: DecisionOutcome
 DECISION_OUTCOME_STALE: DecisionOutcome
-INJECT_MODE_UNSPECIFIED: InjectMode
-INJECT_MODE_QUEUE: InjectMode
-INJECT_MODE_INTERRUPT_THEN_QUEUE: InjectMode
-INJECT_MODE_RESUME_OPEN_RUN: InjectMode
-INJECT_MODE_LIVE_THEN_QUEUE: InjectMode
-INPUT_DISPOSITION_UNSPECIFIED: InputDisposition
-INPUT_DISPOSITION_QUEUED: InputDisposition
-INPUT_DISPOSITION_RESUMED: InputDisposition
-INPUT_DISPOSITION_LIVE: InputDisposition
-INPUT_DISPOSITION_BLOCKED_BY_TICKETS: InputDisposition
-INPUT_DISPOSITION_BLOCKED_BY_CALLS: InputDisposition
 WAKE_OUTCOME_UNSPECIFIED: WakeOutcome
 WAKE_OUTCOME_ACCEPTED: WakeOutcome
 WAKE_OUTCOME_DUPLICATE: WakeOutcome
@@ -365,16 +337,20 @@ class InterruptThreadRequest(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., mode: _Optional[_Union[InterruptMode, str]] = ..., messages: _Optional[_Iterable[_Union[_content_pb2.Message, _Mapping]]] = ..., agent_id: _Optional[str] = ...) -> None: ...
 
 class InterruptThreadResponse(_message.Message):
-    __slots__ = ("epoch", "superseded_dispatch_ids", "interrupted_run_id", "new_run_id")
+    __slots__ = ("epoch", "superseded_dispatch_ids", "interrupted_run_id", "new_run_id", "superseded_count", "new_input_id")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SUPERSEDED_DISPATCH_IDS_FIELD_NUMBER: _ClassVar[int]
     INTERRUPTED_RUN_ID_FIELD_NUMBER: _ClassVar[int]
     NEW_RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    SUPERSEDED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    NEW_INPUT_ID_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     superseded_dispatch_ids: _containers.RepeatedScalarFieldContainer[str]
     interrupted_run_id: str
     new_run_id: str
-    def __init__(self, epoch: _Optional[int] = ..., superseded_dispatch_ids: _Optional[_Iterable[str]] = ..., interrupted_run_id: _Optional[str] = ..., new_run_id: _Optional[str] = ...) -> None: ...
+    superseded_count: int
+    new_input_id: str
+    def __init__(self, epoch: _Optional[int] = ..., superseded_dispatch_ids: _Optional[_Iterable[str]] = ..., interrupted_run_id: _Optional[str] = ..., new_run_id: _Optional[str] = ..., superseded_count: _Optional[int] = ..., new_input_id: _Optional[str] = ...) -> None: ...
 
 class SubmitDecisionRequest(_message.Message):
     __slots__ = ("request_id", "run_id", "thread_id", "ticket_id", "tool_call_id", "decision_id", "verdict", "expected_digest", "comment")
@@ -454,11 +430,11 @@ class InjectInputRequest(_message.Message):
     request_id: str
     thread_id: str
     run_id: str
-    mode: InjectMode
+    mode: _runcontrol_pb2.InjectMode
     agent_id: str
     messages: _containers.RepeatedCompositeFieldContainer[_content_pb2.Message]
     void_tickets: bool
-    def __init__(self, request_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., run_id: _Optional[str] = ..., mode: _Optional[_Union[InjectMode, str]] = ..., agent_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_content_pb2.Message, _Mapping]]] = ..., void_tickets: bool = ...) -> None: ...
+    def __init__(self, request_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., run_id: _Optional[str] = ..., mode: _Optional[_Union[_runcontrol_pb2.InjectMode, str]] = ..., agent_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_content_pb2.Message, _Mapping]]] = ..., void_tickets: bool = ...) -> None: ...
 
 class InjectInputResponse(_message.Message):
     __slots__ = ("input", "disposition", "run_id", "blocked_by_ids")
@@ -467,10 +443,10 @@ class InjectInputResponse(_message.Message):
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     BLOCKED_BY_IDS_FIELD_NUMBER: _ClassVar[int]
     input: _runcontrol_pb2.Input
-    disposition: InputDisposition
+    disposition: _runcontrol_pb2.InputDisposition
     run_id: str
     blocked_by_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, input: _Optional[_Union[_runcontrol_pb2.Input, _Mapping]] = ..., disposition: _Optional[_Union[InputDisposition, str]] = ..., run_id: _Optional[str] = ..., blocked_by_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, input: _Optional[_Union[_runcontrol_pb2.Input, _Mapping]] = ..., disposition: _Optional[_Union[_runcontrol_pb2.InputDisposition, str]] = ..., run_id: _Optional[str] = ..., blocked_by_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class EditInputRequest(_message.Message):
     __slots__ = ("request_id", "input_id", "revision", "messages")

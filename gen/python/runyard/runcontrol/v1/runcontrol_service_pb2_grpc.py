@@ -263,21 +263,23 @@ class RunControlServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def InjectInput(self, request, context):
-        """Say something to a thread or to a run that is under way.
+        """Say something to a thread or to a run that is under way. Waits for a wake, for an answer or
+        for the next attempt end with it; approvals and calls that execute elsewhere do not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def EditInput(self, request, context):
-        """Change input that nobody has read.
+        """Change input that nobody has read. FAILED_PRECONDITION ALREADY_CONSUMED, INPUT_NOT_PENDING.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RetractInput(self, request, context):
-        """Take back input that nobody has read.
+        """Take back input that nobody has read; a run that has read nothing yet and has nothing else to
+        read is cancelled. FAILED_PRECONDITION ALREADY_CONSUMED, INPUT_NOT_PENDING.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

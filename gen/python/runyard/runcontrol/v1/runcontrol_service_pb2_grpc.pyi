@@ -57,11 +57,15 @@ class RunControlServiceStub:
     GetTicket: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.GetTicketRequest, _runcontrol_service_pb2.GetTicketResponse]
     """Read one ticket."""
     InjectInput: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.InjectInputRequest, _runcontrol_service_pb2.InjectInputResponse]
-    """Say something to a thread or to a run that is under way."""
+    """Say something to a thread or to a run that is under way. Waits for a wake, for an answer or
+    for the next attempt end with it; approvals and calls that execute elsewhere do not.
+    """
     EditInput: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.EditInputRequest, _runcontrol_service_pb2.EditInputResponse]
-    """Change input that nobody has read."""
+    """Change input that nobody has read. FAILED_PRECONDITION ALREADY_CONSUMED, INPUT_NOT_PENDING."""
     RetractInput: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.RetractInputRequest, _runcontrol_service_pb2.RetractInputResponse]
-    """Take back input that nobody has read."""
+    """Take back input that nobody has read; a run that has read nothing yet and has nothing else to
+    read is cancelled. FAILED_PRECONDITION ALREADY_CONSUMED, INPUT_NOT_PENDING.
+    """
     ListPendingInputs: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.ListPendingInputsRequest, _runcontrol_service_pb2.ListPendingInputsResponse]
     """List input that nobody has read, oldest first."""
     ListDeadDispatches: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.ListDeadDispatchesRequest, _runcontrol_service_pb2.ListDeadDispatchesResponse]
@@ -212,7 +216,9 @@ class RunControlServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _runcontrol_service_pb2.InjectInputRequest,
         context: _aio.ServicerContext[_runcontrol_service_pb2.InjectInputRequest, _abc.Awaitable[_runcontrol_service_pb2.InjectInputResponse]],
     ) -> _abc.Awaitable[_runcontrol_service_pb2.InjectInputResponse]:
-        """Say something to a thread or to a run that is under way."""
+        """Say something to a thread or to a run that is under way. Waits for a wake, for an answer or
+        for the next attempt end with it; approvals and calls that execute elsewhere do not.
+        """
 
     @_abc_1.abstractmethod
     def EditInput(
@@ -220,7 +226,7 @@ class RunControlServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _runcontrol_service_pb2.EditInputRequest,
         context: _aio.ServicerContext[_runcontrol_service_pb2.EditInputRequest, _abc.Awaitable[_runcontrol_service_pb2.EditInputResponse]],
     ) -> _abc.Awaitable[_runcontrol_service_pb2.EditInputResponse]:
-        """Change input that nobody has read."""
+        """Change input that nobody has read. FAILED_PRECONDITION ALREADY_CONSUMED, INPUT_NOT_PENDING."""
 
     @_abc_1.abstractmethod
     def RetractInput(
@@ -228,7 +234,9 @@ class RunControlServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _runcontrol_service_pb2.RetractInputRequest,
         context: _aio.ServicerContext[_runcontrol_service_pb2.RetractInputRequest, _abc.Awaitable[_runcontrol_service_pb2.RetractInputResponse]],
     ) -> _abc.Awaitable[_runcontrol_service_pb2.RetractInputResponse]:
-        """Take back input that nobody has read."""
+        """Take back input that nobody has read; a run that has read nothing yet and has nothing else to
+        read is cancelled. FAILED_PRECONDITION ALREADY_CONSUMED, INPUT_NOT_PENDING.
+        """
 
     @_abc_1.abstractmethod
     def ListPendingInputs(
