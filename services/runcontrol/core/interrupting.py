@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import assert_never
 
 from services.runcontrol.core.cancelling import cancel
 from services.runcontrol.core.finishing import finish
@@ -51,13 +50,7 @@ def interrupt_thread(tx: ThreadTx, thread: Thread, now: datetime) -> Interruptio
 
 def interrupt(work: Work) -> Work:
     """End the run as superseded, or ask its owner to end it if it executes."""
-    match work.run.state:
-        case RunState.QUEUED | RunState.WAITING:
-            superseded = Termination(TerminationReason.SUPERSEDED, REASON)
-            return finish(drop_inputs(work), superseded)
-        case RunState.RUNNING | RunState.CANCELLING:
-            return cancel(drop_inputs(work), REASON)[0]
-        case RunState.DONE:
-            return work
-        case never:
-            assert_never(never)
+    work = drop_inputs(work)
+    if work.run.state in (RunState.QUEUED, RunState.WAITING):
+        return finish(work, Termination(TerminationReason.SUPERSEDED, REASON))
+    return cancel(work, REASON)[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from services.chassis.caller import Caller, Replay, once
@@ -19,7 +19,6 @@ from services.runcontrol.core.ports import Catalogs, InputPage, Store, Tx
 from services.runcontrol.core.revising import check_pending, edit, retract
 from services.runcontrol.core.specs import Catalog
 from services.runcontrol.core.submission import (
-    BusyPolicy,
     Pinned,
     SubmitCommand,
     choose_agent,
@@ -168,11 +167,11 @@ class Steering:
     ) -> Input:
         """Queue a run of the agent for the messages."""
         tx.pin(caller.tenant, pinned.digest, pinned.specs)
-        interrupts = mode is InputMode.INTERRUPT_THEN_QUEUE
-        policy = BusyPolicy.INTERRUPT if interrupts else BusyPolicy.ENQUEUE
-        command = SubmitCommand(messages, thread.thread_id, busy_policy=policy)
+        command = SubmitCommand(messages, thread.thread_id)
         work = submit(thread, command, pinned, caller, self._ids, self._clock.now())
-        return commit(tx, None, work).inputs[0]
+        said = replace(work.inputs[0], mode=mode)
+        commit(tx, None, replace(work, inputs=(said,)))
+        return said
 
     async def edit(self, caller: Caller, command: ReviseCommand) -> Input | Replay:
         """Replace what pending input says; its revision rises.
