@@ -182,6 +182,33 @@ class Suite:
     async def cancel(self, **target: str) -> service.CancelRunResponse:
         return await self.runs.CancelRun(service.CancelRunRequest(reason="enough", **target))
 
+    async def interrupt(
+        self, thread_id: str, text: str = "", **fields: Any
+    ) -> service.InterruptThreadResponse:
+        messages = [s.user_message(text)] if text else []
+        request = service.InterruptThreadRequest(thread_id=thread_id, messages=messages, **fields)
+        return await self.runs.InterruptThread(request)
+
+    async def inject(
+        self, text: str, mode: pb.InjectMode = pb.INJECT_MODE_QUEUE, **fields: Any
+    ) -> service.InjectInputResponse:
+        request = service.InjectInputRequest(messages=[s.user_message(text)], mode=mode, **fields)
+        return await self.runs.InjectInput(request)
+
+    async def edit(self, input_id: str, text: str, revision: int = 1) -> pb.Input:
+        request = service.EditInputRequest(
+            input_id=input_id, revision=revision, messages=[s.user_message(text)]
+        )
+        return (await self.runs.EditInput(request)).input
+
+    async def retract(self, input_id: str, revision: int = 1) -> pb.Input:
+        request = service.RetractInputRequest(input_id=input_id, revision=revision)
+        return (await self.runs.RetractInput(request)).input
+
+    async def pending(self, thread_id: str, **fields: Any) -> service.ListPendingInputsResponse:
+        request = service.ListPendingInputsRequest(thread_id=thread_id, **fields)
+        return await self.runs.ListPendingInputs(request)
+
     async def decide(
         self, verdict: pb.Verdict, decision_id: str = "d-1", **target: Any
     ) -> service.SubmitDecisionResponse:
