@@ -139,6 +139,7 @@ REFUSALS: Mapping[str, Mapping[str, Refusal | None]] = {
     "runcontrol": {
         "max_messages_per_submit": lambda count: _submit(count, 0),
         "max_topics_per_pool": lambda count: _submit(1, count),
+        "max_pending_inputs_per_run": None,
     },
     "pool": {
         "max_inline_body_bytes": _body,

@@ -235,6 +235,9 @@ CUT = {
     "Generate": 16_777_216,
     "Infer": 16_777_216,
     "SubmitRun": 16_777_216,
+    "InterruptThread": 16_777_216,
+    "InjectInput": 16_777_216,
+    "EditInput": 16_777_216,
     "SuspendUntil": 2_097_152,
 }
 

@@ -131,6 +131,11 @@ REQUESTS: Sequence[Message] = (
     run_service.SubscribeRunRequest(run_id="r"),
     run_service.GetRunRequest(run_id="r"),
     run_service.CancelRunRequest(run_id="r"),
+    run_service.InterruptThreadRequest(thread_id="t"),
+    run_service.InjectInputRequest(thread_id="t", messages=[SAID]),
+    run_service.EditInputRequest(input_id="i", revision=1, messages=[SAID]),
+    run_service.RetractInputRequest(input_id="i", revision=1),
+    run_service.ListPendingInputsRequest(thread_id="t"),
     run_service.SubmitDecisionRequest(
         ticket_id="t", decision_id="d", verdict=run.Verdict(approve=run.Approve())
     ),
@@ -159,8 +164,10 @@ REQUESTS: Sequence[Message] = (
 
 # By request, the fields that are sent and that nobody reads yet. A row that is read fails too.
 UNREAD: Mapping[str, set[str]] = {
+    # There is one mode, which is also the default.
+    run_service.InterruptThreadRequest.DESCRIPTOR.full_name: {"mode"},
     # The messages that matched reach the run by their ids; other events do not reach it.
     run_service.DeliverWakeRequest.DESCRIPTOR.full_name: {
         f"events.{field.name}" for field in run.WakeEvent.DESCRIPTOR.fields
-    }
+    },
 }

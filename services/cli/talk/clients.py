@@ -40,6 +40,9 @@ HINTS: Mapping[str, str] = {
     "AGENT_NOT_FOUND": "apply a manifest that has it: runyard apply -f FILE",
     "TARGET_NOT_FOUND": "apply a manifest that has it: runyard apply -f FILE",
     "RUN_NOT_FOUND": "check the run's id; runyard run prints it",
+    "NO_OPEN_RUN": "leave --mode resume out to queue a run for it",
+    "ALREADY_CONSUMED": "say something new: runyard inject thread THREAD TEXT",
+    "STALE_REVISION": "see what it says now, and its revision: runyard inject list THREAD",
     "TICKET_NOT_FOUND": "see which tickets are open: runyard tickets",
     "SNAPSHOT_MISSING": "is the registry running? start everything with: runyard up",
     "UNAUTHENTICATED": f"set {TOKEN_FILE_VARIABLE} to a file with your token; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from google.protobuf.message import Message as PbMessage
 
@@ -113,6 +114,7 @@ def interrupt_from_pb(request: service.InterruptThreadRequest) -> InterruptComma
         thread_id=decoder.id(request.thread_id, "thread_id"),
         messages=messages_from_pb(request.messages, "messages", decoder),
         agent_id=decoder.optional_id(request.agent_id, "agent_id"),
+        **_min_registry(request, decoder),
     )
     decoder.found += said_violations(command.messages)
     decoder.check()
@@ -136,6 +138,7 @@ def inject_from_pb(request: service.InjectInputRequest) -> InjectCommand:
         run_id=request.run_id,
         agent_id=decoder.optional_id(request.agent_id, "agent_id"),
         void_tickets=request.void_tickets,
+        **_min_registry(request, decoder),
     )
     decoder.check()
     return command
@@ -186,6 +189,18 @@ def input_filter_from_pb(request: service.ListPendingInputsRequest) -> InputFilt
     )
     decoder.check()
     return wanted
+
+
+def _min_registry(
+    request: service.InterruptThreadRequest | service.InjectInputRequest, decoder: Decoder
+) -> dict[str, Any]:
+    name = "min_registry_incarnation"
+    return {
+        "min_registry_version": decoder.number(
+            request.min_registry_version, "min_registry_version", least=0
+        ),
+        name: decoder.optional_id(request.min_registry_incarnation, name),
+    }
 
 
 def _said(

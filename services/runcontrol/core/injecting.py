@@ -41,6 +41,8 @@ class InjectCommand:
         agent_id: The agent of a run that has to be started; "" = that of the run which the input
             was for, else the thread's.
         void_tickets: Void open approvals of the waiting run.
+        min_registry_version: 0 = the newest version that has arrived.
+        min_registry_incarnation: "" = any.
     """
 
     messages: tuple[Message, ...]
@@ -49,6 +51,8 @@ class InjectCommand:
     run_id: str = ""
     agent_id: str = ""
     void_tickets: bool = False
+    min_registry_version: int = 0
+    min_registry_incarnation: str = ""
 
 
 class Placement(Enum):

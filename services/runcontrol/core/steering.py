@@ -32,11 +32,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class InterruptCommand:
-    """A thread to interrupt, and what to start on it; without messages nothing is started."""
+    """A thread to interrupt, and what to start on it; without messages nothing is started.
+
+    Attributes:
+        agent_id: "" = the agent of the thread's newest run.
+        min_registry_version: 0 = the newest version that has arrived.
+        min_registry_incarnation: "" = any.
+    """
 
     thread_id: str
     messages: tuple[Message, ...] = ()
     agent_id: str = ""
+    min_registry_version: int = 0
+    min_registry_incarnation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +89,9 @@ class Steering:
             ThreadNotFoundError: There is no such thread.
             AgentNotFoundError: The registry snapshot in use has no such agent.
             ToolNotSupportedError: This version cannot execute one of the agent's tools.
-            DomainError: SNAPSHOT_BEHIND, no snapshot has arrived yet.
+            DomainError: SNAPSHOT_BEHIND, the requested registry version has not arrived.
         """
-        catalog = await self._catalog() if command.messages else None
+        catalog = await self._catalog(command) if command.messages else None
         return await self._once(caller, lambda tx: self._interrupt(tx, caller, command, catalog))
 
     def _interrupt(
@@ -112,9 +120,9 @@ class Steering:
             TooManyInputsError: The run has as many inputs to read as it may have.
             AgentNotFoundError: The registry snapshot in use has no such agent.
             ToolNotSupportedError: This version cannot execute one of the agent's tools.
-            DomainError: SNAPSHOT_BEHIND, no snapshot has arrived yet.
+            DomainError: SNAPSHOT_BEHIND, the requested registry version has not arrived.
         """
-        catalog = await self._catalog()
+        catalog = await self._catalog(command)
         return await self._once(caller, lambda tx: self._inject(tx, caller, command, catalog))
 
     def _inject(
@@ -232,10 +240,12 @@ class Steering:
             raise ThreadNotFoundError.of(wanted.thread_id)
         return found
 
-    async def _catalog(self) -> Catalog | DomainError:
+    async def _catalog(self, command: InterruptCommand | InjectCommand) -> Catalog | DomainError:
         """The registry snapshot in use; why there is none, for input that needs none."""
         try:
-            return await self._catalogs.at_least(0, "")
+            return await self._catalogs.at_least(
+                command.min_registry_version, command.min_registry_incarnation
+            )
         except DomainError as error:
             return error
 

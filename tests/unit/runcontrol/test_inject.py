@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from services.content.model import Role
-from services.runcontrol.core.commands import CancelWakeCommand, CommandRefusal
 from services.runcontrol.core.errors import (
     AgentNotFoundError,
     NoOpenRunError,
@@ -17,8 +15,7 @@ from services.runcontrol.core.errors import (
     ThreadNotFoundError,
     TooManyInputsError,
 )
-from services.runcontrol.core.events import InputConsumed, RunResumed, RunWoken
-from services.runcontrol.core.exchange import CallState, TicketState, VerdictKind
+from services.runcontrol.core.events import InputConsumed
 from services.runcontrol.core.execution import Claim
 from services.runcontrol.core.model import (
     InputDisposition,
@@ -27,73 +24,31 @@ from services.runcontrol.core.model import (
     Priority,
     RunState,
     TerminationReason,
-    WaitingKind,
-    WaitingReason,
 )
-from services.runcontrol.core.resuming import Blocked, blocked_by
 from services.runcontrol.core.retrying import Failure, RetryClass
-from services.runcontrol.core.stepping import Ended, Infer, Parked
-from services.runcontrol.core.waking import WakeOutcome
+from services.runcontrol.core.stepping import Ended, Infer
 from services.wire.snapshot import SnapshotBehindError
 from tests.unit.runcontrol.in_memory_runcontrol import (
-    GUARDED_SEND,
     JOINED,
-    QUESTION,
     SEND,
     InMemoryRunControl,
     agent,
     now,
 )
+from tests.unit.runcontrol.run_states import (
+    asking,
+    backing_off,
+    cancelling,
+    guarded,
+    nothing,
+    queued,
+    running,
+    sending,
+    waiting,
+)
 
-WAIT = ("pool_wait", '{"pool_id": "room"}')
 QUEUED, RESUMED, LIVE, BY_TICKETS, BY_CALLS = InputDisposition
 QUEUE, INTERRUPT, RESUME, LIVE_INPUT = InputMode
-
-
-def nothing(system: InMemoryRunControl) -> None:
-    """A thread whose only run is over."""
-    system.start(thread_id="t")
-
-
-def queued(system: InMemoryRunControl) -> None:
-    system.submit(thread_id="t")
-
-
-def running(system: InMemoryRunControl) -> Claim:
-    claimed = system.claim_new(thread_id="t")
-    system.advance(claimed)
-    return claimed
-
-
-def cancelling(system: InMemoryRunControl) -> None:
-    claimed = running(system)
-    system.cancel(run_id=claimed.run.run_id)
-
-
-def asking(system: InMemoryRunControl) -> None:
-    """A run that waits for the answer to a question."""
-    system.start(QUESTION, thread_id="t")
-
-
-def waiting(system: InMemoryRunControl) -> None:
-    """A run that waits for a message in a pool."""
-    system.in_pool(WAIT, thread_id="t")
-
-
-def backing_off(system: InMemoryRunControl) -> None:
-    failure = Failure(RetryClass.THROTTLED, "BUSY", "busy", retry_after_s=600.0)
-    now(system.execution.fail(running(system), failure))
-
-
-def guarded(system: InMemoryRunControl) -> None:
-    """A run that waits for an approval."""
-    system.start(GUARDED_SEND, thread_id="t")
-
-
-def sending(system: InMemoryRunControl) -> None:
-    """A run that waits for the answer to a command."""
-    system.start(SEND, thread_id="t")
-
 
 TABLE = [
     # state, mode, disposition by thread, disposition by run; None = NO_OPEN_RUN
@@ -309,193 +264,6 @@ def test_input_for_a_finished_run_is_never_read_by_another_run(system: InMemoryR
     assert system.run(said.run_id).agent_id == "helper"
     assert system.answer(claimed) == Ended()
     assert "late" not in [m.text for m in system.prompt()]
-
-
-def test_input_ends_the_wait_for_a_wake() -> None:
-    # given a run that waits in a pool
-    system = InMemoryRunControl()
-    waiting(system)
-    call = system.call()
-
-    # when something is said to it, and the wake comes too late
-    said = system.inject(LIVE_INPUT, "never mind", thread_id="t")
-    late = system.wake(call.condition_id, call.run_id, message_ids=("m1",))
-
-    # then the call is cancelled, in the pool too, and the run goes on with the input
-    assert said.disposition is RESUMED
-    assert system.call().state is CallState.CANCELLED
-    command = system.command()
-    assert isinstance(command, CancelWakeCommand)
-    assert (command.call_id, command.condition_id) == (call.call_id, call.condition_id)
-    assert late is WakeOutcome.DROPPED
-    woken = system.last_event(RunWoken)
-    assert (woken.cause, woken.call_id) == ("input", "")
-    assert system.advance(system.claim_one()) == Infer(2)
-    assert system.last_event(RunResumed).causes == ("input",)
-    assert system.prompt()[-1].text == "never mind"
-
-
-@pytest.mark.parametrize("answer", [JOINED, CommandRefusal("WAKE_NOT_FOUND", "gone")])
-def test_the_pools_answer_to_the_cancel_of_a_wait_changes_nothing(answer: Any) -> None:
-    # given a wait that input has ended
-    system = InMemoryRunControl()
-    waiting(system)
-    system.inject(thread_id="t")
-    before = system.tables
-
-    # when the pool answers the cancel
-    system.settle(system.command(), answer)
-
-    # then everything is as it was
-    assert system.tables == before
-
-
-def test_a_wake_that_has_come_is_taken_before_the_input() -> None:
-    # given a run that was woken and has not continued
-    system = InMemoryRunControl()
-    waiting(system)
-    call = system.call()
-    system.wake(call.condition_id, call.run_id)
-
-    # when something is said to it, and it continues
-    said = system.inject(thread_id="t")
-    system.advance(system.claim_one())
-
-    # then its wait has succeeded, nothing is cancelled, and the input follows
-    assert said.disposition is RESUMED
-    assert system.call().state is CallState.SUCCEEDED
-    assert not any(isinstance(e.command, CancelWakeCommand) for e in system.tables.outbox)
-    assert system.prompt()[-1].text == "more"
-
-
-def test_input_answers_a_question(system: InMemoryRunControl) -> None:
-    # given a run that asks a person
-    asking(system)
-
-    # when something is said to its thread
-    system.inject(text="because", thread_id="t")
-
-    # then its call has succeeded, the answer follows, and nobody can answer any more
-    assert system.call().state is CallState.SUCCEEDED
-    ticket = system.ticket()
-    assert (ticket.state, ticket.void_reason) == (TicketState.VOID, "input")
-    assert system.advance(system.claim_one()) == Infer(2)
-    assert [m.role for m in system.prompt()][-2:] == [Role.TOOL, Role.USER]
-    assert system.prompt()[-1].text == "because"
-    assert system.decide(VerdictKind.ANSWER, "no").why == "input"
-
-
-def test_input_starts_the_next_attempt_at_once(system: InMemoryRunControl) -> None:
-    # given a run that waits ten minutes for its next attempt
-    backing_off(system)
-    assert system.claim() == []
-
-    # when something is said to it
-    system.inject(text="try now", thread_id="t")
-    claimed = system.claim_one()
-
-    # then the model is called with it
-    assert system.advance(claimed) == Infer(1)
-    assert [m.text for m in system.prompt()] == ["go", "try now"]
-    assert system.answer(claimed) == Ended()
-
-
-def test_input_is_no_approval(system: InMemoryRunControl) -> None:
-    # given a run that waits for an approval
-    guarded(system)
-
-    # when something is said to it
-    said = system.inject(text="yes, approved", thread_id="t")
-
-    # then it is blocked by the ticket, and read behind the result of the approved call
-    assert said.blocked_by == (system.ticket().ticket_id,)
-    assert system.ticket().state is TicketState.OPEN
-    assert system.claim() == []
-    system.decide(VerdictKind.APPROVE)
-    assert system.advance(system.claim_one()) == Parked()
-    assert system.input(said.input_id).state is InputState.PENDING
-    system.settle(system.command(), JOINED)
-    assert system.advance(system.claim_one()) == Infer(2)
-    assert system.prompt()[-1].text == "yes, approved"
-
-
-def test_approvals_are_voided_when_input_says_so(system: InMemoryRunControl) -> None:
-    # given a run that waits for two approvals and an answer
-    system.start(GUARDED_SEND, GUARDED_SEND, QUESTION, thread_id="t")
-
-    # when something is said that voids them
-    said = system.inject(RESUME, "do not", thread_id="t", void_tickets=True)
-
-    # then their calls are cancelled, and the run continues with the input
-    assert said.disposition is RESUMED
-    states = [call.state for call in system.tables.calls.values()]
-    assert states == [CallState.CANCELLED, CallState.CANCELLED, CallState.SUCCEEDED]
-    voided = {(t.state, t.void_reason) for t in system.tables.tickets.values()}
-    assert voided == {(TicketState.VOID, "input")}
-    assert system.advance(system.claim_one()) == Infer(2)
-    assert system.prompt()[-1].text == "do not"
-
-
-def test_voided_approvals_leave_input_blocked_by_calls(system: InMemoryRunControl) -> None:
-    # given a run that waits for an approval and for a command
-    system.start(GUARDED_SEND, SEND, thread_id="t")
-    approval, command = system.tables.calls.values()
-
-    # when something is said that voids the approval
-    said = system.inject(thread_id="t", void_tickets=True)
-
-    # then only the command blocks it
-    assert (said.disposition, said.blocked_by) == (BY_CALLS, (command.call_id,))
-    assert system.call(0).state is CallState.CANCELLED
-    assert system.call(0).call_id == approval.call_id
-    assert [r.kind for r in system.run().waiting] == [WaitingKind.TOOL]
-
-
-def test_a_blocked_run_keeps_all_its_waits_until_it_goes_on() -> None:
-    # given a run that waits for a wake and for an approval
-    system = InMemoryRunControl()
-    system.in_pool(WAIT, GUARDED_SEND, thread_id="t")
-
-    # when something is said to it, and the approval is denied
-    said = system.inject(thread_id="t")
-    assert said.disposition is BY_TICKETS
-    assert system.call(1).state is CallState.SUSPENDED
-    system.decide(VerdictKind.DENY)
-    following = system.advance(system.claim_one())
-
-    # then the run does not park again: the input ends the wait that is left
-    assert following == Infer(2)
-    assert system.call(1).state is CallState.CANCELLED
-    assert isinstance(system.command(), CancelWakeCommand)
-    assert system.prompt()[-1].text == "more"
-
-
-def test_a_run_that_has_input_does_not_park_for_a_wake() -> None:
-    # given a run in a pool with live input
-    system = InMemoryRunControl()
-    claimed = system.join(thread_id="t")
-    system.inject(LIVE_INPUT, thread_id="t")
-
-    # when its model waits
-    following = system.answer(claimed, WAIT)
-
-    # then the wait ends with the input
-    assert following == Infer(2)
-    assert system.call().state is CallState.CANCELLED
-
-
-def test_reconciliations_block_whether_or_not_tickets_are_voided() -> None:
-    # given what a run waits for
-    reasons = (
-        WaitingReason(WaitingKind.RECONCILE, "c1", "t1"),
-        WaitingReason(WaitingKind.WAKE, "c2", condition_id="w"),
-        WaitingReason(WaitingKind.TOOL, "c3"),
-    )
-
-    # then a ticket blocks before a call, and a wake not at all
-    assert blocked_by(reasons) == Blocked(BY_TICKETS, ("t1",))
-    assert blocked_by(reasons[1:]) == Blocked(BY_CALLS, ("c3",))
-    assert blocked_by(reasons[1:2]) == Blocked(RESUMED)
 
 
 def test_a_run_has_a_limited_number_of_inputs_to_read(system: InMemoryRunControl) -> None:

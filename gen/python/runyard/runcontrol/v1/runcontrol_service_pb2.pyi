@@ -323,18 +323,22 @@ class CancelRunResponse(_message.Message):
     def __init__(self, outcome: _Optional[_Union[CancelOutcome, str]] = ..., run: _Optional[_Union[_runcontrol_pb2.Run, _Mapping]] = ...) -> None: ...
 
 class InterruptThreadRequest(_message.Message):
-    __slots__ = ("request_id", "thread_id", "mode", "messages", "agent_id")
+    __slots__ = ("request_id", "thread_id", "mode", "messages", "agent_id", "min_registry_version", "min_registry_incarnation")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     THREAD_ID_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    MIN_REGISTRY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    MIN_REGISTRY_INCARNATION_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     thread_id: str
     mode: InterruptMode
     messages: _containers.RepeatedCompositeFieldContainer[_content_pb2.Message]
     agent_id: str
-    def __init__(self, request_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., mode: _Optional[_Union[InterruptMode, str]] = ..., messages: _Optional[_Iterable[_Union[_content_pb2.Message, _Mapping]]] = ..., agent_id: _Optional[str] = ...) -> None: ...
+    min_registry_version: int
+    min_registry_incarnation: str
+    def __init__(self, request_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., mode: _Optional[_Union[InterruptMode, str]] = ..., messages: _Optional[_Iterable[_Union[_content_pb2.Message, _Mapping]]] = ..., agent_id: _Optional[str] = ..., min_registry_version: _Optional[int] = ..., min_registry_incarnation: _Optional[str] = ...) -> None: ...
 
 class InterruptThreadResponse(_message.Message):
     __slots__ = ("epoch", "superseded_dispatch_ids", "interrupted_run_id", "new_run_id", "superseded_count", "new_input_id")
@@ -419,7 +423,7 @@ class GetTicketResponse(_message.Message):
     def __init__(self, ticket: _Optional[_Union[_runcontrol_pb2.Ticket, _Mapping]] = ...) -> None: ...
 
 class InjectInputRequest(_message.Message):
-    __slots__ = ("request_id", "thread_id", "run_id", "mode", "agent_id", "messages", "void_tickets")
+    __slots__ = ("request_id", "thread_id", "run_id", "mode", "agent_id", "messages", "void_tickets", "min_registry_version", "min_registry_incarnation")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     THREAD_ID_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
@@ -427,6 +431,8 @@ class InjectInputRequest(_message.Message):
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     VOID_TICKETS_FIELD_NUMBER: _ClassVar[int]
+    MIN_REGISTRY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    MIN_REGISTRY_INCARNATION_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     thread_id: str
     run_id: str
@@ -434,7 +440,9 @@ class InjectInputRequest(_message.Message):
     agent_id: str
     messages: _containers.RepeatedCompositeFieldContainer[_content_pb2.Message]
     void_tickets: bool
-    def __init__(self, request_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., run_id: _Optional[str] = ..., mode: _Optional[_Union[_runcontrol_pb2.InjectMode, str]] = ..., agent_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_content_pb2.Message, _Mapping]]] = ..., void_tickets: bool = ...) -> None: ...
+    min_registry_version: int
+    min_registry_incarnation: str
+    def __init__(self, request_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., run_id: _Optional[str] = ..., mode: _Optional[_Union[_runcontrol_pb2.InjectMode, str]] = ..., agent_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_content_pb2.Message, _Mapping]]] = ..., void_tickets: bool = ..., min_registry_version: _Optional[int] = ..., min_registry_incarnation: _Optional[str] = ...) -> None: ...
 
 class InjectInputResponse(_message.Message):
     __slots__ = ("input", "disposition", "run_id", "blocked_by_ids")
