@@ -53,6 +53,7 @@ async def prepared(suite: Suite) -> Legal:
         *_registry(),
         *_router(),
         *_runcontrol(waiting[0], waiting[1], done),
+        *await _steering(suite),
         *await _messages(suite),
         info.GetServerInfoRequest(),
     ]
@@ -169,6 +170,25 @@ def _runcontrol(decided: run.Ticket, cancelled: run.Ticket, done: str) -> list[M
                 succeeded=worker.Succeeded(content="late"),
             )
         ),
+    ]
+
+
+async def _steering(suite: Suite) -> list[Message]:
+    """Requests about a thread whose run waits, with two inputs that it cannot read yet."""
+    thread_id = (await _ticket(suite)).thread_id
+    said = [(await suite.inject(text, thread_id=thread_id)).input for text in ("one", "two")]
+    interrupted = await suite.submit_run("helper")
+    await suite.follow(interrupted.run_id)
+    return [
+        runs.InterruptThreadRequest(
+            thread_id=interrupted.thread_id, messages=[s.user_message("start over")]
+        ),
+        runs.InjectInputRequest(thread_id=thread_id, messages=[s.user_message("three")]),
+        runs.EditInputRequest(
+            input_id=said[0].input_id, revision=1, messages=[s.user_message("four")]
+        ),
+        runs.RetractInputRequest(input_id=said[1].input_id, revision=1),
+        runs.ListPendingInputsRequest(thread_id=thread_id, page_size=1),
     ]
 
 
