@@ -83,8 +83,11 @@ def read(events: list[pb.Event], input_id: str) -> int:
 
 
 async def test_input_around_the_end_of_a_run_is_read_once_by_the_right_agent(suite: Suite) -> None:
-    # given an agent whose runs take one step, and another agent
+    # given an agent whose runs go on with input, one whose runs end after a step, and another one
     await suite.apply_agent("first", s.replying("one two"))
+    brief = s.agent("brief", "first-model")
+    brief.agent.max_rounds = 1
+    await suite.apply(brief)
     await suite.apply_agent("second", s.replying("done"))
     drawn = random.Random(7)  # no secret
     plan = [(instant(drawn), drawn.random() < 0.5, drawn.random() < 0.5) for _ in range(DRAWS)]
@@ -92,7 +95,8 @@ async def test_input_around_the_end_of_a_run_is_read_once_by_the_right_agent(sui
     async def draw(number: int) -> str:
         arrival, by_run, for_second = plan[number]
         thread_id = f"t-{number}"
-        run_id = await suite.submit("first", thread_id=thread_id)
+        agent = "brief" if number % 2 else "first"
+        run_id = await suite.submit(agent, thread_id=thread_id)
         await arrival.come(suite, run_id)
         # when input for the running run arrives at some instant
         target = {"run_id": run_id} if by_run else {"thread_id": thread_id}
@@ -109,18 +113,21 @@ async def test_input_around_the_end_of_a_run_is_read_once_by_the_right_agent(sui
         assert answer.disposition in (LIVE, QUEUED)
         assert answer.disposition == LIVE or answer.run_id == by
         agent_id = (await suite.view(by)).run.agent_id
-        assert agent_id == ("first" if by == run_id else answer.input.agent_id)
-        assert agent_id == target.get("agent_id", "first") or by == run_id
+        assert agent_id == (agent if by == run_id else answer.input.agent_id)
+        assert agent_id == target.get("agent_id", agent) or by == run_id
         assert (await suite.pending(thread_id)).inputs == []
         assert s.uncovered_gaps(events) == []
+        if answer.disposition == LIVE and by != run_id:
+            return "by the next after all"
         return "by the run" if by == run_id else "by the next"
 
     outcomes = await each_of(DRAWS, draw)
 
-    # and both happened
+    # and each happened
     assert outcomes.total() == DRAWS
     assert outcomes["by the run"] > 0, outcomes
     assert outcomes["by the next"] > 0, outcomes
+    assert outcomes["by the next after all"] > 0, outcomes
 
 
 async def test_two_editors_race_with_the_step_that_reads(suite: Suite) -> None:

@@ -205,6 +205,8 @@ def test_input_that_a_run_has_not_read_gets_a_run_of_its_own(reason: Termination
     one = system.inject(LIVE_INPUT, "one", run_id=claimed.run.run_id)
     two = system.inject(LIVE_INPUT, "two", thread_id="t", agent_id="other")
 
+    last = system.submit(thread_id="t")
+
     # when the run ends
     ENDS[reason](system, claimed)
 
@@ -227,14 +229,19 @@ def test_input_that_a_run_has_not_read_gets_a_run_of_its_own(reason: Termination
 
     # and they run in the order in which everything was said, and read their input once
     read = []
-    for _ in range(3):
+    for _ in range(4):
         started = system.claim_one()
         system.advance(started)
         read.append((started.run.run_id, system.prompt()[-1].text))
         system.answer(started)
-    assert read == [(later.run_id, "go"), (runs[0].run_id, "one"), (runs[1].run_id, "two")]
+    assert read == [
+        (later.run_id, "go"),
+        (runs[0].run_id, "one"),
+        (runs[1].run_id, "two"),
+        (last.run_id, "go"),
+    ]
     consumed = [i.state for i in system.tables.inputs.values()]
-    assert consumed == [InputState.CONSUMED] * 4
+    assert consumed == [InputState.CONSUMED] * 5
 
 
 def test_live_input_for_a_queued_run_is_read_with_its_first(system: InMemoryRunControl) -> None:
