@@ -106,6 +106,7 @@ def running(system: InMemoryRunControl) -> None:
 
 
 @scaled
+@pytest.mark.slow
 @pytest.mark.parametrize("state", [waiting, running])
 def test_an_interrupt_that_breaks_at_any_statement_is_undone_and_can_be_repeated(
     database: BreakingDatabase, state: Callable[[InMemoryRunControl], None]
