@@ -16,18 +16,18 @@ from services.runcontrol.core.errors import (
     ThreadNotFoundError,
     TicketAmbiguousError,
     TicketNotFoundError,
-    ToolNotSupportedError,
 )
 from services.runcontrol.core.exchange import Decision, Ticket, Verdict, Wake
 from services.runcontrol.core.interrupting import interrupt_thread
 from services.runcontrol.core.model import Run, RunState, Thread
 from services.runcontrol.core.ports import Catalogs, Feed, RunView, Store, TicketFilter, Tx
-from services.runcontrol.core.specs import Catalog, Specs
+from services.runcontrol.core.specs import Catalog
 from services.runcontrol.core.submission import (
     BusyPolicy,
     SubmitCommand,
     Submitted,
     check_busy,
+    check_served,
     choose_agent,
     pinned_agent,
     submit,
@@ -150,7 +150,7 @@ class RunControl:
         thread_id = command.thread_id or self._ids.new_id()
         thread = found or Thread(caller.tenant, thread_id, now, now)
         check_busy(thread, command.busy_policy)
-        _check_served(tx, caller.tenant, pinned.specs)
+        check_served(tx, caller.tenant, pinned.specs)
         if found and command.busy_policy is BusyPolicy.INTERRUPT:
             thread = interrupt_thread(tx, found, now).thread
         tx.pin(caller.tenant, pinned.digest, pinned.specs)
@@ -276,17 +276,6 @@ class RunControl:
         named = replace(arrived, tenant=tenant, received_at=now)
         commit(tx, before, wake(before, named, self._ids))
         return WakeOutcome.ACCEPTED
-
-
-def _check_served(tx: Tx, tenant: str, specs: Specs) -> None:
-    """Refuse an agent with a tool that no worker has ever served.
-
-    Raises:
-        ToolNotSupportedError: It has one.
-    """
-    for tool in specs.tools:
-        if tool.builtin is None and not tx.announced(tenant, tool.tool_id, tool.label):
-            raise ToolNotSupportedError.never_served(tool.tool_id, tool.label, specs.agent.agent_id)
 
 
 def _target(tx: Tx, tenant: str, command: CancelCommand) -> str:

@@ -21,6 +21,7 @@ from services.runcontrol.core.specs import Catalog
 from services.runcontrol.core.submission import (
     Pinned,
     SubmitCommand,
+    check_served,
     choose_agent,
     pinned_agent,
     submit,
@@ -88,7 +89,7 @@ class Steering:
         Raises:
             ThreadNotFoundError: There is no such thread.
             AgentNotFoundError: The registry snapshot in use has no such agent.
-            ToolNotSupportedError: This version cannot execute one of the agent's tools.
+            ToolNotSupportedError: Nothing can execute one of the agent's tools.
             DomainError: SNAPSHOT_BEHIND, the requested registry version has not arrived.
         """
         catalog = await self._catalog(command) if command.messages else None
@@ -105,7 +106,7 @@ class Steering:
         interruption = interrupt_thread(tx, thread, self._clock.now())
         if catalog is None:
             return Interrupted(interruption, None)
-        pinned = _pinned(catalog, choose_agent(command.agent_id, thread))
+        pinned = _pin(tx, caller, catalog, choose_agent(command.agent_id, thread))
         mode = InputMode.INTERRUPT_THEN_QUEUE
         said = self._queue(tx, caller, interruption.thread, command.messages, mode, pinned)
         return Interrupted(interruption, said)
@@ -119,7 +120,7 @@ class Steering:
             NoOpenRunError: The mode continues a waiting run, and none waits.
             TooManyInputsError: The run has as many inputs to read as it may have.
             AgentNotFoundError: The registry snapshot in use has no such agent.
-            ToolNotSupportedError: This version cannot execute one of the agent's tools.
+            ToolNotSupportedError: Nothing can execute one of the agent's tools.
             DomainError: SNAPSHOT_BEHIND, the requested registry version has not arrived.
         """
         catalog = await self._catalog(command)
@@ -133,7 +134,7 @@ class Steering:
         if work and placement is Placement.JOIN:
             return self._join(tx, caller, command, work, catalog)
         of_run = work.run.agent_id if work and command.run_id else ""
-        pinned = _pinned(catalog, choose_agent(of_run or command.agent_id, thread))
+        pinned = _pin(tx, caller, catalog, choose_agent(of_run or command.agent_id, thread))
         if command.mode is InputMode.INTERRUPT_THEN_QUEUE:
             thread = interrupt_thread(tx, thread, self._clock.now()).thread
         return self._queue(tx, caller, thread, command.messages, command.mode, pinned)
@@ -158,8 +159,7 @@ class Steering:
     ) -> Input:
         pinned = None
         if command.agent_id not in ("", before.run.agent_id):
-            pinned = _pinned(catalog, command.agent_id)
-            tx.pin(caller.tenant, pinned.digest, pinned.specs)
+            pinned = _pin(tx, caller, catalog, command.agent_id)
         after, said = join(before, command, pinned, caller, self._ids)
         commit(tx, before, after)
         return said
@@ -174,7 +174,6 @@ class Steering:
         pinned: Pinned,
     ) -> Input:
         """Queue a run of the agent for the messages."""
-        tx.pin(caller.tenant, pinned.digest, pinned.specs)
         command = SubmitCommand(messages, thread.thread_id)
         work = submit(thread, command, pinned, caller, self._ids, self._clock.now())
         said = replace(work.inputs[0], mode=mode)
@@ -253,10 +252,14 @@ class Steering:
         return await self._store.write(lambda tx: once(tx, caller, lambda: effect(tx)))
 
 
-def _pinned(catalog: Catalog | DomainError, agent_id: str) -> Pinned:
+def _pin(tx: Tx, caller: Caller, catalog: Catalog | DomainError, agent_id: str) -> Pinned:
+    """Store the agent's specifications for a run that has to be started."""
     if isinstance(catalog, DomainError):
         raise catalog
-    return pinned_agent(catalog, agent_id)
+    pinned = pinned_agent(catalog, agent_id)
+    check_served(tx, caller.tenant, pinned.specs)
+    tx.pin(caller.tenant, pinned.digest, pinned.specs)
+    return pinned
 
 
 def _thread(tx: Tx, caller: Caller, thread_id: str) -> Thread:

@@ -28,6 +28,7 @@ from services.runcontrol.core.model import (
     Run,
     Thread,
 )
+from services.runcontrol.core.ports import WorkerTx
 from services.runcontrol.core.specs import Catalog, Specs
 from services.runcontrol.core.tool_calls import unsupported
 from services.runcontrol.core.work import Work
@@ -152,6 +153,17 @@ def check_busy(thread: Thread, policy: BusyPolicy) -> None:
     if policy is BusyPolicy.REJECT and thread.busy:
         run_id = thread.active_run_id or thread.open_run_id or thread.latest_run_id
         raise ThreadBusyError.of(thread.thread_id, run_id)
+
+
+def check_served(tx: WorkerTx, tenant: str, specs: Specs) -> None:
+    """Refuse an agent with a tool that no worker has ever served.
+
+    Raises:
+        ToolNotSupportedError: It has one.
+    """
+    for tool in specs.tools:
+        if tool.builtin is None and not tx.announced(tenant, tool.tool_id, tool.label):
+            raise ToolNotSupportedError.never_served(tool.tool_id, tool.label, specs.agent.agent_id)
 
 
 @dataclass(frozen=True, slots=True)

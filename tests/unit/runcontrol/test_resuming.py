@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from services.content.model import Role
+from services.content.model import Approval, EffectClass, Role
 from services.runcontrol.core.commands import CancelWakeCommand, CommandRefusal
+from services.runcontrol.core.errors import ToolNotSupportedError
 from services.runcontrol.core.events import RunResumed, RunWoken
 from services.runcontrol.core.exchange import CallState, TicketState, VerdictKind
 from services.runcontrol.core.model import (
@@ -18,14 +19,17 @@ from services.runcontrol.core.model import (
     WaitingReason,
 )
 from services.runcontrol.core.resuming import Blocked, blocked_by
+from services.runcontrol.core.specs import ToolSpec
 from services.runcontrol.core.stepping import Ended, Infer, Parked
 from services.runcontrol.core.waking import WakeOutcome
+from services.runcontrol.core.worker_calls import Succeeded
 from tests.unit.runcontrol.in_memory_runcontrol import (
     GUARDED_SEND,
     JOINED,
     QUESTION,
     SEND,
     InMemoryRunControl,
+    agent,
 )
 from tests.unit.runcontrol.run_states import (
     WAIT,
@@ -34,6 +38,7 @@ from tests.unit.runcontrol.run_states import (
     guarded,
     waiting,
 )
+from tests.unit.runcontrol.worker_desk import desk
 
 QUEUED, RESUMED, LIVE, BY_TICKETS, BY_CALLS = InputDisposition
 QUEUE, INTERRUPT, RESUME, LIVE_INPUT = InputMode
@@ -224,3 +229,53 @@ def test_reconciliations_block_whether_or_not_tickets_are_voided() -> None:
     assert blocked_by(reasons) == Blocked(BY_TICKETS, ("t1",))
     assert blocked_by(reasons[1:]) == Blocked(BY_CALLS, ("c3",))
     assert blocked_by(reasons[1:2]) == Blocked(RESUMED)
+
+
+def test_input_waits_for_the_result_of_a_worker() -> None:
+    # given a run with a call that a worker executes
+    at = desk()
+    ref = at.accepted()
+
+    # when something is said to it, that would void approvals, and the worker reports
+    said = at.system.inject(run_id=ref.call_id.split(".")[0], void_tickets=True)
+    assert (said.disposition, said.blocked_by) == (BY_CALLS, (ref.call_id,))
+    assert at.system.claim() == []
+    at.report(ref, Succeeded("found"))
+
+    # then the run reads the input behind the result
+    assert at.system.advance(at.system.claim_one()) == Infer(2)
+    assert [m.role for m in at.system.prompt()][-2:] == [Role.TOOL, Role.USER]
+    assert at.call.state is CallState.SUCCEEDED
+
+
+def test_input_waits_for_what_people_say_about_a_lost_call() -> None:
+    # given a run with a call that a worker has lost, and that may have taken effect
+    at = desk()
+    at.accepted()
+    at.pass_time(15.0)
+
+    # when something is said to it, that would void approvals
+    said = at.system.inject(run_id=at.call.run_id, void_tickets=True)
+
+    # then the ticket is still open, and the run reads the input once it is decided
+    assert (said.disposition, said.blocked_by) == (BY_TICKETS, (at.system.ticket().ticket_id,))
+    assert at.system.ticket().state is TicketState.OPEN
+    at.system.decide(VerdictKind.HAPPENED, "it did")
+    assert at.system.advance(at.system.claim_one()) == Infer(2)
+    assert at.system.prompt()[-1].text == "more"
+
+
+def test_input_starts_no_run_of_an_agent_whose_tool_nobody_has_served() -> None:
+    # given a finished run of an agent without workers
+    system = InMemoryRunControl()
+    system.start(thread_id="t")
+    tool = ToolSpec("lookup", "", "{}", EffectClass.PURE, Approval.ALLOW, None, "v1")
+    system.catalogs.agents = {"helper": agent(tools=(tool,))}
+    before = system.tables
+
+    # when something is said to it
+    with pytest.raises(ToolNotSupportedError):
+        system.inject(thread_id="t")
+
+    # then nothing is stored
+    assert system.tables is before
