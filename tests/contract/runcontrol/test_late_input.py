@@ -22,7 +22,12 @@ from tests.support import clients as s
 from tests.support.profiles import amount, scaled
 from tests.support.waiting import within_limit
 
-pytestmark = [scaled, pytest.mark.slow]
+_CHAOS_ON_POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.chaos)
+pytestmark = [
+    scaled,
+    pytest.mark.slow,
+    pytest.mark.parametrize("engine", ["sqlite", _CHAOS_ON_POSTGRESQL], indirect=True),
+]
 
 DRAWS = amount(gate=150, chaos=1_000)
 RACES = amount(gate=60, chaos=500)
