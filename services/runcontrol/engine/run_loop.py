@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -47,6 +48,13 @@ from services.runcontrol.engine import telemetry_names
 from services.runcontrol.engine.deltas import DeltaWriter, paced
 
 log = logging.getLogger(__name__)
+
+
+_LINK_TYPES: Mapping[str, str] = {
+    "wake": LINK_WAKE_CAUSE,
+    "decision": telemetry_names.LINK_DECISION,
+    "input": telemetry_names.LINK_INPUT,
+}
 
 
 class StopRequest(Enum):
@@ -243,8 +251,7 @@ def _links(causes: tuple[Cause, ...]) -> list[Link | None]:
     """Links to the contexts that caused the continuation, and to those in which the waits began."""
     links: list[Link | None] = []
     for cause in causes:
-        kind = LINK_WAKE_CAUSE if cause.kind == "wake" else telemetry_names.LINK_DECISION
-        if cause.kind in ("wake", "decision"):
+        if kind := _LINK_TYPES.get(cause.kind):
             links.append(link_to(cause.traceparent, **{LINK_TYPE: kind}))
         links.append(link_to(cause.suspended_traceparent, **{LINK_TYPE: LINK_SUSPENDED_BY}))
     return links

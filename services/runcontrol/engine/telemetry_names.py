@@ -12,6 +12,7 @@ OPERATION: Final = "gen_ai.operation.name"
 AGENT: Final = "gen_ai.agent.id"
 CONVERSATION: Final = "gen_ai.conversation.id"
 LINK_DECISION: Final = "decided_by"  # to the call that submitted the decision
+LINK_INPUT: Final = "said_by"  # to the call that injected the input
 
 
 def run_span(agent_id: str) -> str:

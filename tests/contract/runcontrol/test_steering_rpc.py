@@ -18,7 +18,8 @@ from tests.contract.runcontrol.test_cancel_rpc import apply_slow_agent
 from tests.support import clients as s
 from tests.support.engines import on_both_engines
 from tests.support.refusals import refused
-from tests.support.waiting import within_limit
+from tests.support.spans import recording
+from tests.support.waiting import until, within_limit
 
 QUEUED = pb.INPUT_DISPOSITION_QUEUED
 RESUMED = pb.INPUT_DISPOSITION_RESUMED
@@ -437,3 +438,22 @@ async def test_malformed_requests_list_every_violation(suite: Suite) -> None:
     for call, fields in requests:
         refusal = await refused(call)
         assert set(fields) <= {v.field for v in refusal.violations}, refusal
+
+
+async def test_a_run_that_goes_on_with_input_links_to_the_call_that_said_it(suite: Suite) -> None:
+    # given a run that waits
+    run_id = await waiting(suite)
+
+    # when something is said to it while spans are recorded
+    with recording() as recorded:
+        await suite.inject("never mind", run_id=run_id)
+        await suite.follow(run_id)
+        await until(lambda: "invoke_agent waiting" in recorded.names)
+        activation = recorded.named("invoke_agent waiting")
+        name = "runyard.runcontrol.v1.RunControlService/InjectInput"
+        said = [span.context.span_id for span in recorded.spans if span.name == name]
+
+    # then the activation links to the call
+    (link,) = activation.links
+    assert dict(link.attributes or {}) == {"runyard.link.type": "said_by"}
+    assert link.context.span_id in said
