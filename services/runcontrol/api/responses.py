@@ -263,7 +263,8 @@ def input_to_pb(each: Input) -> pb.Input:
         disposition=enums.INPUT_DISPOSITIONS.to_pb[each.disposition],
         blocked_by_ids=each.blocked_by,
     )
-    if answer.ByteSize() > PAGE_BYTES:
+    # A store that reads for a page leaves out what does not fit into it.
+    if not answer.messages or answer.ByteSize() > PAGE_BYTES:
         answer.ClearField("messages")
         answer.messages_left_out = True
     return answer

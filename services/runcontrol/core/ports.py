@@ -50,7 +50,10 @@ CallKey: TypeAlias = tuple[str, str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run with the calls of its step, its open tickets and its pending inputs."""
+    """A run with the calls of its step, its open tickets and its pending inputs.
+
+    Inputs that are larger than 1 MiB, with those before them, have no messages here.
+    """
 
     run: Run
     calls: tuple[Call, ...]
@@ -237,6 +240,8 @@ class Reads(Protocol):
         self, tenant: str, thread_id: str, after: int, limit: int
     ) -> InputPage | None:
         """Pending inputs after a sequence, in order, of at most 1 MiB but at least one.
+
+        One that is larger has no messages here.
 
         Returns:
             None when there is no such thread.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +13,7 @@ from services.chassis.store.statement import Statement
 from services.content.model import Message
 from services.runcontrol.core.model import Input
 from services.runcontrol.core.ports import Codec
+from services.runcontrol.store import statements as sql
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -29,14 +30,21 @@ def params_of(entity: DataclassInstance) -> dict[str, object]:
 
 
 class StoredMessages(Sequence[Message]):
-    """The messages of an input, decoded once they are read.
+    """The messages of an input, loaded and decoded once they are read.
 
     A transaction loads the inputs of its run and seldom reads them; they may be 16 MiB.
+
+    Args:
+        load: Returns the stored body; called once at most, in the transaction.
     """
 
-    def __init__(self, body: bytes, codec: Codec) -> None:
-        self.body = body
+    def __init__(self, load: Callable[[], bytes], codec: Codec) -> None:
+        self._load = load
         self._codec = codec
+
+    @cached_property
+    def body(self) -> bytes:
+        return self._load()
 
     @cached_property
     def _messages(self) -> tuple[Message, ...]:
@@ -56,7 +64,19 @@ class StoredMessages(Sequence[Message]):
 
 def input_of(row: Row, codec: Codec) -> Input:
     stored = entity_of(Input, row)
-    return replace(stored, messages=StoredMessages(bytes(row.messages), codec))
+    return replace(stored, messages=StoredMessages(lambda: bytes(row.messages), codec))
+
+
+def unread_input(tx: Tx, row: Row, codec: Codec) -> Input:
+    """An input, whose messages are loaded if they are read."""
+
+    def load() -> bytes:
+        found = tx.one(sql.INPUT_BODY, tenant=row.tenant, input_id=row.input_id)
+        return b"" if found is None else bytes(found.messages)
+
+    values = row._asdict()
+    del values["size_bytes"]
+    return Input(**values, messages=StoredMessages(load, codec))
 
 
 def input_params(entity: Input, codec: Codec) -> dict[str, object]:

@@ -12,6 +12,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    func,
     or_,
     select,
     text,
@@ -114,16 +115,26 @@ LIVE_TICKETS = find(
     order_by=(t.ticket.c.created_at, t.ticket.c.ticket_id),
 )
 
-INPUTS = statement(
-    t.thread_input.select()
+# Without what they say, and how large that is: every delta of a stream loads the inputs of its run.
+_UNREAD = (
+    *(c for c in t.thread_input.c if c.name != "messages"),
+    func.length(t.thread_input.c.messages).label("size_bytes"),
+)
+
+UNREAD_INPUTS = statement(
+    select(*_UNREAD)
     .where(*where(t.thread_input, "tenant", "run_id"), t.PENDING)
     .order_by(t.thread_input.c.seq)
+)
+
+INPUT_BODY = statement(
+    select(t.thread_input.c.messages).where(*where(t.thread_input, "tenant", "input_id"))
 )
 
 FIND_INPUT = find(t.thread_input, *where(t.thread_input, "tenant", "input_id"))
 
 INPUTS_OF_THREAD = statement(
-    t.thread_input.select()
+    select(*_UNREAD)
     .where(
         *where(t.thread_input, "tenant", "thread_id"),
         t.PENDING,

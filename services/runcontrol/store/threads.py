@@ -35,7 +35,15 @@ from services.runcontrol.core.work import Work
 from services.runcontrol.store import moments
 from services.runcontrol.store import statements as sql
 from services.runcontrol.store import tables as t
-from services.runcontrol.store.rows import every, input_of, input_params, lane_of, one, params_of
+from services.runcontrol.store.rows import (
+    every,
+    input_of,
+    input_params,
+    lane_of,
+    one,
+    params_of,
+    unread_input,
+)
 
 # What a worker may be executing, and how that ends without its result.
 _HELD = frozenset({CallState.DISPATCHED, CallState.ACCEPTED})
@@ -79,7 +87,9 @@ class SqlThreads:
             lease=one(tx, Lease, sql.FIND_LEASE, thread_id=run.thread_id, **key),
             calls=every(tx, Call, sql.CALLS_OF_STEP, step=run.step, **key),
             tickets=every(tx, Ticket, sql.LIVE_TICKETS, **key),
-            inputs=tuple(input_of(row, self._codec) for row in tx.all(sql.INPUTS, **key)),
+            inputs=tuple(
+                unread_input(tx, row, self._codec) for row in tx.all(sql.UNREAD_INPUTS, **key)
+            ),
             wakes=every(tx, Wake, sql.WAKES, **key),
             deliveries=every(tx, Delivery, sql.DELIVERIES, **key),
             memberships=every(tx, Membership, sql.MEMBERSHIPS, **key),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from services.chassis.store.port import Store, Tx
+from services.chassis.store.port import Row, Store, Tx
 from services.content.model import Message
 from services.runcontrol.core.exchange import Call, Ticket
 from services.runcontrol.core.limits import PAGE_BYTES
 from services.runcontrol.core.model import Input, Run, RunState
 from services.runcontrol.core.ports import Codec, Feed, InputPage, RunView, TicketFilter
 from services.runcontrol.store import statements as sql
-from services.runcontrol.store.rows import entity_of, every, input_of, one
+from services.runcontrol.store.rows import entity_of, every, one, unread_input
 
 
 class SqlViews:
@@ -26,12 +27,12 @@ class SqlViews:
         run = one(self._tx, Run, sql.FIND_RUN, **key)
         if run is None:
             return None
-        pending = [input_of(row, self._codec) for row in self._tx.all(sql.INPUTS, **key)]
+        pending = self._tx.all(sql.UNREAD_INPUTS, **key)
         return RunView(
             run=run,
             calls=every(self._tx, Call, sql.CALLS_OF_RUN, **key),
             open_tickets=every(self._tx, Ticket, sql.OPEN_TICKETS_OF_RUN, **key),
-            pending_inputs=tuple(_decoded(each) for each in pending),
+            pending_inputs=tuple(self._readable(pending)),
         )
 
     def events(self, tenant: str, run_id: str, after: int, limit: int) -> Feed | None:
@@ -54,22 +55,29 @@ class SqlViews:
         if self._tx.one(sql.THREAD_EXISTS, **key) is None:
             return None
         rows = self._tx.all(sql.INPUTS_OF_THREAD, after=after, limit=limit + 1, **key)
-        left, found = PAGE_BYTES, list[Input]()
+        left, taken = PAGE_BYTES, list[Row]()
         for row in rows[:limit]:
-            left -= len(row.messages)
-            if found and left < 0:
+            left -= row.size_bytes
+            if taken and left < 0:
                 break
-            found.append(_decoded(input_of(row, self._codec)))
-        return InputPage(tuple(found), more=len(found) < len(rows))
+            taken.append(row)
+        return InputPage(tuple(self._readable(taken)), more=len(taken) < len(rows))
+
+    def _readable(self, rows: Iterable[Row]) -> Iterator[Input]:
+        """Inputs with their messages, of at most 1 MiB together; the others without.
+
+        Decoded here, and not on the event loop.
+        """
+        left = PAGE_BYTES
+        for row in rows:
+            said = unread_input(self._tx, row, self._codec)
+            fits = row.size_bytes <= left
+            left -= row.size_bytes if fits else 0
+            yield replace(said, messages=tuple(said.messages) if fits else ())
 
     def conversation(self, tenant: str, thread_id: str) -> list[Message]:
         rows = self._tx.all(sql.MESSAGES, tenant=tenant, thread_id=thread_id)
         return [m for row in rows for m in self._codec.decode_messages(bytes(row.body))]
-
-
-def _decoded(stored: Input) -> Input:
-    """The input with its messages decoded here, and not on the event loop."""
-    return replace(stored, messages=tuple(stored.messages))
 
 
 async def list_tickets(store: Store, tenant: str, wanted: TicketFilter) -> list[Ticket]:

@@ -390,6 +390,24 @@ async def test_a_page_of_large_inputs_is_short(suite: Suite) -> None:
     assert [page.inputs[0].messages_left_out for page in pages] == [False, False, True]
 
 
+async def test_a_snapshot_has_no_more_messages_than_a_frame_takes(suite: Suite) -> None:
+    # given a run with three pending inputs of 600 KB
+    run_id = await running(suite)
+    for _ in range(3):
+        await suite.inject("x" * 600_000, LIVE_THEN_QUEUE, run_id=run_id)
+
+    # when somebody begins to follow it
+    request = service.SubscribeRunRequest(run_id=run_id, start=service.SUBSCRIBE_FROM_SNAPSHOT)
+    call = suite.runs.SubscribeRun(request)
+    first = await call.read()
+    call.cancel()
+
+    # then the snapshot has the messages of the first
+    (snapshot,) = [item.snapshot for item in first.items if item.HasField("snapshot")]
+    assert [each.messages_left_out for each in snapshot.pending_inputs] == [False, True, True]
+    assert [len(each.messages) for each in snapshot.pending_inputs] == [1, 0, 0]
+
+
 async def test_a_submit_can_interrupt(suite: Suite) -> None:
     # given a run that executes, and one that is queued
     active = await running(suite)
