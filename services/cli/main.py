@@ -40,6 +40,8 @@ _COMMANDS: Mapping[str, str] = {
     "cancel": "cancel",
     "interrupt": "interrupt",
     "inject": "inject_app",
+    "runs": "runs",
+    "threads": "threads",
     "tickets": "tickets",
     "decide": "decide",
     "trace": "trace",

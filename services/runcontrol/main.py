@@ -31,6 +31,7 @@ from services.runcontrol.clients.router import RouterModels
 from services.runcontrol.core.commands import CommandRefusal, decode_answer, decode_command
 from services.runcontrol.core.execution import Execution
 from services.runcontrol.core.limits import MAX_MESSAGES, MAX_PENDING_INPUTS, MAX_TOPICS
+from services.runcontrol.core.reading import Reading
 from services.runcontrol.core.runcontrol import RunControl
 from services.runcontrol.core.steering import Steering
 from services.runcontrol.core.tool_workers import ToolWorkers
@@ -72,19 +73,18 @@ async def assemble(settings: RunControlSettings, chassis: Chassis, database: Sto
     chassis.tasks.start("ended calls", sessions.stop_forever)
     chassis.tasks.start("overdue calls", sessions.sweep_forever)
     return Assembly(
-        _servicers(RunControlServicer(runs, steering, streams), workers, sessions),
+        _servicers(
+            RunControlServicer(runs, steering, Reading(store), streams),
+            ToolWorkerServicer(workers, sessions),
+        ),
         hand_back=executor.hand_back,
         limits={"max_concurrent_runs": settings.max_concurrent_runs},
     )
 
 
-def _servicers(
-    runs: RunControlServicer, workers: ToolWorkers, sessions: LiveSessions
-) -> list[Servicer]:
-    serve_runs = partial(add_RunControlServiceServicer_to_server, runs)
-    serve_workers = partial(
-        add_ToolWorkerServiceServicer_to_server, ToolWorkerServicer(workers, sessions)
-    )
+def _servicers(for_runs: RunControlServicer, for_workers: ToolWorkerServicer) -> list[Servicer]:
+    serve_runs = partial(add_RunControlServiceServicer_to_server, for_runs)
+    serve_workers = partial(add_ToolWorkerServiceServicer_to_server, for_workers)
     return [Servicer(RUN_CONTROL, serve_runs), Servicer(WORKER, serve_workers)]
 
 

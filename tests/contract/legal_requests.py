@@ -155,6 +155,11 @@ def _runcontrol(decided: run.Ticket, cancelled: run.Ticket, done: str) -> list[M
             verdict=run.Verdict(deny=run.Deny(reason="no")),
         ),
         runs.ListTicketsRequest(page_size=2),
+        runs.ListRunsRequest(page_size=2),
+        runs.ListThreadsRequest(page_size=2),
+        runs.ListMessagesRequest(thread_id=decided.thread_id, page_size=2),
+        runs.GetThreadRequest(thread_id=decided.thread_id),
+        runs.GetActiveRunRequest(thread_id=decided.thread_id),
         runs.GetTicketRequest(ticket_id=decided.ticket_id),
         runs.DeliverWakeRequest(
             pool_id=ROOM,

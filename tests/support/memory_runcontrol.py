@@ -14,6 +14,7 @@ from services.content.model import Message
 from services.runcontrol.core import exchange, model
 from services.runcontrol.core.commands import Effect
 from services.runcontrol.core.events import Event
+from services.runcontrol.core.listing import MessageQuery, Place, ThreadView
 from services.runcontrol.core.ports import (
     CallKey,
     DueRun,
@@ -178,6 +179,49 @@ class MemoryTx:
             or _is_past(call.timeout_at, now, call.state in (state.READY, state.ACCEPTED))
         ]
         return [self._key(call) for call in sorted(found, key=lambda c: c.call_id)[:limit]]
+
+    def runs(self, tenant: str, thread_id: str, before: Place, limit: int) -> list[model.Run]:
+        found = [
+            run
+            for run in self.t.runs.values()
+            if run.tenant == tenant
+            and thread_id in ("", run.thread_id)
+            and (run.created_at, run.run_id) < before
+        ]
+        found.sort(key=lambda run: (run.created_at, run.run_id), reverse=True)
+        return found[:limit]
+
+    def threads(self, tenant: str, before: Place, limit: int) -> list[ThreadView]:
+        found = [
+            thread
+            for thread in self.t.threads.values()
+            if thread.tenant == tenant and (thread.updated_at, thread.thread_id) < before
+        ]
+        found.sort(key=lambda thread: (thread.updated_at, thread.thread_id), reverse=True)
+        return [self._with_queue(thread) for thread in found[:limit]]
+
+    def thread_view(self, tenant: str, thread_id: str) -> ThreadView | None:
+        found = self.t.threads.get((tenant, thread_id))
+        return None if found is None else self._with_queue(found)
+
+    def _with_queue(self, thread: model.Thread) -> ThreadView:
+        queued = [
+            d
+            for d in self.t.dispatches.values()
+            if (d.tenant, d.thread_id) == (thread.tenant, thread.thread_id)
+            and d.state is model.DispatchState.QUEUED
+        ]
+        return ThreadView(thread, len(queued))
+
+    def messages(self, tenant: str, query: MessageQuery) -> list[model.StoredMessage]:
+        found = [
+            message
+            for (of, thread_id, seq), message in sorted(self.t.messages.items())
+            if (of, thread_id) == (tenant, query.thread_id)
+            and seq > query.after
+            and query.run_id in ("", message.run_id)
+        ]
+        return found[: query.limit + 1]
 
     def _key(self, call: exchange.Call) -> CallKey:
         run = self.t.runs[call.tenant, call.run_id]

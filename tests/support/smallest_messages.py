@@ -57,6 +57,7 @@ HELLO = worker.Hello(
     tools=[worker.ServedTool(tool_id="t")],
 )
 NESTED = _by_name(
+    run.Label(name="n"),
     HELLO,
     REF,
     RESULT,
@@ -140,6 +141,11 @@ REQUESTS: Sequence[Message] = (
         ticket_id="t", decision_id="d", verdict=run.Verdict(approve=run.Approve())
     ),
     run_service.ListTicketsRequest(),
+    run_service.ListRunsRequest(),
+    run_service.ListThreadsRequest(),
+    run_service.ListMessagesRequest(thread_id="t"),
+    run_service.GetThreadRequest(thread_id="t"),
+    run_service.GetActiveRunRequest(thread_id="t"),
     run_service.GetTicketRequest(ticket_id="t"),
     run_service.DeliverWakeRequest(
         pool_id="p", condition_id="c", run_id="r", status=run.WAKE_STATUS_TRIGGERED

@@ -11,6 +11,7 @@ from runyard.runcontrol.v1 import runcontrol_service_pb2 as service_pb
 from services.cli.base.messages import as_json
 from services.cli.base.terminal import Output, Terminal, read_input
 from services.cli.runs.following import Following
+from services.cli.runs.labels import labels_of
 from services.cli.runs.show import show
 from services.cli.runs.submit import messages, submit
 from services.cli.talk.command import clients, new_request_id, run
@@ -37,6 +38,10 @@ def run_agent(
         list[str] | None,
         typer.Option("--topic", metavar="T", help="Topic to follow there; may be repeated."),
     ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", metavar="NAME=VALUE", help="For lists; may be repeated."),
+    ] = None,
     follow: Annotated[
         bool, typer.Option(help="Show the run until it ends; leaving does not stop it.")
     ] = True,
@@ -58,6 +63,7 @@ def run_agent(
         request_id=new_request_id(),
         thread_id=thread,
         agent_id=agent,
+        labels=labels_of(label or ()),
         min_registry_version=min_version,
         min_registry_incarnation=min_incarnation,
     )

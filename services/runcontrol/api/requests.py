@@ -17,6 +17,7 @@ from services.chassis.protobuf.pages import page_position
 from services.content.convert import messages_from_pb
 from services.content.model import Message
 from services.runcontrol.api import enums
+from services.runcontrol.api.read_requests import labels_from_pb
 from services.runcontrol.core.exchange import TicketState, Verdict, VerdictKind, Wake
 from services.runcontrol.core.injecting import InjectCommand
 from services.runcontrol.core.limits import (
@@ -69,6 +70,7 @@ def submit_from_pb(request: service.SubmitRunRequest) -> SubmitCommand:
         min_registry_incarnation=decoder.optional_id(
             request.min_registry_incarnation, "min_registry_incarnation"
         ),
+        labels=labels_from_pb(request.labels, decoder),
     )
     _check_disconnect(request, decoder)
     decoder.found += submit_violations(command)

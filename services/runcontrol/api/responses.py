@@ -122,6 +122,8 @@ def run_to_pb(run: Run) -> pb.Run:
         traceparent=run.traceparent,
         parent_run_id=run.parent_run_id,
         parent_tool_call_id=run.parent_call_id,
+        submitted_by=run.principal,
+        labels=[pb.Label(name=name, value=value) for name, value in run.labels],
     )
 
 

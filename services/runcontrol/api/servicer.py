@@ -12,7 +12,8 @@ from runyard.runcontrol.v1 import runcontrol_service_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2_grpc as rpc
 from services.chassis.calls.call import current_caller, decoded
 from services.chassis.calls.unserved import not_served
-from services.runcontrol.api import requests, responses
+from services.runcontrol.api import read_requests, read_responses, requests, responses
+from services.runcontrol.core.reading import Reading
 from services.runcontrol.core.runcontrol import RunControl
 from services.runcontrol.core.steering import Steering
 from services.runcontrol.core.subscribing import RunStreams
@@ -23,9 +24,12 @@ Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 class RunControlServicer(rpc.RunControlServiceServicer):
     """Implements ``RunControlService``; every method acts as the calling principal."""
 
-    def __init__(self, runs: RunControl, steering: Steering, streams: RunStreams) -> None:
+    def __init__(
+        self, runs: RunControl, steering: Steering, reading: Reading, streams: RunStreams
+    ) -> None:
         self._runs = runs
         self._steering = steering
+        self._reading = reading
         self._streams = streams
 
     async def SubmitRun(
@@ -91,17 +95,24 @@ class RunControlServicer(rpc.RunControlServiceServicer):
         raise not_served("SubscribeThread")
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
-        raise not_served("ListRuns")
+        query = read_requests.runs_from_pb(request)
+        page = await self._reading.runs(current_caller(), query)
+        return read_responses.runs_to_pb(request, page)
 
     async def GetThread(
         self, request: pb.GetThreadRequest, context: Context
     ) -> pb.GetThreadResponse:
-        raise not_served("GetThread")
+        thread_id = requests.required_id(request.thread_id, "thread_id")
+        return read_responses.thread_response(
+            await self._reading.thread(current_caller(), thread_id)
+        )
 
     async def ListThreads(
         self, request: pb.ListThreadsRequest, context: Context
     ) -> pb.ListThreadsResponse:
-        raise not_served("ListThreads")
+        query = read_requests.threads_from_pb(request)
+        page = await self._reading.threads(current_caller(), query)
+        return read_responses.threads_to_pb(request, page)
 
     async def DeleteThread(
         self, request: pb.DeleteThreadRequest, context: Context
@@ -111,12 +122,15 @@ class RunControlServicer(rpc.RunControlServiceServicer):
     async def ListMessages(
         self, request: pb.ListMessagesRequest, context: Context
     ) -> pb.ListMessagesResponse:
-        raise not_served("ListMessages")
+        query = read_requests.messages_from_pb(request)
+        page = await self._reading.messages(current_caller(), query)
+        return read_responses.messages_to_pb(request, page)
 
     async def GetActiveRun(
         self, request: pb.GetActiveRunRequest, context: Context
     ) -> pb.GetActiveRunResponse:
-        raise not_served("GetActiveRun")
+        thread_id = requests.required_id(request.thread_id, "thread_id")
+        return read_responses.active_to_pb(await self._reading.active(current_caller(), thread_id))
 
     async def InterruptThread(
         self, request: pb.InterruptThreadRequest, context: Context

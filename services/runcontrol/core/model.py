@@ -189,6 +189,7 @@ class Run:
         parent_run_id: The run that started it with a tool; "" when a caller submitted it.
         parent_call_id: The call of that run that waits for its end; "" when none does.
         depth: How many runs are above it.
+        labels: What the submitter said of it, as sorted pairs.
     """
 
     tenant: str
@@ -223,6 +224,7 @@ class Run:
     parent_run_id: str = ""
     parent_call_id: str = ""
     depth: int = 0
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

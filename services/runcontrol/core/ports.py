@@ -13,6 +13,7 @@ from services.runcontrol.core.commands import FetchedMessage
 from services.runcontrol.core.events import Event
 from services.runcontrol.core.exchange import Call, Decision, Ticket, TicketState, Wake
 from services.runcontrol.core.limits import DEFAULT_PAGE
+from services.runcontrol.core.listing import Lists, ThreadView
 from services.runcontrol.core.model import Dispatch, Input, Lease, Run, Thread
 from services.runcontrol.core.specs import Catalog, Specs
 from services.runcontrol.core.work import Work
@@ -226,7 +227,7 @@ class Tx(ThreadTx, TicketTx, LeaseTx, WorkerTx, RequestLog, Protocol):
     """A transaction that reads and writes."""
 
 
-class Reads(Protocol):
+class Reads(Lists, Protocol):
     """A transaction that only reads, on one snapshot."""
 
     def view(self, tenant: str, run_id: str) -> RunView | None: ...
@@ -249,6 +250,8 @@ class Reads(Protocol):
 
     def conversation(self, tenant: str, thread_id: str) -> list[Message]:
         """Every message of a thread, oldest first."""
+
+    def thread_view(self, tenant: str, thread_id: str) -> ThreadView | None: ...
 
 
 class Store(Protocol):

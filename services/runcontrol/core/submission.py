@@ -68,6 +68,7 @@ class SubmitCommand:
         min_registry_version: 0 = the newest version that has arrived.
         min_registry_incarnation: "" = any.
         started_by: None when a caller submits it.
+        labels: Sorted pairs.
     """
 
     messages: tuple[Message, ...]
@@ -82,6 +83,7 @@ class SubmitCommand:
     min_registry_version: int = 0
     min_registry_incarnation: str = ""
     started_by: StartedBy | None = None
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,4 +255,5 @@ def _run(
         parent_run_id=parent.run_id,
         parent_call_id=parent.call_id,
         depth=parent.depth,
+        labels=command.labels,
     )

@@ -126,6 +126,7 @@ thread = _table(
     _instant("updated_at"),
 )
 _partial("thread_ready", thread.c.ready_at, where=READY)
+Index("thread_used", thread.c.tenant, thread.c.updated_at, thread.c.thread_id)
 
 run = _table(
     "run",
@@ -161,7 +162,9 @@ run = _table(
     Column("parent_run_id", Text, nullable=False, server_default=""),
     Column("parent_call_id", Text, nullable=False, server_default=""),
     Column("depth", Integer, nullable=False, server_default="0"),
+    Column("labels", Json(tuple[tuple[str, str], ...]), nullable=False, server_default="[]"),
 )
+Index("run_created", run.c.tenant, run.c.created_at, run.c.run_id)
 Index("run_thread", run.c.tenant, run.c.thread_id, run.c.created_at)
 _partial("run_deadline", run.c.deadline_at, where=IDLE)
 

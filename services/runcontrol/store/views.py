@@ -9,8 +9,10 @@ from services.chassis.store.port import Row, Store, Tx
 from services.content.model import Message
 from services.runcontrol.core.exchange import Call, Ticket
 from services.runcontrol.core.limits import PAGE_BYTES
-from services.runcontrol.core.model import Input, Run, RunState
+from services.runcontrol.core.listing import MessageQuery, Place, ThreadView
+from services.runcontrol.core.model import Input, Run, RunState, StoredMessage, Thread
 from services.runcontrol.core.ports import Codec, Feed, InputPage, RunView, TicketFilter
+from services.runcontrol.store import list_statements as lists
 from services.runcontrol.store import statements as sql
 from services.runcontrol.store.rows import entity_of, every, one, unread_input
 
@@ -74,6 +76,45 @@ class SqlViews:
             fits = row.size_bytes <= left
             left -= row.size_bytes if fits else 0
             yield replace(said, messages=tuple(said.messages) if fits else ())
+
+    def runs(self, tenant: str, thread_id: str, before: Place, limit: int) -> list[Run]:
+        page = {"tenant": tenant, "limit": limit, "before_at": before[0], "before_id": before[1]}
+        if thread_id:
+            return list(every(self._tx, Run, lists.RUNS_OF_THREAD, thread_id=thread_id, **page))
+        return list(every(self._tx, Run, lists.RUNS, **page))
+
+    def thread_view(self, tenant: str, thread_id: str) -> ThreadView | None:
+        found = one(self._tx, Thread, lists.THREAD, tenant=tenant, thread_id=thread_id)
+        return None if found is None else self._with_queue(found)
+
+    def threads(self, tenant: str, before: Place, limit: int) -> list[ThreadView]:
+        page = {"tenant": tenant, "limit": limit, "before_at": before[0], "before_id": before[1]}
+        return [self._with_queue(each) for each in every(self._tx, Thread, lists.THREADS, **page)]
+
+    def _with_queue(self, thread: Thread) -> ThreadView:
+        key = {"tenant": thread.tenant, "thread_id": thread.thread_id}
+        (row,) = self._tx.all(lists.QUEUED, **key)
+        return ThreadView(thread, int(row.dispatches))
+
+    def messages(self, tenant: str, query: MessageQuery) -> list[StoredMessage]:
+        rows = self._tx.all(
+            lists.MESSAGES,
+            tenant=tenant,
+            thread_id=query.thread_id,
+            after=query.after,
+            of_run=query.run_id,
+            limit=query.limit + 1,
+        )
+        return [
+            StoredMessage(
+                int(row.seq),
+                row.run_id,
+                row.origin,
+                self._codec.decode_messages(bytes(row.body))[0],
+                row.created_at,
+            )
+            for row in rows
+        ]
 
     def conversation(self, tenant: str, thread_id: str) -> list[Message]:
         rows = self._tx.all(sql.MESSAGES, tenant=tenant, thread_id=thread_id)

@@ -2,6 +2,7 @@ import datetime
 
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from runyard.runcontrol.v1 import runcontrol_pb2 as _runcontrol_pb2
 from runyard.types.v1 import content_pb2 as _content_pb2
 from runyard.types.v1 import stream_pb2 as _stream_pb2
@@ -101,7 +102,7 @@ WAKE_OUTCOME_DROPPED: WakeOutcome
 WAKE_OUTCOME_RUN_FINISHED: WakeOutcome
 
 class SubmitRunRequest(_message.Message):
-    __slots__ = ("request_id", "thread_id", "agent_id", "messages", "busy_policy", "priority", "pool", "deadline", "budget", "on_disconnect", "min_registry_version", "min_registry_incarnation")
+    __slots__ = ("request_id", "thread_id", "agent_id", "messages", "busy_policy", "priority", "pool", "deadline", "budget", "on_disconnect", "min_registry_version", "min_registry_incarnation", "labels")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     THREAD_ID_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -114,6 +115,7 @@ class SubmitRunRequest(_message.Message):
     ON_DISCONNECT_FIELD_NUMBER: _ClassVar[int]
     MIN_REGISTRY_VERSION_FIELD_NUMBER: _ClassVar[int]
     MIN_REGISTRY_INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     thread_id: str
     agent_id: str
@@ -126,7 +128,8 @@ class SubmitRunRequest(_message.Message):
     on_disconnect: DisconnectPolicy
     min_registry_version: int
     min_registry_incarnation: str
-    def __init__(self, request_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_content_pb2.Message, _Mapping]]] = ..., busy_policy: _Optional[_Union[BusyPolicy, str]] = ..., priority: _Optional[_Union[_runcontrol_pb2.Priority, str]] = ..., pool: _Optional[_Union[_runcontrol_pb2.PoolMembership, _Mapping]] = ..., deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., budget: _Optional[_Union[_runcontrol_pb2.Budget, _Mapping]] = ..., on_disconnect: _Optional[_Union[DisconnectPolicy, str]] = ..., min_registry_version: _Optional[int] = ..., min_registry_incarnation: _Optional[str] = ...) -> None: ...
+    labels: _containers.RepeatedCompositeFieldContainer[_runcontrol_pb2.Label]
+    def __init__(self, request_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_content_pb2.Message, _Mapping]]] = ..., busy_policy: _Optional[_Union[BusyPolicy, str]] = ..., priority: _Optional[_Union[_runcontrol_pb2.Priority, str]] = ..., pool: _Optional[_Union[_runcontrol_pb2.PoolMembership, _Mapping]] = ..., deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., budget: _Optional[_Union[_runcontrol_pb2.Budget, _Mapping]] = ..., on_disconnect: _Optional[_Union[DisconnectPolicy, str]] = ..., min_registry_version: _Optional[int] = ..., min_registry_incarnation: _Optional[str] = ..., labels: _Optional[_Iterable[_Union[_runcontrol_pb2.Label, _Mapping]]] = ...) -> None: ...
 
 class SubmitRunResponse(_message.Message):
     __slots__ = ("run_id", "thread_id", "dispatch_id", "disposition", "input_id")
@@ -205,16 +208,26 @@ class GetRunResponse(_message.Message):
     def __init__(self, run: _Optional[_Union[_runcontrol_pb2.Run, _Mapping]] = ..., tool_calls: _Optional[_Iterable[_Union[_runcontrol_pb2.ToolInvocation, _Mapping]]] = ..., open_tickets: _Optional[_Iterable[_Union[_runcontrol_pb2.Ticket, _Mapping]]] = ...) -> None: ...
 
 class ListRunsRequest(_message.Message):
-    __slots__ = ("thread_id", "states", "page_size", "page_token")
+    __slots__ = ("thread_id", "states", "page_size", "page_token", "agent_id", "submitted_by", "labels", "since_time", "until_time")
     THREAD_ID_FIELD_NUMBER: _ClassVar[int]
     STATES_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    SUBMITTED_BY_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    SINCE_TIME_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_TIME_FIELD_NUMBER: _ClassVar[int]
     thread_id: str
     states: _containers.RepeatedScalarFieldContainer[_runcontrol_pb2.Run.State]
     page_size: int
     page_token: str
-    def __init__(self, thread_id: _Optional[str] = ..., states: _Optional[_Iterable[_Union[_runcontrol_pb2.Run.State, str]]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    agent_id: str
+    submitted_by: str
+    labels: _containers.RepeatedCompositeFieldContainer[_runcontrol_pb2.Label]
+    since_time: _timestamp_pb2.Timestamp
+    until_time: _timestamp_pb2.Timestamp
+    def __init__(self, thread_id: _Optional[str] = ..., states: _Optional[_Iterable[_Union[_runcontrol_pb2.Run.State, str]]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., agent_id: _Optional[str] = ..., submitted_by: _Optional[str] = ..., labels: _Optional[_Iterable[_Union[_runcontrol_pb2.Label, _Mapping]]] = ..., since_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., until_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ListRunsResponse(_message.Message):
     __slots__ = ("runs", "next_page_token")
@@ -293,12 +306,16 @@ class GetActiveRunRequest(_message.Message):
     def __init__(self, thread_id: _Optional[str] = ...) -> None: ...
 
 class GetActiveRunResponse(_message.Message):
-    __slots__ = ("run", "open_tickets")
+    __slots__ = ("run", "open_tickets", "queued_dispatches", "head_seq")
     RUN_FIELD_NUMBER: _ClassVar[int]
     OPEN_TICKETS_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_DISPATCHES_FIELD_NUMBER: _ClassVar[int]
+    HEAD_SEQ_FIELD_NUMBER: _ClassVar[int]
     run: _runcontrol_pb2.Run
     open_tickets: _containers.RepeatedCompositeFieldContainer[_runcontrol_pb2.Ticket]
-    def __init__(self, run: _Optional[_Union[_runcontrol_pb2.Run, _Mapping]] = ..., open_tickets: _Optional[_Iterable[_Union[_runcontrol_pb2.Ticket, _Mapping]]] = ...) -> None: ...
+    queued_dispatches: int
+    head_seq: int
+    def __init__(self, run: _Optional[_Union[_runcontrol_pb2.Run, _Mapping]] = ..., open_tickets: _Optional[_Iterable[_Union[_runcontrol_pb2.Ticket, _Mapping]]] = ..., queued_dispatches: _Optional[int] = ..., head_seq: _Optional[int] = ...) -> None: ...
 
 class CancelRunRequest(_message.Message):
     __slots__ = ("request_id", "run_id", "dispatch_id", "thread_id", "reason")

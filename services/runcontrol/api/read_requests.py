@@ -1,0 +1,97 @@
+"""Requests for lists become queries; every violation of a request is found at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from runyard.runcontrol.v1 import runcontrol_pb2 as pb
+from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
+from services.chassis.ids import id_violations
+from services.chassis.protobuf.decoder import Decoder
+from services.chassis.protobuf.pages import page_position
+from services.runcontrol.api import enums
+from services.runcontrol.core.limits import MAX_LABELS, page_size
+from services.runcontrol.core.listing import NEWEST, MessageQuery, Place, RunQuery, ThreadQuery
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def runs_from_pb(request: service.ListRunsRequest) -> RunQuery:
+    """Raises:
+    InvalidRequestError: Lists every violation.
+    """
+    decoder = Decoder()
+    states = [
+        decoder.required_enum(enums.RUN_STATES, state, f"states[{index}]")
+        for index, state in enumerate(request.states)
+    ]
+    query = RunQuery(
+        thread_id=decoder.optional_id(request.thread_id, "thread_id"),
+        agent_id=decoder.optional_id(request.agent_id, "agent_id"),
+        submitted_by=decoder.optional_id(request.submitted_by, "submitted_by"),
+        states=frozenset(states),
+        labels=labels_from_pb(request.labels, decoder),
+        since=decoder.time(request, "since_time", ""),
+        until=decoder.time(request, "until_time", ""),
+        limit=page_size(decoder.number(request.page_size, "page_size", least=0)),
+        before=page_position(request, _place, decoder) or NEWEST,
+    )
+    decoder.check()
+    return query
+
+
+def threads_from_pb(request: service.ListThreadsRequest) -> ThreadQuery:
+    """Raises:
+    InvalidRequestError: Lists every violation.
+    """
+    decoder = Decoder()
+    query = ThreadQuery(
+        limit=page_size(decoder.number(request.page_size, "page_size", least=0)),
+        before=page_position(request, _place, decoder) or NEWEST,
+    )
+    decoder.check()
+    return query
+
+
+def messages_from_pb(request: service.ListMessagesRequest) -> MessageQuery:
+    """Raises:
+    InvalidRequestError: Lists every violation.
+    """
+    decoder = Decoder()
+    query = MessageQuery(
+        thread_id=decoder.id(request.thread_id, "thread_id"),
+        run_id=decoder.optional_id(request.run_id, "run_id"),
+        limit=page_size(decoder.number(request.page_size, "page_size", least=0)),
+        after=page_position(request, _sequence, decoder) or MessageQuery.BEGINNING,
+    )
+    decoder.check()
+    return query
+
+
+def _place(micros: int, name: str) -> Place:
+    if type(micros) is not int or id_violations(name, "page_token"):
+        raise ValueError(f"not a place: {micros!r}")
+    try:
+        at: datetime = _EPOCH + timedelta(microseconds=micros)
+    except OverflowError as error:
+        raise ValueError(f"not a time: {micros}") from error
+    return at, name
+
+
+def _sequence(seq: int) -> int:
+    if type(seq) is not int or not 0 <= seq < 1 << 62:
+        raise ValueError(f"not a sequence: {seq!r}")
+    return seq
+
+
+def labels_from_pb(labels: Iterable[pb.Label], decoder: Decoder) -> tuple[tuple[str, str], ...]:
+    """The pairs in the order of their names."""
+    found: dict[str, str] = {}
+    for index, label in enumerate(labels):
+        name = decoder.id(label.name, f"labels[{index}].name")
+        if name in found:
+            decoder.wrong(f"labels[{index}].name", "is there twice")
+        found[name] = decoder.optional_id(label.value, f"labels[{index}].value")
+    decoder.at_most(found, "labels", MAX_LABELS)
+    return tuple(sorted(found.items()))

@@ -1,0 +1,51 @@
+"""The statements of lists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Table, bindparam, func, or_, select, tuple_
+
+from services.chassis.store.statement import statement
+from services.runcontrol.store import tables as t
+from services.runcontrol.store.statements import find, where
+
+
+def _before(table: Table, at: str, name: str) -> Any:
+    place = tuple_(
+        bindparam("before_at", type_=table.c[at].type),
+        bindparam("before_id", type_=table.c[name].type),
+    )
+    return tuple_(table.c[at], table.c[name]) < place
+
+
+def _newest(table: Table, at: str, name: str, *keys: str) -> Any:
+    return find(
+        table,
+        *where(table, "tenant", *keys),
+        _before(table, at, name),
+        order_by=(table.c[at].desc(), table.c[name].desc()),
+        limit=bindparam("limit"),
+    )
+
+
+RUNS = _newest(t.run, "created_at", "run_id")
+RUNS_OF_THREAD = _newest(t.run, "created_at", "run_id", "thread_id")
+THREADS = _newest(t.thread, "updated_at", "thread_id")
+
+THREAD = find(t.thread, *where(t.thread, "tenant", "thread_id"))
+
+QUEUED = statement(
+    select(func.count().label("dispatches"))
+    .select_from(t.dispatch)
+    .where(*where(t.dispatch, "tenant", "thread_id"), t.QUEUED)
+)
+
+MESSAGES = find(
+    t.message,
+    *where(t.message, "tenant", "thread_id"),
+    t.message.c.seq > bindparam("after"),
+    or_(bindparam("of_run") == "", t.message.c.run_id == bindparam("of_run")),
+    order_by=(t.message.c.seq,),
+    limit=bindparam("limit"),
+)
