@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: setup setup-run demo demo-model test test-fast chaos verify generate format bench-store bench-registry
-.PHONY: bench-rpc bench-router bench-worst-request clean help
+.PHONY: bench-rpc bench-router bench-runcontrol bench-worst-request clean help
 
 # The first Python that is new enough; name another one with PYTHON=.
 ifndef PYTHON
@@ -68,6 +68,9 @@ bench-store: setup ## measure the store against a driver awaited per statement
 
 bench-registry: setup ## measure what a change costs and how soon it is seen, up to 10,000 resources
 	@$(BIN)/python -m tests.bench.bench_registry $(ARGS)
+
+bench-runcontrol: setup ## measure what runs cost, and whether it grows with what is there
+	@$(BIN)/python -m tests.bench.bench_runcontrol $(ARGS)
 
 bench-worst-request: setup ## measure how long others wait while the worst legal requests run
 	@$(BIN)/python -m tests.bench.bench_worst_request $(ARGS)

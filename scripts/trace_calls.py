@@ -122,7 +122,7 @@ def install(recorder: Recorder) -> None:
         recorder.mark(handler_call_details.method)
         return find(self, handler_call_details)
 
-    def submitted(self: JobQueue, fn: Callable[[Any], Any]) -> Any:
+    def submitted(self: JobQueue, fn: Callable[[Any], Any], *, first: bool = False) -> Any:
         return submit(self, recorder.carried(fn))
 
     ServedMethods.service = found  # type: ignore[method-assign]

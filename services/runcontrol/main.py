@@ -31,6 +31,7 @@ from services.runcontrol.clients.router import RouterModels
 from services.runcontrol.core.commands import CommandRefusal, decode_answer, decode_command
 from services.runcontrol.core.execution import Execution
 from services.runcontrol.core.limits import MAX_MESSAGES, MAX_PENDING_INPUTS, MAX_TOPICS
+from services.runcontrol.core.ports import READY
 from services.runcontrol.core.reading import Reading
 from services.runcontrol.core.runcontrol import RunControl
 from services.runcontrol.core.steering import Steering
@@ -38,6 +39,7 @@ from services.runcontrol.core.tool_workers import ToolWorkers
 from services.runcontrol.core.worker_calls import WorkerTimes
 from services.runcontrol.engine.executor import Executor
 from services.runcontrol.engine.run_loop import RunLoop
+from services.runcontrol.engine.slots import Slots
 from services.runcontrol.engine.streams import FeedRunStreams
 from services.runcontrol.engine.worker_sessions import LiveSessions
 from services.runcontrol.settings import RunControlSettings
@@ -121,11 +123,18 @@ async def _execute(
     models = RouterModels(router, lambda: catalogs.version)
     draw = random.Random().random  # noqa: S311  # spreads retries, is no secret
     instance = database.instance or chassis.ids.new_id()
-    execution = Execution(store, chassis.clock, chassis.ids, instance, draw)
+    execution = Execution(
+        store, chassis.clock, chassis.ids, instance, draw, settings.max_runs_per_tenant
+    )
     if database.sole_owner:
         await execution.reclaim_all()
-    loop = RunLoop(execution, models, pool, chassis.clock)
-    slots = settings.max_concurrent_runs
+    slots = Slots(
+        settings.max_concurrent_runs,
+        settings.max_waiting_per_target,
+        chassis.clock,
+        lambda: chassis.notifier.notify(READY),
+    )
+    loop = RunLoop(execution, models, pool, chassis.clock, slots)
     executor = Executor(execution, loop, chassis.notifier, chassis.clock, chassis.drain, slots)
     chassis.stack.push_async_callback(executor.close)
     sender = OutboxSender(

@@ -33,7 +33,22 @@ class RunControlSettings(ServiceSettings):
         default=64,
         ge=0,
         le=10_000,
-        description="Runs executed at a time, parked ones not counted; 0 executes none.",
+        description="Runs executed at a time, parked ones not counted, nor those that wait for a "
+        "model's first token; 0 executes none.",
+    )
+    max_waiting_per_target: int = Field(
+        default=64,
+        ge=1,
+        le=10_000,
+        description="Runs that wait for the first token of one model or pool at a time; more back "
+        "off after 5 s.",
+    )
+    max_runs_per_tenant: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="Runs of one tenant executed at a time, by all servers together; 0 for any "
+        "number.",
     )
     worker_accept_s: float = Field(
         default=2.0,

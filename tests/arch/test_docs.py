@@ -22,8 +22,8 @@ LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
 HEADINGS = {"attribute", "metric", "span", "type"}
 TARGETS = {
     "setup", "setup-run", "demo", "demo-model", "test", "test-fast", "chaos", "verify", "generate",
-    "format", "bench-store", "bench-registry", "bench-rpc", "bench-router", "bench-worst-request",
-    "clean", "help",
+    "format", "bench-store", "bench-registry", "bench-rpc", "bench-router", "bench-runcontrol",
+    "bench-worst-request", "clean", "help",
 }  # fmt: skip
 
 

@@ -58,6 +58,8 @@ NUMBERS: Mapping[str, Mapping[str, object]] = {
         "MAX_WAIT_S": 2_592_000.0,
         "MAX_RUN_DEPTH": 8,
         "MAX_CREDIT": 10_000,
+        "MAX_PROMPT_BYTES": 16_777_216,
+        "MAX_PROMPT_MESSAGES": 10_000,
         "MAX_PENDING_INPUTS": 100,
         "MAX_SUPERSEDED_IDS": 1_000,
         "DEFAULT_PAGE": 50,

@@ -22,6 +22,10 @@ class ManualClock:
     def now(self) -> datetime:
         return self._start + timedelta(seconds=self._passed_s)
 
+    def set_forward(self, seconds: float) -> None:
+        """Set the time of day forward; no time passes."""
+        self._start += timedelta(seconds=seconds)
+
     def monotonic_s(self) -> float:
         return self._passed_s
 

@@ -20,6 +20,8 @@ from typing import Any, TypeAlias
 
 from aiohttp import web
 
+from tests.support.strict_provider import faults
+
 CHUNK_ID = "chatcmpl-1"
 
 
@@ -110,6 +112,7 @@ class FakeProvider:
         requests: Everything that was asked, in order.
         pauses: Times an answer has begun to pause.
         disconnects: Requests whose client went away before the end.
+        strict: Answer 400 to a chat completion that the strictest provider refuses.
     """
 
     def __init__(self) -> None:
@@ -117,6 +120,7 @@ class FakeProvider:
         self.requests: list[Request] = []
         self.pauses = 0
         self.disconnects = 0
+        self.strict = False
         self._queued: deque[Script] = deque()
         self._always: Script | None = None
         self._released = asyncio.Event()
@@ -154,6 +158,8 @@ class FakeProvider:
         query = list(request.query.items())
         self.requests.append(Request(request.path, query, peer, headers, body))
         self._tell()
+        if self.strict and (found := faults(body)):
+            raise web.HTTPBadRequest(text=json.dumps({"error": {"message": "; ".join(found)}}))
         script = self._queued.popleft() if self._queued else self._always
         if script is None:
             raise web.HTTPNotImplemented(text="the test has queued no answer")

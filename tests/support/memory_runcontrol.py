@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -10,7 +11,6 @@ from typing import Any, TypeVar
 
 from services.chassis.caller import RequestKey
 from services.chassis.errors import IdempotencyConflictError
-from services.content.model import Message
 from services.runcontrol.core import exchange, model
 from services.runcontrol.core.commands import Effect
 from services.runcontrol.core.events import Event
@@ -25,6 +25,7 @@ from services.runcontrol.core.ports import (
     TicketFilter,
 )
 from services.runcontrol.core.specs import Specs
+from services.runcontrol.core.subscribing import fitting
 from services.runcontrol.core.work import Work
 from services.runcontrol.core.worker_calls import CallRef, Worker
 
@@ -324,10 +325,19 @@ class MemoryTx:
         found = ((i, self.t.deliveries.get((tenant, run_id, pool_id, i))) for i in ids)
         return frozenset(i for i, delivery in found if delivery and delivery.shown)
 
-    def ready_threads(self, now: datetime, limit: int) -> list[tuple[str, str]]:
-        ready = [x for x in self.t.threads.values() if x.ready_at and x.ready_at <= now]
-        ready.sort(key=lambda x: (x.ready_at or now, x.tenant, x.thread_id))
-        return [(x.tenant, x.thread_id) for x in ready[:limit]]
+    def ready_tenants(self, now: datetime) -> list[str]:
+        return sorted({x.tenant for x in self._ready(now)})
+
+    def ready_threads(self, tenant: str, now: datetime, limit: int) -> list[str]:
+        ready = [x for x in self._ready(now) if x.tenant == tenant]
+        ready.sort(key=lambda x: (x.ready_at or now, x.thread_id))
+        return [x.thread_id for x in ready[:limit]]
+
+    def _ready(self, now: datetime) -> list[model.Thread]:
+        return [x for x in self.t.threads.values() if x.ready_at and x.ready_at <= now]
+
+    def executing(self) -> dict[str, int]:
+        return dict(Counter(tenant for tenant, _ in self.t.leases))
 
     def renew(
         self, instance_id: str, held: frozenset[LeaseKey], until: datetime
@@ -341,7 +351,7 @@ class MemoryTx:
         return renewed
 
     def lapsed(self, now: datetime, limit: int) -> list[model.Lease]:
-        found = [x for x in self.t.leases.values() if x.until <= now]
+        found = [x for x in self.t.leases.values() if x.until < now]
         return sorted(found, key=lambda x: (x.until, x.tenant, x.thread_id))[:limit]
 
     def leases(self) -> list[model.Lease]:
@@ -372,6 +382,7 @@ class MemoryTx:
             return None
         found = [e for key, e in self.t.events.items() if (key[0], e.run_id) == (tenant, run_id)]
         page = [e for e in sorted(found, key=lambda e: e.run_seq) if e.run_seq > after][:limit]
+        page = page[: fitting([len(self._encode_event(e)) for e in page])]
         newest = page[-1].run_seq if page else after
         done = run.state is model.RunState.DONE and newest >= run.event_seq
         encoded = tuple((e.run_seq, self._encode_event(e)) for e in page)
@@ -392,9 +403,9 @@ class MemoryTx:
         found.sort(key=lambda i: i.seq)
         return InputPage(tuple(found[:limit]), more=len(found) > limit)
 
-    def conversation(self, tenant: str, thread_id: str) -> list[Message]:
+    def conversation(self, tenant: str, thread_id: str, after: int) -> list[model.StoredMessage]:
         found = [m for key, m in self.t.messages.items() if key[:2] == (tenant, thread_id)]
-        return [m.message for m in sorted(found, key=lambda m: m.seq)]
+        return [m for m in sorted(found, key=lambda m: m.seq) if m.seq > after]
 
 
 class MemoryStore:
@@ -409,6 +420,9 @@ class MemoryStore:
         result = fn(MemoryTx(scratch))
         self.tables = scratch
         return result
+
+    async def write_first(self, fn: Callable[[MemoryTx], T]) -> T:
+        return await self.write(fn)
 
     async def read(self, fn: Callable[[MemoryTx], T]) -> T:
         return fn(MemoryTx(self.tables, self._encode_event))

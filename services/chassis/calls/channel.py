@@ -25,10 +25,12 @@ _BASE_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.min_reconnect_backoff_ms", int(CONNECT_LIMIT_S * 1000)),
     # By default a peer that was away for long is tried again after up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 5_000),
     # The pool of the process would hand it the back-off of an earlier channel to the same address.
     ("grpc.use_local_subchannel_pool", 1),
 )
+# Nothing that waits for a server of the suite learns of its return before the channel does.
+_SOON = ("grpc.max_reconnect_backoff_ms", 500)
+_LATER = ("grpc.max_reconnect_backoff_ms", 5_000)
 # A stalled reader then holds a hundred small messages instead of many thousand.
 _TOKEN_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.bdp_probe", 0),
@@ -57,7 +59,7 @@ def open_channel(
     Raises:
         StartupRefusedError: A token would travel unencrypted.
     """
-    options: list[tuple[str, Any]] = [*_BASE_OPTIONS]
+    options: list[tuple[str, Any]] = [*_BASE_OPTIONS, _SOON]
     if tokens:
         options += _TOKEN_OPTIONS
     if stays_here(target):
@@ -76,7 +78,7 @@ def open_outside_channel(
         credentials: None sends in the clear, and past every proxy, which would see the calls.
         authority: Also the name that the certificate must carry; empty for the host of ``target``.
     """
-    options: list[tuple[str, Any]] = [*_BASE_OPTIONS, *_TOKEN_OPTIONS, *_NO_REPEATS]
+    options: list[tuple[str, Any]] = [*_BASE_OPTIONS, _LATER, *_TOKEN_OPTIONS, *_NO_REPEATS]
     if authority:
         options.append(("grpc.default_authority", authority))
     address = target.removeprefix("dns:///")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -53,34 +54,49 @@ class JobQueue:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        # Each job has a permit, which a thread takes before it takes a job; False ends a thread.
+        self._permits: SimpleQueue[bool] = SimpleQueue()
+        self._first: deque[Job] = deque()
+        self._jobs: deque[Job] = deque()
         self.accepting = True
 
-    def submit(self, fn: Callable[[Tx], T]) -> asyncio.Future[T]:
-        """Queue ``fn``; its result settles the future. Call it on the event loop only."""
+    def submit(self, fn: Callable[[Tx], T], *, first: bool = False) -> asyncio.Future[T]:
+        """Queue ``fn``; its result settles the future. Call it on the event loop only.
+
+        Args:
+            first: Ahead of the jobs that wait and were not queued so themselves.
+        """
         if not self.accepting:
             raise StoreUnavailableError("the store is closed")
         answer: asyncio.Future[T] = self._loop.create_future()
-        self._jobs.put(Job(fn, answer))
+        (self._first if first else self._jobs).append(Job(fn, answer))
+        self._permits.put(True)
         return answer
 
     def take_over(self, job: Job) -> None:
         """Queue a job of another queue; from any thread that ends before this queue drains."""
-        self._jobs.put(job)
+        self._jobs.append(job)
+        self._permits.put(True)
 
     def get(self) -> Job | None:
         """Wait for a job; None means that the calling thread must end."""
-        return self._jobs.get()
+        return self._take() if self._permits.get() else None
 
     def get_nowait(self) -> Job | None:
         """Raises: queue.Empty: No job is queued."""
-        return self._jobs.get_nowait()
+        return self._take() if self._permits.get_nowait() else None
+
+    def _take(self) -> Job:
+        try:
+            return self._first.popleft()
+        except IndexError:
+            return self._jobs.popleft()
 
     async def drain(self, threads: Sequence[threading.Thread]) -> None:
         """Refuse new jobs, let ``threads`` finish the accepted ones, and wait for them to end."""
         if self.accepting:
             self.accepting = False
             for _ in threads:
-                self._jobs.put(None)
+                self._permits.put(False)
         for thread in threads:
             await asyncio.to_thread(thread.join)

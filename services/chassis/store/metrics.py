@@ -71,6 +71,9 @@ class _TimedStore:
     async def write(self, fn: Callable[[Tx], T]) -> T:
         return await _record_duration(self._store.write(fn), WRITE)
 
+    async def write_first(self, fn: Callable[[Tx], T]) -> T:
+        return await _record_duration(self._store.write_first(fn), WRITE)
+
     async def read(self, fn: Callable[[Tx], T]) -> T:
         return await _record_duration(self._store.read(fn), READ)
 

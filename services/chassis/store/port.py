@@ -91,6 +91,9 @@ class Store(Protocol):
             DatabaseLostError: The database is damaged or gone; nothing is written any more.
         """
 
+    async def write_first(self, fn: Callable[[Tx], T]) -> T:
+        """As ``write``, ahead of the closures that wait; for short ones that must not be late."""
+
     async def read(self, fn: Callable[[Tx], T]) -> T:
         """Run ``fn`` on a consistent snapshot, for at most 2 s; for frequent, short reads."""
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
 from services.chassis.ids import id_violations
 from services.chassis.protobuf.decoder import Decoder
 from services.chassis.protobuf.pages import page_position
 from services.runcontrol.api import enums
-from services.runcontrol.core.limits import MAX_LABELS, page_size
+from services.runcontrol.api.requests import CURSORS, labels_from_pb
+from services.runcontrol.core.limits import page_size
 from services.runcontrol.core.listing import NEWEST, MessageQuery, Place, RunQuery, ThreadQuery
+from services.runcontrol.core.subscribing import SubscribeCommand, SubscribeFrom
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -85,13 +85,18 @@ def _sequence(seq: int) -> int:
     return seq
 
 
-def labels_from_pb(labels: Iterable[pb.Label], decoder: Decoder) -> tuple[tuple[str, str], ...]:
-    """The pairs in the order of their names."""
-    found: dict[str, str] = {}
-    for index, label in enumerate(labels):
-        name = decoder.id(label.name, f"labels[{index}].name")
-        if name in found:
-            decoder.wrong(f"labels[{index}].name", "is there twice")
-        found[name] = decoder.optional_id(label.value, f"labels[{index}].value")
-    decoder.at_most(found, "labels", MAX_LABELS)
-    return tuple(sorted(found.items()))
+def subscribe_from_pb(request: service.SubscribeRunRequest) -> SubscribeCommand:
+    """Decode a subscription.
+
+    Raises:
+        InvalidRequestError: Lists every violation.
+    """
+    decoder = Decoder()
+    run_id = decoder.id(request.run_id, "run_id")
+    command = SubscribeCommand(
+        run_id,
+        decoder.enum(enums.STARTS, request.start, "start", SubscribeFrom.BEGINNING),
+        CURSORS.decode(request.after, run_id, "after", decoder) if request.after else None,
+    )
+    decoder.check()
+    return command

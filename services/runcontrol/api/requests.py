@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,12 +18,12 @@ from services.chassis.protobuf.pages import page_position
 from services.content.convert import messages_from_pb
 from services.content.model import Message
 from services.runcontrol.api import enums
-from services.runcontrol.api.read_requests import labels_from_pb
 from services.runcontrol.core.exchange import TicketState, Verdict, VerdictKind, Wake
 from services.runcontrol.core.injecting import InjectCommand
 from services.runcontrol.core.limits import (
     MAX_ANSWER_BYTES,
     MAX_DEADLINE_S,
+    MAX_LABELS,
     MAX_TEXT_CHARS,
     MAX_TOPICS,
     MAX_WAKE_MESSAGES,
@@ -38,7 +39,6 @@ from services.runcontrol.core.submission import (
     said_violations,
     submit_violations,
 )
-from services.runcontrol.core.subscribing import SubscribeCommand, SubscribeFrom
 
 CURSORS = Cursors("run")
 # Of the integers that a database stores.
@@ -238,23 +238,6 @@ def cancel_from_pb(request: service.CancelRunRequest) -> CancelCommand:
     )
 
 
-def subscribe_from_pb(request: service.SubscribeRunRequest) -> SubscribeCommand:
-    """Decode a subscription.
-
-    Raises:
-        InvalidRequestError: Lists every violation.
-    """
-    decoder = Decoder()
-    run_id = decoder.id(request.run_id, "run_id")
-    command = SubscribeCommand(
-        run_id,
-        decoder.enum(enums.STARTS, request.start, "start", SubscribeFrom.BEGINNING),
-        CURSORS.decode(request.after, run_id, "after", decoder) if request.after else None,
-    )
-    decoder.check()
-    return command
-
-
 def decision_from_pb(request: service.SubmitDecisionRequest) -> DecideCommand:
     """Decode a decision.
 
@@ -387,3 +370,15 @@ def _id_of_arm(request: PbMessage, oneof: str, decoder: Decoder) -> str:
     if arm:
         decoder.id(getattr(request, arm), arm)
     return arm
+
+
+def labels_from_pb(labels: Iterable[pb.Label], decoder: Decoder) -> tuple[tuple[str, str], ...]:
+    """The pairs in the order of their names."""
+    found: dict[str, str] = {}
+    for index, label in enumerate(labels):
+        name = decoder.id(label.name, f"labels[{index}].name")
+        if name in found:
+            decoder.wrong(f"labels[{index}].name", "is there twice")
+        found[name] = decoder.optional_id(label.value, f"labels[{index}].value")
+    decoder.at_most(found, "labels", MAX_LABELS)
+    return tuple(sorted(found.items()))

@@ -43,7 +43,7 @@ class RunControlServicer(rpc.RunControlServiceServicer):
     async def SubscribeRun(
         self, request: pb.SubscribeRunRequest, context: Context
     ) -> AsyncIterator[pb.SubscribeRunResponse]:
-        command = requests.subscribe_from_pb(request)
+        command = read_requests.subscribe_from_pb(request)
         async with aclosing(self._streams.follow(current_caller(), command)) as items:
             async for item in items:
                 yield responses.run_item_to_pb(command.run_id, item)

@@ -11,24 +11,19 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 
 from runyard.provider.v1 import provider_pb2 as provider
 from runyard.router.v1 import router_pb2 as pb
-from runyard.router.v1.router_service_pb2 import InferRequest, InferResponse
-from runyard.router.v1.router_service_pb2_grpc import RouterServiceStub
+from runyard.router.v1.router_service_pb2 import DESCRIPTOR, InferResponse
 from services.chassis.calls.rpc_status import reason_of
 from services.chassis.calls.streaming import streaming
 from services.chassis.protobuf.enums import value_name
-from services.chassis.slices import in_slices
-from services.content.convert import (
-    FINISH_REASONS,
-    message_to_pb,
-    tool_definition_to_pb,
-    usage_from_pb,
-)
+from services.content.convert import FINISH_REASONS, usage_from_pb
 from services.content.model import FinishReason, Reasoning, ToolCall
+from services.runcontrol.clients.encoded_prompts import EncodedPrompts
 from services.runcontrol.core.events import Routed, TextDelta
 from services.runcontrol.core.inference import (
     Finished,
@@ -37,14 +32,15 @@ from services.runcontrol.core.inference import (
     ModelCall,
     Restarted,
     classify,
+    too_large,
 )
 from services.runcontrol.core.retrying import Failure, RetryClass
 from services.wire.session_header import session_header
 
 # The router has time-outs of its own; this one ends calls of a router that hangs.
 INFER_LIMIT_S = 3600.0
-# Encoded at once, in a few milliseconds.
-MAX_PARTS_AT_ONCE = 500
+_SERVICE = DESCRIPTOR.services_by_name["RouterService"]
+_INFER = f"/{_SERVICE.full_name}/{_SERVICE.methods_by_name['Infer'].name}"
 
 
 class RouterModels:
@@ -55,20 +51,36 @@ class RouterModels:
     """
 
     def __init__(self, channel: grpc.aio.Channel, registry_version: Callable[[], int]) -> None:
-        self._stub = RouterServiceStub(channel)
+        # Requests are encoded here, from messages that were encoded for earlier calls.
+        self._infer: Callable[..., Any] = channel.unary_stream(
+            _INFER, request_serializer=None, response_deserializer=InferResponse.FromString
+        )
         self._registry_version = registry_version
+        self._prompts = EncodedPrompts()
 
     @asynccontextmanager
     async def infer(
         self, model_call: ModelCall
     ) -> AsyncIterator[AsyncGenerator[Sequence[Item], None]]:
-        request = await encoded(model_call, self._registry_version())
+        request = await self._prompts.encode(model_call, self._registry_version())
+        check_size(len(request), len(model_call.messages))
         header = session_header(
             thread_id=model_call.thread_id, run_id=model_call.run_id, agent_id=model_call.agent_id
         )
-        call = self._stub.Infer(request, timeout=INFER_LIMIT_S, metadata=header)
+        call = self._infer(request, timeout=INFER_LIMIT_S, metadata=header)
         async with streaming(call):
             yield _items(call)
+
+
+def check_size(size_bytes: int, messages: int) -> None:
+    """Refuse a request that the router would not read.
+
+    Raises:
+        InferenceError: PROMPT_TOO_LARGE; to repeat it is of no use.
+    """
+    found = too_large(size_bytes, messages)
+    if found is not None:
+        raise InferenceError(found)
 
 
 async def _items(call: AsyncIterable[InferResponse]) -> AsyncGenerator[Sequence[Item], None]:
@@ -93,36 +105,9 @@ def failure_of(error: grpc.aio.AioRpcError, *, answered: bool) -> Failure:
     if code == "UNAVAILABLE" and not facts.reason and not answered:
         # No router was reached: its restart must not use up the run's five attempts.
         return Failure(RetryClass.THROTTLED, "ROUTER_UNAVAILABLE", facts.message)
-    kind = classify(code, facts.reason)
+    kind = classify(code, facts.reason, facts.metadata.get("failure", ""), answered=answered)
     reason = facts.reason or ("INFERENCE_REFUSED" if kind is RetryClass.FATAL else code)
     return Failure(kind, reason, facts.message, facts.retry_after_s)
-
-
-async def encoded(model_call: ModelCall, registry_version: int) -> InferRequest:
-    """As ``request_of``; that of a long conversation in slices."""
-    parts = sum(len(message.parts) for message in model_call.messages)
-    if parts <= MAX_PARTS_AT_ONCE:
-        return request_of(model_call, registry_version)
-    return await in_slices(lambda: request_of(model_call, registry_version))
-
-
-def request_of(model_call: ModelCall, registry_version: int) -> InferRequest:
-    """The request for a model call.
-
-    The router is required to have ``registry_version`` at most: a registry that was wiped or
-    restored counts from a lower number again, and may never reach the version of the run's start.
-    """
-    sampling = bytes.fromhex(model_call.sampling)
-    return InferRequest(
-        target_id=model_call.target_id,
-        messages=[message_to_pb(message) for message in model_call.messages],
-        tools=[tool_definition_to_pb(tool) for tool in model_call.tools],
-        sampling=provider.Sampling.FromString(sampling) if sampling else None,
-        session=pb.Session(
-            thread_id=model_call.thread_id, run_id=model_call.run_id, agent_id=model_call.agent_id
-        ),
-        min_registry_version=min(model_call.min_registry_version, registry_version),
-    )
 
 
 def item_of(item: pb.InferItem) -> Item | None:

@@ -11,6 +11,7 @@ from services.runcontrol.core.commands import (
     CancelWakeCommand,
     Command,
     CommandOutcome,
+    CommandRefusal,
     CommandResult,
     JoinCommand,
     RunEndedCommand,
@@ -45,11 +46,17 @@ def answer_call(work: Work, command: Command, outcome: CommandOutcome, ids: IdSo
         work = _remember_join(work, command, outcome)
         work = settle_call(work, call, CallState.SUCCEEDED, outcome.result)
     else:
-        facts = {"error": outcome.reason, "message": outcome.message}
-        work = settle_call(work, call, CallState.FAILED, json.dumps(facts))
+        work = settle_call(work, call, CallState.FAILED, _refusal(call, outcome))
     if work.run.state is RunState.WAITING:
         work = work.emit(RunWoken("tool_result", call.call_id, None, call.traceparent))
     return resolve(work, call.call_id, Cause("tool_result", "", call.traceparent), ids)
+
+
+def _refusal(call: Call, refused: CommandRefusal) -> str:
+    """What a model reads of a refusal; of a call that no model made, what people read."""
+    if not call.model_call_id:
+        return f"the pool refused the join: {refused.message} ({refused.reason})"
+    return json.dumps({"error": refused.reason, "message": refused.message})
 
 
 def _still_waits(call: Call, command: Command, outcome: CommandOutcome) -> bool:

@@ -45,8 +45,7 @@ def _ask_owner(work: Work, reason: str) -> Work:
 def expire(work: Work) -> Work:
     """End a queued or waiting run whose deadline has passed; return any other run unchanged.
 
-    The owner of an executing run ends it. The deadline of a run that waits only for people is
-    paused.
+    The owner of an executing run ends it. The deadline of a parked run is paused.
     """
     idle = work.run.state in (RunState.QUEUED, RunState.WAITING)
     if not idle or work.run.paused_at is not None or work.now < work.run.deadline_at:

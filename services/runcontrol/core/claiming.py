@@ -44,7 +44,7 @@ def claim(work: Work, instance_id: str) -> Work:
 
 
 def _deadline(work: Work) -> datetime:
-    """The run's deadline, moved by the time that it waited for people only."""
+    """The run's deadline, moved by the time that it was parked."""
     paused_at = work.run.paused_at
     return work.run.deadline_at + (work.now - paused_at if paused_at else timedelta())
 

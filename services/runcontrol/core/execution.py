@@ -6,7 +6,7 @@ raises ``FencedError`` if the run has another owner by now, or none; nothing was
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -14,15 +14,15 @@ from functools import partial
 from services.chassis.clock import Clock
 from services.chassis.each_row import each_row
 from services.chassis.ids import IdSource
-from services.content.model import Message
 from services.runcontrol.core.answering import answer_call
 from services.runcontrol.core.cancelling import expire
 from services.runcontrol.core.claiming import LEASE_S, claim
 from services.runcontrol.core.commands import Command, CommandOutcome, FetchedMessage
 from services.runcontrol.core.events import Kind
-from services.runcontrol.core.model import Cause, Lease, Run, RunState
+from services.runcontrol.core.model import Cause, Lease, Run, RunState, StoredMessage
 from services.runcontrol.core.ports import DueRun, LeaseKey, Store, ThreadTx, Tx
 from services.runcontrol.core.retrying import Failure, RetryClass, fail_attempt, hand_off
+from services.runcontrol.core.sharing import in_turns, room, turn_order
 from services.runcontrol.core.specs import Specs
 from services.runcontrol.core.stepping import (
     Ended,
@@ -63,6 +63,7 @@ class Execution:
     Args:
         instance_id: Names the server in its leases.
         draw: Returns a random number from 0 to 1; spreads the pauses before attempts.
+        most_per_tenant: How many runs of one tenant all servers execute; 0 = any number.
     """
 
     def __init__(
@@ -72,24 +73,42 @@ class Execution:
         ids: IdSource,
         instance_id: str,
         draw: Callable[[], float],
+        most_per_tenant: int = 0,
     ) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
         self._instance_id = instance_id
         self._draw = draw
+        self._most_per_tenant = most_per_tenant
+        self._served_last = ""
 
     async def claim(self, limit: int) -> list[Claim]:
         """Claim the first dispatch of up to ``limit`` threads that have one to claim.
 
-        Each claim raises the fence of its thread and leases the thread for 15 s.
+        Tenants take turns. Each claim raises the fence of its thread and leases it for 15 s.
         """
-        ready = await self._store.write(lambda tx: tx.ready_threads(self._clock.now(), limit))
+        ready = await self._store.write(lambda tx: self._next(tx, limit))
+        if ready:
+            self._served_last = ready[-1][0]
 
         async def claim_one(key: tuple[str, str]) -> Claim | None:
             return await self._store.write(partial(self._claim, *key))
 
         return await each_row(ready, claim_one, _thread_named)
+
+    def _next(self, tx: Tx, limit: int) -> list[tuple[str, str]]:
+        """Tenant and id of up to ``limit`` threads to claim."""
+        now, most = self._clock.now(), self._most_per_tenant
+        executing = tx.executing() if most else {}
+        ready: dict[str, Sequence[str]] = {}
+        for tenant in turn_order(tx.ready_tenants(now), self._served_last):
+            left = room(executing.get(tenant, 0), limit, most)
+            if left and (found := tx.ready_threads(tenant, now, left)):
+                ready[tenant] = found
+            if len(ready) == limit:
+                break
+        return in_turns(ready, limit)
 
     def _claim(self, tenant: str, thread_id: str, tx: Tx) -> Claim | None:
         now = self._clock.now()
@@ -198,20 +217,24 @@ class Execution:
 
         await self._store.write(fn)
 
-    async def conversation(self, claimed: Claim) -> list[Message]:
-        """Every message of the run's thread, oldest first, without the agent's instructions."""
+    async def conversation(self, claimed: Claim, after: int) -> list[StoredMessage]:
+        """The messages of the run's thread after the sequence ``after``, oldest first."""
         run = claimed.run
-        return await self._store.read(lambda reads: reads.conversation(run.tenant, run.thread_id))
+        return await self._store.read(
+            lambda reads: reads.conversation(run.tenant, run.thread_id, after)
+        )
 
     async def renew(self, held: frozenset[LeaseKey]) -> list[Lease]:
         """Extend those of the leases ``held`` that this server still has, by 15 s from now.
+
+        Other writes wait for it: a lease that lapses behind them would end their runs.
 
         Returns:
             The leases that were extended; each says whether a cancel was requested. Other leases
             of this server lapse, which frees the runs that it does not execute any more.
         """
         until = self._clock.now() + timedelta(seconds=LEASE_S)
-        return await self._store.write(lambda tx: tx.renew(self._instance_id, held, until))
+        return await self._store.write_first(lambda tx: tx.renew(self._instance_id, held, until))
 
     async def reclaim_all(self) -> int:
         """End the attempts under all leases; return how many.
@@ -220,9 +243,15 @@ class Execution:
         """
         return await self._store.write(lambda tx: self._reclaim(tx, tx.leases()))
 
-    async def reclaim_lapsed(self) -> int:
-        """End the attempts whose lease has lapsed; return how many."""
-        lapsed = await self._store.write(lambda tx: tx.lapsed(self._clock.now(), SWEEP_LIMIT))
+    async def reclaim_lapsed(self, held: frozenset[LeaseKey] = frozenset()) -> int:
+        """End the attempts whose lease has lapsed; return how many.
+
+        Args:
+            held: The leases of the runs that this server executes. It knows by the time that passes
+                that it renews them: they lapse for others, not for itself, when its clock is set.
+        """
+        found = await self._store.write(lambda tx: tx.lapsed(self._clock.now(), SWEEP_LIMIT))
+        lapsed = [each for each in found if (each.tenant, each.thread_id, each.fence) not in held]
 
         async def reclaim(lease: Lease) -> int:
             return await self._store.write(partial(self._reclaim_lapsed, lease))
@@ -234,7 +263,7 @@ class Execution:
             return 0
         before = load_owned(tx, lapsed.tenant, lapsed.run_id, self._clock.now())
         # Another server may have ended the attempt or claimed the run, or its owner renewed, since.
-        if before.lease is None or before.lease.until > before.now:
+        if before.lease is None or before.lease.until >= before.now:
             return 0
         return self._reclaim(tx, [before.lease])
 

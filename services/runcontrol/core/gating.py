@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 
 from services.content.model import Approval
 from services.runcontrol.core.specs import AgentSpec, ToolSpec
+
+# Readers of JSON that allow the least nesting allow this.
+MAX_DEPTH = 64
 
 
 def gate(agent: AgentSpec, tool: ToolSpec) -> Approval:
@@ -19,15 +23,26 @@ def canonical(arguments_json: str) -> str | None:
     """The same text for equal argument objects; None when they are not a JSON object.
 
     An empty text is an empty object: models leave out arguments that a tool does not need. None
-    also for JSON that cannot be passed on: lone surrogates, and nesting beyond the recursion limit.
+    also for what not every reader of JSON takes: lone surrogates, numbers that are not finite or
+    have thousands of digits, and nesting beyond 64 levels.
     """
     try:
         value = json.loads(arguments_json or "{}")
-        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        text = json.dumps(
+            value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        )
         text.encode()
     except (ValueError, RecursionError):
         return None
-    return text if isinstance(value, dict) else None
+    return text if isinstance(value, dict) and not _deeper_than(MAX_DEPTH, value) else None
+
+
+def _deeper_than(levels: int, value: Any) -> bool:
+    """Whether ``value`` is nested beyond ``levels``; a plain value has no level."""
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_deeper_than(levels - 1, each) for each in inner)
 
 
 def argument_digest(tool_id: str, version: str, arguments_json: str) -> bytes:

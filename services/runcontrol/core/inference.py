@@ -12,14 +12,14 @@ from services.content.model import (
     FinishReason,
     Message,
     Reasoning,
-    Role,
-    Text,
     ToolCall,
     ToolDefinition,
     Usage,
 )
 from services.runcontrol.core.events import Kind, ReasoningDelta, Routed, TextDelta
-from services.runcontrol.core.model import Run
+from services.runcontrol.core.limits import MAX_PROMPT_BYTES, MAX_PROMPT_MESSAGES
+from services.runcontrol.core.model import Run, StoredMessage
+from services.runcontrol.core.prompting import prompt
 from services.runcontrol.core.retrying import Failure, RetryClass
 from services.runcontrol.core.specs import Specs
 
@@ -81,27 +81,58 @@ class Models(Protocol):
 
 # gRPC codes by name, as the table in the contract lists them.
 _THROTTLED_REASONS = frozenset(
-    {"ALL_MEMBERS_UNAVAILABLE", "MEMBERS_EXHAUSTED", "SNAPSHOT_BEHIND", "SNAPSHOT_MISSING"}
+    {
+        *("ALL_MEMBERS_UNAVAILABLE", "MEMBERS_EXHAUSTED", "SNAPSHOT_BEHIND", "SNAPSHOT_MISSING"),
+        *("UPSTREAM_EXHAUSTED", "UPSTREAM_OVERLOADED", "TOO_MANY_CALLS"),
+    }
 )
 _ERROR_CODES = frozenset(
     {"UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "INTERNAL", "UNKNOWN", "CANCELLED"}
 )
+# Of UPSTREAM_FAILED, in its metadata: the provider is away, and no answer of it was bad.
+_OUTAGES = frozenset(
+    {"server_error", "timeout_connect", "timeout_first_chunk", "overloaded", "circuit_open"}
+)
 
 
-def classify(code: str, reason: str) -> RetryClass:
-    """The retry class for a gRPC code and an error reason of ``Infer``."""
-    if code == "RESOURCE_EXHAUSTED" or reason in _THROTTLED_REASONS:
+def classify(code: str, reason: str, failure: str, *, answered: bool) -> RetryClass:
+    """The retry class for a status of ``Infer``.
+
+    RESOURCE_EXHAUSTED without a reason that the router gives is gRPC's own word for a message that
+    is too large, which every repeat would be.
+
+    Args:
+        code: That of gRPC, by name.
+        reason: The router's; "" when another has made the status.
+        failure: The class of the failure of the model that ended the call; "" when none did.
+        answered: Whether a part of the answer had been received.
+    """
+    if reason in _THROTTLED_REASONS:
+        return RetryClass.THROTTLED
+    if reason == "UPSTREAM_FAILED" and failure in _OUTAGES and not answered:
         return RetryClass.THROTTLED
     return RetryClass.ERROR if code in _ERROR_CODES else RetryClass.FATAL
 
 
-def model_call_for(run: Run, specs: Specs, conversation: Sequence[Message]) -> ModelCall:
-    """The request with the agent's instructions, followed by the messages of the thread."""
+def too_large(size_bytes: int, messages: int) -> Failure | None:
+    """Why the router cannot read a request of that size; None when it can."""
+    for what, size, most in (
+        ("bytes", size_bytes, MAX_PROMPT_BYTES),
+        ("messages", messages, MAX_PROMPT_MESSAGES),
+    ):
+        if size > most:
+            text = f"the prompt has {size:,} {what}, at most {most:,} can be sent"
+            hint = "continue on a new thread"
+            return Failure(RetryClass.FATAL, "PROMPT_TOO_LARGE", f"{text}; {hint}")
+    return None
+
+
+def model_call_for(run: Run, specs: Specs, record: Sequence[StoredMessage]) -> ModelCall:
+    """The request with the prompt that the record of the run's thread makes."""
     agent = specs.agent
-    system = (Message(Role.SYSTEM, (Text(agent.system_prompt),)),) if agent.system_prompt else ()
     return ModelCall(
         target_id=agent.target_id,
-        messages=(*system, *conversation),
+        messages=prompt(record, run.run_id, agent.system_prompt),
         tools=tuple(ToolDefinition(t.tool_id, t.description, t.json_schema) for t in specs.tools),
         sampling=agent.sampling,
         thread_id=run.thread_id,

@@ -41,6 +41,9 @@ MAX_CREDIT = 10_000
 MAX_RESULT_BYTES = 1024 * 1024
 MAX_NOTE_CHARS = 4096
 
+# Of a model call: what the router reads. One message of gRPC has 16 MiB at most.
+MAX_PROMPT_BYTES = 16 << 20
+MAX_PROMPT_MESSAGES = 10_000
 # Of the messages of a page of inputs, unless one input alone is larger.
 PAGE_BYTES = 1 << 20
 

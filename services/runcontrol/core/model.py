@@ -41,6 +41,7 @@ class TerminationReason(Enum):
     DEADLINE = "deadline"
     ERROR = "error"
     DEAD_LETTER = "dead_letter"
+    NO_ANSWER = "no_answer"
 
 
 class WaitingKind(Enum):
@@ -50,10 +51,6 @@ class WaitingKind(Enum):
     WAKE = "wake"
     RECONCILE = "reconcile"
     BACKOFF = "backoff"
-
-
-# A run that waits for people only has its deadline paused.
-HUMAN_WAITS = frozenset({WaitingKind.APPROVAL, WaitingKind.USER_INPUT, WaitingKind.RECONCILE})
 
 
 class DispatchState(Enum):
@@ -183,8 +180,7 @@ class Run:
         dispatch_id: The queued or claimed dispatch; "" while parked and when done.
         principal: The subject that submitted the run; other services are called on its behalf.
         deadline_at: When the run ends if it is not done, unless the deadline is paused.
-        paused_at: Since when the run waits for people only; the next claim adds the pause to the
-            deadline.
+        paused_at: Since when the run is parked; the next claim adds the pause to the deadline.
         max_total_tokens: 0 = no limit.
         parent_run_id: The run that started it with a tool; "" when a caller submitted it.
         parent_call_id: The call of that run that waits for its end; "" when none does.

@@ -1,5 +1,7 @@
 """Parking: a run that waits has no lease and no dispatch, and a cause queues its continuation.
 
+Its deadline stands still meanwhile, since a wait takes nothing of the server.
+
 A run parks in the transaction that found nothing to continue with: causes that are stored already
 are applied before, so that none is missed. A cause that arrives later finds the run waiting, and
 queues its continuation in the transaction that stores the cause.
@@ -13,7 +15,6 @@ from services.chassis.ids import IdSource
 from services.runcontrol.core.events import RunParked
 from services.runcontrol.core.exchange import Call, CallState
 from services.runcontrol.core.model import (
-    HUMAN_WAITS,
     Cause,
     Dispatch,
     DispatchKind,
@@ -30,14 +31,13 @@ MAX_CAUSES = 16
 def park(work: Work) -> Work:
     """Let the run wait for its unsettled calls; end its dispatch and its lease."""
     reasons = waiting_reasons(work)
-    human = all(reason.kind in HUMAN_WAITS for reason in reasons)
     work = work.with_dispatch(replace(work.claimed(), state=DispatchState.ACKED))
     work = replace(work, lease=None).on_thread(active_run_id="")
     work = work.on_run(
         state=RunState.WAITING,
         waiting=reasons,
         dispatch_id="",
-        paused_at=work.now if human else None,
+        paused_at=work.now,
     )
     return work.emit(RunParked(reasons))
 
@@ -69,8 +69,7 @@ def wait_for_person(work: Work, call: Call) -> Work:
         return work
     others = tuple(each for each in work.run.waiting if each.call_id != call.call_id)
     reasons = (*others, _reason(work, call))
-    human = all(reason.kind in HUMAN_WAITS for reason in reasons)
-    work = work.on_run(waiting=reasons, paused_at=work.now if human else None)
+    work = work.on_run(waiting=reasons)
     return work.emit(RunParked(reasons))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar, Protocol, TypeAlias, TypeVar
@@ -14,7 +14,7 @@ from services.runcontrol.core.events import Event
 from services.runcontrol.core.exchange import Call, Decision, Ticket, TicketState, Wake
 from services.runcontrol.core.limits import DEFAULT_PAGE
 from services.runcontrol.core.listing import Lists, ThreadView
-from services.runcontrol.core.model import Dispatch, Input, Lease, Run, Thread
+from services.runcontrol.core.model import Dispatch, Input, Lease, Run, StoredMessage, Thread
 from services.runcontrol.core.specs import Catalog, Specs
 from services.runcontrol.core.work import Work
 from services.runcontrol.core.worker_calls import CallRef, Worker
@@ -171,8 +171,14 @@ class TicketTx(Protocol):
 class LeaseTx(Protocol):
     """The part of a transaction for leases, and the searches of the loops."""
 
-    def ready_threads(self, now: datetime, limit: int) -> list[tuple[str, str]]:
-        """Tenant and id of threads whose first dispatch can be claimed, longest ready first."""
+    def ready_tenants(self, now: datetime) -> list[str]:
+        """The tenants that have a thread whose first dispatch can be claimed, by name."""
+
+    def ready_threads(self, tenant: str, now: datetime, limit: int) -> list[str]:
+        """Ids of such threads of a tenant, longest ready first; locked ones are left out."""
+
+    def executing(self) -> Mapping[str, int]:
+        """How many runs of each tenant are executed, by all servers."""
 
     def renew(self, instance_id: str, held: frozenset[LeaseKey], until: datetime) -> list[Lease]:
         """Extend those of the named leases that are still the instance's; return them.
@@ -181,7 +187,10 @@ class LeaseTx(Protocol):
         """
 
     def lapsed(self, now: datetime, limit: int) -> list[Lease]:
-        """Leases that ran out; those of locked threads are left out, here and in ``due_runs``."""
+        """Leases that ended before ``now``.
+
+        Those of locked threads are left out, here and in ``due_runs``.
+        """
 
     def leases(self) -> list[Lease]:
         """Every lease."""
@@ -233,7 +242,8 @@ class Reads(Lists, Protocol):
     def view(self, tenant: str, run_id: str) -> RunView | None: ...
 
     def events(self, tenant: str, run_id: str, after: int, limit: int) -> Feed | None:
-        """None when there is no such run."""
+        """At most ``limit`` events, and of these as many as fit into a frame; None when there is no
+        such run."""
 
     def ticket(self, tenant: str, ticket_id: str) -> Ticket | None: ...
 
@@ -248,8 +258,8 @@ class Reads(Lists, Protocol):
             None when there is no such thread.
         """
 
-    def conversation(self, tenant: str, thread_id: str) -> list[Message]:
-        """Every message of a thread, oldest first."""
+    def conversation(self, tenant: str, thread_id: str, after: int) -> list[StoredMessage]:
+        """The messages of a thread after the sequence ``after``, oldest first."""
 
     def thread_view(self, tenant: str, thread_id: str) -> ThreadView | None: ...
 
@@ -257,6 +267,9 @@ class Reads(Lists, Protocol):
 class Store(Protocol):
     async def write(self, fn: Callable[[Tx], T]) -> T:
         """Run ``fn`` in a transaction; return its result once the transaction is durable."""
+
+    async def write_first(self, fn: Callable[[Tx], T]) -> T:
+        """As ``write``, ahead of the transactions that wait for their turn."""
 
     async def read(self, fn: Callable[[Reads], T]) -> T:
         """Run ``fn`` on one snapshot; return its result."""

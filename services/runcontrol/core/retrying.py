@@ -30,6 +30,7 @@ MAX_ATTEMPTS = 5
 MAX_HANDOFFS = 20
 BASE_BACKOFF_S = 0.25
 MAX_BACKOFF_S = 60.0
+MAX_HINT_JITTER_S = 15.0
 
 
 class RetryClass(Enum):
@@ -74,7 +75,13 @@ def fail_attempt(work: Work, failure: Failure, draw: float) -> Work:
     lost_once = failure.retry_class is RetryClass.CRASH and failures == 1
     pause_s = 0.0 if lost_once else backoff_s(failures, draw)
     left_s = (work.run.deadline_at - work.now).total_seconds()
-    return _requeue(work, failure, min(max(pause_s, failure.retry_after_s or 0.0), left_s))
+    return _requeue(work, failure, min(max(pause_s, _hinted_s(failure, draw)), left_s))
+
+
+def _hinted_s(failure: Failure, draw: float) -> float:
+    """The pause that was asked for, and more: not all who were asked come back at once."""
+    hint_s = failure.retry_after_s or 0.0
+    return hint_s + draw * min(hint_s / 2, MAX_HINT_JITTER_S)
 
 
 def _requeue(work: Work, failure: Failure, pause_s: float) -> Work:

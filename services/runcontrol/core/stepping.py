@@ -27,11 +27,13 @@ from services.runcontrol.core.model import (
     InputState,
     MessageOrigin,
     Phase,
+    Run,
     RunState,
     Termination,
     TerminationReason,
 )
 from services.runcontrol.core.parking import park
+from services.runcontrol.core.prompting import has_content
 from services.runcontrol.core.resuming import make_way_for_input
 from services.runcontrol.core.specs import Specs
 from services.runcontrol.core.tool_calls import advance_call, join_call, plan_calls
@@ -123,8 +125,17 @@ def _end_step(work: Work, trace: str) -> tuple[Work, Next]:
     if run.step > 0:
         work = _show(append_results(work), trace).emit(StepEnded())
     if run.step > 0 and not work.calls and not work.inputs:
-        return finish(work, Termination(TerminationReason.NATURAL_END)), Ended()
+        return finish(work, _natural_end(work)), Ended()
     return _start_step(replace(work, calls=(), past_calls=(*work.past_calls, *work.calls)))
+
+
+def _natural_end(work: Work) -> Termination:
+    if work.run.output_text:
+        return Termination(TerminationReason.NATURAL_END)
+    text = "the model ended its answer without a text or a call"
+    # Why it did: it was cut off, or filtered.
+    said = [each.finish_reason for each in work.checkpoints if each.step == work.run.step]
+    return Termination(TerminationReason.NO_ANSWER, ": ".join([text, *said]))
 
 
 def _show(work: Work, trace: str) -> Work:
@@ -192,7 +203,12 @@ def commit_answer(work: Work, fence: int, answer: ModelAnswer, specs: Specs, tra
         phase=Phase.CALLS,
         rounds=run.rounds + 1,
         usage=run.usage.plus(answer.usage),
-        output_text=answer.message.text or run.output_text,
+        output_text=_output(run, answer.message),
     )
     work = work.emit(UsageReported(answer.usage))
     return plan_calls(work, answer.message.tool_calls, specs)
+
+
+def _output(run: Run, answer: Message) -> str:
+    """What the run has said: its last text, which calls without a text leave as it is."""
+    return (answer.text or run.output_text) if has_content(answer) else ""

@@ -10,7 +10,7 @@ from enum import Enum
 from services.chassis.caller import Caller
 from services.chassis.errors import InvalidRequestError, Violation
 from services.chassis.ids import IdSource
-from services.content.model import Message, Role
+from services.content.model import Image, Message, Role
 from services.runcontrol.core.errors import (
     AgentNotFoundError,
     ThreadBusyError,
@@ -102,6 +102,10 @@ def said_violations(messages: Sequence[Message]) -> Iterator[Violation]:
     for index, message in enumerate(messages):
         if message.role not in (Role.SYSTEM, Role.USER):
             yield Violation(f"messages[{index}].role", "must be SYSTEM or USER")
+        for place, part in enumerate(message.parts):
+            if isinstance(part, Image) and part.url and not part.url.startswith("https://"):
+                field = f"messages[{index}].parts[{place}].image.url"
+                yield Violation(field, "must begin with https://; send other images inline")
 
 
 def submit_violations(command: SubmitCommand) -> Iterator[Violation]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -11,6 +11,10 @@ from typing import Protocol, TypeAlias
 from services.chassis.caller import Caller
 from services.runcontrol.core.errors import CursorOutOfRangeError
 from services.runcontrol.core.ports import RunView
+
+# A frame is held in memory for as long as its reader does not take it.
+MAX_FRAME_EVENTS = 64
+MAX_FRAME_BYTES = 64 * 1024
 
 
 class SubscribeFrom(Enum):
@@ -79,6 +83,16 @@ class RunStreams(Protocol):
             RunNotFoundError: There is no such run.
             CursorOutOfRangeError: The cursor is beyond the newest event.
         """
+
+
+def fitting(sizes_bytes: Sequence[int]) -> int:
+    """How many of the next events one frame has: as many as fit, and one that does not."""
+    total_bytes = 0
+    for count, size_bytes in enumerate(sizes_bytes):
+        total_bytes += size_bytes
+        if count and total_bytes > MAX_FRAME_BYTES:
+            return count
+    return len(sizes_bytes)
 
 
 def start_after(command: SubscribeCommand, head: int) -> int:

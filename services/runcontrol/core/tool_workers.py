@@ -154,7 +154,8 @@ class ToolWorkers:
         def fn(tx: Tx) -> list[bool]:
             return [tx.extend_call(tenant, each.ref, worker, until) for each in ordered]
 
-        extended = await self._store.write(fn)
+        # Other writes wait for it, as they do for the leases of runs.
+        extended = await self._store.write_first(fn)
         for each, is_extended in zip(ordered, extended, strict=True):
             if is_extended and each.progress_seq:
                 await self._store.write(partial(self._progress, tenant, worker, each))

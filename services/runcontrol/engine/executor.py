@@ -1,4 +1,4 @@
-"""The loops of a server that executes runs: one task per run, at most one run per slot.
+"""The loops of a server that executes runs: one task per run, as many as there are slots.
 
 claim_forever   claims runs while slots are free
 keep_leases     renews the leases, passes cancels on, stops runs whose lease is lost
@@ -21,6 +21,7 @@ from services.runcontrol.core.model import Lease
 from services.runcontrol.core.ports import CANCELS, LAPSED, READY, LeaseKey
 from services.runcontrol.engine.deltas import done_within
 from services.runcontrol.engine.run_loop import Control, RunLoop, StopRequest
+from services.runcontrol.engine.slots import Slots
 
 # No notification says that a back-off has ended, so claims are tried at this interval too.
 POLL_S = 0.25
@@ -43,14 +44,14 @@ class Executor:
         notifier: Notifier,
         clock: Clock,
         drain: Drain,
-        max_concurrent_runs: int,
+        slots: Slots,
     ) -> None:
         self._execution = execution
         self._loop = loop
         self._notifier = notifier
         self._clock = clock
         self._drain = drain
-        self._slots = max_concurrent_runs
+        self._slots = slots
         self._running: dict[LeaseKey, tuple[Control, asyncio.Task[None]]] = {}
         self._claiming = asyncio.Lock()
         self._renewed_s = clock.monotonic_s()
@@ -83,7 +84,7 @@ class Executor:
         """How many runs to claim now."""
         if self._drain.started or self._leases_may_be_lost():
             return 0
-        return min(self._slots - len(self._running), CLAIMS_AT_ONCE)
+        return min(self._slots.free, CLAIMS_AT_ONCE)
 
     def _start(self, claimed: Claim) -> None:
         key = (claimed.run.tenant, claimed.run.thread_id, claimed.fence)
@@ -92,12 +93,14 @@ class Executor:
             self._loop.drive(claimed, control), context=Context()
         )
         self._running[key] = (control, task)
+        self._slots.executing += 1
         task.add_done_callback(lambda done: self._ended(key, done))
         if self._drain.started:
             control.stop(StopRequest.HAND_BACK)
 
     def _ended(self, key: LeaseKey, task: asyncio.Task[None]) -> None:
         del self._running[key]
+        self._slots.executing -= 1
         self._notifier.notify(READY)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("run task crashed", exc_info=error)
@@ -150,7 +153,7 @@ class Executor:
         with self._notifier.signal(LAPSED) as signal:
             while True:
                 try:
-                    await self._execution.reclaim_lapsed()
+                    await self._execution.reclaim_lapsed(frozenset(self._running))
                     await self._execution.expire_due()
                 except DomainError as error:
                     log.warning("sweep failed", exc_info=error)

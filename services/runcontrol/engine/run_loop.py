@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -46,6 +46,10 @@ from services.runcontrol.core.stepping import Ended, Infer, ModelAnswer, Next, P
 from services.runcontrol.core.waking import FetchRequest
 from services.runcontrol.engine import telemetry_names
 from services.runcontrol.engine.deltas import DeltaWriter, paced
+from services.runcontrol.engine.slots import Slots
+from services.runcontrol.engine.transcripts import Transcripts
+
+FENCED = "fenced"
 
 log = logging.getLogger(__name__)
 
@@ -86,13 +90,17 @@ class Control:
 
 
 class RunLoop:
-    """Executes claimed runs; has no state of its own."""
+    """Executes claimed runs."""
 
-    def __init__(self, execution: Execution, models: Models, inbox: Inbox, clock: Clock) -> None:
+    def __init__(
+        self, execution: Execution, models: Models, inbox: Inbox, clock: Clock, slots: Slots
+    ) -> None:
         self._execution = execution
+        self._transcripts = Transcripts(execution)
         self._models = models
         self._inbox = inbox
         self._clock = clock
+        self._slots = slots
 
     async def drive(self, claimed: Claim, control: Control) -> None:
         """Execute a run until it parks, ends, fails, is stopped, or has another owner.
@@ -116,15 +124,18 @@ class RunLoop:
             links=_links(claimed.causes),
             attributes=attributes,
         ) as current:
-            with acting_for(OnBehalfOf(run.tenant, run.principal, run.run_id)):
+            whom = OnBehalfOf(run.tenant, run.principal, run.run_id)
+            with acting_for(whom), telemetry_names.ACTIVE.one_more():
                 outcome = await self._drive(claimed, control)
+            if outcome == FENCED:
+                telemetry_names.FENCED.add(1)
             current.set_attribute(telemetry_names.OUTCOME, outcome)
 
     async def _drive(self, claimed: Claim, control: Control) -> str:
         try:
             return await self._execute(claimed, control)
         except FencedError:
-            return "fenced"
+            return FENCED
         except InferenceError as error:
             return await self._fail(claimed, error.failure)
         except DomainError as error:
@@ -141,7 +152,7 @@ class RunLoop:
         try:
             await self._execution.fail(claimed, failure)
         except FencedError:
-            return "fenced"
+            return FENCED
         except DomainError as error:
             # The store is unavailable: the lease lapses, and the run is claimed again.
             log.warning("failure not recorded", extra=_facts(claimed), exc_info=error)
@@ -175,7 +186,7 @@ class RunLoop:
         with span("step", attributes={telemetry_names.STEP: step, RUN_ID: claimed.run.run_id}):
             trace = current_traceparent()
             specs = claimed.specs
-            answer = await self._infer(claimed, specs, control) if specs else None
+            answer = await self._infer(claimed, specs, step, control) if specs else None
             if specs is None or answer is None:
                 # A cancel or a passed deadline is in the store: ``advance`` ends the run.
                 if control.request in (StopRequest.HAND_BACK, StopRequest.ABANDON):
@@ -183,9 +194,11 @@ class RunLoop:
                 return await self._execution.advance(claimed, trace)
             return await self._execution.commit_answer(claimed, specs, answer, trace)
 
-    async def _infer(self, claimed: Claim, specs: Specs, control: Control) -> ModelAnswer | None:
+    async def _infer(
+        self, claimed: Claim, specs: Specs, step: int, control: Control
+    ) -> ModelAnswer | None:
         """The model's answer; None when a stop request or the deadline came first."""
-        answering = asyncio.ensure_future(self._answer(claimed, specs))
+        answering = asyncio.ensure_future(self._answer(claimed, specs, step))
         requested = asyncio.ensure_future(control.stopped())
         deadline = asyncio.ensure_future(self._sleep_until(claimed.run.deadline_at))
         waits: tuple[asyncio.Future[Any], ...] = (answering, requested, deadline)
@@ -202,9 +215,12 @@ class RunLoop:
         while (left_s := (instant - self._clock.now()).total_seconds()) > 0:
             await self._clock.sleep(left_s)
 
-    async def _answer(self, claimed: Claim, specs: Specs) -> ModelAnswer:
-        conversation = await self._execution.conversation(claimed)
-        model_call = model_call_for(claimed.run, specs, conversation)
+    async def _answer(self, claimed: Claim, specs: Specs, step: int) -> ModelAnswer:
+        record = await self._transcripts.read(claimed)
+        model_call = model_call_for(claimed.run, specs, record)
+        if step == 1 and claimed.attempt == 1:
+            since = self._clock.now() - claimed.run.created_at
+            telemetry_names.FIRST_REQUEST.record(since.total_seconds())
         writer = DeltaWriter(lambda kinds: self._execution.record(claimed, kinds), self._clock)
         draft = await self._collect(model_call, writer)
         await writer.flush()
@@ -217,14 +233,21 @@ class RunLoop:
 
     async def _collect(self, model_call: ModelCall, writer: DeltaWriter) -> Draft:
         draft = Draft()
+        # Its wait for the first token may take long, and takes nothing of the server.
         async with (
+            self._slots.waiting_for(model_call.target_id) as answered,
             self._models.infer(model_call) as batches,
             aclosing(paced(batches, writer, self._clock)) as pieces,
         ):
             async for batch in pieces:
-                for item in batch:
-                    draft = draft.add(item)
-                    await _record_item(item, writer)
+                answered()
+                draft = await self._take(batch, draft, writer)
+        return draft
+
+    async def _take(self, batch: Sequence[Item], draft: Draft, writer: DeltaWriter) -> Draft:
+        for item in batch:
+            draft = draft.add(item)
+            await _record_item(item, writer)
         return draft
 
     async def _fetch(self, claimed: Claim, request: FetchRequest) -> Next:

@@ -14,17 +14,16 @@ from services.chassis.follow.notifier import Notifier
 from services.runcontrol.core.model import run_channel
 from services.runcontrol.core.runcontrol import RunControl
 from services.runcontrol.core.subscribing import (
+    MAX_FRAME_EVENTS,
     RunEvents,
     RunHeartbeat,
     RunItem,
     RunReconnect,
     RunSnapshot,
     SubscribeCommand,
+    fitting,
     start_after,
 )
-
-MAX_ITEMS = 64
-MAX_ITEM_BYTES = 64 * 1024
 
 
 class FeedRunStreams:
@@ -45,7 +44,7 @@ class FeedRunStreams:
     async def follow(
         self, caller: Caller, command: SubscribeCommand
     ) -> AsyncGenerator[RunItem, None]:
-        """Events are yielded in batches of at most 64, of about 64 KiB at most."""
+        """Events are yielded in frames of at most 64, and of 64 KiB unless one alone is larger."""
         run_id = command.run_id
         view = await self._runs.view(caller, run_id)
         after = start_after(command, view.run.event_seq)
@@ -53,9 +52,9 @@ class FeedRunStreams:
             yield RunSnapshot(view)
 
         async def load(cursor: int) -> Page[tuple[int, bytes]]:
-            feed = await self._runs.events(caller, run_id, cursor, MAX_ITEMS)
+            feed = await self._runs.events(caller, run_id, cursor, MAX_FRAME_EVENTS)
             newest = feed.events[-1][0] if feed.events else cursor
-            return Page(feed.events, newest, feed.finished, more=len(feed.events) == MAX_ITEMS)
+            return Page(feed.events, newest, feed.finished, more=newest < feed.head)
 
         with (
             self._notifier.signal(run_channel(caller.tenant, run_id)) as signal,
@@ -78,13 +77,9 @@ class FeedRunStreams:
 
 
 def _batches(events: Sequence[tuple[int, bytes]]) -> Iterator[RunEvents]:
-    """Batches of about 64 KiB at most; a larger event is a batch of its own."""
-    batch: list[tuple[int, bytes]] = []
-    size_bytes = 0
-    for seq, body in events:
-        if batch and size_bytes + len(body) > MAX_ITEM_BYTES:
-            yield RunEvents(tuple(batch))
-            batch, size_bytes = [], 0
-        batch.append((seq, body))
-        size_bytes += len(body)
-    yield RunEvents(tuple(batch))
+    """Frames of at most 64 KiB; a larger event is a frame of its own."""
+    left = tuple(events)
+    while left:
+        count = fitting([len(body) for _, body in left])
+        yield RunEvents(left[:count])
+        left = left[count:]

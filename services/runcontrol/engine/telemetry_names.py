@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from services.chassis.observe.metrics import Counter, Histogram, UpDownCounter
+
 STEP: Final = "runyard.run.step"
 ATTEMPT: Final = "runyard.run.attempt"
 CAUSES: Final = "runyard.run.causes"
@@ -13,6 +15,14 @@ AGENT: Final = "gen_ai.agent.id"
 CONVERSATION: Final = "gen_ai.conversation.id"
 LINK_DECISION: Final = "decided_by"  # to the call that submitted the decision
 LINK_INPUT: Final = "said_by"  # to the call that injected the input
+
+ACTIVE = UpDownCounter("runyard.runs.active", "{run}", "Runs that are being executed.")
+FENCED = Counter("runyard.lease.fenced", "{attempt}", "Attempts whose server had lost the run.")
+FIRST_REQUEST = Histogram(
+    "runyard.run.time_to_first_request",
+    "s",
+    "From the submission of a run to its first request to a model.",
+)
 
 
 def run_span(agent_id: str) -> str:

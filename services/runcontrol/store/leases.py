@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 
 from services.chassis.clock import Clock
 from services.chassis.store.port import Tx
@@ -19,9 +19,15 @@ class SqlLeases:
     def __init__(self, tx: Tx) -> None:
         self._tx = tx
 
-    def ready_threads(self, now: datetime, limit: int) -> list[tuple[str, str]]:
-        rows = self._tx.all(sql.READY_THREADS, now=now, limit=limit)
-        return [(row.tenant, row.thread_id) for row in rows]
+    def ready_tenants(self, now: datetime) -> list[str]:
+        return [row.tenant for row in self._tx.all(sql.READY_TENANTS, now=now)]
+
+    def ready_threads(self, tenant: str, now: datetime, limit: int) -> list[str]:
+        rows = self._tx.all(sql.READY_THREADS, tenant=tenant, now=now, limit=limit)
+        return [row.thread_id for row in rows]
+
+    def executing(self) -> Mapping[str, int]:
+        return {row.tenant: row.runs for row in self._tx.all(sql.EXECUTING)}
 
     def renew(self, instance_id: str, held: frozenset[LeaseKey], until: datetime) -> list[Lease]:
         mine = {"instance_id": instance_id, "to_until": until}
@@ -59,5 +65,7 @@ class RunLeases:
 
     def release(self, tx: Tx, holder: str) -> None:
         """Let the leases lapse; the sweep ends the attempts under them."""
-        if tx.changed(sql.LET_LAPSE, of_instance_id=holder, now=self._clock.now()):
+        now = self._clock.now()
+        lapsed_at = now - timedelta(microseconds=1)  # a lease that ends now is still held
+        if tx.changed(sql.LET_LAPSE, of_instance_id=holder, now=now, lapsed_at=lapsed_at):
             tx.notify(LAPSED)

@@ -12,7 +12,9 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    exists,
     func,
+    literal,
     or_,
     select,
     text,
@@ -207,10 +209,38 @@ PIN = statement(upsert(t.pinned_spec).on_conflict_do_nothing())
 
 PINNED = statement(select(t.pinned_spec.c.body).where(*where(t.pinned_spec, "tenant", "digest")))
 
+_NOW = bindparam("now", type_=t.thread.c.ready_at.type)
+
+
+def _queued_tenant_after(tenant: Any) -> Any:
+    first = select(func.min(t.thread.c.tenant)).where(t.READY)
+    return first.where(t.thread.c.tenant > tenant).scalar_subquery()
+
+
+# From tenant to tenant through the index: a tenant's backlog costs nothing.
+_queued = select(_queued_tenant_after(literal("")).label("tenant")).cte("queued", recursive=True)
+_queued = _queued.union_all(
+    select(_queued_tenant_after(_queued.c.tenant)).where(_queued.c.tenant.is_not(None))
+)
+READY_TENANTS = statement(
+    select(_queued.c.tenant)
+    .where(
+        _queued.c.tenant.is_not(None),
+        exists()
+        .where(t.thread.c.tenant == _queued.c.tenant, t.READY, t.thread.c.ready_at <= _NOW)
+        .correlate(_queued),
+    )
+    .order_by(_queued.c.tenant)
+)
+
+EXECUTING = statement(
+    select(t.lease.c.tenant, func.count().label("runs")).group_by(t.lease.c.tenant)
+)
+
 READY_THREADS = statement(
-    select(t.thread.c.tenant, t.thread.c.thread_id)
-    .where(t.READY, t.thread.c.ready_at <= bindparam("now", type_=t.thread.c.ready_at.type))
-    .order_by(t.thread.c.ready_at, t.thread.c.tenant, t.thread.c.thread_id)
+    select(t.thread.c.thread_id)
+    .where(t.thread.c.tenant == bindparam("tenant"), t.READY, t.thread.c.ready_at <= _NOW)
+    .order_by(t.thread.c.ready_at, t.thread.c.thread_id)
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
 )
@@ -241,7 +271,7 @@ def _thread_of(table: Table) -> ColumnElement[bool]:
 LAPSED = statement(
     select(*t.lease.c)
     .join(t.thread, _thread_of(t.lease))
-    .where(t.lease.c.until <= bindparam("now", type_=t.lease.c.until.type))
+    .where(t.lease.c.until < bindparam("now", type_=t.lease.c.until.type))
     .order_by(t.lease.c.until, t.lease.c.tenant, t.lease.c.thread_id)
     .limit(bindparam("limit"))
     .with_for_update(of=t.thread, skip_locked=True)
@@ -260,7 +290,7 @@ _held = (
 LET_LAPSE = statement(
     update(t.lease)
     .where(tuple_(t.lease.c.tenant, t.lease.c.thread_id).in_(_held))
-    .values(until=bindparam("now", type_=t.lease.c.until.type))
+    .values(until=bindparam("lapsed_at", type_=t.lease.c.until.type))
 )
 
 LEASES = find(t.lease, order_by=(t.lease.c.tenant, t.lease.c.thread_id))
@@ -306,16 +336,24 @@ HEAD_OF_RUN = statement(
     select(t.run.c.event_seq, t.run.c.state).where(*where(t.run, "tenant", "run_id"))
 )
 
-EVENTS = statement(
-    select(t.event.c.run_seq, t.event.c.body)
-    .where(*where(t.event, "tenant", "run_id"), t.event.c.run_seq > bindparam("after"))
+_EVENTS_AFTER = (*where(t.event, "tenant", "run_id"), t.event.c.run_seq > bindparam("after"))
+
+EVENT_SIZES = statement(
+    select(t.event.c.run_seq, func.length(t.event.c.body).label("size_bytes"))
+    .where(*_EVENTS_AFTER)
     .order_by(t.event.c.run_seq)
     .limit(bindparam("limit"))
 )
 
+EVENTS = statement(
+    select(t.event.c.run_seq, t.event.c.body)
+    .where(*_EVENTS_AFTER, t.event.c.run_seq <= bindparam("until"))
+    .order_by(t.event.c.run_seq)
+)
+
 MESSAGES = statement(
-    select(t.message.c.body)
-    .where(*where(t.message, "tenant", "thread_id"))
+    select(*(t.message.c[name] for name in ("seq", "run_id", "origin", "body", "created_at")))
+    .where(*where(t.message, "tenant", "thread_id"), t.message.c.seq > bindparam("after"))
     .order_by(t.message.c.seq)
 )
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from services.chassis.clock import Clock
+from services.chassis.observe.metrics import Measuring
 from services.chassis.store.idempotency import TxRequestLog
 from services.chassis.store.port import Store, Tx
 from services.runcontrol.core.exchange import Ticket
@@ -15,8 +16,10 @@ from services.runcontrol.core.ports import (
     TicketFilter,
 )
 from services.runcontrol.core.ports import Tx as RunTx
+from services.runcontrol.core.work import Work
 from services.runcontrol.store import tables as t
 from services.runcontrol.store.leases import SqlLeases
+from services.runcontrol.store.metrics import record
 from services.runcontrol.store.threads import SqlThreads
 from services.runcontrol.store.tickets import SqlTickets
 from services.runcontrol.store.views import SqlViews, list_tickets
@@ -46,7 +49,19 @@ class SqlStore:
         return SqlTx(tx, self._codec, self._clock)
 
     async def write(self, fn: Callable[[RunTx], T]) -> T:
-        return await self._store.write(lambda tx: fn(self.within(tx)))
+        if Measuring.provider is None:
+            return await self._store.write(lambda tx: fn(self.within(tx)))
+
+        def measured(tx: Tx) -> tuple[T, list[tuple[Work, Work]]]:
+            run_tx = SqlTx(tx, self._codec, self._clock)
+            return fn(run_tx), run_tx.changes
+
+        result, changes = await self._store.write(measured)
+        record(changes)
+        return result
+
+    async def write_first(self, fn: Callable[[RunTx], T]) -> T:
+        return await self._store.write_first(lambda tx: fn(self.within(tx)))
 
     async def read(self, fn: Callable[[Reads], T]) -> T:
         return await self._store.read(lambda tx: fn(SqlViews(tx, self._codec)))

@@ -125,7 +125,7 @@ thread = _table(
     _instant("created_at"),
     _instant("updated_at"),
 )
-_partial("thread_ready", thread.c.ready_at, where=READY)
+_partial("thread_ready", thread.c.tenant, thread.c.ready_at, where=READY)
 Index("thread_used", thread.c.tenant, thread.c.updated_at, thread.c.thread_id)
 
 run = _table(

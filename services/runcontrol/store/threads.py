@@ -53,9 +53,14 @@ _SPECS = msgspec.json.Decoder(Specs)
 
 
 class SqlThreads:
-    """Implements ``ThreadTx`` on one transaction."""
+    """Implements ``ThreadTx`` on one transaction.
+
+    Attributes:
+        changes: The states of runs before and after each save.
+    """
 
     def __init__(self, tx: Tx, codec: Codec) -> None:
+        self.changes: list[tuple[Work, Work]] = []
         self._tx = tx
         self._codec = codec
 
@@ -122,6 +127,7 @@ class SqlThreads:
         self._save_lease(old, after)
         self._tell_workers(old, after)
         self._append(after)
+        self.changes.append((old, after))
         # Every delta of a stream is saved too.
         if any(moment.armed is not None for moment in moments.ALL):
             moments.reach(old, after)

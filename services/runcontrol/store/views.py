@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from services.chassis.store.port import Row, Store, Tx
-from services.content.model import Message
 from services.runcontrol.core.exchange import Call, Ticket
 from services.runcontrol.core.limits import PAGE_BYTES
 from services.runcontrol.core.listing import MessageQuery, Place, ThreadView
 from services.runcontrol.core.model import Input, Run, RunState, StoredMessage, Thread
 from services.runcontrol.core.ports import Codec, Feed, InputPage, RunView, TicketFilter
+from services.runcontrol.core.subscribing import fitting
 from services.runcontrol.store import list_statements as lists
 from services.runcontrol.store import statements as sql
 from services.runcontrol.store.rows import entity_of, every, one, unread_input
@@ -41,7 +41,11 @@ class SqlViews:
         head = self._tx.one(sql.HEAD_OF_RUN, tenant=tenant, run_id=run_id)
         if head is None:
             return None
-        rows = self._tx.all(sql.EVENTS, tenant=tenant, run_id=run_id, after=after, limit=limit)
+        key = {"tenant": tenant, "run_id": run_id, "after": after}
+        sizes = self._tx.all(sql.EVENT_SIZES, **key, limit=limit)
+        count = fitting([row.size_bytes for row in sizes])
+        until = sizes[count - 1].run_seq if count else after
+        rows = self._tx.all(sql.EVENTS, **key, until=until) if count else []
         events = tuple((int(row.run_seq), bytes(row.body)) for row in rows)
         newest = events[-1][0] if events else after
         done = head.state is RunState.DONE and newest >= head.event_seq
@@ -105,20 +109,15 @@ class SqlViews:
             of_run=query.run_id,
             limit=query.limit + 1,
         )
-        return [
-            StoredMessage(
-                int(row.seq),
-                row.run_id,
-                row.origin,
-                self._codec.decode_messages(bytes(row.body))[0],
-                row.created_at,
-            )
-            for row in rows
-        ]
+        return [self._stored(row) for row in rows]
 
-    def conversation(self, tenant: str, thread_id: str) -> list[Message]:
-        rows = self._tx.all(sql.MESSAGES, tenant=tenant, thread_id=thread_id)
-        return [m for row in rows for m in self._codec.decode_messages(bytes(row.body))]
+    def conversation(self, tenant: str, thread_id: str, after: int) -> list[StoredMessage]:
+        rows = self._tx.all(sql.MESSAGES, tenant=tenant, thread_id=thread_id, after=after)
+        return [self._stored(row) for row in rows]
+
+    def _stored(self, row: Row) -> StoredMessage:
+        (message,) = self._codec.decode_messages(bytes(row.body))
+        return StoredMessage(row.seq, row.run_id, row.origin, message, row.created_at)
 
 
 async def list_tickets(store: Store, tenant: str, wanted: TicketFilter) -> list[Ticket]:

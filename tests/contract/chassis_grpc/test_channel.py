@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import grpc
 import pytest
 
 from services.chassis.access.entry import peers_of
-from services.chassis.calls.channel import open_channel
+from services.chassis.calls.channel import open_channel, open_outside_channel
 from services.chassis.errors import StoreUnavailableError
 from tests.contract.chassis_grpc.probe import Probe, ProbeSettings, ProbeStub, failure, probing
 from tests.support.clock import ManualClock
@@ -118,6 +119,36 @@ async def test_a_channel_does_not_wait_for_the_back_off_of_another() -> None:
         async with probing(listen=f"127.0.0.1:{port}"), open_channel(f"127.0.0.1:{port}") as late:
             # then it is connected at once
             assert await ProbeStub(late).unary("x") == "x"
+
+
+@pytest.mark.parametrize(
+    ("opened", "longest_ms"),
+    [
+        (lambda: open_channel("127.0.0.1:1"), 500),
+        (lambda: open_outside_channel("127.0.0.1:1", None, ""), 5_000),
+    ],
+)
+async def test_a_server_of_the_suite_is_found_again_soon(
+    opened: Callable[[], grpc.aio.Channel],
+    longest_ms: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # given a look at the options of channels
+    made: list[dict[str, Any]] = []
+    insecure_channel = grpc.aio.insecure_channel
+
+    def noted(target: str, options: Sequence[tuple[str, Any]]) -> grpc.aio.Channel:
+        made.append(dict(options))
+        return insecure_channel(target, options)
+
+    monkeypatch.setattr(grpc.aio, "insecure_channel", noted)
+
+    # when one is opened to a server of the suite, or to a provider
+    async with opened():
+        pass
+
+    # then it waits this long at most before it tries to connect again
+    assert [each["grpc.max_reconnect_backoff_ms"] for each in made] == [longest_ms]
 
 
 async def test_an_open_channel_shows_the_token_that_its_file_holds_by_then(tmp_path: Path) -> None:

@@ -149,9 +149,12 @@ class Suite:
     ) -> service.SubmitRunResponse:
         request = service.SubmitRunRequest(
             agent_id=agent_id,
-            messages=[s.user_message(text)],
             pool=pb.PoolMembership(pool_id=pool_id) if pool_id else None,
-            **{"min_registry_version": self.version, **fields},
+            **{
+                "messages": [s.user_message(text)],
+                "min_registry_version": self.version,
+                **fields,
+            },
         )
         return await self.runs.SubmitRun(request, timeout=s.CALL_TIMEOUT_S)
 

@@ -112,11 +112,12 @@ async def test_a_rate_limited_run_waits_for_the_requested_pause(suite: Suite) ->
     assert cancelled.outcome == service.CANCEL_OUTCOME_CANCELLED
 
 
-async def test_a_deadline_ends_a_run_that_waits(suite: Suite) -> None:
-    # given an agent that waits for a message with a deadline of half a second
-    await suite.apply_waiting_agent()
+async def test_a_deadline_ends_a_run_that_backs_off(suite: Suite) -> None:
+    # given a provider that is asked again in ten minutes, by a run with half a second
+    step = fault(registry.BUILTIN_FAULT_KIND_RATE_LIMITED, retry_after=Duration(seconds=600))
     half_a_second = Duration(nanos=500_000_000)
-    run_id = await suite.submit("waiting", pool_id="quiet", deadline=half_a_second)
+    await suite.apply_agent("helper", step)
+    run_id = await suite.submit("helper", deadline=half_a_second)
 
     # when it is followed to its end
     events = await suite.follow(run_id)

@@ -113,6 +113,7 @@ async def test_a_refused_join_ends_the_run(suite: Suite) -> None:
     termination = events[-1].run_finished.termination
     assert termination.reason == pb.TERMINATION_REASON_ERROR
     assert termination.error_reason == "JOIN_REFUSED"
+    assert termination.message.startswith("the pool refused the join: ")
     assert "step_started" not in s.kinds(events)
 
 

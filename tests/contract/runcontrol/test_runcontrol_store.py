@@ -9,7 +9,11 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
+from services.runcontrol.core.claiming import LEASE_S
+from services.runcontrol.core.events import TextDelta
 from services.runcontrol.core.exchange import VerdictKind
+from services.runcontrol.core.execution import Execution
+from services.runcontrol.core.retrying import Failure, RetryClass
 from services.runcontrol.core.stepping import Ended, Infer
 from services.runcontrol.store.tables import metadata
 from tests.contract.runcontrol.compared_store import (
@@ -20,9 +24,11 @@ from tests.contract.runcontrol.compared_store import (
 )
 from tests.support.callers import LOCAL
 from tests.support.clock import ManualClock
+from tests.support.ids import SequentialIds
 from tests.support.profiles import amount, scaled
 from tests.unit.runcontrol.in_memory_runcontrol import GUARDED_SEND, JOINED, InMemoryRunControl, now
 from tests.unit.runcontrol.test_machine import RunControlMachine
+from tests.unit.runcontrol.test_sharing import submit as submit_for
 
 
 class ComparedStoresMachine(RunControlMachine):
@@ -105,6 +111,61 @@ def test_a_run_reads_the_same_from_both_stores(system: InMemoryRunControl) -> No
     assert view.run == system.run()
     assert [seq for seq, _ in feed.events] == list(range(1, feed.head + 1))
     assert len(system.prompt()) == 4
+
+
+def test_tenants_take_turns_in_both_stores(system: InMemoryRunControl) -> None:
+    # given three tenants with work, and one whose work is due later
+    for tenant, count in (("a", 9), ("b", 2), ("c", 1)):
+        submit_for(system, tenant, count)
+    submit_for(system, "d", 1)
+    throttled = Failure(RetryClass.THROTTLED, "BUSY", "later", 3_600.0)
+    (later,) = [c for c in now(system.execution.claim(4)) if c.run.tenant == "d"]
+    now(system.execution.fail(later, throttled))
+
+    # when runs are claimed, with and without a limit for each tenant
+    ids = SequentialIds("x")
+    limited = Execution(system.store, system.clock, ids, "server-2", lambda: 1.0, 3)
+    some = [claim.run.tenant for claim in now(limited.claim(8))]
+    rest = [claim.run.tenant for claim in now(system.execution.claim(8))]
+
+    # then both stores find the same, and "d" has nothing to claim
+    assert some == ["a", "b", "a"]
+    assert rest == ["a"] * 6
+
+
+def test_a_lease_that_ends_now_is_owned_in_both_stores(system: InMemoryRunControl) -> None:
+    # given a lease
+    system.claim_new()
+
+    # when it is looked for at its end, and a microsecond later
+    system.clock.advance(LEASE_S)
+    last = now(system.execution.reclaim_lapsed())
+    system.clock.advance(0.000_001)
+    lapsed = now(system.execution.reclaim_lapsed())
+
+    # then it has lapsed only after its end
+    assert (last, lapsed) == (0, 1)
+
+
+def test_a_page_of_events_has_the_bytes_of_a_frame_in_both_stores(
+    system: InMemoryRunControl,
+) -> None:
+    # given a run with events of 30,000, 30,000, 100,000 and 1 bytes
+    claimed = system.claim_new()
+    system.advance(claimed)
+    first = system.run().event_seq
+    for size in (30_000, 30_000, 100_000, 1):
+        now(system.execution.record(claimed, (TextDelta("x" * size),)))
+
+    # when its events are read page by page
+    pages, after = [], first
+    while (feed := now(system.runs.events(LOCAL, claimed.run.run_id, after, 64))).events:
+        pages.append([seq - first for seq, _ in feed.events])
+        after = feed.events[-1][0]
+
+    # then a page has at most 64 KiB, or one event
+    assert pages == [[1, 2], [3], [4]]
+    assert feed.head == after
 
 
 def test_an_index_refuses_a_second_claimed_dispatch_of_a_thread(system: InMemoryRunControl) -> None:

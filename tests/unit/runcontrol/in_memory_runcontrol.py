@@ -27,6 +27,7 @@ from services.runcontrol.core.model import (
     InputMode,
     PoolMembership,
     Run,
+    StoredMessage,
     Termination,
     Thread,
 )
@@ -109,7 +110,7 @@ class FixedCatalogs:
     version = 7
 
     def __init__(self, agents: Mapping[str, Specs]) -> None:
-        self.agents = agents
+        self.agents = dict(agents)
         self.behind: DomainError | None = None
 
     def specs(self, agent_id: str) -> Specs | None:
@@ -291,8 +292,13 @@ class InMemoryRunControl:
         found = [e.kind for e in self.tables.events.values() if isinstance(e.kind, kind)]
         return found[-1]
 
+    def record(self) -> list[StoredMessage]:
+        """The record of the thread of the newest run."""
+        thread_id = self.run().thread_id
+        return now(self.store.read(lambda tx: tx.conversation("default", thread_id, 0)))
+
     def prompt(self) -> list[Message]:
-        return now(self.store.read(lambda tx: tx.conversation("default", self.run().thread_id)))
+        return [stored.message for stored in self.record()]
 
     def input(self, input_id: str) -> Input:
         return self.tables.inputs["default", input_id]

@@ -9,6 +9,7 @@ import pytest
 
 from services.runcontrol.core.cancelling import expire
 from services.runcontrol.core.claiming import LEASE_S
+from services.runcontrol.core.commands import CommandResult, RunEndedCommand
 from services.runcontrol.core.errors import FencedError, RunNotFoundError
 from services.runcontrol.core.events import AttemptFailed, StepReset, TextDelta
 from services.runcontrol.core.exchange import VerdictKind
@@ -19,12 +20,17 @@ from services.runcontrol.core.model import (
     WaitingKind,
     run_channel,
 )
-from services.runcontrol.core.retrying import Failure, RetryClass, backoff_s
+from services.runcontrol.core.retrying import Failure, RetryClass, backoff_s, fail_attempt
 from services.runcontrol.core.stepping import Ended, Infer
 from services.runcontrol.core.work import Work
 from tests.support.clock import START
 from tests.support.memory_runcontrol import MemoryTx
-from tests.unit.runcontrol.in_memory_runcontrol import QUESTION, InMemoryRunControl, now
+from tests.unit.runcontrol.in_memory_runcontrol import (
+    QUESTION,
+    SEND,
+    InMemoryRunControl,
+    now,
+)
 
 BROKEN = Failure(RetryClass.ERROR, "BROKEN", "it broke")
 
@@ -230,9 +236,29 @@ def test_a_throttled_run_is_repeated_after_the_requested_pause(system: InMemoryR
     # when the refusing service asks for two minutes
     fail(system, RetryClass.THROTTLED, retry_after_s=120.0)
 
-    # then the pause is two minutes
+    # then the pause is two minutes, and at most 15 s more
     (reason,) = system.run().waiting
-    assert reason.until == system.clock.now() + timedelta(seconds=120)
+    assert reason.until == system.clock.now() + timedelta(seconds=135)
+
+
+@pytest.mark.parametrize(
+    ("hint_s", "draw", "pause_s"),
+    [(30.0, 0.0, 30.0), (30.0, 0.5, 37.5), (4.0, 1.0, 6.0), (300.0, 1.0, 315.0)],
+)
+def test_runs_that_were_asked_for_the_same_pause_come_back_one_after_the_other(
+    system: InMemoryRunControl, hint_s: float, draw: float, pause_s: float
+) -> None:
+    # given a run that is refused with a hint
+    system.submit()
+    claimed = system.claim_one()
+    refused = Failure(RetryClass.THROTTLED, "BUSY", "later", hint_s)
+
+    # when its pause is drawn
+    work = fail_attempt(loaded(system), refused, draw)
+
+    # then it is at least what was asked for, and at most half of it, or 15 s, more
+    assert claimed.attempt == 1
+    assert work.run.waiting[0].until == system.clock.now() + timedelta(seconds=pause_s)
 
 
 def test_a_requested_pause_shorter_than_the_back_off_does_not_shorten_it(
@@ -399,3 +425,36 @@ def test_backing_off_doubles_up_to_a_minute(failures: int, draw: float, expected
     # when the pause is computed
     # then it is the drawn fraction of a limit that doubles
     assert backoff_s(failures, draw) == expected_s
+
+
+@pytest.mark.parametrize("call", [QUESTION, SEND, ("start_run", '{"agent_id": "x", "input": "y"}')])
+def test_the_deadline_of_a_parked_run_stands_still(
+    system: InMemoryRunControl, call: tuple[str, str]
+) -> None:
+    # given a run with a deadline of a minute that parks after ten seconds
+    claimed = system.claim_new(deadline_s=60.0)
+    system.advance(claimed)
+    system.clock.advance(10)
+    system.answer(claimed, call)
+    assert system.run().state is RunState.WAITING
+
+    # when what it waits for comes after 40 days
+    system.clock.advance(40 * 86_400)
+    assert now(system.execution.expire_due()) == 0
+    if call is QUESTION:
+        system.decide(VerdictKind.ANSWER, "so")
+    elif call is SEND:
+        system.settle(system.command(), CommandResult("{}"))
+    else:
+        parent = system.command()
+        ended = RunEndedCommand(
+            parent.tenant, "me", parent.run_id, parent.call_id, completed=True, result="y"
+        )
+        system.settle(ended, CommandResult(""))
+
+    # then it goes on with the 50 s that it had, and finishes
+    again = system.claim_one()
+    assert system.run().deadline_at == system.clock.now() + timedelta(seconds=50)
+    assert system.advance(again) == Infer(2)
+    assert system.answer(again) == Ended()
+    assert system.termination().reason is TerminationReason.NATURAL_END

@@ -11,7 +11,9 @@ from runyard.pool.v1 import pool_pb2 as pool
 from runyard.provider.v1 import provider_pb2 as provider
 from runyard.registry.v1 import registry_pb2 as registry
 from runyard.router.v1 import router_pb2 as router
+from runyard.router.v1.router_service_pb2 import InferRequest
 from runyard.types.v1 import content_pb2 as content
+from services.content.convert import message_to_pb
 from services.content.model import (
     Approval,
     EffectClass,
@@ -23,9 +25,11 @@ from services.content.model import (
     ToolCall,
     Usage,
 )
+from services.runcontrol.clients import encoded_prompts
 from services.runcontrol.clients import pool as pool_client
+from services.runcontrol.clients.encoded_prompts import EncodedPrompts
 from services.runcontrol.clients.registry import build_catalog, tool_spec
-from services.runcontrol.clients.router import encoded, failure_of, item_of, request_of, routed_of
+from services.runcontrol.clients.router import check_size, failure_of, item_of, routed_of
 from services.runcontrol.core.commands import (
     CommandResult,
     SendCommand,
@@ -34,7 +38,7 @@ from services.runcontrol.core.commands import (
     encode_answer,
 )
 from services.runcontrol.core.events import Routed, TextDelta
-from services.runcontrol.core.inference import Finished, ModelCall, Restarted
+from services.runcontrol.core.inference import Finished, InferenceError, ModelCall, Restarted
 from services.runcontrol.core.retrying import RetryClass
 from services.runcontrol.core.specs import Builtin, Rule
 
@@ -221,16 +225,75 @@ def test_an_unreachable_router_uses_up_no_attempts(
     assert (failure.retry_class, failure.reason) == (retry_class, reason)
 
 
-async def test_a_long_conversation_is_encoded_as_a_short_one_is() -> None:
-    # given 1,200 parts, which are encoded in slices
-    said = Message(Role.USER, (Text("a"), Text("b")))
-    call = ModelCall("m", (said,) * 600, (), "", "t", "r", "a", 4)
-
-    assert await encoded(call, 9) == request_of(call, 9)
-    assert len((await encoded(call, 9)).messages) == 600
+async def request_of(call: ModelCall, version: int) -> InferRequest:
+    return InferRequest.FromString(await EncodedPrompts().encode(call, version))
 
 
-def test_a_model_call_without_sampling_options_sends_none() -> None:
+@pytest.mark.parametrize("count", [3, 600])
+async def test_a_long_conversation_is_encoded_as_a_short_one_is(count: int) -> None:
+    # given 6 parts, and 1,200, which are encoded in slices
+    said = tuple(Message(Role.USER, (Text(f"a{n}"), Text("b"))) for n in range(count))
+    call = ModelCall("m", said, (), "", "t", "r", "a", 4)
+
+    # when
+    request = await request_of(call, 9)
+
+    # then
+    assert [m.parts[0].text.text for m in request.messages] == [f"a{n}" for n in range(count)]
+    assert (request.target_id, request.min_registry_version) == ("m", 4)
+
+
+async def test_a_message_is_encoded_once_while_there_is_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # given encodings that keep two messages, of 13 and 15 bytes
+    encoded: list[Message] = []
+
+    def encode(message: Message) -> content.Message:
+        encoded.append(message)
+        return message_to_pb(message)
+
+    monkeypatch.setattr(encoded_prompts, "message_to_pb", encode)
+    prompts = EncodedPrompts(max_kept_bytes=28)
+    one, two, three = (Message(Role.USER, (Text(text),)) for text in ("one", "two", "33333"))
+
+    # when a conversation grows, and then another is sent
+    for said in ((one, two), (one, two, one), (one, two, three), (one,)):
+        body = await prompts.encode(ModelCall("m", said, (), "", "t", "r", "a", 0), 0)
+        sent = InferRequest.FromString(body).messages
+        assert [m.parts[0].text.text for m in sent] == [m.text for m in said]
+
+    # then the oldest was dropped
+    assert encoded == [one, two, three, one]
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "messages", "said"),
+    [
+        (16 << 20, 10_000, None),
+        ((16 << 20) + 1, 1, "the prompt has 16,777,217 bytes, at most 16,777,216 can be sent"),
+        (1, 10_001, "the prompt has 10,001 messages, at most 10,000 can be sent"),
+    ],
+)
+def test_a_prompt_that_no_router_reads_is_refused_for_good(
+    size_bytes: int, messages: int, said: str | None
+) -> None:
+    # given a request of that size
+    if said is None:
+        check_size(size_bytes, messages)
+        return
+
+    # when it is about to be sent
+    with pytest.raises(InferenceError) as refused:
+        check_size(size_bytes, messages)
+
+    # then it is not, and the reason says what to do
+    failure = refused.value.failure
+    assert (failure.retry_class, failure.reason) == (RetryClass.FATAL, "PROMPT_TOO_LARGE")
+    assert failure.message == f"{said}; continue on a new thread"
+
+
+async def test_a_model_call_without_sampling_options_sends_none() -> None:
     # given model calls with and without sampling options
     options = provider.Sampling(top_p=0.5).SerializeToString().hex()
     with_options = ModelCall("m", (), (), options, "t", "r", "a", 4)
@@ -238,18 +301,18 @@ def test_a_model_call_without_sampling_options_sends_none() -> None:
 
     # when they are encoded
     # then only the first has them
-    assert request_of(with_options, 9).sampling.top_p == 0.5
-    assert not request_of(without, 9).HasField("sampling")
-    assert request_of(with_options, 9).session.thread_id == "t"
+    assert (await request_of(with_options, 9)).sampling.top_p == 0.5
+    assert not (await request_of(without, 9)).HasField("sampling")
+    assert (await request_of(with_options, 9)).session.thread_id == "t"
 
 
-def test_the_router_is_required_to_have_no_version_that_run_control_has_not_received() -> None:
+async def test_the_router_is_required_to_have_no_version_that_has_not_arrived() -> None:
     """A wiped registry begins with 1 again and may never reach the version of a run's start."""
     # given a run that began with version 7
     model_call = ModelCall("m", (), (), "", "t", "r", "a", 7)
 
     # when run control has received a higher version, and when it has received a lower one
-    usual, wiped = request_of(model_call, 9), request_of(model_call, 2)
+    usual, wiped = await request_of(model_call, 9), await request_of(model_call, 2)
 
     # then
     assert usual.min_registry_version == 7

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,14 +29,19 @@ from services.runcontrol.core.model import RunState, TerminationReason
 from services.runcontrol.core.ports import CANCELS, READY
 from services.runcontrol.engine.executor import Executor
 from services.runcontrol.engine.run_loop import RunLoop
+from services.runcontrol.engine.slots import Slots
 from tests.support.waiting import until
-from tests.unit.runcontrol.in_memory_runcontrol import InMemoryRunControl, run_until_idle
+from tests.unit.runcontrol.in_memory_runcontrol import InMemoryRunControl, agent, run_until_idle
 
 END = Finished(FinishReason.STOP)
 
 
 class ScriptedModels:
-    """``Models`` with scripted answers; a call may be held until it is released."""
+    """``Models`` with scripted answers; a call may be held until it is released.
+
+    Attributes:
+        stalling: By target, what its first token waits for.
+    """
 
     def __init__(self) -> None:
         self.batches: list[Sequence[Item]] = [[TextDelta("done"), Usage(1, 1), END]]
@@ -43,6 +49,7 @@ class ScriptedModels:
         self.held.set()
         self.asked: list[ModelCall] = []
         self.left = 0
+        self.stalling: dict[str, asyncio.Event] = {}
 
     @asynccontextmanager
     async def infer(
@@ -50,11 +57,13 @@ class ScriptedModels:
     ) -> AsyncIterator[AsyncGenerator[Sequence[Item], None]]:
         self.asked.append(model_call)
         try:
-            yield self._answer()
+            yield self._answer(self.stalling.get(model_call.target_id))
         finally:
             self.left += 1
 
-    async def _answer(self) -> AsyncGenerator[Sequence[Item], None]:
+    async def _answer(self, stalled: asyncio.Event | None) -> AsyncGenerator[Sequence[Item], None]:
+        if stalled is not None:
+            await stalled.wait()
         for batch in self.batches:
             yield batch
             await self.held.wait()
@@ -81,19 +90,19 @@ async def unavailable(*_: object) -> None:
 class Process:
     """An executor with its loops, over the memory store."""
 
-    def __init__(self, slots: int = 4) -> None:
+    def __init__(self, slots: int = 4, waiting: int = 64) -> None:
         self.system = InMemoryRunControl()
         self.models = ScriptedModels()
         self.inbox = ScriptedInbox()
         self.drain = Drain()
         self.notifier = LocalNotifier(self.system.clock)
-        self.slots = slots
+        self.slots = Slots(slots, waiting, self.system.clock, lambda: self.notifier.notify(READY))
         self.executor = self.executor_with(self.drain)
         self.tasks: list[asyncio.Task[None]] = []
 
     def executor_with(self, drain: Drain) -> Executor:
         execution, clock = self.system.execution, self.system.clock
-        loop = RunLoop(execution, self.models, self.inbox, clock)
+        loop = RunLoop(execution, self.models, self.inbox, clock, self.slots)
         return Executor(execution, loop, self.notifier, clock, drain, self.slots)
 
     def start(self) -> None:
@@ -185,8 +194,9 @@ async def test_the_deltas_of_a_slow_stream_are_committed_one_by_one(process: Pro
 
 
 async def test_at_most_as_many_runs_execute_as_there_are_slots() -> None:
-    # given a process with two slots whose models do not answer
+    # given a process with two slots whose models pause after their first token
     process = Process(slots=2)
+    process.models.batches = [[TextDelta("one")], [END]]
     process.models.held.clear()
     process.start()
 
@@ -203,6 +213,30 @@ async def test_at_most_as_many_runs_execute_as_there_are_slots() -> None:
 
     # then two executed at a time, and all have ended
     assert busiest == 2
+
+
+async def test_a_stalling_target_holds_up_its_own_runs_alone() -> None:
+    # given a process with two slots, and a target of which two runs wait for a first token
+    process = Process(slots=2, waiting=2)
+    stalled = asyncio.Event()
+    process.models.stalling["stuck"] = stalled
+    process.system.catalogs.agents["other"] = replace(
+        agent(), agent=replace(agent().agent, agent_id="other", target_id="stuck")
+    )
+    process.start()
+    stuck = [process.submit(agent_id="other") for _ in range(3)]
+    await process.until(lambda: len(process.models.asked) == 2)
+
+    # when runs of another target are submitted
+    quick = [process.submit() for _ in range(4)]
+    await process.until(lambda: all(process.state(r) is RunState.DONE for r in quick))
+
+    # then they are executed, while a third run of the target backs off
+    await process.until(lambda: any("AttemptFailed" in process.system.kinds(r) for r in stuck))
+    assert process.system.last_event(AttemptFailed).reason == "TARGET_BUSY"
+    stalled.set()
+    await process.until(lambda: all(process.state(r) is RunState.DONE for r in stuck))
+    await process.close()
 
 
 async def test_a_cancel_interrupts_the_model_call(process: Process) -> None:
@@ -406,3 +440,21 @@ async def test_an_answer_that_starts_over_resets_its_deltas(process: Process) ->
     assert process.system.kinds(run_id).count("StepReset") == 1
     assert process.system.last_event(Routed) == elsewhere
     assert reset.from_run_seq < committed.covers_from_run_seq
+
+
+async def test_a_server_whose_clock_is_set_keeps_the_runs_that_it_executes(
+    process: Process,
+) -> None:
+    # given a run whose model is answering
+    run_id = await process.start_answering()
+
+    # when the clock is set forward by an hour, and a second passes, in which leases are swept
+    process.system.clock.set_forward(3_600)
+    passed_s = process.system.clock.monotonic_s() + 1.5
+    await process.until(lambda: process.system.clock.monotonic_s() >= passed_s)
+    process.models.held.set()
+    await process.until_done(run_id)
+
+    # then it has ended in its first attempt
+    assert process.ended(run_id) is TerminationReason.NATURAL_END
+    assert "AttemptFailed" not in process.system.kinds(run_id)

@@ -33,29 +33,37 @@ def collected(*items: Item) -> Draft:
 
 
 @pytest.mark.parametrize(
-    ("code", "reason", "expected"),
+    ("code", "reason", "failure", "answered", "expected"),
     [
-        ("RESOURCE_EXHAUSTED", "UPSTREAM_EXHAUSTED", RetryClass.THROTTLED),
-        ("UNAVAILABLE", "ALL_MEMBERS_UNAVAILABLE", RetryClass.THROTTLED),
-        ("UNAVAILABLE", "MEMBERS_EXHAUSTED", RetryClass.THROTTLED),
-        ("UNAVAILABLE", "SNAPSHOT_BEHIND", RetryClass.THROTTLED),
-        ("UNAVAILABLE", "STREAM_INTERRUPTED", RetryClass.ERROR),
-        ("UNAVAILABLE", "", RetryClass.ERROR),
-        ("DEADLINE_EXCEEDED", "", RetryClass.ERROR),
-        ("ABORTED", "", RetryClass.ERROR),
-        ("INTERNAL", "INTERNAL", RetryClass.ERROR),
-        ("INVALID_ARGUMENT", "CONTEXT_OVERFLOW", RetryClass.FATAL),
-        ("FAILED_PRECONDITION", "UPSTREAM_REJECTED", RetryClass.FATAL),
-        ("NOT_FOUND", "TARGET_NOT_FOUND", RetryClass.FATAL),
+        ("RESOURCE_EXHAUSTED", "UPSTREAM_EXHAUSTED", "rate_limit", False, RetryClass.THROTTLED),
+        ("RESOURCE_EXHAUSTED", "TOO_MANY_CALLS", "", False, RetryClass.THROTTLED),
+        ("RESOURCE_EXHAUSTED", "", "", False, RetryClass.FATAL),
+        ("UNAVAILABLE", "ALL_MEMBERS_UNAVAILABLE", "", False, RetryClass.THROTTLED),
+        ("UNAVAILABLE", "MEMBERS_EXHAUSTED", "", False, RetryClass.THROTTLED),
+        ("UNAVAILABLE", "SNAPSHOT_BEHIND", "", False, RetryClass.THROTTLED),
+        ("UNAVAILABLE", "UPSTREAM_OVERLOADED", "overloaded", False, RetryClass.THROTTLED),
+        ("UNAVAILABLE", "UPSTREAM_FAILED", "timeout_connect", False, RetryClass.THROTTLED),
+        ("UNAVAILABLE", "UPSTREAM_FAILED", "server_error", False, RetryClass.THROTTLED),
+        ("UNAVAILABLE", "UPSTREAM_FAILED", "circuit_open", False, RetryClass.THROTTLED),
+        ("UNAVAILABLE", "UPSTREAM_FAILED", "server_error", True, RetryClass.ERROR),
+        ("UNAVAILABLE", "UPSTREAM_FAILED", "stream_malformed", False, RetryClass.ERROR),
+        ("UNAVAILABLE", "STREAM_INTERRUPTED", "server_error", False, RetryClass.ERROR),
+        ("UNAVAILABLE", "", "", False, RetryClass.ERROR),
+        ("DEADLINE_EXCEEDED", "", "", False, RetryClass.ERROR),
+        ("ABORTED", "", "", False, RetryClass.ERROR),
+        ("INTERNAL", "INTERNAL", "", False, RetryClass.ERROR),
+        ("INVALID_ARGUMENT", "CONTEXT_OVERFLOW", "context_length", False, RetryClass.FATAL),
+        ("FAILED_PRECONDITION", "UPSTREAM_REJECTED", "auth", False, RetryClass.FATAL),
+        ("NOT_FOUND", "TARGET_NOT_FOUND", "", False, RetryClass.FATAL),
     ],
 )
 def test_a_status_of_the_router_has_a_retry_class(
-    code: str, reason: str, expected: RetryClass
+    code: str, reason: str, failure: str, answered: bool, expected: RetryClass
 ) -> None:
     # given a status
     # when it is classified
     # then its class is that of the contract's table
-    assert classify(code, reason) is expected
+    assert classify(code, reason, failure, answered=answered) is expected
 
 
 def test_items_are_assembled_into_a_message() -> None:
@@ -151,11 +159,14 @@ def test_the_agents_instructions_come_first(system: InMemoryRunControl) -> None:
     silent = Specs(AgentSpec("a", "m", "", (), (), 1), ())
 
     # when the model call is built
-    model_call = model_call_for(run, specs, system.prompt())
+    model_call = model_call_for(run, specs, system.record())
 
     # then the instructions precede the conversation, if there are any
-    assert [(m.role, m.text) for m in model_call.messages] == [(Role.SYSTEM, "be brief")]
-    assert model_call_for(run, silent, ()).messages == ()
+    assert [(m.role, m.text) for m in model_call.messages] == [
+        (Role.SYSTEM, "be brief"),
+        (Role.USER, "Go on."),
+    ]
+    assert [m.role for m in model_call_for(run, silent, ()).messages] == [Role.USER]
     assert (model_call.target_id, model_call.min_registry_version) == ("model", 7)
     assert {t.tool_id for t in model_call.tools} == {t.tool_id for t in specs.tools}
 

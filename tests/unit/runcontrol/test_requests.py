@@ -143,6 +143,23 @@ def test_every_violation_of_a_submit_is_reported_at_once() -> None:
     }
 
 
+def test_images_by_url_are_fetched_over_https_alone() -> None:
+    # given messages with images by url and inline
+    urls = ("https://x/y", "http://x/y", "data:image/png;base64,AA==", "ftp://x")
+    images = [content.Image(url=url) for url in urls]
+    images.append(content.Image(data=b"1", media_type="image/png"))
+    said = content.Message(
+        role=content.MESSAGE_ROLE_USER, parts=[content.Part(image=each) for each in images]
+    )
+    request = service.SubmitRunRequest(agent_id="a", messages=[USER, said])
+
+    # when it is decoded
+    # then the others are violations
+    assert violations(requests.submit_from_pb, request) == {
+        f"messages[1].parts[{place}].image.url" for place in (1, 2, 3)
+    }
+
+
 def test_a_submit_needs_a_message() -> None:
     # given a request without messages
     request = service.SubmitRunRequest(agent_id="a")

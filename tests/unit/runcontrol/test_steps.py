@@ -197,6 +197,7 @@ def test_a_refused_join_ends_the_run(system: InMemoryRunControl) -> None:
     ended = system.termination()
     assert following == Ended()
     assert (ended.reason, ended.error_reason) == (TerminationReason.ERROR, "JOIN_REFUSED")
+    assert ended.message == "the pool refused the join: no such pool (POOL_NOT_FOUND)"
 
 
 def test_a_second_join_keeps_the_cursor(system: InMemoryRunControl) -> None:

@@ -14,11 +14,12 @@ from services.chassis.drain import Drain
 from services.chassis.errors import InvalidRequestError
 from services.chassis.follow.notifier import LocalNotifier
 from services.chassis.store.errors import read_too_long
-from services.runcontrol.api import requests, responses
+from services.runcontrol.api import read_requests, responses
 from services.runcontrol.api.codec import ProtobufCodec
 from services.runcontrol.core.events import TextDelta
 from services.runcontrol.core.model import run_channel
-from services.runcontrol.engine.streams import MAX_ITEM_BYTES, FeedRunStreams
+from services.runcontrol.core.subscribing import MAX_FRAME_BYTES
+from services.runcontrol.engine.streams import FeedRunStreams
 from tests.support.callers import LOCAL
 from tests.support.memory_runcontrol import MemoryStore
 from tests.support.waiting import until
@@ -40,7 +41,7 @@ async def follow(
 ) -> AsyncGenerator[Sequence[service.SubscriptionItem], None]:
     """Batches of items, as they are sent."""
     request = service.SubscribeRunRequest(run_id=run_id, start=start)
-    command = requests.subscribe_from_pb(request)
+    command = read_requests.subscribe_from_pb(request)
     async with aclosing(streams.follow(LOCAL, command)) as items:
         async for item in items:
             yield responses.run_item_to_pb(run_id, item).items
@@ -69,7 +70,7 @@ async def test_a_response_has_at_most_about_64_kib(system: InMemoryRunControl) -
     # given a run with three deltas that each nearly fill a response
     claimed = system.claim_new()
     run_id = claimed.run.run_id
-    big = "x" * (MAX_ITEM_BYTES - 1000)
+    big = "x" * (MAX_FRAME_BYTES - 1000)
     now(system.execution.record(claimed, tuple(TextDelta(big) for _ in range(3))))
     system.cancel(run_id=run_id)
     system.advance(claimed)
@@ -79,7 +80,7 @@ async def test_a_response_has_at_most_about_64_kib(system: InMemoryRunControl) -
 
     # then each is in a response of its own
     assert len(batches) >= 3
-    assert all(sum(i.ByteSize() for i in batch) < MAX_ITEM_BYTES + 4096 for batch in batches)
+    assert all(sum(i.ByteSize() for i in batch) < MAX_FRAME_BYTES + 4096 for batch in batches)
     seqs = [item.event.run_seq for batch in batches for item in batch]
     assert seqs == list(range(1, system.run().event_seq + 1))
 

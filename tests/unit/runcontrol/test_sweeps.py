@@ -25,11 +25,14 @@ def test_a_renewed_lease_holds_and_a_lapsed_one_is_freed(system: InMemoryRunCont
     system.clock.advance(LEASE_S - 1)
     early = now(system.execution.reclaim_lapsed())
     system.clock.advance(1)
+    last = now(system.execution.reclaim_lapsed())
+    system.clock.advance(0.001)
+    own = now(system.execution.reclaim_lapsed(frozenset({key})))
     late = now(system.execution.reclaim_lapsed())
 
-    # then it held for exactly its duration
+    # then it held up to its last instant, and its owner, which executes the run, never ends it
     assert lease.until == START + timedelta(seconds=10 + LEASE_S)
-    assert (nothing, early, late) == ([], 0, 1)
+    assert (nothing, early, last, own, late) == ([], 0, 0, 0, 1)
     assert system.run().state is RunState.WAITING
 
 
@@ -108,6 +111,23 @@ def test_a_lease_that_was_renewed_after_the_sweep_found_it_is_left(
     key = ("default", claimed.run.thread_id, claimed.fence)
     assert len(now(system.execution.renew(frozenset({key})))) == 1
 
-    # then the run goes on
+    # then the run goes on, up to the last instant of its lease
+    assert now(system.execution.reclaim_lapsed()) == 0
+    system.clock.advance(LEASE_S)
     assert now(system.execution.reclaim_lapsed()) == 0
     assert system.run().state is RunState.RUNNING
+
+
+def test_leases_are_renewed_ahead_of_other_writes(
+    system: InMemoryRunControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a run that executes, and a store that no other write comes through
+    claimed = system.claim_new()
+    key = ("default", claimed.run.thread_id, claimed.fence)
+    write = system.store.write
+    monkeypatch.setattr(system.store, "write_first", write)
+    monkeypatch.setattr(system.store, "write", None)
+
+    # when its lease is renewed
+    # then it is
+    assert len(now(system.execution.renew(frozenset({key})))) == 1

@@ -352,7 +352,7 @@ def test_the_conversation_is_read_whole(system: InMemoryRunControl) -> None:
     claimed, _ = system.start()
 
     # when its conversation is read
-    said = now(system.execution.conversation(claimed))
+    said = now(system.execution.conversation(claimed, 0))
 
     # then it has the input and the answer
-    assert [m.text for m in said] == ["go", "done"]
+    assert [each.message.text for each in said] == ["go", "done"]

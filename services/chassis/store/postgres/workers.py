@@ -106,9 +106,13 @@ class PostgresWorkers:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, fn: Callable[[Tx], T]) -> asyncio.Future[T]:
-        """Queue ``fn``; the future is set after the commit. Call it on the event loop only."""
-        return self._queue.submit(fn)
+    def submit(self, fn: Callable[[Tx], T], *, first: bool = False) -> asyncio.Future[T]:
+        """Queue ``fn``; the future is set after the commit. Call it on the event loop only.
+
+        Args:
+            first: Ahead of the closures that wait.
+        """
+        return self._queue.submit(fn, first=first)
 
     def take_over(self, job: Job) -> None:
         """Queue a job of other workers; from any thread that ends before these workers drain."""

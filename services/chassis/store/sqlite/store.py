@@ -85,6 +85,9 @@ class SqliteStore:
     async def write(self, fn: Callable[[Tx], T]) -> T:
         return await self._writer.submit(fn)
 
+    async def write_first(self, fn: Callable[[Tx], T]) -> T:
+        return await self._writer.submit(fn, first=True)
+
     async def read(self, fn: Callable[[Tx], T]) -> T:
         return await self._readers.submit(fn)
 

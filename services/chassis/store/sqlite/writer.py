@@ -94,9 +94,13 @@ class SqliteWriter:
     def start(self) -> None:
         self._thread.start()
 
-    def submit(self, fn: Callable[[Tx], T]) -> asyncio.Future[T]:
-        """Queue ``fn``; the future is set after the commit. Call it on the event loop only."""
-        return self._queue.submit(fn)
+    def submit(self, fn: Callable[[Tx], T], *, first: bool = False) -> asyncio.Future[T]:
+        """Queue ``fn``; the future is set after the commit. Call it on the event loop only.
+
+        Args:
+            first: Ahead of the closures that wait.
+        """
+        return self._queue.submit(fn, first=first)
 
     async def drain(self) -> None:
         """Refuse new closures, commit and answer the accepted ones, and end the thread."""

@@ -22,6 +22,7 @@ class TerminationReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TERMINATION_REASON_DEADLINE: _ClassVar[TerminationReason]
     TERMINATION_REASON_ERROR: _ClassVar[TerminationReason]
     TERMINATION_REASON_DEAD_LETTER: _ClassVar[TerminationReason]
+    TERMINATION_REASON_NO_ANSWER: _ClassVar[TerminationReason]
 
 class WaitingKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -81,6 +82,7 @@ TERMINATION_REASON_SUPERSEDED: TerminationReason
 TERMINATION_REASON_DEADLINE: TerminationReason
 TERMINATION_REASON_ERROR: TerminationReason
 TERMINATION_REASON_DEAD_LETTER: TerminationReason
+TERMINATION_REASON_NO_ANSWER: TerminationReason
 WAITING_KIND_UNSPECIFIED: WaitingKind
 WAITING_KIND_APPROVAL: WaitingKind
 WAITING_KIND_USER_INPUT: WaitingKind
