@@ -41,6 +41,8 @@ _COMMANDS: Mapping[str, str] = {
     "interrupt": "interrupt",
     "inject": "inject_app",
     "runs": "runs",
+    "dead": "dead",
+    "redrive": "redrive",
     "threads": "threads",
     "tickets": "tickets",
     "decide": "decide",

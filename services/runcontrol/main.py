@@ -29,6 +29,7 @@ from services.runcontrol.clients.pool import PoolClient
 from services.runcontrol.clients.registry import RegistryCatalogs, build_catalog
 from services.runcontrol.clients.router import RouterModels
 from services.runcontrol.core.commands import CommandRefusal, decode_answer, decode_command
+from services.runcontrol.core.dead_letters import DeadLetters
 from services.runcontrol.core.execution import Execution
 from services.runcontrol.core.limits import MAX_MESSAGES, MAX_PENDING_INPUTS, MAX_TOPICS
 from services.runcontrol.core.ports import READY
@@ -64,6 +65,7 @@ async def assemble(settings: RunControlSettings, chassis: Chassis, database: Sto
     executor = await _execute(settings, chassis, database, store, catalogs, runs)
     steering = Steering(store, catalogs, chassis.clock, chassis.ids)
     streams = FeedRunStreams(runs, chassis.notifier, chassis.clock, chassis.drain)
+    dead_letters = DeadLetters(store, catalogs, chassis.clock, chassis.ids)
     workers = ToolWorkers(
         store,
         chassis.clock,
@@ -76,7 +78,7 @@ async def assemble(settings: RunControlSettings, chassis: Chassis, database: Sto
     chassis.tasks.start("overdue calls", sessions.sweep_forever)
     return Assembly(
         _servicers(
-            RunControlServicer(runs, steering, Reading(store), streams),
+            RunControlServicer(runs, steering, Reading(store), dead_letters, streams),
             ToolWorkerServicer(workers, sessions),
         ),
         hand_back=executor.hand_back,

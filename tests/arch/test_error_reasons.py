@@ -23,7 +23,7 @@ NOT_RAISED: Mapping[str, str] = {
     "registry": "",
     "router": "",
     "runcontrol": (
-        "DISPATCH_NOT_DEAD INFERENCE_REFUSED JOIN_REFUSED LEASE_LOST PIN_LOST PROMPT_TOO_LARGE "
+        "INFERENCE_REFUSED JOIN_REFUSED LEASE_LOST PIN_LOST PROMPT_TOO_LARGE "
         "ROUTER_UNAVAILABLE TARGET_BUSY THREAD_CLOSED"
     ),
     "worker": "",

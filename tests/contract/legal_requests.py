@@ -52,7 +52,7 @@ async def prepared(suite: Suite) -> Legal:
     requests = [
         *_registry(),
         *_router(),
-        *_runcontrol(waiting[0], waiting[1], done),
+        *_runcontrol(waiting[0], waiting[1], done, await _dead_letter(suite)),
         *await _steering(suite),
         *await _messages(suite),
         info.GetServerInfoRequest(),
@@ -90,6 +90,13 @@ async def _ticket(suite: Suite) -> run.Ticket:
     run_id = await suite.submit(ASKER, pool_id=ROOM)
     _, event = await suite.until(run_id, "ticket_opened")
     return event.ticket_opened.ticket
+
+
+async def _dead_letter(suite: Suite) -> str:
+    """The dispatch of a run that could not join its pool."""
+    await suite.follow(await suite.submit("helper", pool_id="nowhere"))
+    found = await suite.runs.ListDeadDispatches(runs.ListDeadDispatchesRequest())
+    return found.dispatches[0].dispatch_id
 
 
 async def _pool(suite: Suite) -> None:
@@ -142,7 +149,7 @@ def _router() -> list[Message]:
     ]
 
 
-def _runcontrol(decided: run.Ticket, cancelled: run.Ticket, done: str) -> list[Message]:
+def _runcontrol(decided: run.Ticket, cancelled: run.Ticket, done: str, dead: str) -> list[Message]:
     return [
         runs.SubmitRunRequest(messages=[s.user_message("go")], agent_id="helper"),
         runs.SubscribeRunRequest(run_id=done),
@@ -157,6 +164,8 @@ def _runcontrol(decided: run.Ticket, cancelled: run.Ticket, done: str) -> list[M
         runs.ListTicketsRequest(page_size=2),
         runs.ListRunsRequest(page_size=2),
         runs.ListThreadsRequest(page_size=2),
+        runs.ListDeadDispatchesRequest(page_size=2),
+        runs.RedriveDispatchRequest(dispatch_id=dead),
         runs.ListMessagesRequest(thread_id=decided.thread_id, page_size=2),
         runs.GetThreadRequest(thread_id=decided.thread_id),
         runs.GetActiveRunRequest(thread_id=decided.thread_id),

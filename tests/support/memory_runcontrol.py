@@ -201,6 +201,25 @@ class MemoryTx:
         found.sort(key=lambda thread: (thread.updated_at, thread.thread_id), reverse=True)
         return [self._with_queue(thread) for thread in found[:limit]]
 
+    def dead(self, tenant: str, thread_id: str, after: Place, limit: int) -> list[model.Dispatch]:
+        found = [
+            d
+            for d in self.t.dispatches.values()
+            if d.tenant == tenant
+            and d.state is model.DispatchState.DEAD
+            and not d.redriven_run_id
+            and thread_id in ("", d.thread_id)
+            and (d.created_at, d.dispatch_id) > after
+        ]
+        return sorted(found, key=lambda d: (d.created_at, d.dispatch_id))[:limit]
+
+    def find_dispatch(self, tenant: str, dispatch_id: str) -> model.Dispatch | None:
+        return self.t.dispatches.get((tenant, dispatch_id))
+
+    def inputs_of_run(self, tenant: str, run_id: str) -> list[model.Input]:
+        found = [i for i in self.t.inputs.values() if (i.tenant, i.run_id) == (tenant, run_id)]
+        return sorted(found, key=lambda i: i.seq)
+
     def thread_view(self, tenant: str, thread_id: str) -> ThreadView | None:
         found = self.t.threads.get((tenant, thread_id))
         return None if found is None else self._with_queue(found)

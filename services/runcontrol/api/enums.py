@@ -9,6 +9,8 @@ from services.chassis.protobuf.enums import EnumTable
 from services.runcontrol.core.cancelling import CancelOutcome
 from services.runcontrol.core.exchange import CallState, TicketKind, TicketState, WakeStatus
 from services.runcontrol.core.model import (
+    DispatchKind,
+    DispatchState,
     InputDisposition,
     InputMode,
     InputState,
@@ -28,6 +30,8 @@ from services.runcontrol.core.worker_messages import Verdict
 BUSY_POLICIES = EnumTable(service.BusyPolicy, "BUSY_POLICY", BusyPolicy)
 CALL_STATES = EnumTable(pb.ToolInvocation.State, "STATE", CallState)
 CANCEL_OUTCOMES = EnumTable(service.CancelOutcome, "CANCEL_OUTCOME", CancelOutcome)
+DISPATCH_KINDS = EnumTable(pb.Dispatch.Kind, "KIND", DispatchKind)
+DISPATCH_STATES = EnumTable(pb.Dispatch.State, "STATE", DispatchState)
 DECISION_OUTCOMES = EnumTable(service.DecisionOutcome, "DECISION_OUTCOME", DecisionOutcome)
 INPUT_DISPOSITIONS = EnumTable(pb.InputDisposition, "INPUT_DISPOSITION", InputDisposition)
 INPUT_MODES = EnumTable(pb.InjectMode, "INJECT_MODE", InputMode)

@@ -10,8 +10,16 @@ from services.chassis.protobuf.decoder import Decoder
 from services.chassis.protobuf.pages import page_position
 from services.runcontrol.api import enums
 from services.runcontrol.api.requests import CURSORS, labels_from_pb
+from services.runcontrol.core.dead_letters import DeadQuery
 from services.runcontrol.core.limits import page_size
-from services.runcontrol.core.listing import NEWEST, MessageQuery, Place, RunQuery, ThreadQuery
+from services.runcontrol.core.listing import (
+    NEWEST,
+    OLDEST,
+    MessageQuery,
+    Place,
+    RunQuery,
+    ThreadQuery,
+)
 from services.runcontrol.core.subscribing import SubscribeCommand, SubscribeFrom
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,6 +44,20 @@ def runs_from_pb(request: service.ListRunsRequest) -> RunQuery:
         until=decoder.time(request, "until_time", ""),
         limit=page_size(decoder.number(request.page_size, "page_size", least=0)),
         before=page_position(request, _place, decoder) or NEWEST,
+    )
+    decoder.check()
+    return query
+
+
+def dead_from_pb(request: service.ListDeadDispatchesRequest) -> DeadQuery:
+    """Raises:
+    InvalidRequestError: Lists every violation.
+    """
+    decoder = Decoder()
+    query = DeadQuery(
+        thread_id=decoder.optional_id(request.thread_id, "thread_id"),
+        limit=page_size(decoder.number(request.page_size, "page_size", least=0)),
+        after=page_position(request, _place, decoder) or OLDEST,
     )
     decoder.check()
     return query

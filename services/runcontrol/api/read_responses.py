@@ -6,12 +6,14 @@ from datetime import timedelta
 
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
+from services.chassis.calls.call import MutationResponse
 from services.chassis.protobuf.decoder import instant_to_pb
 from services.chassis.protobuf.pages import page_token
+from services.runcontrol.api import enums
 from services.runcontrol.api.requests import EPOCH
 from services.runcontrol.api.responses import run_to_pb, stored_message_to_pb, ticket_to_pb
 from services.runcontrol.core.listing import Page, Place, ThreadView
-from services.runcontrol.core.model import Run, StoredMessage, Thread
+from services.runcontrol.core.model import Dispatch, Run, StoredMessage, Thread
 from services.runcontrol.core.ports import RunView
 
 
@@ -45,6 +47,35 @@ def threads_to_pb(
     if page.following is not None:
         answer.next_page_token = page_token(request, _position(page.following))
     return answer
+
+
+def dead_to_pb(
+    request: service.ListDeadDispatchesRequest, page: Page[Dispatch, Place]
+) -> service.ListDeadDispatchesResponse:
+    answer = service.ListDeadDispatchesResponse(dispatches=map(_dispatch_to_pb, page.entries))
+    if page.following is not None:
+        answer.next_page_token = page_token(request, _position(page.following))
+    return answer
+
+
+def redriven_to_pb(dispatch: Dispatch) -> service.RedriveDispatchResponse:
+    return service.RedriveDispatchResponse(dispatch=_dispatch_to_pb(dispatch))
+
+
+def _dispatch_to_pb(dispatch: Dispatch) -> pb.Dispatch:
+    return pb.Dispatch(
+        dispatch_id=dispatch.dispatch_id,
+        run_id=dispatch.run_id,
+        thread_id=dispatch.thread_id,
+        state=enums.DISPATCH_STATES.to_pb[dispatch.state],
+        kind=enums.DISPATCH_KINDS.to_pb[dispatch.kind],
+        attempt=dispatch.attempt,
+        handoffs=dispatch.handoffs,
+        available_time=instant_to_pb(dispatch.available_at),
+        last_error=dispatch.last_error,
+        redrive_of=dispatch.redrive_of,
+        redriven_run_id=dispatch.redriven_run_id,
+    )
 
 
 def messages_to_pb(
@@ -85,3 +116,6 @@ def _state(thread: Thread) -> int:
     if thread.ready_at is not None:
         return pb.Thread.STATE_READY
     return pb.Thread.STATE_PARKED if thread.open_run_id else pb.Thread.STATE_IDLE
+
+
+REDRIVEN = MutationResponse(service.RedriveDispatchResponse, redriven_to_pb)

@@ -13,6 +13,7 @@ from runyard.runcontrol.v1 import runcontrol_service_pb2_grpc as rpc
 from services.chassis.calls.call import current_caller, decoded
 from services.chassis.calls.unserved import not_served
 from services.runcontrol.api import read_requests, read_responses, requests, responses
+from services.runcontrol.core.dead_letters import DeadLetters
 from services.runcontrol.core.reading import Reading
 from services.runcontrol.core.runcontrol import RunControl
 from services.runcontrol.core.steering import Steering
@@ -25,11 +26,17 @@ class RunControlServicer(rpc.RunControlServiceServicer):
     """Implements ``RunControlService``; every method acts as the calling principal."""
 
     def __init__(
-        self, runs: RunControl, steering: Steering, reading: Reading, streams: RunStreams
+        self,
+        runs: RunControl,
+        steering: Steering,
+        reading: Reading,
+        dead_letters: DeadLetters,
+        streams: RunStreams,
     ) -> None:
         self._runs = runs
         self._steering = steering
         self._reading = reading
+        self._dead_letters = dead_letters
         self._streams = streams
 
     async def SubmitRun(
@@ -174,9 +181,14 @@ class RunControlServicer(rpc.RunControlServiceServicer):
     async def ListDeadDispatches(
         self, request: pb.ListDeadDispatchesRequest, context: Context
     ) -> pb.ListDeadDispatchesResponse:
-        raise not_served("ListDeadDispatches")
+        query = read_requests.dead_from_pb(request)
+        page = await self._dead_letters.dead(current_caller(), query)
+        return read_responses.dead_to_pb(request, page)
 
     async def RedriveDispatch(
         self, request: pb.RedriveDispatchRequest, context: Context
     ) -> pb.RedriveDispatchResponse:
-        raise not_served("RedriveDispatch")
+        dispatch_id = requests.required_id(request.dispatch_id, "dispatch_id")
+        return await read_responses.REDRIVEN.answer(
+            request, lambda caller: self._dead_letters.redrive(caller, dispatch_id)
+        )

@@ -91,6 +91,24 @@ class VerdictNotApplicableError(DomainError):
         )
 
 
+class DispatchNotDeadError(DomainError):
+    """The dispatch is no dead letter, or was redriven before."""
+
+    kind = ErrorKind.PRECONDITION
+    reason = "DISPATCH_NOT_DEAD"
+    retry = Retry.NOT_RETRYABLE
+
+    @classmethod
+    def of(cls, dispatch_id: str, state: str, redriven_run_id: str) -> DispatchNotDeadError:
+        why = f"was redriven as run {redriven_run_id}" if redriven_run_id else f"is {state}"
+        return cls(
+            f"dispatch {dispatch_id} {why}",
+            dispatch_id=dispatch_id,
+            state=state,
+            redriven_run_id=redriven_run_id,
+        )
+
+
 class CallNotFoundError(DomainError):
     kind = ErrorKind.NOT_FOUND
     reason = "CALL_NOT_FOUND"

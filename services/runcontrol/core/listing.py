@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from services.runcontrol.core.limits import DEFAULT_PAGE
-from services.runcontrol.core.model import Run, RunState, StoredMessage, Thread
+from services.runcontrol.core.model import Dispatch, Run, RunState, StoredMessage, Thread
 
 # Of one page: how many entries are looked at, and about how large it gets.
 MAX_SCANNED = 2_000
@@ -20,6 +20,7 @@ K = TypeVar("K")
 
 # Creation or use, and id, of the last entry of a page.
 Place = tuple[datetime, str]
+OLDEST: Place = (datetime(1970, 1, 1, tzinfo=UTC), "")
 NEWEST: Place = (datetime(9999, 12, 31, tzinfo=UTC), "")
 
 
@@ -97,6 +98,9 @@ class Lists(Protocol):
 
     def threads(self, tenant: str, before: Place, limit: int) -> list[ThreadView]:
         """Threads, most recently used first."""
+
+    def dead(self, tenant: str, thread_id: str, after: Place, limit: int) -> list[Dispatch]:
+        """Dead letters that were not redriven, of one thread or of all, oldest first."""
 
     def messages(self, tenant: str, query: MessageQuery) -> list[StoredMessage]:
         """One message more than the page, if there are so many."""

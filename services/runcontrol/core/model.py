@@ -249,6 +249,8 @@ class Dispatch:
         throttles: Attempts refused because of load since the last committed step.
         handoffs: Attempts that a stopping server gave back.
         traceparent: Trace context of the first cause.
+        redrive_of: The dead letter that its run repeats; "" for others.
+        redriven_run_id: The run that repeats this dead letter; "" until it is redriven.
     """
 
     tenant: str
@@ -270,6 +272,8 @@ class Dispatch:
     causes: tuple[Cause, ...] = ()
     last_error: str = ""
     traceparent: str = ""
+    redrive_of: str = ""
+    redriven_run_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

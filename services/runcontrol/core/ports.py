@@ -135,6 +135,11 @@ class ThreadTx(Protocol):
     def set_ready(self, thread: Thread, ready_at: datetime | None) -> None:
         """Store when the thread's first dispatch can be claimed; notifies ``READY``."""
 
+    def find_dispatch(self, tenant: str, dispatch_id: str) -> Dispatch | None: ...
+
+    def inputs_of_run(self, tenant: str, run_id: str) -> list[Input]:
+        """Every input of the run in any state, in order, with its messages."""
+
     def run_of_dispatch(self, tenant: str, dispatch_id: str) -> str | None:
         """Id of the run of a dispatch; None when there is no such dispatch."""
 

@@ -41,6 +41,27 @@ QUEUED = statement(
     .where(*where(t.dispatch, "tenant", "thread_id"), t.QUEUED)
 )
 
+DEAD = find(
+    t.dispatch,
+    *where(t.dispatch, "tenant"),
+    t.DEAD,
+    t.dispatch.c.redriven_run_id == "",
+    or_(bindparam("of_thread") == "", t.dispatch.c.thread_id == bindparam("of_thread")),
+    tuple_(t.dispatch.c.created_at, t.dispatch.c.dispatch_id)
+    > tuple_(
+        bindparam("after_at", type_=t.dispatch.c.created_at.type),
+        bindparam("after_id", type_=t.dispatch.c.dispatch_id.type),
+    ),
+    order_by=(t.dispatch.c.created_at, t.dispatch.c.dispatch_id),
+    limit=bindparam("limit"),
+)
+
+INPUTS_OF_RUN = find(
+    t.thread_input,
+    *where(t.thread_input, "tenant", "run_id"),
+    order_by=(t.thread_input.c.seq,),
+)
+
 MESSAGES = find(
     t.message,
     *where(t.message, "tenant", "thread_id"),

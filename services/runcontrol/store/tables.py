@@ -189,6 +189,8 @@ dispatch = _table(
     _json("causes", tuple[Cause, ...]),
     _text("last_error"),
     _text("traceparent"),
+    Column("redrive_of", Text, nullable=False, server_default=""),
+    Column("redriven_run_id", Text, nullable=False, server_default=""),
 )
 _partial(
     "dispatch_one_claimed", dispatch.c.tenant, dispatch.c.thread_id, where=CLAIMED, unique=True

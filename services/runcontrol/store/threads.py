@@ -32,6 +32,7 @@ from services.runcontrol.core.model import (
 from services.runcontrol.core.ports import CALLS, CALLS_ENDED, CANCELS, READY, Codec
 from services.runcontrol.core.specs import Specs
 from services.runcontrol.core.work import Work
+from services.runcontrol.store import list_statements as lists
 from services.runcontrol.store import moments
 from services.runcontrol.store import statements as sql
 from services.runcontrol.store import tables as t
@@ -249,6 +250,13 @@ class SqlThreads:
         )
         if ready_at is not None:
             self._tx.notify(READY)
+
+    def find_dispatch(self, tenant: str, dispatch_id: str) -> Dispatch | None:
+        return one(self._tx, Dispatch, sql.DISPATCHES, tenant=tenant, dispatch_id=dispatch_id)
+
+    def inputs_of_run(self, tenant: str, run_id: str) -> list[Input]:
+        rows = self._tx.all(lists.INPUTS_OF_RUN, tenant=tenant, run_id=run_id)
+        return [input_of(row, self._codec) for row in rows]
 
     def run_of_dispatch(self, tenant: str, dispatch_id: str) -> str | None:
         row = self._tx.one(sql.RUN_OF_DISPATCH, tenant=tenant, dispatch_id=dispatch_id)

@@ -9,7 +9,7 @@ from services.chassis.store.port import Row, Store, Tx
 from services.runcontrol.core.exchange import Call, Ticket
 from services.runcontrol.core.limits import PAGE_BYTES
 from services.runcontrol.core.listing import MessageQuery, Place, ThreadView
-from services.runcontrol.core.model import Input, Run, RunState, StoredMessage, Thread
+from services.runcontrol.core.model import Dispatch, Input, Run, RunState, StoredMessage, Thread
 from services.runcontrol.core.ports import Codec, Feed, InputPage, RunView, TicketFilter
 from services.runcontrol.core.subscribing import fitting
 from services.runcontrol.store import list_statements as lists
@@ -99,6 +99,10 @@ class SqlViews:
         key = {"tenant": thread.tenant, "thread_id": thread.thread_id}
         (row,) = self._tx.all(lists.QUEUED, **key)
         return ThreadView(thread, int(row.dispatches))
+
+    def dead(self, tenant: str, thread_id: str, after: Place, limit: int) -> list[Dispatch]:
+        page = {"limit": limit, "after_at": after[0], "after_id": after[1], "of_thread": thread_id}
+        return list(every(self._tx, Dispatch, lists.DEAD, tenant=tenant, **page))
 
     def messages(self, tenant: str, query: MessageQuery) -> list[StoredMessage]:
         rows = self._tx.all(

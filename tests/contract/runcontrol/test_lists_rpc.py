@@ -110,3 +110,29 @@ async def test_a_page_token_of_something_else_is_refused(suite: Suite, token: st
         suite.runs.ListMessages(service.ListMessagesRequest(thread_id="t", page_token=token)),
     ):
         assert (await refused(call)).reason == "INVALID_REQUEST"
+
+
+@on_both_engines
+async def test_a_dead_letter_is_run_again(suite: Suite) -> None:
+    # given a run that could not join its pool
+    await suite.apply_agent("helper", s.replying("done"))
+    dead = await suite.submit("helper", "hello", thread_id="t", pool_id="late")
+    await suite.follow(dead)
+    (letter,) = (
+        await suite.runs.ListDeadDispatches(service.ListDeadDispatchesRequest(thread_id="t"))
+    ).dispatches
+    assert (letter.run_id, letter.state) == (dead, pb.Dispatch.STATE_DEAD)
+
+    # when the pool is open, and the letter is redriven, twice with one id
+    await suite.open_pool("late")
+    request = service.RedriveDispatchRequest(request_id="r", dispatch_id=letter.dispatch_id)
+    again = (await suite.runs.RedriveDispatch(request)).dispatch
+    repeated = (await suite.runs.RedriveDispatch(request)).dispatch
+
+    # then one other run has done what was asked
+    assert (again, again.redrive_of) == (repeated, letter.dispatch_id)
+    events = await suite.follow(again.run_id)
+    assert events[-1].run_finished.output_text == "done"
+    other = service.RedriveDispatchRequest(dispatch_id=letter.dispatch_id)
+    assert (await refused(suite.runs.RedriveDispatch(other))).reason == "DISPATCH_NOT_DEAD"
+    assert not (await suite.runs.ListDeadDispatches(service.ListDeadDispatchesRequest())).dispatches

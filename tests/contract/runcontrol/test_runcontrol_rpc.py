@@ -219,8 +219,6 @@ async def test_unserved_calls_are_refused(suite: Suite) -> None:
     # given calls that this version does not serve
     calls = [
         suite.runs.DeleteThread(service.DeleteThreadRequest(thread_id="t")),
-        suite.runs.ListDeadDispatches(service.ListDeadDispatchesRequest()),
-        suite.runs.RedriveDispatch(service.RedriveDispatchRequest(dispatch_id="d")),
         suite.submit_run("a", on_disconnect=service.DISCONNECT_POLICY_CANCEL),
     ]
 

@@ -277,7 +277,7 @@ class Budget(_message.Message):
     def __init__(self, max_rounds: _Optional[int] = ..., max_total_tokens: _Optional[int] = ...) -> None: ...
 
 class Dispatch(_message.Message):
-    __slots__ = ("dispatch_id", "run_id", "thread_id", "state", "kind", "attempt", "handoffs", "available_time", "last_error", "redrive_of")
+    __slots__ = ("dispatch_id", "run_id", "thread_id", "state", "kind", "attempt", "handoffs", "available_time", "last_error", "redrive_of", "redriven_run_id")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Dispatch.State]
@@ -312,6 +312,7 @@ class Dispatch(_message.Message):
     AVAILABLE_TIME_FIELD_NUMBER: _ClassVar[int]
     LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
     REDRIVE_OF_FIELD_NUMBER: _ClassVar[int]
+    REDRIVEN_RUN_ID_FIELD_NUMBER: _ClassVar[int]
     dispatch_id: str
     run_id: str
     thread_id: str
@@ -322,7 +323,8 @@ class Dispatch(_message.Message):
     available_time: _timestamp_pb2.Timestamp
     last_error: str
     redrive_of: str
-    def __init__(self, dispatch_id: _Optional[str] = ..., run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., state: _Optional[_Union[Dispatch.State, str]] = ..., kind: _Optional[_Union[Dispatch.Kind, str]] = ..., attempt: _Optional[int] = ..., handoffs: _Optional[int] = ..., available_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_error: _Optional[str] = ..., redrive_of: _Optional[str] = ...) -> None: ...
+    redriven_run_id: str
+    def __init__(self, dispatch_id: _Optional[str] = ..., run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., state: _Optional[_Union[Dispatch.State, str]] = ..., kind: _Optional[_Union[Dispatch.Kind, str]] = ..., attempt: _Optional[int] = ..., handoffs: _Optional[int] = ..., available_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_error: _Optional[str] = ..., redrive_of: _Optional[str] = ..., redriven_run_id: _Optional[str] = ...) -> None: ...
 
 class ToolInvocation(_message.Message):
     __slots__ = ("tool_call_id", "model_call_id", "tool_id", "arguments_json", "argument_digest", "effect_class", "state", "attempt", "result", "child_run_id")
