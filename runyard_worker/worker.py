@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import grpc
+from google.protobuf.duration_pb2 import Duration
 
 from runyard.worker.v1 import worker_pb2 as pb
 from runyard.worker.v1 import worker_service_pb2 as service
@@ -188,6 +189,7 @@ class _Serving:
         self._running: dict[str, _Running] = {}
         self._out: asyncio.Queue[service.SessionRequest] = asyncio.Queue()
         self._idle = asyncio.Event()
+        self._failures = 0
         self._threads = ThreadPoolExecutor(worker.room, thread_name_prefix="tool")
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -214,34 +216,45 @@ class _Serving:
             log.warning("stopped with %d calls under way", len(self.session.attempts))
 
     async def _connect_forever(self) -> None:
-        failures, target = 0, self._worker.target
+        target = self._worker.target
         while True:
             try:
                 async with open_channel(target, os.environ) as channel:
                     stub = ToolWorkerServiceStub(channel)
                     await self._converse(stub.Session(metadata=metadata(target, os.environ)))
-                failures = 0
             except grpc.aio.AioRpcError as error:
                 if error.code() in _FINAL:
                     raise
                 log.warning("run control at %s: %s", target, error.details())
-                failures += 1
-            bound_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(failures, 10))
+            except TimeoutError:
+                log.warning("run control at %s is silent", target)
+            bound_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(self._failures, 10))
+            self._failures += 1
             await asyncio.sleep(random.uniform(0, bound_s))  # noqa: S311  # spreads, is no secret
 
     async def _converse(self, call: Any) -> None:
-        """One connection, to its end."""
+        """One connection, to its end.
+
+        Raises:
+            TimeoutError: Run control answered no heartbeat for as long as a lease.
+        """
         self._out = asyncio.Queue()
         self._do(self.session.connected())
         writing = asyncio.ensure_future(self._write(call))
         beating: asyncio.Future[None] | None = None
+        lease_s = 0.0
         try:
-            async for message in call:
-                if message.HasField("welcome"):
-                    log.info("serving %s", ", ".join(sorted(self._worker.tools)))
-                    every_s = message.welcome.heartbeat_interval.ToTimedelta().total_seconds()
-                    beating = asyncio.ensure_future(self._beat(every_s))
-                self._do(self.session.heard(message))
+            async with asyncio.timeout(None) as silence:
+                async for message in call:
+                    if message.HasField("welcome"):
+                        log.info("serving %s", ", ".join(sorted(self._worker.tools)))
+                        self._failures = 0
+                        lease_s = _seconds(message.welcome.lease)
+                        every_s = _seconds(message.welcome.heartbeat_interval)
+                        beating = asyncio.ensure_future(self._beat(every_s))
+                    if lease_s:
+                        silence.reschedule(asyncio.get_running_loop().time() + lease_s)
+                    self._do(self.session.heard(message))
         finally:
             for task in (writing, beating):
                 if task is not None:
@@ -318,6 +331,10 @@ class _Serving:
             return result_text(await bound())
         loop = asyncio.get_running_loop()
         return result_text(await loop.run_in_executor(self._threads, bound))
+
+
+def _seconds(duration: Duration) -> float:
+    return duration.ToTimedelta().total_seconds()
 
 
 def _end_with_parent() -> None:

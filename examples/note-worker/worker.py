@@ -1,0 +1,35 @@
+"""The worker that `runyard worker-conformance` examines, with the Python library.
+
+runyard worker-conformance -- python examples/note-worker/worker.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from runyard_worker import Context, Worker
+
+LOOK_EVERY_S = 0.02
+
+worker = Worker("note-worker", room=4)
+
+
+@worker.tool(effect="at_most_once")
+async def note(line: str, ledger: str, release: str, context: Context) -> str:
+    """Writes a line into a ledger, and ends when it is released."""
+    await asyncio.to_thread(append, Path(ledger), line)
+    context.progress(line)
+    # Another process makes the file.
+    while not await asyncio.to_thread(Path(release).exists):  # noqa: ASYNC110
+        await asyncio.sleep(LOOK_EVERY_S)
+    return line
+
+
+def append(ledger: Path, line: str) -> None:
+    with ledger.open("a") as file:
+        file.write(line + "\n")
+
+
+if __name__ == "__main__":
+    worker.main()
