@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: setup setup-run demo demo-model test test-fast chaos verify generate format bench-store bench-registry
-.PHONY: bench-rpc bench-router bench-runcontrol bench-worst-request clean help
+.PHONY: bench-rpc bench-router bench-runcontrol bench-worst-request worker-node clean help
 
 # The first Python that is new enough; name another one with PYTHON=.
 ifndef PYTHON
@@ -50,6 +50,11 @@ chaos: setup ## kill, stall and crash real processes, and run every property at 
 
 verify: setup ## run what CI runs: formats, types, contracts, tests with coverage, the wheel
 	@$(BIN)/python -m scripts.verify $(ARGS)
+
+worker-node: setup ## examine the worker in TypeScript (needs Node 20+ and npm)
+	@cd examples/worker-node && npm ci --no-audit --no-fund && npm run types
+	@$(BIN)/runyard worker-conformance $(ARGS) -- examples/worker-node/node_modules/.bin/tsx \
+		examples/worker-node/src/note.ts
 
 generate: setup ## regenerate stubs, the manifest schema, the settings tables and the lists of files a call enters
 	@$(BIN)/python -m scripts.generate $(ARGS)

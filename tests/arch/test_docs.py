@@ -23,7 +23,7 @@ HEADINGS = {"attribute", "metric", "span", "type"}
 TARGETS = {
     "setup", "setup-run", "demo", "demo-model", "test", "test-fast", "chaos", "verify", "generate",
     "format", "bench-store", "bench-registry", "bench-rpc", "bench-router", "bench-runcontrol",
-    "bench-worst-request", "clean", "help",
+    "bench-worst-request", "worker-node", "clean", "help",
 }  # fmt: skip
 
 

@@ -183,6 +183,7 @@ class ScriptedServer(ToolWorkerServiceServicer):
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
         self._sessions: asyncio.Queue[Conversation] = asyncio.Queue()
+        self._all: list[Conversation] = []
 
     async def Session(  # noqa: N802  # the name of the contract
         self, request_iterator: AsyncIterator[service.SessionRequest], context: Any
@@ -192,8 +193,14 @@ class ScriptedServer(ToolWorkerServiceServicer):
         if first.WhichOneof("message") != "hello":
             conversation.hello.Clear()
         self._sessions.put_nowait(conversation)
+        self._all.append(conversation)
         async for message in conversation.exchange(request_iterator):
             yield message
+
+    def cut(self) -> None:
+        """Break every session off."""
+        for conversation in self._all:
+            conversation.cut()
 
     async def ReportResult(  # noqa: N802  # the name of the contract
         self, request: service.ReportResultRequest, context: Any

@@ -28,6 +28,7 @@ from services.cli.conformance.relay import Relay
 _LOOK_EVERY_S = 0.02
 # A worker that hears nothing for that long may connect again.
 LEASE_S = 6.0
+_END_S = 5.0
 # The start of a process is no step of the contract.
 START_S = 60.0
 
@@ -192,7 +193,9 @@ async def set_stage(command: Sequence[str], folder: Path, limit_s: float) -> Asy
                     os.killpg(stage.process.pid, signal.SIGKILL)
                 await stage.process.wait()
     finally:
-        await server.stop(None)
+        # gRPC writes a traceback about each handler that it has to cancel.
+        scripted.cut()
+        await server.stop(_END_S)
 
 
 def _names(refs: Any) -> str:

@@ -1,0 +1,108 @@
+// The messages of runyard.worker.v1 that a worker reads and writes, and a channel to run control.
+import { fileURLToPath } from "node:url";
+import * as grpc from "@grpc/grpc-js";
+import { loadSync } from "@grpc/proto-loader";
+
+export interface CallRef {
+  tool_call_id: string;
+  attempt: number;
+  fence: string;
+}
+
+export interface Call {
+  ref: CallRef;
+  tool_id: string;
+  arguments_json: string;
+  idempotency_key: string;
+  effect_class: string;
+}
+
+export interface Result {
+  ref: CallRef;
+  succeeded?: { content: string };
+  failed?: { code: string; message: string; retryable: boolean };
+  cancelled?: { effect: string };
+}
+
+export interface Duration {
+  seconds: string;
+  nanos: number;
+}
+
+export interface Welcome {
+  heartbeat_interval: Duration;
+  lease: Duration;
+  verdicts: { call: CallRef; action: string }[];
+}
+
+/** What run control says; exactly one is set, and `message` names it. */
+export interface FromServer {
+  message: string;
+  welcome?: Welcome;
+  call?: Call;
+  go?: { ref: CallRef };
+  lease?: { calls: { ref: CallRef; until_time: unknown }[] };
+  cancel?: { ref: CallRef };
+  result_ack?: { ref: CallRef };
+}
+
+/** What the worker says; exactly one is set. */
+export interface FromWorker {
+  hello?: object;
+  credit?: { calls: number };
+  accept?: { ref: CallRef };
+  heartbeat?: { calls: { ref: CallRef; progress_seq: number; note: string }[] };
+  result?: Result;
+  drain?: object;
+  handback?: { ref: CallRef };
+}
+
+export type Stream = grpc.ClientDuplexStream<FromWorker, FromServer>;
+
+const root = fileURLToPath(new URL("../../..", import.meta.url));
+
+const definition = loadSync("runyard/worker/v1/worker_service.proto", {
+  includeDirs: [`${root}/protos`, `${root}/third_party`],
+  keepCase: true,
+  longs: String,
+  enums: String,
+  defaults: true,
+  oneofs: true,
+});
+
+interface Client extends grpc.Client {
+  Session(): Stream;
+}
+
+interface Package {
+  runyard: {
+    worker: {
+      v1: {
+        ToolWorkerService: new (target: string, credentials: grpc.ChannelCredentials) => Client;
+      };
+    };
+  };
+}
+
+const { ToolWorkerService } = (grpc.loadPackageDefinition(definition) as unknown as Package).runyard
+  .worker.v1;
+
+/** A client of run control, found as the command `runyard` finds it; without TLS and tokens. */
+export function connect(): Client {
+  const entries = (process.env["RUNYARD_ENDPOINTS"] ?? "").split(",");
+  const found = entries.find((entry) => entry.trim().startsWith("runcontrol="));
+  const target = found?.trim().slice("runcontrol=".length) ?? "127.0.0.1:7403";
+  return new ToolWorkerService(target, grpc.credentials.createInsecure());
+}
+
+export function milliseconds(duration: Duration): number {
+  return Number(duration.seconds) * 1000 + duration.nanos / 1e6;
+}
+
+export function isSame(one: CallRef, other: CallRef): boolean {
+  return (
+    one.tool_call_id === other.tool_call_id &&
+    one.attempt === other.attempt &&
+    one.fence === other.fence
+  );
+}

@@ -1,0 +1,237 @@
+// A worker: sessions with run control, one after the other, and the calls that outlive them.
+import { randomUUID } from "node:crypto";
+import {
+  type Call,
+  type CallRef,
+  type FromServer,
+  type FromWorker,
+  type Result,
+  type Stream,
+  type Welcome,
+  connect,
+  isSame,
+  milliseconds,
+} from "./contract.js";
+
+const AWAITS_GO = new Set(["EFFECT_CLASS_RECONCILABLE", "EFFECT_CLASS_AT_MOST_ONCE"]);
+const FIRST_PAUSE_MS = 200;
+const LONGEST_PAUSE_MS = 10_000;
+
+/** What a tool is told of its call. */
+export interface Context {
+  call: Call;
+  /** Aborted when the result is not wanted any more. */
+  signal: AbortSignal;
+  progress(note: string): void;
+}
+
+export type Tool = (args: Record<string, unknown>, context: Context) => Promise<string>;
+
+/** A call that was taken. */
+interface Attempt {
+  call: Call;
+  started: boolean;
+  notes: number;
+  note: string;
+  stopping: AbortController;
+}
+
+export class Worker {
+  private readonly instanceId = randomUUID();
+  private readonly attempts = new Map<string, Attempt>();
+  private readonly unacknowledged = new Map<string, Result>();
+  private stream: Stream | undefined;
+  private draining = false;
+  private failures = 0;
+
+  constructor(
+    private readonly workerId: string,
+    private readonly tools: Record<string, Tool>,
+    private readonly room: number,
+  ) {}
+
+  /** Serve until SIGTERM or SIGINT, and then until all that has begun is reported. */
+  async run(): Promise<void> {
+    for (const name of ["SIGTERM", "SIGINT"]) process.on(name, () => this.drain());
+    while (!this.isDone()) {
+      // A new client is a new connection: the one before may be dead without being closed.
+      const client = connect();
+      await this.converse(client.Session());
+      client.close();
+      const bound = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.failures++);
+      if (!this.isDone()) await new Promise((then) => setTimeout(then, Math.random() * bound));
+    }
+  }
+
+  /** One session, to its end. */
+  private converse(stream: Stream): Promise<void> {
+    return new Promise((ended) => {
+      let beating: NodeJS.Timeout | undefined;
+      let silence: NodeJS.Timeout | undefined;
+      let leaseMs = 0;
+      const end = () => {
+        clearInterval(beating);
+        clearTimeout(silence);
+        if (this.stream === stream) this.stream = undefined;
+        stream.cancel();
+        ended();
+      };
+      stream.on("data", (message: FromServer) => {
+        if (message.welcome) {
+          this.failures = 0;
+          leaseMs = milliseconds(message.welcome.lease);
+          beating = setInterval(() => this.beat(), milliseconds(message.welcome.heartbeat_interval));
+        }
+        clearTimeout(silence);
+        // Every heartbeat is answered: silence for a lease is a connection that is gone.
+        if (leaseMs) silence = setTimeout(end, leaseMs);
+        this.hear(message);
+        if (this.isDone()) end();
+      });
+      stream.on("error", (error) => {
+        if (!this.isDone()) console.error(`run control: ${error.message}`);
+        end();
+      });
+      stream.on("end", end);
+      this.stream = stream;
+      this.say({
+        hello: {
+          worker_id: this.workerId,
+          instance_id: this.instanceId,
+          min_protocol: 1,
+          max_protocol: 1,
+          tools: Object.keys(this.tools).map((tool_id) => ({ tool_id })),
+          inflight: [...this.attempts.values()].map((attempt) => attempt.call.ref),
+          undelivered_results: [...this.unacknowledged.values()],
+        },
+      });
+    });
+  }
+
+  private hear(message: FromServer): void {
+    if (message.welcome) this.welcomed(message.welcome);
+    else if (message.call) this.take(message.call);
+    else if (message.go) this.go(message.go.ref);
+    else if (message.lease) {
+      for (const each of message.lease.calls) if (!each.until_time) this.giveUp(each.ref);
+    } else if (message.cancel) this.cancel(message.cancel.ref);
+    else if (message.result_ack) {
+      const { ref } = message.result_ack;
+      const held = this.unacknowledged.get(ref.tool_call_id);
+      if (held && isSame(held.ref, ref)) this.unacknowledged.delete(ref.tool_call_id);
+    }
+  }
+
+  private welcomed(welcome: Welcome): void {
+    for (const each of welcome.verdicts) {
+      if (each.action === "ACTION_ABANDON") this.giveUp(each.call);
+    }
+    for (const { call, started } of this.attempts.values()) {
+      // Go may have been lost with the session; it is given again.
+      if (!started) this.say({ accept: { ref: call.ref } });
+    }
+    const calls = this.room - this.attempts.size;
+    if (calls > 0 && !this.draining) this.say({ credit: { calls } });
+  }
+
+  private take(call: Call): void {
+    if (this.draining) {
+      this.say({ handback: { ref: call.ref } });
+      return;
+    }
+    const earlier = this.attempts.get(call.ref.tool_call_id);
+    if (earlier) this.giveUp(earlier.call.ref);
+    const stopping = new AbortController();
+    const attempt = { call, started: false, notes: 0, note: "", stopping };
+    this.attempts.set(call.ref.tool_call_id, attempt);
+    this.say({ accept: { ref: call.ref } });
+    if (!AWAITS_GO.has(call.effect_class)) void this.execute(attempt);
+  }
+
+  private go(ref: CallRef): void {
+    const attempt = this.held(ref);
+    if (attempt && !attempt.started) void this.execute(attempt);
+  }
+
+  /** Stop an attempt that is another worker's, or nobody's, now. */
+  private giveUp(ref: CallRef): void {
+    const attempt = this.held(ref);
+    if (!attempt) return;
+    this.attempts.delete(ref.tool_call_id);
+    attempt.stopping.abort();
+    if (!this.draining) this.say({ credit: { calls: 1 } });
+  }
+
+  private cancel(ref: CallRef): void {
+    const attempt = this.held(ref);
+    if (attempt?.started) attempt.stopping.abort();
+    else if (attempt) this.report({ ref, cancelled: { effect: "EFFECT_NONE" } });
+  }
+
+  private async execute(attempt: Attempt): Promise<void> {
+    attempt.started = true;
+    const { call, stopping } = attempt;
+    const progress = (note: string) => {
+      attempt.notes += 1;
+      attempt.note = note;
+    };
+    try {
+      const tool = this.tools[call.tool_id];
+      if (!tool) throw new Error(`there is no tool ${call.tool_id}`);
+      const args = JSON.parse(call.arguments_json) as Record<string, unknown>;
+      const content = await tool(args, { call, signal: stopping.signal, progress });
+      this.report({ ref: call.ref, succeeded: { content } });
+    } catch (error) {
+      if (stopping.signal.aborted) {
+        this.report({ ref: call.ref, cancelled: { effect: "EFFECT_UNKNOWN" } });
+      } else {
+        const message = error instanceof Error ? error.message : "the tool failed";
+        this.report({ ref: call.ref, failed: { code: "FAILED", message, retryable: false } });
+      }
+    }
+  }
+
+  /** Report an attempt, unless it was given up meanwhile. */
+  private report(result: Result): void {
+    if (!this.held(result.ref)) return;
+    this.attempts.delete(result.ref.tool_call_id);
+    this.unacknowledged.set(result.ref.tool_call_id, result);
+    this.say({ result });
+    if (!this.draining) this.say({ credit: { calls: 1 } });
+  }
+
+  private beat(): void {
+    const calls = [...this.attempts.values()].map((attempt) => ({
+      ref: attempt.call.ref,
+      progress_seq: attempt.notes,
+      note: attempt.note,
+    }));
+    this.say({ heartbeat: { calls } });
+  }
+
+  /** Take no more calls, and give back those that have not started. */
+  private drain(): void {
+    if (this.draining) return;
+    this.draining = true;
+    this.say({ drain: {} });
+    for (const { call, started } of [...this.attempts.values()]) {
+      if (started) continue;
+      this.attempts.delete(call.ref.tool_call_id);
+      this.say({ handback: { ref: call.ref } });
+    }
+    if (this.isDone()) this.stream?.end();
+  }
+
+  private isDone(): boolean {
+    return this.draining && this.attempts.size === 0 && this.unacknowledged.size === 0;
+  }
+
+  private held(ref: CallRef): Attempt | undefined {
+    const attempt = this.attempts.get(ref.tool_call_id);
+    return attempt && isSame(attempt.call.ref, ref) ? attempt : undefined;
+  }
+
+  private say(message: FromWorker): void {
+    this.stream?.write(message);
+  }
+}
