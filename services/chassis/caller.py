@@ -34,6 +34,7 @@ def tenant_of(text: str) -> str:
 class Role(StrEnum):
     VIEWER = "viewer"
     AGENT = "agent"
+    WORKER = "worker"
     OPERATOR = "operator"
     ADMIN = "admin"
     SERVICE = "service"
@@ -47,12 +48,14 @@ class Principal:
         tenant: First column of every tenant-scoped key; never taken from a request body.
         on_behalf_of: Name of the principal a sibling service acts for; only role ``service``
             may set it.
+        tools: The tools that it may serve as a worker; empty = every tool.
     """
 
     tenant: str
     roles: frozenset[Role]
     name: str
     on_behalf_of: str | None = None
+    tools: frozenset[str] = frozenset()
 
     @property
     def subject(self) -> str:

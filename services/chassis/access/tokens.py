@@ -3,8 +3,10 @@
     # the callers of this server
     sha256:5f70…e1 name=alice roles=operator,viewer tenant=acme
     sha256:09ab…77 name=ci roles=admin expires=2027-01-01T00:00:00Z
+    sha256:77c0…2e name=clerk roles=worker tools=lookup,refund
 
-Empty lines and lines that begin with # are skipped. ``tenant`` defaults to ``default``.
+Empty lines and lines that begin with # are skipped. ``tenant`` defaults to ``default``,
+``tools`` to every tool.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ TOKEN_PREFIX = "ryd_"  # noqa: S105  # lets secret scanners recognise a leaked t
 TOKEN_BYTES = 32
 
 _HASH = re.compile(r"sha256:([0-9a-f]{64})")
-_KEYS = ("name", "roles", "tenant", "expires")
+_KEYS = ("name", "roles", "tenant", "tools", "expires")
 _INDEXED_BYTES = 8
 
 
@@ -54,6 +56,8 @@ class TokenLine:
             f"roles={','.join(sorted(self.principal.roles))}",
             f"tenant={self.principal.tenant}",
         ]
+        if self.principal.tools:
+            words.append(f"tools={','.join(sorted(self.principal.tools))}")
         if self.expires_at is not None:
             words.append(f"expires={self.expires_at.isoformat()}")
         return " ".join(words)
@@ -87,6 +91,7 @@ def new_token(
     roles: Iterable[Role],
     tenant: str = DEFAULT_TENANT,
     expires_at: datetime | None = None,
+    tools: Iterable[str] = (),
     *,
     entropy: Callable[[int], bytes] = os.urandom,
 ) -> tuple[str, str]:
@@ -97,10 +102,13 @@ def new_token(
     """
     random = base64.urlsafe_b64encode(entropy(TOKEN_BYTES)).rstrip(b"=").decode()
     token = TOKEN_PREFIX + random
-    principal = Principal(tenant, frozenset(roles), name)
+    served = frozenset(tools)
+    principal = Principal(tenant, frozenset(roles), name, tools=served)
     line = str(TokenLine(digest_of(token), principal, expires_at))
     if len(f"{name} {tenant}".split()) > 2:
         raise TokenLineError("name= and tenant= must not contain white space")
+    if any("," in tool or tool.split() != [tool] for tool in served):
+        raise TokenLineError("tools= takes ids of tools without commas and white space")
     parse_line(line)
     return token, line
 
@@ -143,7 +151,10 @@ def parse_line(raw: str) -> TokenLine:
         tenant=_id(facts, "tenant", DEFAULT_TENANT),
         roles=_roles(facts.get("roles", "")),
         name=_id(facts, "name", ""),
+        tools=_tools(facts),
     )
+    if principal.tools and Role.WORKER not in principal.roles:
+        raise TokenLineError("tools= is for the role worker: add it to roles=")
     return TokenLine(bytes.fromhex(digest[1]), principal, instant_of(facts.get("expires")))
 
 
@@ -167,6 +178,18 @@ def _id(facts: Mapping[str, str], key: str, default: str) -> str:
     for violation in id_violations(value, key):
         raise TokenLineError(f"{key}= {violation.description}")
     return value
+
+
+def _tools(facts: Mapping[str, str]) -> frozenset[str]:
+    if "tools" not in facts:
+        return frozenset()
+    tools = facts["tools"].split(",")
+    for tool in tools:
+        for violation in id_violations(tool, "tools"):
+            raise TokenLineError(
+                f"tools= takes ids of tools, joined by commas: one {violation.description}"
+            )
+    return frozenset(tools)
 
 
 def _roles(text: str) -> frozenset[Role]:

@@ -34,6 +34,13 @@ def new(
             "--expires", metavar="INSTANT", help="Refused from then on: 2027-01-01T00:00:00Z."
         ),
     ] = None,
+    tool: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tool",
+            help="A tool that a worker may serve; may be repeated. Without it: every tool.",
+        ),
+    ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Make a token, and the line for the servers' file of tokens. Neither is kept anywhere.
@@ -45,7 +52,7 @@ def new(
     """
 
     async def work(terminal: Terminal) -> None:
-        token, line = _made(name, role, tenant, expires)
+        token, line = _made(name, role, tenant, expires, tool or [])
         terminal.copyable(("token  ", "bold"), token)
         terminal.copyable(("line   ", "bold"), line)
         terminal.data({"token": token, "line": line})
@@ -53,9 +60,11 @@ def new(
     run(output, work)
 
 
-def _made(name: str, roles: list[Role], tenant: str, expires: str | None) -> tuple[str, str]:
+def _made(
+    name: str, roles: list[Role], tenant: str, expires: str | None, tools: list[str]
+) -> tuple[str, str]:
     try:
-        return new_token(name, roles, tenant, instant_of(expires))
+        return new_token(name, roles, tenant, instant_of(expires), tools)
     except TokenLineError as error:
         raise CliError(
             str(error).replace("= ", ": ", 1), reason="INVALID_OPTION", exit_code=EXIT_USAGE

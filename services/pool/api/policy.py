@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from services.chassis.access.policy import MethodPolicy
+from services.chassis.access.policy import READERS, MethodPolicy
 from services.chassis.caller import Role
 from services.pool.core.limits import MAX_CONDITION_BYTES
 
@@ -13,18 +13,17 @@ FULL_NAME = "runyard.pool.v1.PoolService"
 
 _ACTORS = frozenset({Role.AGENT, Role.OPERATOR, Role.ADMIN, Role.SERVICE})
 _OPERATORS = frozenset({Role.OPERATOR, Role.ADMIN})
-_READERS = frozenset(Role)
 
 # A command needs a few commits; the store has failed if it takes longer.
 _COMMAND_CAP_S = 10.0
 _READ_CAP_S = 10.0
 _LONG_POLL_CAP_S = 300.0
 
-_READ = MethodPolicy(_READERS, _READ_CAP_S)
+_READ = MethodPolicy(READERS, _READ_CAP_S)
 # One process may host thousands of members, each with a stream or a long poll of its own.
 _OPEN = 5_000
-_WAIT = MethodPolicy(_READERS, _LONG_POLL_CAP_S, concurrent_per_principal=_OPEN)
-_STREAM = MethodPolicy(_READERS, None, concurrent_per_principal=_OPEN)
+_WAIT = MethodPolicy(READERS, _LONG_POLL_CAP_S, concurrent_per_principal=_OPEN)
+_STREAM = MethodPolicy(READERS, None, concurrent_per_principal=_OPEN)
 _COMMAND = MethodPolicy(_ACTORS, _COMMAND_CAP_S)
 # One with a body of 64 KiB, or with 64 policies and as many topics.
 _LONG = replace(_COMMAND, max_request_bytes=256 << 10)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from services.chassis.access.policy import (
-    ANY_ROLE,
     MAX_REQUEST_BYTES,
+    READERS,
     SMALL_REQUEST_BYTES,
     MethodPolicy,
 )
@@ -18,13 +18,13 @@ FULL_NAME = "runyard.registry.v1.RegistryService"
 
 _EDITORS = frozenset({Role.OPERATOR, Role.ADMIN})
 
-_READ = MethodPolicy(ANY_ROLE, deadline_cap_s=10.0)
+_READ = MethodPolicy(READERS, deadline_cap_s=10.0)
 _MUTATE = MethodPolicy(_EDITORS, deadline_cap_s=30.0)
 _APPLY = replace(_MUTATE, max_request_bytes=MAX_REQUEST_BYTES)
 # A resource, and what a request holds beside it.
 _ONE_BYTES = MAX_RESOURCE_BYTES + SMALL_REQUEST_BYTES
-_STREAM = MethodPolicy(ANY_ROLE, deadline_cap_s=300.0, concurrent_per_principal=100)
-_WATCH = MethodPolicy(ANY_ROLE, deadline_cap_s=None, concurrent_per_principal=1_000)
+_STREAM = MethodPolicy(READERS, deadline_cap_s=300.0, concurrent_per_principal=100)
+_WATCH = MethodPolicy(READERS, deadline_cap_s=None, concurrent_per_principal=1_000)
 
 POLICY: Mapping[str, MethodPolicy] = {
     f"/{FULL_NAME}/{method}": row
@@ -37,7 +37,7 @@ POLICY: Mapping[str, MethodPolicy] = {
         "ReplaceProvider": replace(_MUTATE, max_request_bytes=_ONE_BYTES),
         "PreviewRemoveProvider": _READ,
         "RemoveProvider": _MUTATE,
-        "ValidateResources": replace(_APPLY, roles=ANY_ROLE),
+        "ValidateResources": replace(_APPLY, roles=READERS),
         "GetSnapshot": _STREAM,
         "ListVersions": _READ,
         "DiffVersions": _READ,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from services.chassis.access.policy import ANY_ROLE, MAX_REQUEST_BYTES, MethodPolicy
+from services.chassis.access.policy import MAX_REQUEST_BYTES, READERS, MethodPolicy
 from services.chassis.caller import Role
 
 RUN_CONTROL = "runyard.runcontrol.v1.RunControlService"
@@ -14,22 +14,23 @@ WORKER = "runyard.worker.v1.ToolWorkerService"
 _ACTORS = frozenset({Role.AGENT, Role.OPERATOR, Role.ADMIN, Role.SERVICE})
 _DECIDERS = frozenset({Role.OPERATOR, Role.ADMIN})
 _SIBLINGS = frozenset({Role.SERVICE})
+_WORKERS = frozenset({Role.WORKER})
 
-_READ = MethodPolicy(ANY_ROLE, deadline_cap_s=10.0)
+_READ = MethodPolicy(READERS, deadline_cap_s=10.0)
 _MUTATE = MethodPolicy(_ACTORS, deadline_cap_s=30.0)
 _SAY = replace(_MUTATE, max_request_bytes=MAX_REQUEST_BYTES)
 _DECIDE = MethodPolicy(_DECIDERS, deadline_cap_s=30.0)
 # An answer of 64 KiB, and what stands beside it.
 _ANSWER = replace(_DECIDE, max_request_bytes=128 << 10)
 # A gateway follows one run per client of its own; a subscriber costs a cursor and a send window.
-_SUBSCRIBE = MethodPolicy(ANY_ROLE, deadline_cap_s=None, concurrent_per_principal=5_000)
+_SUBSCRIBE = MethodPolicy(READERS, deadline_cap_s=None, concurrent_per_principal=5_000)
 _DELIVER = MethodPolicy(_SIBLINGS, deadline_cap_s=30.0, max_request_bytes=256 << 10)
 # A worker that comes back brings what it has not delivered.
 _SESSION = MethodPolicy(
-    _ACTORS, deadline_cap_s=None, concurrent_per_principal=1_000, max_request_bytes=4 << 20
+    _WORKERS, deadline_cap_s=None, concurrent_per_principal=1_000, max_request_bytes=4 << 20
 )
 # A result of 1 MiB, and what stands beside it.
-_REPORT = replace(_MUTATE, max_request_bytes=2 << 20)
+_REPORT = replace(_MUTATE, roles=_WORKERS, max_request_bytes=2 << 20)
 
 POLICY: Mapping[str, MethodPolicy] = {
     f"/{service}/{method}": row

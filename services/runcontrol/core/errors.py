@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from services.chassis.errors import DomainError, ErrorKind, Retry
 from services.runcontrol.core.exchange import TicketKind, VerdictKind
 from services.runcontrol.core.model import InputState
@@ -106,6 +108,23 @@ class DispatchNotDeadError(DomainError):
             dispatch_id=dispatch_id,
             state=state,
             redriven_run_id=redriven_run_id,
+        )
+
+
+class ToolNotAllowedError(DomainError):
+    """The caller's token does not let it serve these tools."""
+
+    kind = ErrorKind.DENIED
+    reason = "PERMISSION_DENIED"
+    retry = Retry.USER_ACTION_NEEDED
+
+    @classmethod
+    def of(cls, name: str, tool_ids: Sequence[str]) -> ToolNotAllowedError:
+        tools = ", ".join(tool_ids)
+        return cls(
+            f"{name} may not serve {tools}: its token names the tools that it may serve; "
+            "add these to tools= of its line in the token file",
+            tool_ids=tools,
         )
 
 

@@ -28,6 +28,7 @@ from services.runcontrol.core.worker_calls import (
     is_attempt,
     may_be_taken,
     note_progress,
+    refuse_foreign_tools,
     sweep,
 )
 
@@ -177,6 +178,7 @@ class ToolWorkers:
 
         Raises:
             CallNotFoundError: There is no such call.
+            ToolNotAllowedError: The caller may not serve its tool.
         """
 
         tenant = caller.tenant
@@ -185,6 +187,7 @@ class ToolWorkers:
             stored = tx.call(tenant, ref.call_id)
             if stored is None:
                 raise CallNotFoundError.of(ref.call_id)
+            refuse_foreign_tools(caller.principal, [stored.tool_id])
             before = tx.load(tenant, stored.run_id, self._clock.now())
             # Read again, now that its thread is locked.
             stored = tx.call(tenant, ref.call_id)

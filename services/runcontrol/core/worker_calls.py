@@ -9,11 +9,14 @@ twice; else a person, or a late result, says what has become of it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum
 
+from services.chassis.caller import Principal
 from services.chassis.ids import IdSource
+from services.runcontrol.core.errors import ToolNotAllowedError
 from services.runcontrol.core.events import (
     RunWoken,
     TicketVoided,
@@ -109,6 +112,17 @@ class ResultOutcome(Enum):
     COMMITTED = "committed"
     DUPLICATE = "duplicate"
     FENCED = "fenced"
+
+
+def refuse_foreign_tools(principal: Principal, tool_ids: Sequence[str]) -> None:
+    """Refuse a worker that serves more than its token names.
+
+    Raises:
+        ToolNotAllowedError: Names every tool that it may not serve.
+    """
+    foreign = sorted(set(tool_ids) - principal.tools)
+    if principal.tools and foreign:
+        raise ToolNotAllowedError.of(principal.name, foreign)
 
 
 def offer(work: Work, call: Call, tool: ToolSpec, trace: str) -> Work:

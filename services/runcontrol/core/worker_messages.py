@@ -151,5 +151,6 @@ class WorkerSessions(Protocol):
         Raises:
             OutOfSequenceError: A message came where it may not.
             ProtocolUnsupportedError: There is no version that both speak.
+            ToolNotAllowedError: It may not serve one of its tools.
             SessionFencedError: A newer session of the same worker instance took over.
         """

@@ -26,7 +26,7 @@ from services.runcontrol.core.errors import (
 )
 from services.runcontrol.core.ports import CALLS, CALLS_ENDED, CallKey
 from services.runcontrol.core.tool_workers import Progress, ToolWorkers
-from services.runcontrol.core.worker_calls import CallRef, ResultOutcome
+from services.runcontrol.core.worker_calls import CallRef, ResultOutcome, refuse_foreign_tools
 from services.runcontrol.core.worker_messages import (
     PROTOCOL,
     Accept,
@@ -144,6 +144,7 @@ class LiveSessions:
                 first.oldest_protocol, first.newest_protocol, PROTOCOL
             )
         tools = [tool.tool_id for tool in first.tools]
+        refuse_foreign_tools(caller.principal, tools)
         tenant, worker = caller.tenant, first.worker
         epoch = await self._workers.begin_session(tenant, worker, tools, first.labels)
         session = Session(caller, first, epoch)

@@ -12,6 +12,8 @@ import pytest_asyncio
 
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
 from runyard.runcontrol.v1.runcontrol_service_pb2_grpc import RunControlServiceStub
+from runyard.worker.v1 import worker_service_pb2 as worker_service
+from runyard.worker.v1.worker_service_pb2_grpc import ToolWorkerServiceStub
 from services.chassis.access.entry import peers_of
 from services.chassis.access.tokens import new_token
 from services.chassis.caller import Role
@@ -21,6 +23,7 @@ from services.registry.settings import RegistrySettings
 from tests.contract.runcontrol.conftest import Suite
 from tests.contract.runcontrol.test_pool_rpc import ask_the_analyst, parked_analyst
 from tests.support.certificates import Authority
+from tests.support.raw_worker import hello, session
 from tests.support.refusals import refused
 
 
@@ -33,6 +36,7 @@ class SecuredSuite(Suite):
         self._data = data
         self._alice = self._made("alice", Role.OPERATOR, "acme")
         self._bob = self._made("bob", Role.OPERATOR, "globex")
+        self._clerk = self._made("clerk", Role.WORKER, "acme", "lookup")
         self._channels: dict[tuple[str, str], grpc.aio.Channel] = {}
         super().__init__(
             data,
@@ -65,9 +69,13 @@ class SecuredSuite(Suite):
             await channel.close()
         await super().close()
 
-    def _made(self, name: str, role: Role, tenant: str) -> str:
+    def as_clerk(self, service: str) -> grpc.aio.Channel:
+        """The channel of a worker that may serve one tool."""
+        return self._as(service, self._clerk)
+
+    def _made(self, name: str, role: Role, tenant: str, *tools: str) -> str:
         """Write a file with a new token, and add its hash to the servers' file."""
-        token, line = new_token(name, [role], tenant)
+        token, line = new_token(name, [role], tenant, tools=tools)
         with (self._data / "tokens").open("a") as known:
             known.write(f"{line}\n")
         path = self._data / f"{name}.token"
@@ -125,3 +133,28 @@ async def test_a_run_of_another_tenant_is_not_found(suite: SecuredSuite) -> None
 async def test_only_services_may_deliver_wakes(suite: SecuredSuite) -> None:
     refusal = await refused(suite.runs.DeliverWake(service.DeliverWakeRequest(run_id="any")))
     assert refusal.reason == "PERMISSION_DENIED"
+
+
+async def test_a_worker_opens_sessions_for_its_tools_alone(suite: SecuredSuite) -> None:
+    channel = suite.as_clerk("runcontrol")
+    # given a worker whose token names one tool, which it may serve
+    async with session(channel, hello("lookup")):
+        pass
+
+    # when it offers another one, or asks for something else
+    call = ToolWorkerServiceStub(channel).Session()
+    await call.write(worker_service.SessionRequest(hello=hello("lookup", "refund")))
+    foreign = await refused(call.read())
+    runs = RunControlServiceStub(channel)
+    reading = await refused(runs.GetRun(service.GetRunRequest(run_id="any")))
+
+    # then it is refused
+    assert (foreign.reason, foreign.metadata["tool_ids"]) == ("PERMISSION_DENIED", "refund")
+    assert reading.reason == "PERMISSION_DENIED"
+
+
+async def test_only_workers_open_sessions(suite: SecuredSuite) -> None:
+    call = ToolWorkerServiceStub(suite.channel("runcontrol")).Session()
+    await call.write(worker_service.SessionRequest(hello=hello("lookup")))
+    error = await refused(call.read())
+    assert (error.reason, error.metadata["roles"]) == ("PERMISSION_DENIED", "worker")

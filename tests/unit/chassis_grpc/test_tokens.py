@@ -101,17 +101,31 @@ def test_a_tenant_that_is_left_out_is_the_default_one() -> None:
     assert parse_line(f"{HASH} name=ci roles=admin").principal.tenant == "default"
 
 
+def test_a_line_names_the_tools_that_a_worker_may_serve() -> None:
+    _, line = new_token("clerk", [Role.WORKER], "acme", tools=["refund", "lookup"], entropy=bytes)
+    assert line.endswith("name=clerk roles=worker tenant=acme tools=lookup,refund")
+    assert parse_line(line).principal.tools == {"lookup", "refund"}
+
+
+@pytest.mark.parametrize("tool", ["a,b", "two words", ""])
+def test_ids_of_tools_that_do_not_fit_into_a_line_are_refused(tool: str) -> None:
+    with pytest.raises(TokenLineError, match="tools= takes ids of tools"):
+        new_token("clerk", [Role.WORKER], tools=[tool])
+
+
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
         ("ryd_secret name=a roles=admin", "line 2: a line begins with sha256: and 64 hexadecimal"),
         (f"{HASH[:-1]} name=a roles=admin", "make one with: runyard token new"),
         (f"{HASH.upper()} name=a roles=admin", "a line begins with"),
-        (f"{HASH} name=a roles=ryd_secret", "roles= takes some of viewer, agent, operator, admin"),
+        (f"{HASH} name=a roles=ryd_secret", "roles= takes some of viewer, agent, worker, operator"),
         (f"{HASH} name=a", "roles= takes some of"),
         (f"{HASH} roles=admin", "name= must not be empty"),
         (f"{HASH} name=a roles=admin tenant=", "tenant= must not be empty"),
         (f"{HASH} name=a roles=admin, viewer", "without spaces in them"),
+        (f"{HASH} name=a roles=worker tools=a,,b", "tools= takes ids of tools, joined by commas"),
+        (f"{HASH} name=a roles=admin tools=a", "tools= is for the role worker: add it to roles="),
         (f"{HASH} name=a roles=admin ryd_secret", "after the hash come name=, roles=, tenant="),
         (f"{HASH} name=a roles=admin ryd_secret=1", "after the hash come"),
         (f"{HASH} name=a name=b roles=admin", "name= stands there twice"),
