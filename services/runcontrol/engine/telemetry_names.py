@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from services.chassis.observe.metrics import Counter, Histogram, UpDownCounter
+from services.chassis.observe.metrics import (
+    Counter,
+    Histogram,
+    ObservedUpDownCounter,
+    UpDownCounter,
+)
 
 STEP: Final = "runyard.run.step"
 ATTEMPT: Final = "runyard.run.attempt"
@@ -28,3 +33,11 @@ FIRST_REQUEST = Histogram(
 def run_span(agent_id: str) -> str:
     """The name of the span around one activation of a run."""
     return f"invoke_agent {agent_id}"
+
+
+WORKERS = ObservedUpDownCounter(
+    "runyard.workers", "{session}", "Sessions of tool workers that are open."
+)
+CREDIT = ObservedUpDownCounter(
+    "runyard.workers.credit", "{call}", "Calls that may be given to the workers that are connected."
+)

@@ -47,6 +47,7 @@ from services.runcontrol.core.worker_messages import (
     Verdict,
     Welcome,
 )
+from services.runcontrol.engine import telemetry_names as names
 
 # No notification says that a pause before another attempt has ended.
 POLL_S = 0.5
@@ -123,17 +124,19 @@ class LiveSessions:
         self, caller: Caller, first: FromWorker | None, messages: AsyncIterator[FromWorker]
     ) -> AsyncGenerator[ToWorker, None]:
         session = await self._begin(caller, first)
-        reading = asyncio.ensure_future(self._read(session, messages))
-        stopping = asyncio.ensure_future(self._tell_of_drain(session))
+        tasks: list[asyncio.Future[None]] = []
         try:
+            await self._welcome(session)
+            work = (self._read(session, messages), self._tell_of_drain(session))
+            tasks += [asyncio.ensure_future(each) for each in work]
             while (message := await session.out.get()) is not None:
                 if isinstance(message, BaseException):
                     raise message
                 yield message
         finally:
-            for task in (reading, stopping):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(reading, stopping, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._end(session)
 
     async def _begin(self, caller: Caller, first: FromWorker | None) -> Session:
@@ -152,11 +155,15 @@ class LiveSessions:
         if older is not None:
             older.out.put_nowait(SessionFencedError.of(first.worker.instance_id))
         self._sessions[session.key] = session
-        verdicts = await self._judge(session, first.inflight)
-        session.out.put_nowait(Welcome(self._ids.new_id(), epoch, self._workers.times, verdicts))
-        for result in first.undelivered:
-            await self._take_result(session, result)
         return session
+
+    async def _welcome(self, session: Session) -> None:
+        """Tell a worker how it is to go on, and take the results that it brought along."""
+        hello, times = session.hello, self._workers.times
+        verdicts = await self._judge(session, hello.inflight)
+        session.out.put_nowait(Welcome(self._ids.new_id(), session.epoch, times, verdicts))
+        for result in hello.undelivered:
+            await self._take_result(session, result)
 
     async def _judge(
         self, session: Session, inflight: Iterable[CallRef]
@@ -254,13 +261,21 @@ class LiveSessions:
 
     async def give_forever(self) -> None:
         """Give calls when some become ready or a worker has room, and every 500 ms."""
-        with self._notifier.signal(CALLS) as signal:
+        with (
+            self._notifier.signal(CALLS) as signal,
+            names.WORKERS.observing(lambda: [(len(self._sessions), {})]),
+            names.CREDIT.observing(lambda: [(self._credit(), {})]),
+        ):
             while True:
                 try:
                     await self._give()
                 except DomainError as error:
                     log.warning("no calls given to workers", exc_info=error)
                 await signal.wait(POLL_S)
+
+    def _credit(self) -> int:
+        # Read by the thread that exports metrics.
+        return sum(each.credit for each in list(self._sessions.values()) if not each.stopped)
 
     async def _give(self) -> None:
         for tenant, tool_id, label in sorted(self._wanted()):

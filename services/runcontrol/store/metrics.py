@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from services.runcontrol.core.events import AttemptFailed, RunFinished, RunParked
+from services.runcontrol.core.events import (
+    AttemptFailed,
+    RunFinished,
+    RunParked,
+    TicketOpened,
+    ToolCallSettled,
+)
+from services.runcontrol.core.exchange import TicketKind
 from services.runcontrol.core.work import Work
 from services.runcontrol.store import telemetry_names as names
 
@@ -33,3 +40,16 @@ def _record_event(after: Work, kind: object) -> None:
         )
         if kind.reason == "LEASE_LOST":
             names.LOST.add(1)
+    elif isinstance(kind, ToolCallSettled):
+        _record_call(after, kind)
+    elif isinstance(kind, TicketOpened) and kind.ticket.kind is TicketKind.RECONCILE:
+        names.UNKNOWN.add(1)
+
+
+def _record_call(after: Work, settled: ToolCallSettled) -> None:
+    calls = (*after.past_calls, *after.calls)
+    call = next(each for each in calls if each.call_id == settled.call_id)
+    names.CALLS.add(
+        1,
+        {names.EFFECT_CLASS: call.effect_class.value, names.OUTCOME: settled.state.value},
+    )

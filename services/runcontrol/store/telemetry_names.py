@@ -9,6 +9,8 @@ from services.chassis.observe.metrics import Counter, Histogram
 REASON: Final = "runyard.reason"
 RETRY_CLASS: Final = "runyard.retry_class"
 WILL_RETRY: Final = "runyard.will_retry"
+EFFECT_CLASS: Final = "runyard.tool.effect_class"
+OUTCOME: Final = "runyard.call.outcome"
 
 # Runs last up to a day, and longer with the waits for people.
 _RUN_SECONDS = (0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0)
@@ -25,3 +27,7 @@ ATTEMPTS = Counter(
     "runyard.dispatch.failed_attempts", "{attempt}", "Attempts that have failed, by class."
 )
 LOST = Counter("runyard.lease.lost", "{lease}", "Attempts that ended with the loss of a server.")
+CALLS = Counter("runyard.calls", "{call}", "Tool calls that have ended, by how.")
+UNKNOWN = Counter(
+    "runyard.calls.unknown", "{call}", "Lost tool calls of which a person is asked what became."
+)
