@@ -99,12 +99,14 @@ def _cancelled_waits(t: Tables) -> None:
 
 def _has_source(t: Tables, tenant: str, reason: object) -> bool:
     kind = getattr(reason, "kind", None)
-    if kind in (WaitingKind.APPROVAL, WaitingKind.USER_INPUT):
+    if kind in (WaitingKind.APPROVAL, WaitingKind.USER_INPUT, WaitingKind.RECONCILE):
         ticket = t.tickets[tenant, getattr(reason, "ticket_id", "")]
         return ticket.state is TicketState.OPEN
     if kind is WaitingKind.BACKOFF:
         return True
     call = t.calls[tenant, getattr(reason, "call_id", "")]
+    if call.timeout_ms:
+        return call.state in (CallState.READY, CallState.DISPATCHED, CallState.ACCEPTED)
     arrived = [w for w in t.wakes.values() if w.condition_id == call.condition_id]
     slept_through = bool(call.condition_id and arrived)
     return call.state in (CallState.DISPATCHED, CallState.SUSPENDED) and not slept_through
@@ -129,7 +131,12 @@ def _tickets(t: Tables) -> None:
     kinds = [event.kind for event in t.events.values()]
     _once((k.ticket_id for k in kinds if isinstance(k, TicketDecided)), "I7")
     _once((k.call_id for k in kinds if isinstance(k, ToolCallSettled)), "a call settled twice")
-    sent = _once((k.call_id for k in kinds if isinstance(k, ToolCallDispatched)), "I9")
+    attempts = [(k.call_id, k.attempt) for k in kinds if isinstance(k, ToolCallDispatched)]
+    _once((f"{call_id}/{attempt}" for call_id, attempt in attempts), "I9: an attempt sent twice")
+    sent = Counter(call_id for call_id, _ in attempts)
+    for call in t.calls.values():
+        by_worker = bool(call.timeout_ms)
+        assert by_worker or sent[call.call_id] <= 1, "I9"
     for ticket in t.tickets.values():
         won = [d for key, d in t.decisions.items() if key[1] == ticket.ticket_id and d.won]
         assert len(won) <= 1, "I7"

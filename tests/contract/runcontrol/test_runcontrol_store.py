@@ -27,19 +27,18 @@ from tests.support.clock import ManualClock
 from tests.support.ids import SequentialIds
 from tests.support.profiles import amount, scaled
 from tests.unit.runcontrol.in_memory_runcontrol import GUARDED_SEND, JOINED, InMemoryRunControl, now
-from tests.unit.runcontrol.test_machine import RunControlMachine
 from tests.unit.runcontrol.test_sharing import submit as submit_for
+from tests.unit.runcontrol.test_worker_machine import WorkerMachine, served_agent
 
 
-class ComparedStoresMachine(RunControlMachine):
+class ComparedStoresMachine(WorkerMachine):
     """Every operation of the machine, on the memory store and on a database."""
 
     database: Callable[[], Database]
 
     def new_system(self) -> InMemoryRunControl:
-        return InMemoryRunControl(
-            store=ComparedStore(lambda: self.system.clock, type(self).database())
-        )
+        store = ComparedStore(lambda: self.system.clock, type(self).database())
+        return InMemoryRunControl(served_agent(), store)
 
     @invariant()
     def reads_alike(self) -> None:
