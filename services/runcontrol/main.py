@@ -64,7 +64,8 @@ async def assemble(settings: RunControlSettings, chassis: Chassis, database: Sto
     runs = RunControl(store, catalogs, chassis.clock, chassis.ids)
     executor = await _execute(settings, chassis, database, store, catalogs, runs)
     steering = Steering(store, catalogs, chassis.clock, chassis.ids)
-    streams = FeedRunStreams(runs, chassis.notifier, chassis.clock, chassis.drain)
+    reading = Reading(store)
+    streams = FeedRunStreams(runs, reading, chassis.notifier, chassis.clock, chassis.drain)
     dead_letters = DeadLetters(store, catalogs, chassis.clock, chassis.ids)
     workers = ToolWorkers(
         store,
@@ -78,7 +79,7 @@ async def assemble(settings: RunControlSettings, chassis: Chassis, database: Sto
     chassis.tasks.start("overdue calls", sessions.sweep_forever)
     return Assembly(
         _servicers(
-            RunControlServicer(runs, steering, Reading(store), dead_letters, streams),
+            RunControlServicer(runs, steering, reading, dead_letters, streams),
             ToolWorkerServicer(workers, sessions),
         ),
         hand_back=executor.hand_back,

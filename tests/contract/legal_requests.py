@@ -153,6 +153,7 @@ def _runcontrol(decided: run.Ticket, cancelled: run.Ticket, done: str, dead: str
     return [
         runs.SubmitRunRequest(messages=[s.user_message("go")], agent_id="helper"),
         runs.SubscribeRunRequest(run_id=done),
+        runs.SubscribeThreadRequest(thread_id=decided.thread_id),
         runs.GetRunRequest(run_id=done),
         runs.CancelRunRequest(run_id=cancelled.run_id, reason="enough"),
         runs.SubmitDecisionRequest(

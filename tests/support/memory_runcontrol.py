@@ -407,6 +407,16 @@ class MemoryTx:
         encoded = tuple((e.run_seq, self._encode_event(e)) for e in page)
         return Feed(encoded, run.event_seq, done)
 
+    def thread_events(self, tenant: str, thread_id: str, after: int, limit: int) -> Feed | None:
+        thread = self.t.threads.get((tenant, thread_id))
+        if thread is None:
+            return None
+        found = [e for key, e in self.t.events.items() if key[:2] == (tenant, thread_id)]
+        page = [e for e in sorted(found, key=lambda e: e.thread_seq) if e.thread_seq > after]
+        encoded = [(e.thread_seq, self._encode_event(e)) for e in page[:limit]]
+        count = fitting([len(body) for _, body in encoded])
+        return Feed(tuple(encoded[:count]), thread.event_seq, finished=False)
+
     def pending_inputs(
         self, tenant: str, thread_id: str, after: int, limit: int
     ) -> InputPage | None:

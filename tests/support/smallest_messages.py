@@ -130,6 +130,7 @@ REQUESTS: Sequence[Message] = (
     router_service.UncordonMemberRequest(target_id="mp", member_id="m"),
     run_service.SubmitRunRequest(messages=[SAID], agent_id="a"),
     run_service.SubscribeRunRequest(run_id="r"),
+    run_service.SubscribeThreadRequest(thread_id="t"),
     run_service.GetRunRequest(run_id="r"),
     run_service.CancelRunRequest(run_id="r"),
     run_service.InterruptThreadRequest(thread_id="t"),

@@ -1,4 +1,4 @@
-"""``runyard watch``: runs, the registry and the router as they change."""
+"""``runyard watch``: runs, threads, the registry and the router as they change."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from services.cli.runs.following import Following
 from services.cli.runs.naming import whole_run_id
 from services.cli.runs.routing_watch import RoutingWatch, event_line
 from services.cli.runs.show import show
+from services.cli.runs.thread_watch import ThreadWatch, show_thread
 from services.cli.talk.command import clients, run
 from services.cli.talk.options import (
     DEFAULT_DATA,
@@ -59,6 +60,36 @@ def watch_run(
         async with clients("watch", endpoint) as stubs:
             whole = await whole_run_id(stubs, run_id, data)
             await show(Following(stubs, whole, cursor), terminal, verbose=verbose)
+
+    run(output, work)
+
+
+@watch_app.command("thread")
+def watch_thread(
+    thread_id: Annotated[str, typer.Argument(metavar="THREAD", help="The thread's id.")],
+    after: Annotated[
+        str,
+        typer.Option(
+            "--after", metavar="CURSOR", help="Go on behind this cursor of the same thread."
+        ),
+    ] = "",
+    *,
+    verbose: VerboseOption = False,
+    endpoint: EndpointOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Follow every run of a thread, from its first event or from a cursor, until Ctrl-C.
+
+    Survives a restart of the server. Ctrl-C prints the cursor to go on from and leaves the runs
+    alone.
+
+    Example: runyard watch thread 0197c5a2-7d1e-7c4e-9a53-3f6f7b1a2c3d
+    """
+    cursor = _cursor(after)
+
+    async def work(terminal: Terminal) -> None:
+        async with clients("watch", endpoint) as stubs:
+            await show_thread(ThreadWatch(stubs, thread_id, cursor), terminal, verbose=verbose)
 
     run(output, work)
 

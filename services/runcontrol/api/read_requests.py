@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
 from services.chassis.ids import id_violations
+from services.chassis.protobuf.cursors import Cursors
 from services.chassis.protobuf.decoder import Decoder
 from services.chassis.protobuf.pages import page_position
 from services.runcontrol.api import enums
-from services.runcontrol.api.requests import CURSORS, labels_from_pb
+from services.runcontrol.api.requests import RUN_CURSORS, THREAD_CURSORS, labels_from_pb
 from services.runcontrol.core.dead_letters import DeadQuery
 from services.runcontrol.core.limits import page_size
 from services.runcontrol.core.listing import (
@@ -108,17 +109,30 @@ def _sequence(seq: int) -> int:
 
 
 def subscribe_from_pb(request: service.SubscribeRunRequest) -> SubscribeCommand:
-    """Decode a subscription.
-
-    Raises:
-        InvalidRequestError: Lists every violation.
+    """Raises:
+    InvalidRequestError: Lists every violation.
     """
+    return _subscription(request, "run_id", RUN_CURSORS)
+
+
+def subscribe_thread_from_pb(request: service.SubscribeThreadRequest) -> SubscribeCommand:
+    """Raises:
+    InvalidRequestError: Lists every violation.
+    """
+    return _subscription(request, "thread_id", THREAD_CURSORS)
+
+
+def _subscription(
+    request: service.SubscribeRunRequest | service.SubscribeThreadRequest,
+    field: str,
+    cursors: Cursors,
+) -> SubscribeCommand:
     decoder = Decoder()
-    run_id = decoder.id(request.run_id, "run_id")
+    of_id = decoder.id(getattr(request, field), field)
     command = SubscribeCommand(
-        run_id,
+        of_id,
         decoder.enum(enums.STARTS, request.start, "start", SubscribeFrom.BEGINNING),
-        CURSORS.decode(request.after, run_id, "after", decoder) if request.after else None,
+        cursors.decode(request.after, of_id, "after", decoder) if request.after else None,
     )
     decoder.check()
     return command

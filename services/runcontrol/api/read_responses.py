@@ -1,20 +1,36 @@
-"""Threads, runs and messages that were read, as messages."""
+"""Threads, runs, messages and events that were read, as messages."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
+from runyard.types.v1 import stream_pb2 as stream
 from services.chassis.calls.call import MutationResponse
+from services.chassis.protobuf.cursors import Cursors
 from services.chassis.protobuf.decoder import instant_to_pb
 from services.chassis.protobuf.pages import page_token
 from services.runcontrol.api import enums
-from services.runcontrol.api.requests import EPOCH
-from services.runcontrol.api.responses import run_to_pb, stored_message_to_pb, ticket_to_pb
+from services.runcontrol.api.requests import EPOCH, RUN_CURSORS, THREAD_CURSORS
+from services.runcontrol.api.responses import (
+    input_to_pb,
+    run_to_pb,
+    stored_message_to_pb,
+    ticket_to_pb,
+)
 from services.runcontrol.core.listing import Page, Place, ThreadView
 from services.runcontrol.core.model import Dispatch, Run, StoredMessage, Thread
 from services.runcontrol.core.ports import RunView
+from services.runcontrol.core.subscribing import (
+    RunEvents,
+    RunHeartbeat,
+    RunItem,
+    RunReconnect,
+    RunSnapshot,
+    ThreadSnapshot,
+)
 
 
 def active_to_pb(found: tuple[ThreadView, RunView | None]) -> service.GetActiveRunResponse:
@@ -116,6 +132,47 @@ def _state(thread: Thread) -> int:
     if thread.ready_at is not None:
         return pb.Thread.STATE_READY
     return pb.Thread.STATE_PARKED if thread.open_run_id else pb.Thread.STATE_IDLE
+
+
+def run_item_to_pb(run_id: str, item: RunItem) -> service.SubscribeRunResponse:
+    return service.SubscribeRunResponse(items=_items(RUN_CURSORS, run_id, item))
+
+
+def thread_item_to_pb(thread_id: str, item: RunItem) -> service.SubscribeThreadResponse:
+    return service.SubscribeThreadResponse(items=_items(THREAD_CURSORS, thread_id, item))
+
+
+def _items(cursors: Cursors, of_id: str, item: RunItem) -> list[service.SubscriptionItem]:
+    at = partial(cursors.encode, of_id)
+    match item:
+        case RunSnapshot(view):
+            seq = view.run.event_seq
+            return [service.SubscriptionItem(cursor=at(seq), snapshot=_snapshot(view, seq))]
+        case ThreadSnapshot(thread, run):
+            seq = thread.thread.event_seq
+            return [service.SubscriptionItem(cursor=at(seq), snapshot=_snapshot(run, seq))]
+        case RunEvents(events):
+            return [
+                service.SubscriptionItem(cursor=at(seq), event=pb.Event.FromString(body))
+                for seq, body in events
+            ]
+        case RunHeartbeat(seq, instant):
+            beat = stream.Heartbeat(cursor=at(seq), server_time=instant_to_pb(instant))
+            return [service.SubscriptionItem(cursor=at(seq), heartbeat=beat)]
+        case RunReconnect(seq):
+            ending = stream.Reconnect(cursor=at(seq))
+            return [service.SubscriptionItem(cursor=at(seq), reconnect=ending)]
+
+
+def _snapshot(view: RunView | None, head_seq: int) -> pb.RunSnapshot:
+    if view is None:
+        return pb.RunSnapshot(head_seq=head_seq)
+    return pb.RunSnapshot(
+        run=run_to_pb(view.run),
+        open_tickets=[ticket_to_pb(ticket) for ticket in view.open_tickets],
+        pending_inputs=[input_to_pb(each) for each in view.pending_inputs],
+        head_seq=head_seq,
+    )
 
 
 REDRIVEN = MutationResponse(service.RedriveDispatchResponse, redriven_to_pb)

@@ -40,7 +40,8 @@ from services.runcontrol.core.submission import (
     submit_violations,
 )
 
-CURSORS = Cursors("run")
+RUN_CURSORS = Cursors("run")
+THREAD_CURSORS = Cursors("thread")
 # Of the integers that a database stores.
 MAX_SEQ = 2**63 - 1
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -7,13 +7,12 @@ from datetime import timedelta
 
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
-from runyard.types.v1 import stream_pb2 as stream
 from services.chassis.calls.call import MutationResponse
 from services.chassis.protobuf.decoder import instant_to_pb
 from services.chassis.protobuf.pages import page_token
 from services.content.convert import EFFECT_CLASSES, message_to_pb, usage_to_pb
 from services.runcontrol.api import enums
-from services.runcontrol.api.requests import CURSORS, EPOCH
+from services.runcontrol.api.requests import EPOCH
 from services.runcontrol.core.exchange import Call, Decision, Ticket, Verdict, VerdictKind
 from services.runcontrol.core.limits import MAX_SUPERSEDED_IDS, PAGE_BYTES, page_size
 from services.runcontrol.core.model import (
@@ -30,13 +29,6 @@ from services.runcontrol.core.ports import InputPage, RunView
 from services.runcontrol.core.runcontrol import Cancelled
 from services.runcontrol.core.steering import Interrupted
 from services.runcontrol.core.submission import Submitted
-from services.runcontrol.core.subscribing import (
-    RunEvents,
-    RunHeartbeat,
-    RunItem,
-    RunReconnect,
-    RunSnapshot,
-)
 from services.runcontrol.core.tickets import Decided
 from services.runcontrol.core.waking import WakeOutcome
 
@@ -280,41 +272,6 @@ def stored_message_to_pb(stored: StoredMessage) -> pb.ThreadMessage:
         message=message_to_pb(stored.message),
         create_time=instant_to_pb(stored.created_at),
     )
-
-
-def run_item_to_pb(run_id: str, item: RunItem) -> service.SubscribeRunResponse:
-    match item:
-        case RunSnapshot(view):
-            items = [_snapshot_to_pb(view)]
-        case RunEvents(events):
-            items = [_event_to_pb(run_id, seq, body) for seq, body in events]
-        case RunHeartbeat(seq, at):
-            cursor = CURSORS.encode(run_id, seq)
-            beat = stream.Heartbeat(cursor=cursor, server_time=instant_to_pb(at))
-            items = [service.SubscriptionItem(cursor=cursor, heartbeat=beat)]
-        case RunReconnect(seq):
-            cursor = CURSORS.encode(run_id, seq)
-            ending = stream.Reconnect(cursor=cursor)
-            items = [service.SubscriptionItem(cursor=cursor, reconnect=ending)]
-    return service.SubscribeRunResponse(items=items)
-
-
-def _snapshot_to_pb(view: RunView) -> service.SubscriptionItem:
-    seq = view.run.event_seq
-    return service.SubscriptionItem(
-        cursor=CURSORS.encode(view.run.run_id, seq),
-        snapshot=pb.RunSnapshot(
-            run=run_to_pb(view.run),
-            open_tickets=[ticket_to_pb(ticket) for ticket in view.open_tickets],
-            pending_inputs=[input_to_pb(each) for each in view.pending_inputs],
-            head_seq=seq,
-        ),
-    )
-
-
-def _event_to_pb(run_id: str, seq: int, body: bytes) -> service.SubscriptionItem:
-    event = pb.Event.FromString(body)
-    return service.SubscriptionItem(cursor=CURSORS.encode(run_id, seq), event=event)
 
 
 SUBMITTED = MutationResponse(service.SubmitRunResponse, submitted_to_pb)

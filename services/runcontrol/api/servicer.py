@@ -53,7 +53,7 @@ class RunControlServicer(rpc.RunControlServiceServicer):
         command = read_requests.subscribe_from_pb(request)
         async with aclosing(self._streams.follow(current_caller(), command)) as items:
             async for item in items:
-                yield responses.run_item_to_pb(command.run_id, item)
+                yield read_responses.run_item_to_pb(command.of_id, item)
 
     async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
         run_id = requests.required_id(request.run_id, "run_id")
@@ -96,10 +96,13 @@ class RunControlServicer(rpc.RunControlServiceServicer):
             request, lambda caller: self._runs.deliver_wake(caller, arrived)
         )
 
-    def SubscribeThread(
+    async def SubscribeThread(
         self, request: pb.SubscribeThreadRequest, context: Context
     ) -> AsyncIterator[pb.SubscribeThreadResponse]:
-        raise not_served("SubscribeThread")
+        command = read_requests.subscribe_thread_from_pb(request)
+        async with aclosing(self._streams.follow_thread(current_caller(), command)) as items:
+            async for item in items:
+                yield read_responses.thread_item_to_pb(command.of_id, item)
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
         query = read_requests.runs_from_pb(request)

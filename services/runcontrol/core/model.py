@@ -369,3 +369,8 @@ class Checkpoint:
 def run_channel(tenant: str, run_id: str) -> str:
     """The notifier channel of a run's events."""
     return f"run/{in_tenant(tenant, run_id)}"
+
+
+def thread_channel(tenant: str, thread_id: str) -> str:
+    """The notifier channel of the events of a thread's runs."""
+    return f"thread/{in_tenant(tenant, thread_id)}"

@@ -64,11 +64,11 @@ class RunView:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """Sequences and encoded bytes of a run's events after a cursor, in order.
+    """Sequences and encoded bytes of a run's or a thread's events after a cursor, in order.
 
     Attributes:
-        head: The run's newest sequence.
-        finished: The run is done, and no event follows these.
+        head: Its newest sequence.
+        finished: The run is done, and no event follows these; never of a thread.
     """
 
     events: tuple[tuple[int, bytes], ...]
@@ -249,6 +249,9 @@ class Reads(Lists, Protocol):
     def events(self, tenant: str, run_id: str, after: int, limit: int) -> Feed | None:
         """At most ``limit`` events, and of these as many as fit into a frame; None when there is no
         such run."""
+
+    def thread_events(self, tenant: str, thread_id: str, after: int, limit: int) -> Feed | None:
+        """As ``events``, of all runs of a thread, in the thread's order."""
 
     def ticket(self, tenant: str, ticket_id: str) -> Ticket | None: ...
 

@@ -16,7 +16,7 @@ from services.runcontrol.core.listing import (
     page_of_threads,
 )
 from services.runcontrol.core.model import Run, StoredMessage
-from services.runcontrol.core.ports import Reads, RunView, Store
+from services.runcontrol.core.ports import Feed, Reads, RunView, Store
 
 
 class Reading:
@@ -44,6 +44,19 @@ class Reading:
             return found, reads.view(caller.tenant, run_id) if run_id else None
 
         return await self._store.read(read)
+
+    async def events(self, caller: Caller, thread_id: str, after: int, limit: int) -> Feed:
+        """Up to ``limit`` encoded events of a thread, those after the sequence ``after``.
+
+        Raises:
+            ThreadNotFoundError: There is no such thread.
+        """
+        feed = await self._store.read(
+            lambda reads: reads.thread_events(caller.tenant, thread_id, after, limit)
+        )
+        if feed is None:
+            raise ThreadNotFoundError.of(thread_id)
+        return feed
 
     async def runs(self, caller: Caller, query: RunQuery) -> Page[Run, Place]:
         """A page of runs, newest first."""

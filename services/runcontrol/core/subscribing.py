@@ -1,4 +1,4 @@
-"""The subscription to a run: where its stream begins, and the items of the stream."""
+"""The subscription to a run or a thread: where its stream begins, and the items of the stream."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Protocol, TypeAlias
 
 from services.chassis.caller import Caller
 from services.runcontrol.core.errors import CursorOutOfRangeError
+from services.runcontrol.core.listing import ThreadView
 from services.runcontrol.core.ports import RunView
 
 # A frame is held in memory for as long as its reader does not take it.
@@ -27,14 +28,15 @@ class SubscribeFrom(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SubscribeCommand:
-    """Which run to follow, and from where.
+    """What to follow, and from where.
 
     Attributes:
+        of_id: The run or the thread.
         after: The sequence of the last event that the subscriber has received; None = no cursor,
             ``start`` decides.
     """
 
-    run_id: str
+    of_id: str
     start: SubscribeFrom = SubscribeFrom.BEGINNING
     after: int | None = None
 
@@ -48,6 +50,14 @@ class RunSnapshot:
     """The run as of its newest event."""
 
     view: RunView
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadSnapshot:
+    """The thread as of its newest event, with its running run, else its open one, else None."""
+
+    thread: ThreadView
+    run: RunView | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +82,7 @@ class RunReconnect:
     seq: int
 
 
-RunItem: TypeAlias = RunSnapshot | RunEvents | RunHeartbeat | RunReconnect
+RunItem: TypeAlias = RunSnapshot | ThreadSnapshot | RunEvents | RunHeartbeat | RunReconnect
 
 
 class RunStreams(Protocol):
@@ -81,6 +91,16 @@ class RunStreams(Protocol):
 
         Raises:
             RunNotFoundError: There is no such run.
+            CursorOutOfRangeError: The cursor is beyond the newest event.
+        """
+
+    def follow_thread(
+        self, caller: Caller, command: SubscribeCommand
+    ) -> AsyncGenerator[RunItem, None]:
+        """As ``follow``, for the events of every run of a thread; it does not end by itself.
+
+        Raises:
+            ThreadNotFoundError: There is no such thread.
             CursorOutOfRangeError: The cursor is beyond the newest event.
         """
 

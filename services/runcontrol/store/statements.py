@@ -336,20 +336,33 @@ HEAD_OF_RUN = statement(
     select(t.run.c.event_seq, t.run.c.state).where(*where(t.run, "tenant", "run_id"))
 )
 
-_EVENTS_AFTER = (*where(t.event, "tenant", "run_id"), t.event.c.run_seq > bindparam("after"))
-
-EVENT_SIZES = statement(
-    select(t.event.c.run_seq, func.length(t.event.c.body).label("size_bytes"))
-    .where(*_EVENTS_AFTER)
-    .order_by(t.event.c.run_seq)
-    .limit(bindparam("limit"))
+HEAD_OF_THREAD = statement(
+    select(t.thread.c.event_seq).where(*where(t.thread, "tenant", "thread_id"))
 )
 
-EVENTS = statement(
-    select(t.event.c.run_seq, t.event.c.body)
-    .where(*_EVENTS_AFTER, t.event.c.run_seq <= bindparam("until"))
-    .order_by(t.event.c.run_seq)
-)
+
+def _event_sizes(of: str, seq: str) -> Statement:
+    return statement(
+        select(t.event.c[seq].label("seq"), func.length(t.event.c.body).label("size_bytes"))
+        .where(*where(t.event, "tenant", of), t.event.c[seq] > bindparam("after"))
+        .order_by(t.event.c[seq])
+        .limit(bindparam("limit"))
+    )
+
+
+def _events(of: str, seq: str) -> Statement:
+    return statement(
+        select(t.event.c[seq].label("seq"), t.event.c.body)
+        .where(*where(t.event, "tenant", of), t.event.c[seq] > bindparam("after"))
+        .where(t.event.c[seq] <= bindparam("until"))
+        .order_by(t.event.c[seq])
+    )
+
+
+EVENT_SIZES = _event_sizes("run_id", "run_seq")
+EVENTS = _events("run_id", "run_seq")
+THREAD_EVENT_SIZES = _event_sizes("thread_id", "thread_seq")
+THREAD_EVENTS = _events("thread_id", "thread_seq")
 
 MESSAGES = statement(
     select(*(t.message.c[name] for name in ("seq", "run_id", "origin", "body", "created_at")))

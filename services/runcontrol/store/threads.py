@@ -28,6 +28,7 @@ from services.runcontrol.core.model import (
     StoredMessage,
     Thread,
     run_channel,
+    thread_channel,
 )
 from services.runcontrol.core.ports import CALLS, CALLS_ENDED, CANCELS, READY, Codec
 from services.runcontrol.core.specs import Specs
@@ -175,6 +176,7 @@ class SqlThreads:
             self._add_effect(after, effect)
         if after.events:
             self._tx.notify(run_channel(after.run.tenant, after.run.run_id))
+            self._tx.notify(thread_channel(after.run.tenant, after.run.thread_id))
 
     def _add_message(self, thread: Thread, stored: StoredMessage) -> None:
         self._tx.run(

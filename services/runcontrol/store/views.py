@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from services.chassis.store.port import Row, Store, Tx
+from services.chassis.store.statement import Statement
 from services.runcontrol.core.exchange import Call, Ticket
 from services.runcontrol.core.limits import PAGE_BYTES
 from services.runcontrol.core.listing import MessageQuery, Place, ThreadView
@@ -43,13 +44,26 @@ class SqlViews:
             return None
         key = {"tenant": tenant, "run_id": run_id, "after": after}
         sizes = self._tx.all(sql.EVENT_SIZES, **key, limit=limit)
-        count = fitting([row.size_bytes for row in sizes])
-        until = sizes[count - 1].run_seq if count else after
-        rows = self._tx.all(sql.EVENTS, **key, until=until) if count else []
-        events = tuple((int(row.run_seq), bytes(row.body)) for row in rows)
+        events = self._events(sql.EVENTS, sizes, key)
         newest = events[-1][0] if events else after
         done = head.state is RunState.DONE and newest >= head.event_seq
         return Feed(events, head.event_seq, done)
+
+    def thread_events(self, tenant: str, thread_id: str, after: int, limit: int) -> Feed | None:
+        head = self._tx.one(sql.HEAD_OF_THREAD, tenant=tenant, thread_id=thread_id)
+        if head is None:
+            return None
+        key = {"tenant": tenant, "thread_id": thread_id, "after": after}
+        sizes = self._tx.all(sql.THREAD_EVENT_SIZES, **key, limit=limit)
+        return Feed(self._events(sql.THREAD_EVENTS, sizes, key), head.event_seq, finished=False)
+
+    def _events(
+        self, statement: Statement, sizes: Sequence[Row], key: Mapping[str, object]
+    ) -> tuple[tuple[int, bytes], ...]:
+        """As many of the events with these sizes as fit into a frame."""
+        count = fitting([row.size_bytes for row in sizes])
+        rows = self._tx.all(statement, **key, until=sizes[count - 1].seq) if count else []
+        return tuple((int(row.seq), bytes(row.body)) for row in rows)
 
     def ticket(self, tenant: str, ticket_id: str) -> Ticket | None:
         return one(self._tx, Ticket, sql.FIND_TICKET, tenant=tenant, ticket_id=ticket_id)

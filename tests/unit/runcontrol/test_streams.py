@@ -14,10 +14,12 @@ from services.chassis.drain import Drain
 from services.chassis.errors import InvalidRequestError
 from services.chassis.follow.notifier import LocalNotifier
 from services.chassis.store.errors import read_too_long
-from services.runcontrol.api import read_requests, responses
+from services.runcontrol.api import read_requests, read_responses
 from services.runcontrol.api.codec import ProtobufCodec
+from services.runcontrol.core.errors import ThreadNotFoundError
 from services.runcontrol.core.events import TextDelta
 from services.runcontrol.core.model import run_channel
+from services.runcontrol.core.reading import Reading
 from services.runcontrol.core.subscribing import MAX_FRAME_BYTES
 from services.runcontrol.engine.streams import FeedRunStreams
 from tests.support.callers import LOCAL
@@ -33,7 +35,8 @@ def system() -> InMemoryRunControl:
 
 
 def streams(system: InMemoryRunControl) -> FeedRunStreams:
-    return FeedRunStreams(system.runs, LocalNotifier(system.clock), system.clock, Drain())
+    notifier = LocalNotifier(system.clock)
+    return FeedRunStreams(system.runs, Reading(system.store), notifier, system.clock, Drain())
 
 
 async def follow(
@@ -44,7 +47,7 @@ async def follow(
     command = read_requests.subscribe_from_pb(request)
     async with aclosing(streams.follow(LOCAL, command)) as items:
         async for item in items:
-            yield responses.run_item_to_pb(run_id, item).items
+            yield read_responses.run_item_to_pb(run_id, item).items
 
 
 async def test_an_idle_stream_sends_a_heartbeat_every_ten_seconds(
@@ -127,7 +130,8 @@ class SubscribedRun:
         self.system = InMemoryRunControl(store=self.store)
         self.claimed = self.system.claim_new()
         self._notifier = LocalNotifier(self.system.clock)
-        self._streams = FeedRunStreams(self.system.runs, self._notifier, self.system.clock, Drain())
+        reading, clock = Reading(self.store), self.system.clock
+        self._streams = FeedRunStreams(self.system.runs, reading, self._notifier, clock, Drain())
         self.seen: list[list[int]] = [[] for _ in range(50)]
         self.subscribers: list[asyncio.Future[None]] = []
 
@@ -182,3 +186,41 @@ async def test_the_subscribers_of_a_run_outlive_a_failed_read() -> None:
         assert run.seen == [run.all_seqs] * 50
         assert not any(each.done() for each in run.subscribers)
         assert run.store.reads <= 4
+
+
+async def follow_thread(
+    streams: FeedRunStreams, thread_id: str
+) -> AsyncGenerator[Sequence[service.SubscriptionItem], None]:
+    """Batches of items, as they are sent."""
+    request = service.SubscribeThreadRequest(thread_id=thread_id)
+    command = read_requests.subscribe_thread_from_pb(request)
+    async with aclosing(streams.follow_thread(LOCAL, command)) as items:
+        async for item in items:
+            yield read_responses.thread_item_to_pb(thread_id, item).items
+
+
+async def test_the_stream_of_a_thread_goes_on_after_a_run_has_ended(
+    system: InMemoryRunControl,
+) -> None:
+    # given a thread whose run has ended, and a subscriber that has received all of it
+    system.start()
+    thread_id, end = system.run().thread_id, system.run().event_seq
+    stream = follow_thread(streams(system), thread_id)
+    received = [item.event.thread_seq for item in await anext(stream)]
+
+    # when ten seconds pass
+    beat = asyncio.ensure_future(anext(stream))
+    await until(beat.done, lambda: system.clock.advance(0.5))
+    (item,) = beat.result()
+    await stream.aclose()
+
+    # then the stream has every event, and is still there
+    assert received == list(range(1, end + 1))
+    assert item.WhichOneof("item") == "heartbeat"
+
+
+async def test_the_events_of_a_thread_that_does_not_exist_are_not_found(
+    system: InMemoryRunControl,
+) -> None:
+    with pytest.raises(ThreadNotFoundError):
+        await Reading(system.store).events(LOCAL, "none", 0, 64)

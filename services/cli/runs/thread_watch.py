@@ -1,0 +1,100 @@
+"""``runyard watch thread``: the events of every run of a thread."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+import grpc
+
+from runyard.runcontrol.v1 import runcontrol_service_pb2 as rpc
+from runyard.runcontrol.v1.runcontrol_pb2 import Event
+from services.chassis.calls.streaming import streaming
+from services.chassis.clock import Clock, SystemClock
+from services.cli.base.terminal import Terminal
+from services.cli.runs.quiet import Quiet
+from services.cli.runs.view import RunView
+from services.cli.talk.clients import Clients
+from services.cli.talk.outage import GIVE_UP_FIRST_S, Outage, may_recover
+
+
+@dataclass
+class ThreadWatch:
+    """One thread, from a cursor on, across reconnects and restarts of run control.
+
+    Attributes:
+        cursor: Behind the newest event given.
+        on_outage: Called once per outage of the server.
+    """
+
+    stubs: Clients
+    thread_id: str
+    cursor: bytes = b""
+    clock: Clock = field(default_factory=SystemClock)
+    on_outage: Callable[[], None] = lambda: None
+    _answered: bool = False
+
+    async def events(self) -> AsyncGenerator[Event]:
+        """Every event once and in order; has no end of its own.
+
+        Raises:
+            CliError: The server refuses, or was not there when this began.
+        """
+        away = Outage(self.clock)
+        while True:
+            try:
+                # Closed here: left to the event loop, the call would outlive the trace.
+                async with aclosing(self._once(away)) as stream:
+                    async for event in stream:
+                        yield event
+            except grpc.aio.AioRpcError as error:
+                if away.begins() and may_recover(error):
+                    self.on_outage()
+                waited_enough = not self._answered and away.lasted_s() >= GIVE_UP_FIRST_S
+                if not may_recover(error) or waited_enough:
+                    async with self.stubs.talking_to("runcontrol"):
+                        raise
+                await away.pause()
+
+    async def _once(self, away: Outage) -> AsyncGenerator[Event]:
+        """The events of one stream, which a stopping server ends with OK."""
+        request = rpc.SubscribeThreadRequest(thread_id=self.thread_id, after=self.cursor)
+        async with streaming(self.stubs.runcontrol.SubscribeThread(request)) as call:
+            async for response in call:
+                away.over()
+                self._answered = True
+                for item in response.items:
+                    self.cursor = item.cursor
+                    if item.HasField("event"):
+                        yield item.event
+
+
+async def show_thread(watch: ThreadWatch, terminal: Terminal, *, verbose: bool = False) -> None:
+    """Show the runs of a thread, one after the other, until it is interrupted.
+
+    Args:
+        verbose: Every event that has a line, not only what tells a person something.
+    """
+    views: dict[str, RunView] = {}
+    watch.on_outage = lambda: terminal.line(
+        ("run control is away, trying again until it is back", "yellow")
+    )
+    try:
+        async with aclosing(watch.events()) as events:
+            async for event in events:
+                if event.run_id not in views:
+                    terminal.line(("run ", ""), (event.run_id, "bold"))
+                    views[event.run_id] = RunView(terminal, quiet=None if verbose else Quiet())
+                view = views[event.run_id]
+                view.show(event)
+                view.release()
+                if event.HasField("run_finished"):
+                    del views[event.run_id]
+    finally:
+        if watch.cursor:
+            cursor = base64.urlsafe_b64encode(watch.cursor).decode()
+            terminal.line("the thread can be followed further with:")
+            terminal.copyable(f"  runyard watch thread {watch.thread_id} --after {cursor}")
+            terminal.data({"cursor": cursor})
