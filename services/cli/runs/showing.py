@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, Protocol
 
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from services.chassis.clock import Clock
 from services.cli.runs.quiet import HOLD_S
-from services.cli.runs.view import RunView
+
+
+class View(Protocol):
+    def show(self, event: pb.Event) -> None: ...
+
+    @property
+    def holds(self) -> bool:
+        """Whether something waits to be shown."""
+
+    def release(self) -> None:
+        """Show what waits."""
 
 
 async def shown(
-    events: AsyncGenerator[pb.Event], view: RunView, clock: Clock
+    events: AsyncGenerator[pb.Event], view: View, clock: Clock
 ) -> AsyncGenerator[pb.Event]:
     """Each event once it was given to the view."""
     coming: asyncio.Future[Any] | None = None

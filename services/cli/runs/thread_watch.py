@@ -15,6 +15,7 @@ from services.chassis.calls.streaming import streaming
 from services.chassis.clock import Clock, SystemClock
 from services.cli.base.terminal import Terminal
 from services.cli.runs.quiet import Quiet
+from services.cli.runs.showing import shown
 from services.cli.runs.view import RunView
 from services.cli.talk.clients import Clients
 from services.cli.talk.outage import GIVE_UP_FIRST_S, Outage, may_recover
@@ -71,27 +72,44 @@ class ThreadWatch:
                         yield item.event
 
 
+@dataclass
+class ThreadView:
+    """Shows the runs of a thread; a line names each before its first event."""
+
+    terminal: Terminal
+    verbose: bool
+    _views: dict[str, RunView] = field(default_factory=dict)
+
+    def show(self, event: Event) -> None:
+        if event.run_id not in self._views:
+            self.release()
+            self.terminal.line("run ", (event.run_id, "bold"))
+            quiet = None if self.verbose else Quiet()
+            self._views[event.run_id] = RunView(self.terminal, quiet=quiet)
+        self._views[event.run_id].show(event)
+
+    @property
+    def holds(self) -> bool:
+        return any(view.holds for view in self._views.values())
+
+    def release(self) -> None:
+        for view in self._views.values():
+            view.release()
+
+
 async def show_thread(watch: ThreadWatch, terminal: Terminal, *, verbose: bool = False) -> None:
     """Show the runs of a thread, one after the other, until it is interrupted.
 
     Args:
         verbose: Every event that has a line, not only what tells a person something.
     """
-    views: dict[str, RunView] = {}
     watch.on_outage = lambda: terminal.line(
         ("run control is away, trying again until it is back", "yellow")
     )
     try:
         async with aclosing(watch.events()) as events:
-            async for event in events:
-                if event.run_id not in views:
-                    terminal.line(("run ", ""), (event.run_id, "bold"))
-                    views[event.run_id] = RunView(terminal, quiet=None if verbose else Quiet())
-                view = views[event.run_id]
-                view.show(event)
-                view.release()
-                if event.HasField("run_finished"):
-                    del views[event.run_id]
+            async for _ in shown(events, ThreadView(terminal, verbose), watch.clock):
+                pass
     finally:
         if watch.cursor:
             cursor = base64.urlsafe_b64encode(watch.cursor).decode()
