@@ -63,7 +63,7 @@ async def watching(*streams: Stream) -> AsyncIterator[tuple[ThreadWatch, Scripte
 
 async def collect(watch: ThreadWatch, seen: list[int]) -> None:
     async for event in watch.events():
-        seen.append(event.thread_seq)
+        seen += [event.thread_seq]
 
 
 async def test_a_thread_is_followed_through_outages_behind_the_newest_event() -> None:
