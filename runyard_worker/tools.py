@@ -101,8 +101,13 @@ class Tool:
     label: str
     timeout_s: float
     max_parallel: int
-    _arguments: type[BaseModel]
+    _arguments: type[BaseModel] | None
     _context: str
+
+    @property
+    def schema_digest(self) -> bytes:
+        """Of the schema that it was made for; empty when it takes any arguments."""
+        return schema_digest(self.json_schema) if self._arguments is not None else b""
 
     @property
     def is_async(self) -> bool:
@@ -114,6 +119,8 @@ class Tool:
         Raises:
             ToolError: They do not fit the function.
         """
+        if self._arguments is None:
+            return lambda: self.function(arguments_json or "{}", context)
         try:
             found = self._arguments.model_validate_json(arguments_json or "{}")
         except ValidationError as error:
@@ -181,6 +188,30 @@ def tool_of(
         max_parallel=max_parallel,
         _arguments=arguments,
         _context=context,
+    )
+
+
+def raw_tool(
+    tool_id: str,
+    function: Callable[[str, Context], Any],
+    *,
+    effect: EffectClass = "at_most_once",
+    label: str = "",
+    timeout_s: float = 60.0,
+    max_parallel: int = 0,
+) -> Tool:
+    """A function that gets its arguments as the JSON text that they came as."""
+    return Tool(
+        tool_id=tool_id,
+        description="",
+        json_schema={"type": "object"},
+        effect=effect,
+        function=function,
+        label=label,
+        timeout_s=timeout_s,
+        max_parallel=max_parallel,
+        _arguments=None,
+        _context="",
     )
 
 

@@ -31,7 +31,6 @@ from runyard_worker.tools import (
     Tool,
     ToolError,
     result_text,
-    schema_digest,
     tool_of,
 )
 
@@ -177,7 +176,7 @@ class _Serving:
             tools=[
                 pb.ServedTool(
                     tool_id=tool.tool_id,
-                    schema_digest=schema_digest(tool.json_schema),
+                    schema_digest=tool.schema_digest,
                     max_parallel=tool.max_parallel,
                 )
                 for tool in worker.tools.values()

@@ -48,7 +48,8 @@ def shipped(folder: Path, top: str) -> set[str]:
 
 
 def problems_of(wheel: Path) -> Iterable[str]:
-    wanted = shipped(ROOT, "services") | shipped(ROOT / "gen" / "python", "runyard")
+    wanted = shipped(ROOT, "services") | shipped(ROOT, "runyard_worker")
+    wanted |= shipped(ROOT / "gen" / "python", "runyard")
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
     for name in sorted(wanted - inside):

@@ -11,8 +11,10 @@ import pytest
 
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard_worker import Context, RetryableError, ToolError, Worker
+from runyard_worker.tools import raw_tool
 from services.chassis.calls.rpc_status import reason_of
 from services.cli.manifests.resources import load
+from services.cli.project.shell_tool import shell_tool
 from tests.contract.runcontrol.conftest import Suite
 from tests.support import clients as s
 from tests.support.waiting import within_limit
@@ -217,3 +219,46 @@ async def test_a_worker_that_stops_ends_what_it_has_begun(suite: Suite, worker: 
 
     # then its result was delivered
     assert events[-1].run_finished.output_text == "it says found"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("cat", 'it says {"order": 4711}'),
+        ('echo "$RUNYARD_ATTEMPT"', "it says 1"),
+        ("echo no such order >&2; exit 3", "it says EXIT_CODE: no such order"),
+        ("exit 3", "it says EXIT_CODE: exit code 3"),
+    ],
+)
+async def test_a_shell_command_can_be_a_tool(
+    suite: Suite, worker: Worker, command: str, said: str
+) -> None:
+    worker.add(raw_tool("lookup", shell_tool(command), effect="pure"))
+    await apply_clerk(suite, worker)
+    async with serving(worker):
+        assert await answer(suite) == said
+
+
+async def test_a_cancelled_shell_command_is_stopped(suite: Suite, worker: Worker) -> None:
+    # given a command that never ends by itself
+    stopped = asyncio.Event()
+
+    async def command(arguments: str, context: Context) -> str:
+        begun.set()
+        try:
+            return await shell_tool("cat; sleep 1000 & wait")(arguments, context)
+        finally:
+            stopped.set()
+
+    begun = asyncio.Event()
+    worker.add(raw_tool("lookup", command))
+    await apply_clerk(suite, worker)
+    async with serving(worker):
+        run_id = await submitted(suite)
+        await begun.wait()
+
+        # when its run is cancelled
+        await suite.cancel(run_id=run_id)
+
+        # then it has ended
+        await stopped.wait()

@@ -145,11 +145,16 @@ async def test_an_interrupt_closes_a_waiting_run_and_its_wait_in_the_pool(suite:
 
 
 async def until_cancelled(suite: Suite, condition_id: str) -> None:
-    """Return once the pool has cancelled a wait."""
+    """Return once the pool has cancelled a wait, which it may not know of yet."""
     request = pool_service.GetWakeRequest(pool_id="quiet", condition_id=condition_id)
     async with within_limit():
         while True:
-            wake = (await suite.pools.GetWake(request)).wake
+            try:
+                wake = (await suite.pools.GetWake(request)).wake
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.NOT_FOUND:
+                    raise
+                continue
             if wake.state == pool.Wake.STATE_CANCELLED:
                 return
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from services.content.model import Message, Role, Text
 from services.runcontrol.core.child_runs import child_run_id
 from services.runcontrol.core.commands import (
     CancelRunCommand,
@@ -21,8 +22,9 @@ from services.runcontrol.core.commands import (
 from services.runcontrol.core.exchange import CallState
 from services.runcontrol.core.model import RunState, TerminationReason, WaitingKind
 from services.runcontrol.core.stepping import Infer
-from services.runcontrol.core.submission import StartedBy
-from tests.unit.runcontrol.in_memory_runcontrol import InMemoryRunControl
+from services.runcontrol.core.submission import StartedBy, SubmitCommand
+from tests.support.callers import LOCAL
+from tests.unit.runcontrol.in_memory_runcontrol import InMemoryRunControl, now
 
 START = ("start_run", '{"agent_id": "helper", "input": "count the ships"}')
 DETACHED = ("start_run", '{"agent_id": "helper", "input": "count the ships", "wait": false}')
@@ -255,3 +257,15 @@ def test_a_child_that_fails_for_good_says_why(system: InMemoryRunControl) -> Non
         f"run {command.child_run_id} ended without an answer: error, PIN_LOST, "
     )
     assert system.termination(command.child_run_id).reason is TerminationReason.ERROR
+
+
+def test_a_start_that_is_delivered_twice_submits_one_run(system: InMemoryRunControl) -> None:
+    command, _ = parent_of_a_child(system)
+    said = (Message(Role.USER, (Text(command.input),)),)
+    ids = (command.child_run_id, command.run_id, command.call_id)
+    submit = SubmitCommand(said, agent_id="helper", started_by=StartedBy(*ids, command.depth))
+    first, second = (
+        now(system.runs.start_child(LOCAL, submit, command.child_run_id)) for _ in range(2)
+    )
+    assert first == second
+    assert len(system.tables.runs) == 2
