@@ -235,6 +235,8 @@ def lose(work: Work, call: Call, what: str, ids: IdSource) -> Work:
     Args:
         what: What happened, as the end of a sentence about the call.
     """
+    if call.reconciling:
+        return work  # a person is asked already, and may have answered
     if call.effect_class in REPEATS_ARE_EFFECTS:
         asked = f"{call.tool_id} {what}, and may have taken effect: has it?"
         work = open_ticket(work, call, TicketKind.RECONCILE, asked, call.traceparent)

@@ -347,3 +347,18 @@ def test_a_call_that_cannot_be_read_delays_itself_alone(
     assert system.call(1).state is CallState.UNKNOWN
     (record,) = [each for each in caplog.records if each.message == "row not served"]
     assert record.__dict__["call_id"] == refs[0].call_id
+
+
+def test_an_answer_stands_when_the_worker_knows_no_more_than_before() -> None:
+    # given a lost call of which a person has said what became of it
+    at = desk()
+    ref = at.accepted()
+    at.pass_time(15.0)
+    at.system.decide(VerdictKind.HAPPENED, "so")
+
+    # when its worker says that it was stopped, and does not know whether it took effect
+    assert at.report(ref, Cancelled(Effect.UNKNOWN)) is ResultOutcome.COMMITTED
+    at.system.advance(at.system.claim_one())
+
+    # then the answer is the result
+    assert (at.call.state, at.call.result) == (CallState.SUCCEEDED, "so")
