@@ -58,14 +58,18 @@ class RawWorker:
 
 
 def hello(
-    *tools: str, instance: str = "i-1", protocols: tuple[int, int] = (1, 1), **fields: object
+    *tools: str,
+    instance: str = "i-1",
+    protocols: tuple[int, int] = (1, 1),
+    max_parallel: int = 0,
+    **fields: object,
 ) -> pb.Hello:
     return pb.Hello(
         worker_id="worker",
         instance_id=instance,
         min_protocol=protocols[0],
         max_protocol=protocols[1],
-        tools=[pb.ServedTool(tool_id=tool) for tool in tools],
+        tools=[pb.ServedTool(tool_id=tool, max_parallel=max_parallel) for tool in tools],
         **fields,  # type: ignore[arg-type]
     )
 

@@ -227,19 +227,18 @@ class ToolWorkers:
         for ref in refs:
             await self._store.write(partial(fn, ref))
 
-    async def not_held(self, tenant: str, worker: Worker, refs: Sequence[CallRef]) -> list[CallRef]:
-        """Those of the calls that are not the worker's any more."""
+    async def held(
+        self, tenant: str, worker: Worker, refs: Sequence[CallRef]
+    ) -> dict[CallRef, str]:
+        """Those of the attempts that are still the worker's, with the ids of their tools."""
 
-        def is_held(tx: Tx, ref: CallRef) -> bool:
-            call = tx.call(tenant, ref.call_id)
-            return (
-                call is not None
-                and is_attempt(call, ref)
-                and call.state in _HELD
-                and call.worker_instance == worker.instance_id
-            )
+        def fn(tx: Tx) -> dict[CallRef, str]:
+            found = ((ref, tx.call(tenant, ref.call_id)) for ref in refs)
+            return {
+                ref: call.tool_id for ref, call in found if call and _is_held(call, ref, worker)
+            }
 
-        return await self._store.write(lambda tx: [ref for ref in refs if not is_held(tx, ref)])
+        return await self._store.write(fn)
 
     async def sweep(self) -> int:
         """End what was not taken, accepted, renewed or ended in time; return how many calls.
@@ -275,12 +274,16 @@ class ToolWorkers:
 _HELD = frozenset({CallState.DISPATCHED, CallState.ACCEPTED})
 
 
+def _is_held(call: Call, ref: CallRef, worker: Worker) -> bool:
+    """Whether the worker has this attempt of the call."""
+    is_newest = is_attempt(call, ref) and call.state in _HELD
+    return is_newest and call.worker_instance == worker.instance_id
+
+
 def _held_by(work: Work | None, ref: CallRef, worker: Worker) -> Call | None:
     """The call of the attempt, if the worker has it."""
     call = work.find_call(ref.call_id) if work else None
-    if call is None or not is_attempt(call, ref) or call.state not in _HELD:
-        return None
-    return call if call.worker_instance == worker.instance_id else None
+    return call if call is not None and _is_held(call, ref, worker) else None
 
 
 def _call_named(key: CallKey) -> dict[str, object]:

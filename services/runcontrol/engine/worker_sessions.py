@@ -62,7 +62,7 @@ class Session:
 
     Attributes:
         credit: How many more calls it may be given.
-        held: The attempts it was given and has not reported.
+        held: The attempts it was given and has not reported, with their tools, by call id.
         out: What is to be sent; None ends the session, an error ends it with that.
     """
 
@@ -95,11 +95,13 @@ class Session:
     def refs(self) -> list[CallRef]:
         return [ref for _, ref in self.held.values()]
 
-    def drop(self, ref: CallRef) -> None:
-        """Forget an attempt that is not the worker's any more."""
+    def drop(self, ref: CallRef) -> bool:
+        """Forget an attempt that is not the worker's any more; whether it was held until now."""
         _, held = self.held.get(ref.call_id, ("", None))
-        if held == ref:
-            del self.held[ref.call_id]
+        if held != ref:
+            return False
+        del self.held[ref.call_id]
+        return True
 
 
 class LiveSessions:
@@ -170,11 +172,9 @@ class LiveSessions:
     ) -> tuple[tuple[CallRef, Verdict], ...]:
         """What becomes of the attempts that a worker brought along."""
         refs = list(inflight)
-        gone = set(await self._workers.not_held(session.tenant, session.hello.worker, refs))
-        for ref in refs:
-            if ref not in gone:
-                session.held[ref.call_id] = ("", ref)
-        return tuple((ref, Verdict.ABANDON if ref in gone else Verdict.KEEP) for ref in refs)
+        held = await self._workers.held(session.tenant, session.hello.worker, refs)
+        session.held.update((ref.call_id, (tool_id, ref)) for ref, tool_id in held.items())
+        return tuple((ref, Verdict.KEEP if ref in held else Verdict.ABANDON) for ref in refs)
 
     async def _end(self, session: Session) -> None:
         if self._sessions.get(session.key) is session:
@@ -327,10 +327,10 @@ class LiveSessions:
                     log.warning("workers not told of ended calls", exc_info=error)
 
     async def _stop(self, session: Session) -> None:
-        worker = session.hello.worker
-        for ref in await self._workers.not_held(session.tenant, worker, session.refs()):
-            if session.held.get(ref.call_id, ("", None))[1] == ref:
-                session.drop(ref)
+        refs = session.refs()
+        held = await self._workers.held(session.tenant, session.hello.worker, refs)
+        for ref in refs:
+            if ref not in held and session.drop(ref):
                 session.out.put_nowait(StopCall(ref, "the call is not wanted any more"))
 
     async def sweep_forever(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import grpc
@@ -164,6 +165,37 @@ async def test_a_worker_comes_back_with_a_call_and_with_a_result(suite: Suite) -
     # then it counts
     assert ack.outcome == worker.ResultAck.OUTCOME_COMMITTED
     assert (await suite.follow(run_id))[-1].run_finished.output_text == "it says shipped"
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+async def test_a_worker_gets_no_more_calls_of_a_tool_than_it_takes_at_a_time(
+    suite: Suite, *, comes_back: bool
+) -> None:
+    # given a worker that takes one call of each tool at a time, and has one
+    await apply_clerk(suite, worker_tool("lookup"))
+    pack = s.calling("pack", "{}", tool_results=0)
+    await suite.apply_agent("packer", pack, tools=[worker_tool("pack")])
+    greeting = hello("lookup", "pack", max_parallel=1)
+    async with AsyncExitStack() as sessions:
+        channel = suite.channel("runcontrol")
+        clerk = await sessions.enter_async_context(session(channel, greeting, credit=3))
+        await suite.submit("clerk")
+        call = await clerk.take()
+        await clerk.hear("go")
+        if comes_back:
+            greeting.inflight.append(call.ref)
+            clerk = await sessions.enter_async_context(session(channel, greeting, credit=3))
+
+        # when another call of that tool waits, and then one of the other
+        waiting = await suite.submit("clerk")
+        await suite.until_parked(waiting, pb.WAITING_KIND_TOOL)
+        await suite.submit("packer")
+
+        # then it gets the second one first, and the first one when it has ended its own
+        given = await clerk.take()
+        assert given.tool_id == "pack"
+        await clerk.succeed(call.ref, "shipped")
+        assert (await clerk.take()).run_id == waiting
 
 
 async def test_a_call_that_was_not_accepted_goes_to_another_worker(suite: Suite) -> None:

@@ -220,8 +220,8 @@ def test_a_worker_that_leaves_keeps_what_it_has_accepted_alone() -> None:
     now(at.system.workers.lose_unaccepted("default", WORKER, [ref]))
     assert at.call.state is CallState.READY
     ref = at.accepted()
-    assert now(at.system.workers.not_held("default", WORKER, [ref])) == []
-    assert now(at.system.workers.not_held("default", OTHER, [ref])) == [ref]
+    assert now(at.system.workers.held("default", WORKER, [ref])) == {ref: at.call.tool_id}
+    assert now(at.system.workers.held("default", OTHER, [ref])) == {}
 
     # when it leaves
     now(at.system.workers.lose_unaccepted("default", WORKER, [ref]))
@@ -246,7 +246,7 @@ def test_a_cancelled_run_says_which_effects_are_unknown(
     ref = at.accepted() if accepted else at.taken()
     at.system.cancel(run_id=at.system.run().run_id)
     assert (at.call.state, at.call.settled) == (state, True)
-    assert now(at.system.workers.not_held("default", WORKER, [ref])) == [ref]
+    assert now(at.system.workers.held("default", WORKER, [ref])) == {}
 
 
 def test_a_run_that_ends_while_a_person_is_asked_says_so() -> None:
