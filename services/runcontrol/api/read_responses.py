@@ -50,28 +50,28 @@ def thread_response(view: ThreadView) -> service.GetThreadResponse:
 def runs_to_pb(
     request: service.ListRunsRequest, page: Page[Run, Place]
 ) -> service.ListRunsResponse:
-    answer = service.ListRunsResponse(runs=map(run_to_pb, page.entries))
-    if page.following is not None:
-        answer.next_page_token = page_token(request, _position(page.following))
-    return answer
+    return service.ListRunsResponse(
+        runs=map(run_to_pb, page.entries),
+        next_page_token=page_token(request, _position(page.following)),
+    )
 
 
 def threads_to_pb(
     request: service.ListThreadsRequest, page: Page[ThreadView, Place]
 ) -> service.ListThreadsResponse:
-    answer = service.ListThreadsResponse(threads=map(_thread_to_pb, page.entries))
-    if page.following is not None:
-        answer.next_page_token = page_token(request, _position(page.following))
-    return answer
+    return service.ListThreadsResponse(
+        threads=map(_thread_to_pb, page.entries),
+        next_page_token=page_token(request, _position(page.following)),
+    )
 
 
 def dead_to_pb(
     request: service.ListDeadDispatchesRequest, page: Page[Dispatch, Place]
 ) -> service.ListDeadDispatchesResponse:
-    answer = service.ListDeadDispatchesResponse(dispatches=map(_dispatch_to_pb, page.entries))
-    if page.following is not None:
-        answer.next_page_token = page_token(request, _position(page.following))
-    return answer
+    return service.ListDeadDispatchesResponse(
+        dispatches=map(_dispatch_to_pb, page.entries),
+        next_page_token=page_token(request, _position(page.following)),
+    )
 
 
 def redriven_to_pb(dispatch: Dispatch) -> service.RedriveDispatchResponse:
@@ -97,13 +97,16 @@ def _dispatch_to_pb(dispatch: Dispatch) -> pb.Dispatch:
 def messages_to_pb(
     request: service.ListMessagesRequest, page: Page[StoredMessage, int]
 ) -> service.ListMessagesResponse:
-    answer = service.ListMessagesResponse(messages=map(stored_message_to_pb, page.entries))
-    if page.following is not None:
-        answer.next_page_token = page_token(request, (page.following,))
-    return answer
+    position = None if page.following is None else (page.following,)
+    return service.ListMessagesResponse(
+        messages=map(stored_message_to_pb, page.entries),
+        next_page_token=page_token(request, position),
+    )
 
 
-def _position(place: Place) -> tuple[int, str]:
+def _position(place: Place | None) -> tuple[int, str] | None:
+    if place is None:
+        return None
     at, name = place
     return (at - EPOCH) // timedelta(microseconds=1), name
 

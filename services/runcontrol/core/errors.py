@@ -239,7 +239,11 @@ class NoOpenRunError(DomainError):
 
     @classmethod
     def of(cls, thread_id: str) -> NoOpenRunError:
-        return cls(f"no run of thread {thread_id} waits that could continue", thread_id=thread_id)
+        return cls(
+            f"thread {thread_id} has no waiting run that the input could resume: "
+            "send it with INJECT_MODE_QUEUE, which starts a run when none waits",
+            thread_id=thread_id,
+        )
 
 
 class AlreadyConsumedError(DomainError):
