@@ -154,7 +154,7 @@ async def test_a_worker_opens_sessions_for_its_tools_alone(suite: SecuredSuite) 
 
 
 async def test_only_workers_open_sessions(suite: SecuredSuite) -> None:
+    # A server that refuses a caller reads nothing of it.
     call = ToolWorkerServiceStub(suite.channel("runcontrol")).Session()
-    await call.write(worker_service.SessionRequest(hello=hello("lookup")))
     error = await refused(call.read())
     assert (error.reason, error.metadata["roles"]) == ("PERMISSION_DENIED", "worker")
