@@ -5,6 +5,9 @@ from __future__ import annotations
 import random
 from functools import partial
 
+from runyard.runcontrol.v1.runcontrol_internal_service_pb2_grpc import (
+    add_RunControlInternalServiceServicer_to_server,
+)
 from runyard.runcontrol.v1.runcontrol_service_pb2_grpc import (
     add_RunControlServiceServicer_to_server,
 )
@@ -20,7 +23,8 @@ from services.chassis.store.kept_snapshot import SqlKeptSnapshot
 from services.chassis.store.port import Store, Tx
 from services.chassis.store.schema import Schema
 from services.runcontrol.api.codec import ProtobufCodec
-from services.runcontrol.api.policy import POLICY, RUN_CONTROL, WORKER
+from services.runcontrol.api.internal_servicer import RunControlInternalServicer
+from services.runcontrol.api.policy import INTERNAL, POLICY, RUN_CONTROL, WORKER
 from services.runcontrol.api.servicer import RunControlServicer
 from services.runcontrol.api.sizes import SIZES
 from services.runcontrol.api.worker_servicer import ToolWorkerServicer
@@ -80,6 +84,7 @@ async def assemble(settings: RunControlSettings, chassis: Chassis, database: Sto
     return Assembly(
         _servicers(
             RunControlServicer(runs, steering, reading, dead_letters, streams),
+            RunControlInternalServicer(runs),
             ToolWorkerServicer(workers, sessions),
         ),
         hand_back=executor.hand_back,
@@ -87,10 +92,19 @@ async def assemble(settings: RunControlSettings, chassis: Chassis, database: Sto
     )
 
 
-def _servicers(for_runs: RunControlServicer, for_workers: ToolWorkerServicer) -> list[Servicer]:
+def _servicers(
+    for_runs: RunControlServicer,
+    for_services: RunControlInternalServicer,
+    for_workers: ToolWorkerServicer,
+) -> list[Servicer]:
     serve_runs = partial(add_RunControlServiceServicer_to_server, for_runs)
+    serve_services = partial(add_RunControlInternalServiceServicer_to_server, for_services)
     serve_workers = partial(add_ToolWorkerServiceServicer_to_server, for_workers)
-    return [Servicer(RUN_CONTROL, serve_runs), Servicer(WORKER, serve_workers)]
+    return [
+        Servicer(RUN_CONTROL, serve_runs),
+        Servicer(INTERNAL, serve_services),
+        Servicer(WORKER, serve_workers),
+    ]
 
 
 async def _follow_registry(

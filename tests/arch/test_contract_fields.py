@@ -156,7 +156,7 @@ def test_the_rpcs_that_are_served_are_asked_for() -> None:
     assert len(served) < len(METHODS)
     services = {
         *("RegistryService", "RouterService", "RunControlService", "PoolService"),
-        "ToolWorkerService",
+        *("ToolWorkerService", "RunControlInternalService"),
     }
     assert {str(name).partition(".")[0] for name in served} == services
 

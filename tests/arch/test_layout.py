@@ -20,10 +20,13 @@ REQUIRED = (
 ROOMS = {"api", "clients", "core", "engine", "store"}
 API = {"__init__", "servicer", "policy", "requests", "responses", "enums", "sizes"}
 # Resources go both ways, a file per kind; a codec makes the bodies that a store keeps; run control
-# serves a second contract.
+# serves two more contracts, to workers and to the other services.
 READ_API = {"read_requests", "read_responses"}
 WORKER_API = {"worker_requests", "worker_responses", "worker_servicer"}
-MORE_API = {"registry": {"resources"}, "runcontrol": {"codec", *READ_API, *WORKER_API}}
+MORE_API = {
+    "registry": {"resources"},
+    "runcontrol": {"codec", "internal_servicer", *READ_API, *WORKER_API},
+}
 PORTS = {
     "registry": ("Reads", "Tx", "Store"),
     "router": ("Store",),  # each of its calls of the store is a transaction of its own

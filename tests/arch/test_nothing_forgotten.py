@@ -19,7 +19,6 @@ from tests.arch.project import ROOT, SERVICES, functions, parsed, python_files
 NOT_TYPED: Mapping[str, str] = {
     "GetRun": "run follows instead",
     "GetTicket": "tickets lists instead",
-    "DeliverWake": "the pool's outbox makes it",
     "GetPool": "the pool's own issue brings its commands",
     "JoinPool": "run --pool joins",
     "ListMembers": "the pool's own issue brings its commands",

@@ -13,6 +13,7 @@ from runyard.pool.v1 import pool_service_pb2 as pools
 from runyard.registry.v1 import registry_pb2 as registry
 from runyard.registry.v1 import registry_service_pb2 as registries
 from runyard.router.v1 import router_service_pb2 as routers
+from runyard.runcontrol.v1 import runcontrol_internal_service_pb2 as internal
 from runyard.runcontrol.v1 import runcontrol_pb2 as run
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as runs
 from runyard.types.v1 import content_pb2 as content
@@ -171,7 +172,7 @@ def _runcontrol(decided: run.Ticket, cancelled: run.Ticket, done: str, dead: str
         runs.GetThreadRequest(thread_id=decided.thread_id),
         runs.GetActiveRunRequest(thread_id=decided.thread_id),
         runs.GetTicketRequest(ticket_id=decided.ticket_id),
-        runs.DeliverWakeRequest(
+        internal.DeliverWakeRequest(
             pool_id=ROOM,
             condition_id="c1",
             run_id=done,

@@ -13,8 +13,8 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
-from runyard.runcontrol.v1 import runcontrol_service_pb2 as pb
-from runyard.runcontrol.v1 import runcontrol_service_pb2_grpc as rpc
+from runyard.runcontrol.v1 import runcontrol_internal_service_pb2 as pb
+from runyard.runcontrol.v1 import runcontrol_internal_service_pb2_grpc as rpc
 from services.chassis.calls.rpc_status import DETAILS_KEY
 from tests.support.waiting import within_limit
 
@@ -56,7 +56,7 @@ class FakeRunControl:
         return self.wakes
 
 
-class _Servicer(rpc.RunControlServiceServicer):
+class _Servicer(rpc.RunControlInternalServiceServicer):
     def __init__(self, fake: FakeRunControl) -> None:
         self._fake = fake
 
@@ -96,7 +96,7 @@ async def fake_runcontrol(fake: FakeRunControl | None = None) -> AsyncIterator[F
     """Serve for the length of the block; a given ``fake`` with a target comes back on its port."""
     fake = fake or FakeRunControl()
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    rpc.add_RunControlServiceServicer_to_server(_Servicer(fake), server)  # type: ignore[abstract]  # one RPC is all the pool calls
+    rpc.add_RunControlInternalServiceServicer_to_server(_Servicer(fake), server)
     port = server.add_insecure_port(fake.target or "127.0.0.1:0")
     fake.target = f"127.0.0.1:{port}"
     await server.start()

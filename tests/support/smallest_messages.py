@@ -15,6 +15,7 @@ from runyard.provider.v1 import provider_pb2 as provider
 from runyard.registry.v1 import registry_pb2 as registry
 from runyard.registry.v1 import registry_service_pb2 as registry_service
 from runyard.router.v1 import router_service_pb2 as router_service
+from runyard.runcontrol.v1 import runcontrol_internal_service_pb2 as internal
 from runyard.runcontrol.v1 import runcontrol_pb2 as run
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as run_service
 from runyard.types.v1 import content_pb2 as content
@@ -150,7 +151,7 @@ REQUESTS: Sequence[Message] = (
     run_service.GetThreadRequest(thread_id="t"),
     run_service.GetActiveRunRequest(thread_id="t"),
     run_service.GetTicketRequest(ticket_id="t"),
-    run_service.DeliverWakeRequest(
+    internal.DeliverWakeRequest(
         pool_id="p", condition_id="c", run_id="r", status=run.WAKE_STATUS_TRIGGERED
     ),
     worker_service.SessionRequest(hello=HELLO),
@@ -176,7 +177,7 @@ UNREAD: Mapping[str, set[str]] = {
     # There is one mode, which is also the default.
     run_service.InterruptThreadRequest.DESCRIPTOR.full_name: {"mode"},
     # The messages that matched reach the run by their ids; other events do not reach it.
-    run_service.DeliverWakeRequest.DESCRIPTOR.full_name: {
+    internal.DeliverWakeRequest.DESCRIPTOR.full_name: {
         f"events.{field.name}" for field in run.WakeEvent.DESCRIPTOR.fields
     },
 }

@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 import grpc
 from opentelemetry import trace
 
+from runyard.runcontrol.v1 import runcontrol_internal_service_pb2 as rpc
 from runyard.runcontrol.v1 import runcontrol_pb2 as run
-from runyard.runcontrol.v1 import runcontrol_service_pb2 as rpc
-from runyard.runcontrol.v1.runcontrol_service_pb2_grpc import RunControlServiceStub
+from runyard.runcontrol.v1.runcontrol_internal_service_pb2_grpc import (
+    RunControlInternalServiceStub,
+)
 from services.chassis.access.on_behalf import OnBehalfOf, acting_for
 from services.chassis.calls.rpc_status import ErrorFacts, reason_of
 from services.chassis.errors import DomainError, ErrorKind, Retry
@@ -114,7 +116,7 @@ class RunControlClient:
     """
 
     def __init__(self, channel: grpc.aio.Channel, tenant_of: Callable[[OutboxRow], str]) -> None:
-        self._stub = RunControlServiceStub(channel)
+        self._stub = RunControlInternalServiceStub(channel)
         self._tenant_of = tenant_of
 
     async def deliver_wake(self, row: OutboxRow) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runyard.runcontrol.v1 import runcontrol_internal_service_pb2 as internal
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
 from runyard.worker.v1 import worker_pb2 as worker
@@ -44,7 +45,7 @@ TERMINATIONS = EnumTable(pb.TerminationReason, "TERMINATION_REASON", Termination
 TICKET_KINDS = EnumTable(pb.Ticket.Kind, "KIND", TicketKind)
 TICKET_STATES = EnumTable(pb.Ticket.State, "STATE", TicketState)
 WAITING_KINDS = EnumTable(pb.WaitingKind, "WAITING_KIND", WaitingKind)
-WAKE_OUTCOMES = EnumTable(service.WakeOutcome, "WAKE_OUTCOME", WakeOutcome)
+WAKE_OUTCOMES = EnumTable(internal.WakeOutcome, "WAKE_OUTCOME", WakeOutcome)
 EFFECTS = EnumTable(worker.Effect, "EFFECT", Effect)
 RESULT_OUTCOMES = EnumTable(worker.ResultAck.Outcome, "OUTCOME", ResultOutcome)
 VERDICT_ACTIONS = EnumTable(worker.InflightVerdict.Action, "ACTION", Verdict)

@@ -9,6 +9,7 @@ from services.chassis.access.policy import MAX_REQUEST_BYTES, READERS, MethodPol
 from services.chassis.caller import Role
 
 RUN_CONTROL = "runyard.runcontrol.v1.RunControlService"
+INTERNAL = "runyard.runcontrol.v1.RunControlInternalService"
 WORKER = "runyard.worker.v1.ToolWorkerService"
 
 _ACTORS = frozenset({Role.AGENT, Role.OPERATOR, Role.ADMIN, Role.SERVICE})
@@ -57,8 +58,8 @@ POLICY: Mapping[str, MethodPolicy] = {
             "ListPendingInputs": _READ,
             "ListDeadDispatches": _READ,
             "RedriveDispatch": _DECIDE,
-            "DeliverWake": _DELIVER,
         },
+        INTERNAL: {"DeliverWake": _DELIVER},
         WORKER: {"Session": _SESSION, "ReportResult": _REPORT},
     }.items()
     for method, row in rows.items()

@@ -8,6 +8,7 @@ from typing import Any
 
 from google.protobuf.message import Message as PbMessage
 
+from runyard.runcontrol.v1 import runcontrol_internal_service_pb2 as internal
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
 from services.chassis.errors import UnimplementedError
@@ -328,7 +329,7 @@ def _ticket_at(micros: int, ticket_id: str) -> tuple[datetime, str]:
         raise ValueError(f"not a time: {micros}") from error
 
 
-def wake_from_pb(request: service.DeliverWakeRequest) -> Wake:
+def wake_from_pb(request: internal.DeliverWakeRequest) -> Wake:
     """Decode a wake, without its tenant.
 
     Raises:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
+from runyard.runcontrol.v1 import runcontrol_internal_service_pb2 as internal
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
 from services.chassis.calls.call import MutationResponse
@@ -84,8 +85,8 @@ def tickets_to_pb(
     return answer
 
 
-def woken_to_pb(outcome: WakeOutcome) -> service.DeliverWakeResponse:
-    return service.DeliverWakeResponse(outcome=enums.WAKE_OUTCOMES.to_pb[outcome])
+def woken_to_pb(outcome: WakeOutcome) -> internal.DeliverWakeResponse:
+    return internal.DeliverWakeResponse(outcome=enums.WAKE_OUTCOMES.to_pb[outcome])
 
 
 def run_to_pb(run: Run) -> pb.Run:
@@ -281,4 +282,4 @@ INTERRUPTED = MutationResponse(service.InterruptThreadResponse, interrupted_to_p
 INJECTED = MutationResponse(service.InjectInputResponse, injected_to_pb)
 EDITED = MutationResponse(service.EditInputResponse, edited_to_pb)
 RETRACTED = MutationResponse(service.RetractInputResponse, retracted_to_pb)
-WOKEN = MutationResponse(service.DeliverWakeResponse, woken_to_pb)
+WOKEN = MutationResponse(internal.DeliverWakeResponse, woken_to_pb)

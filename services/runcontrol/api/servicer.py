@@ -88,14 +88,6 @@ class RunControlServicer(rpc.RunControlServiceServicer):
         ticket_id = requests.required_id(request.ticket_id, "ticket_id")
         return responses.ticket_response(await self._runs.ticket(current_caller(), ticket_id))
 
-    async def DeliverWake(
-        self, request: pb.DeliverWakeRequest, context: Context
-    ) -> pb.DeliverWakeResponse:
-        arrived = requests.wake_from_pb(request)
-        return await responses.WOKEN.answer(
-            request, lambda caller: self._runs.deliver_wake(caller, arrived)
-        )
-
     async def SubscribeThread(
         self, request: pb.SubscribeThreadRequest, context: Context
     ) -> AsyncIterator[pb.SubscribeThreadResponse]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runyard.runcontrol.v1 import runcontrol_internal_service_pb2 as internal
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
 from runyard.worker.v1 import worker_service_pb2 as worker_service
 from services.chassis.protobuf.sizes import (
@@ -43,7 +44,7 @@ SIZES = Sizes(
         service.InterruptThreadRequest,
         service.ListPendingInputsRequest,
         service.RetractInputRequest,
-        service.DeliverWakeRequest,
+        internal.DeliverWakeRequest,
         service.GetRunRequest,
         service.GetTicketRequest,
         service.GetActiveRunRequest,

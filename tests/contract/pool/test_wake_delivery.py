@@ -9,8 +9,8 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
 from runyard.pool.v1 import pool_pb2 as pb
+from runyard.runcontrol.v1 import runcontrol_internal_service_pb2 as runs
 from runyard.runcontrol.v1 import runcontrol_pb2 as run
-from runyard.runcontrol.v1 import runcontrol_service_pb2 as runs
 from services.chassis.observe.names import LINK_SUSPENDED_BY, LINK_TYPE, LINK_WAKE_CAUSE
 from services.chassis.observe.telemetry import span
 from services.chassis.protobuf.cursors import Cursors

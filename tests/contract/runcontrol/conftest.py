@@ -16,6 +16,9 @@ from runyard.pool.v1.pool_service_pb2_grpc import PoolServiceStub
 from runyard.registry.v1 import registry_pb2 as registry
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
+from runyard.runcontrol.v1.runcontrol_internal_service_pb2_grpc import (
+    RunControlInternalServiceStub,
+)
 from runyard.runcontrol.v1.runcontrol_service_pb2_grpc import RunControlServiceStub
 from services.pool.main import SERVICE as POOL
 from services.pool.settings import PoolSettings
@@ -110,6 +113,10 @@ class Suite:
     @property
     def runs(self) -> RunControlServiceStub:
         return RunControlServiceStub(self.channel("runcontrol"))
+
+    @property
+    def wakes(self) -> RunControlInternalServiceStub:
+        return RunControlInternalServiceStub(self.channel("runcontrol"))
 
     @property
     def pools(self) -> PoolServiceStub:

@@ -10,6 +10,7 @@ import grpc
 import pytest
 import pytest_asyncio
 
+from runyard.runcontrol.v1 import runcontrol_internal_service_pb2 as internal
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
 from runyard.runcontrol.v1.runcontrol_service_pb2_grpc import RunControlServiceStub
 from runyard.worker.v1 import worker_service_pb2 as worker_service
@@ -131,7 +132,7 @@ async def test_a_run_of_another_tenant_is_not_found(suite: SecuredSuite) -> None
 
 
 async def test_only_services_may_deliver_wakes(suite: SecuredSuite) -> None:
-    refusal = await refused(suite.runs.DeliverWake(service.DeliverWakeRequest(run_id="any")))
+    refusal = await refused(suite.wakes.DeliverWake(internal.DeliverWakeRequest(run_id="any")))
     assert refusal.reason == "PERMISSION_DENIED"
 
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from runyard.pool.v1.pool_pb2 import Address, InlineBody, Message
 from runyard.pool.v1.pool_service_pb2 import GetMessageRequest, SendMessageRequest
 from runyard.registry.v1 import registry_pb2 as registry
+from runyard.runcontrol.v1 import runcontrol_internal_service_pb2 as internal
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
-from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
 from services.chassis.outbox.rows import OutboxRow
 from services.runcontrol.clients.pool import PoolClient
 from services.runcontrol.core.commands import JoinCommand, encode_command
@@ -147,7 +147,7 @@ async def test_a_repeated_wake_resumes_the_run_once(suite: Suite) -> None:
     run_id = await parked_analyst(suite)
     view = await suite.view(run_id)
     (reason,) = view.run.waiting_reasons
-    request = service.DeliverWakeRequest(
+    request = internal.DeliverWakeRequest(
         pool_id="room",
         condition_id=reason.condition_id,
         run_id=run_id,
@@ -155,17 +155,17 @@ async def test_a_repeated_wake_resumes_the_run_once(suite: Suite) -> None:
     )
 
     # when its time-out is delivered twice, and again after its end
-    first = await suite.runs.DeliverWake(request)
-    second = await suite.runs.DeliverWake(request)
+    first = await suite.wakes.DeliverWake(request)
+    second = await suite.wakes.DeliverWake(request)
     events = await suite.follow(run_id)
     request.condition_id = "another"
-    late = await suite.runs.DeliverWake(request)
+    late = await suite.wakes.DeliverWake(request)
 
     # then it has continued once
     assert reason.kind == pb.WAITING_KIND_WAKE
-    assert first.outcome == service.WAKE_OUTCOME_ACCEPTED
-    assert second.outcome == service.WAKE_OUTCOME_DUPLICATE
-    assert late.outcome == service.WAKE_OUTCOME_RUN_FINISHED
+    assert first.outcome == internal.WAKE_OUTCOME_ACCEPTED
+    assert second.outcome == internal.WAKE_OUTCOME_DUPLICATE
+    assert late.outcome == internal.WAKE_OUTCOME_RUN_FINISHED
     settled = [e.tool_call_settled for e in events if e.HasField("tool_call_settled")]
     assert '"status": "timed_out"' in settled[-1].result
     assert s.uncovered_gaps(events) == []
@@ -173,12 +173,12 @@ async def test_a_repeated_wake_resumes_the_run_once(suite: Suite) -> None:
 
 async def test_a_wake_for_an_unknown_run_is_not_found(suite: Suite) -> None:
     # given no run of that name
-    request = service.DeliverWakeRequest(
+    request = internal.DeliverWakeRequest(
         pool_id="room", condition_id="c", run_id="none", status=pb.WAKE_STATUS_TRIGGERED
     )
 
     # when a wake arrives for it
-    refusal = await refused(suite.runs.DeliverWake(request))
+    refusal = await refused(suite.wakes.DeliverWake(request))
 
     # then it is refused as not found, so that the pool gives up
     assert refusal.reason == "RUN_NOT_FOUND"

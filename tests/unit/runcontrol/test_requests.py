@@ -11,6 +11,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from runyard.runcontrol.v1 import errors_pb2
+from runyard.runcontrol.v1 import runcontrol_internal_service_pb2 as internal
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
 from runyard.types.v1 import content_pb2 as content
@@ -238,9 +239,9 @@ def _decision(**fields: Any) -> service.SubmitDecisionRequest:
     return service.SubmitDecisionRequest(ticket_id="t", decision_id="d", verdict=verdict, **fields)
 
 
-def _wake(**fields: Any) -> service.DeliverWakeRequest:
+def _wake(**fields: Any) -> internal.DeliverWakeRequest:
     ids = {"pool_id": "p", "condition_id": "c", "run_id": "r"}
-    return service.DeliverWakeRequest(status=pb.WAKE_STATUS_TRIGGERED, **{**ids, **fields})
+    return internal.DeliverWakeRequest(status=pb.WAKE_STATUS_TRIGGERED, **{**ids, **fields})
 
 
 @pytest.mark.parametrize(
@@ -292,7 +293,7 @@ def test_a_text_that_no_database_stores_is_refused(
 
 def test_every_field_of_a_wake_is_decoded_or_refused() -> None:
     # given a wake with every field set, and one whose every field is wrong
-    request = service.DeliverWakeRequest(
+    request = internal.DeliverWakeRequest(
         pool_id="p",
         condition_id="c",
         run_id="r",
@@ -303,7 +304,7 @@ def test_every_field_of_a_wake_is_decoded_or_refused() -> None:
         cause_traceparent="cause",
         suspension_traceparent="suspension",
     )
-    wrong = service.DeliverWakeRequest(message_ids=["m"] * 65)
+    wrong = internal.DeliverWakeRequest(message_ids=["m"] * 65)
 
     # when they are decoded
     wake = requests.wake_from_pb(request)

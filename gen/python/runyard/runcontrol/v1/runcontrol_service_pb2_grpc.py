@@ -141,11 +141,6 @@ class RunControlServiceStub(object):
                 request_serializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.RedriveDispatchRequest.SerializeToString,
                 response_deserializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.RedriveDispatchResponse.FromString,
                 _registered_method=True)
-        self.DeliverWake = channel.unary_unary(
-                '/runyard.runcontrol.v1.RunControlService/DeliverWake',
-                request_serializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.DeliverWakeRequest.SerializeToString,
-                response_deserializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.DeliverWakeResponse.FromString,
-                _registered_method=True)
 
 
 class RunControlServiceServicer(object):
@@ -306,14 +301,6 @@ class RunControlServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def DeliverWake(self, request, context):
-        """Tell a run that its wait on a pool is over. Called by the pool's outbox, in any state of the
-        run and any number of times; NOT_FOUND only when the run does not exist.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
 
 def add_RunControlServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -421,11 +408,6 @@ def add_RunControlServiceServicer_to_server(servicer, server):
                     servicer.RedriveDispatch,
                     request_deserializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.RedriveDispatchRequest.FromString,
                     response_serializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.RedriveDispatchResponse.SerializeToString,
-            ),
-            'DeliverWake': grpc.unary_unary_rpc_method_handler(
-                    servicer.DeliverWake,
-                    request_deserializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.DeliverWakeRequest.FromString,
-                    response_serializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.DeliverWakeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -997,33 +979,6 @@ class RunControlService(object):
             '/runyard.runcontrol.v1.RunControlService/RedriveDispatch',
             runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.RedriveDispatchRequest.SerializeToString,
             runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.RedriveDispatchResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def DeliverWake(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/runyard.runcontrol.v1.RunControlService/DeliverWake',
-            runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.DeliverWakeRequest.SerializeToString,
-            runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.DeliverWakeResponse.FromString,
             options,
             channel_credentials,
             insecure,

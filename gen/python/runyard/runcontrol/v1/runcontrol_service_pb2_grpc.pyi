@@ -72,10 +72,6 @@ class RunControlServiceStub:
     """List dispatches that gave up, oldest first."""
     RedriveDispatch: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.RedriveDispatchRequest, _runcontrol_service_pb2.RedriveDispatchResponse]
     """Queue a dead dispatch's work again."""
-    DeliverWake: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.DeliverWakeRequest, _runcontrol_service_pb2.DeliverWakeResponse]
-    """Tell a run that its wait on a pool is over. Called by the pool's outbox, in any state of the
-    run and any number of times; NOT_FOUND only when the run does not exist.
-    """
 
 class RunControlServiceServicer(metaclass=_abc_1.ABCMeta):
     """Durable agent runs. Whatever is answered OK is committed; whatever is streamed was committed
@@ -261,15 +257,5 @@ class RunControlServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_runcontrol_service_pb2.RedriveDispatchRequest, _abc.Awaitable[_runcontrol_service_pb2.RedriveDispatchResponse]],
     ) -> _abc.Awaitable[_runcontrol_service_pb2.RedriveDispatchResponse]:
         """Queue a dead dispatch's work again."""
-
-    @_abc_1.abstractmethod
-    def DeliverWake(
-        self,
-        request: _runcontrol_service_pb2.DeliverWakeRequest,
-        context: _aio.ServicerContext[_runcontrol_service_pb2.DeliverWakeRequest, _abc.Awaitable[_runcontrol_service_pb2.DeliverWakeResponse]],
-    ) -> _abc.Awaitable[_runcontrol_service_pb2.DeliverWakeResponse]:
-        """Tell a run that its wait on a pool is over. Called by the pool's outbox, in any state of the
-        run and any number of times; NOT_FOUND only when the run does not exist.
-        """
 
 def add_RunControlServiceServicer_to_server(servicer: RunControlServiceServicer, server: _aio.Server) -> None: ...
