@@ -23,9 +23,10 @@ API = {"__init__", "servicer", "policy", "requests", "responses", "enums", "size
 # serves two more contracts, to workers and to the other services.
 READ_API = {"read_requests", "read_responses"}
 WORKER_API = {"worker_requests", "worker_responses", "worker_servicer"}
+INTERNAL_API = {"internal_requests", "internal_responses", "internal_servicer"}
 MORE_API = {
     "registry": {"resources"},
-    "runcontrol": {"codec", "internal_servicer", *READ_API, *WORKER_API},
+    "runcontrol": {"codec", *READ_API, *WORKER_API, *INTERNAL_API},
 }
 PORTS = {
     "registry": ("Reads", "Tx", "Store"),

@@ -59,6 +59,7 @@ HELLO = worker.Hello(
 )
 NESTED = _by_name(
     run.Label(name="n"),
+    run.WakeEvent(kind="k"),
     HELLO,
     REF,
     RESULT,
@@ -176,8 +177,8 @@ REQUESTS: Sequence[Message] = (
 UNREAD: Mapping[str, set[str]] = {
     # There is one mode, which is also the default.
     run_service.InterruptThreadRequest.DESCRIPTOR.full_name: {"mode"},
-    # The messages that matched reach the run by their ids; other events do not reach it.
+    # A model has no use for an event's id, place and trace.
     internal.DeliverWakeRequest.DESCRIPTOR.full_name: {
-        f"events.{field.name}" for field in run.WakeEvent.DESCRIPTOR.fields
+        f"events.{name}" for name in ("event_id", "sequence", "traceparent")
     },
 }

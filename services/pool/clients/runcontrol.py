@@ -84,6 +84,7 @@ def _event_to_pb(event: Event) -> run.WakeEvent:
         kind=event.kind.value,
         message_id=event.message_id,
         from_run_id=event.sender_run_id,
+        from_agent_id=event.sender_agent_id,
         traceparent=event.traceparent,
     )
 

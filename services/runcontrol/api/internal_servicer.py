@@ -8,7 +8,8 @@ import grpc
 
 from runyard.runcontrol.v1 import runcontrol_internal_service_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_internal_service_pb2_grpc as rpc
-from services.runcontrol.api import requests, responses
+from services.runcontrol.api.internal_requests import wake_from_pb
+from services.runcontrol.api.internal_responses import WOKEN
 from services.runcontrol.core.runcontrol import RunControl
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -23,7 +24,5 @@ class RunControlInternalServicer(rpc.RunControlInternalServiceServicer):
     async def DeliverWake(
         self, request: pb.DeliverWakeRequest, context: Context
     ) -> pb.DeliverWakeResponse:
-        arrived = requests.wake_from_pb(request)
-        return await responses.WOKEN.answer(
-            request, lambda caller: self._runs.deliver_wake(caller, arrived)
-        )
+        arrived = wake_from_pb(request)
+        return await WOKEN.answer(request, lambda caller: self._runs.deliver_wake(caller, arrived))

@@ -8,7 +8,6 @@ from typing import Any
 
 from google.protobuf.message import Message as PbMessage
 
-from runyard.runcontrol.v1 import runcontrol_internal_service_pb2 as internal
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
 from services.chassis.errors import UnimplementedError
@@ -19,7 +18,7 @@ from services.chassis.protobuf.pages import page_position
 from services.content.convert import messages_from_pb
 from services.content.model import Message
 from services.runcontrol.api import enums
-from services.runcontrol.core.exchange import TicketState, Verdict, VerdictKind, Wake
+from services.runcontrol.core.exchange import TicketState, Verdict, VerdictKind
 from services.runcontrol.core.injecting import InjectCommand
 from services.runcontrol.core.limits import (
     MAX_ANSWER_BYTES,
@@ -27,7 +26,6 @@ from services.runcontrol.core.limits import (
     MAX_LABELS,
     MAX_TEXT_CHARS,
     MAX_TOPICS,
-    MAX_WAKE_MESSAGES,
     page_size,
 )
 from services.runcontrol.core.model import InputMode, PoolMembership, Priority
@@ -327,31 +325,6 @@ def _ticket_at(micros: int, ticket_id: str) -> tuple[datetime, str]:
         return EPOCH + timedelta(microseconds=micros), ticket_id
     except OverflowError as error:
         raise ValueError(f"not a time: {micros}") from error
-
-
-def wake_from_pb(request: internal.DeliverWakeRequest) -> Wake:
-    """Decode a wake, without its tenant.
-
-    Raises:
-        InvalidRequestError: Lists every violation.
-    """
-    decoder = Decoder()
-    message_ids = decoder.each(request.message_ids, "message_ids", MAX_WAKE_MESSAGES, decoder.id)
-    cause, suspension = request.cause_traceparent, request.suspension_traceparent
-    wake = Wake(
-        tenant="",
-        pool_id=decoder.id(request.pool_id, "pool_id"),
-        condition_id=decoder.id(request.condition_id, "condition_id"),
-        run_id=decoder.id(request.run_id, "run_id"),
-        status=decoder.required_enum(enums.WAKE_STATUSES, request.status, "status"),
-        message_ids=tuple(message_ids),
-        after=request.cursor.hex(),
-        summary=decoder.text(request.summary, "summary", MAX_TEXT_CHARS),
-        cause_traceparent=decoder.optional_id(cause, "cause_traceparent"),
-        suspension_traceparent=decoder.optional_id(suspension, "suspension_traceparent"),
-    )
-    decoder.check()
-    return wake
 
 
 def required_id(value: str, name: str) -> str:

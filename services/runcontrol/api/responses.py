@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
-from runyard.runcontrol.v1 import runcontrol_internal_service_pb2 as internal
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
 from services.chassis.calls.call import MutationResponse
@@ -31,7 +30,6 @@ from services.runcontrol.core.runcontrol import Cancelled
 from services.runcontrol.core.steering import Interrupted
 from services.runcontrol.core.submission import Submitted
 from services.runcontrol.core.tickets import Decided
-from services.runcontrol.core.waking import WakeOutcome
 
 
 def submitted_to_pb(submitted: Submitted) -> service.SubmitRunResponse:
@@ -83,10 +81,6 @@ def tickets_to_pb(
         micros = (last.created_at - EPOCH) // timedelta(microseconds=1)
         answer.next_page_token = page_token(request, (micros, last.ticket_id))
     return answer
-
-
-def woken_to_pb(outcome: WakeOutcome) -> internal.DeliverWakeResponse:
-    return internal.DeliverWakeResponse(outcome=enums.WAKE_OUTCOMES.to_pb[outcome])
 
 
 def run_to_pb(run: Run) -> pb.Run:
@@ -282,4 +276,3 @@ INTERRUPTED = MutationResponse(service.InterruptThreadResponse, interrupted_to_p
 INJECTED = MutationResponse(service.InjectInputResponse, injected_to_pb)
 EDITED = MutationResponse(service.EditInputResponse, edited_to_pb)
 RETRACTED = MutationResponse(service.RetractInputResponse, retracted_to_pb)
-WOKEN = MutationResponse(internal.DeliverWakeResponse, woken_to_pb)

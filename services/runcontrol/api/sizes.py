@@ -152,6 +152,7 @@ SIZES = Sizes(
         "WakeEvent.kind": ID,
         "WakeEvent.message_id": ID,
         "WakeEvent.from_run_id": ID,
+        "WakeEvent.from_agent_id": ID,
         "WakeEvent.traceparent": _TRACE,
         "Hello.worker_id": ID,
         "Hello.instance_id": ID,

@@ -21,6 +21,7 @@ from services.chassis.protobuf.enums import value_name
 from services.runcontrol.core.commands import (
     AckCommand,
     CancelWakeCommand,
+    CheckCommand,
     CommandResult,
     FetchedMessage,
     JoinCommand,
@@ -78,6 +79,7 @@ class PoolClient:
             SendCommand.kind: self._delivering(self._send),
             RespondCommand.kind: self._delivering(self._respond),
             SuspendCommand.kind: self._delivering(self._suspend),
+            CheckCommand.kind: self._delivering(self._check),
             AckCommand.kind: self._delivering(self._acknowledge),
             CancelWakeCommand.kind: self._delivering(self._cancel_wake),
         }
@@ -113,6 +115,7 @@ class PoolClient:
             from_run_id=command.run_id,
             to=_address(command),
             inline_body=_body(command.body, command.media_type),
+            correlation=_correlation(command.correlation),
             idempotency_key=command.call_id,
         )
         request = service.SendMessageRequest(pool_id=command.pool_id, message=message)
@@ -136,6 +139,19 @@ class PoolClient:
         )
         await self._stub.SuspendUntil(request, timeout=CALL_LIMIT_S)
         return CommandResult("")
+
+    async def _check(self, command: CheckCommand) -> CommandResult:
+        request = service.FetchInboxRequest(
+            request_id=command.call_id,  # a repeat brings what the first took
+            pool_id=command.pool_id,
+            run_id=command.run_id,
+            max_deliveries=command.max_messages,
+            lease=Duration(seconds=FETCH_LEASE_S),
+        )
+        answer = await self._stub.FetchInbox(request, timeout=CALL_LIMIT_S)
+        facts = {"pool_id": command.pool_id, "more": answer.more}
+        messages = tuple(fetched_of(delivery) for delivery in answer.deliveries)
+        return CommandResult(json.dumps(facts), answer.cursor.hex(), messages)
 
     async def _acknowledge(self, command: AckCommand) -> CommandResult:
         request = service.AckDeliveryRequest(
@@ -201,16 +217,11 @@ def _body(text: str, media_type: str) -> pb.InlineBody:
 
 
 def _condition(command: SuspendCommand) -> pb.WakeCondition:
-    wanted = pb.EventFilter(
-        kinds=["message.delivered"],
-        recipient_run_ids=[command.run_id],
-        reply_to=[command.reply_to] if command.reply_to else [],
-    )
     condition = pb.WakeCondition(
         condition_id=command.condition_id,
         run_id=command.run_id,
-        filters=[wanted],
-        after_matches=1,
+        filters=[_filter(command)],
+        after_matches=command.count,
         resume_with=pb.RESUME_POLICY_MATCHING_EVENT_REFS,
         idempotency_key=command.condition_id,
     )
@@ -221,6 +232,23 @@ def _condition(command: SuspendCommand) -> pb.WakeCondition:
     else:
         condition.start = pb.WakeCondition.START_EARLIEST
     return condition
+
+
+def _filter(command: SuspendCommand) -> pb.EventFilter:
+    """Messages to the run count, unless the command names kinds of events."""
+    return pb.EventFilter(
+        kinds=command.kinds or ["message.delivered"],
+        recipient_run_ids=[] if command.kinds else [command.run_id],
+        reply_to=[command.reply_to] if command.reply_to else [],
+        topics=[command.topic] if command.topic else [],
+        sender_run_ids=[command.from_run_id] if command.from_run_id else [],
+        sender_agent_ids=[command.from_agent_id] if command.from_agent_id else [],
+        correlation=_correlation(command.correlation),
+    )
+
+
+def _correlation(entries: tuple[tuple[str, str], ...]) -> list[pb.Correlation]:
+    return [pb.Correlation(key=key, value=value) for key, value in entries]
 
 
 def receipt_json(receipt: pb.Receipt) -> str:

@@ -9,6 +9,7 @@ from services.runcontrol.core.commands import (
     AckCommand,
     CancelRunCommand,
     CancelWakeCommand,
+    CheckCommand,
     Command,
     CommandOutcome,
     CommandRefusal,
@@ -23,15 +24,25 @@ from services.runcontrol.core.exchange import Call, CallState, Membership
 from services.runcontrol.core.finishing import settle_call
 from services.runcontrol.core.model import Cause, RunState
 from services.runcontrol.core.parking import resolve
+from services.runcontrol.core.waking import Fetched, move_cursor, take_messages
 from services.runcontrol.core.work import Work
 
 
-def answer_call(work: Work, command: Command, outcome: CommandOutcome, ids: IdSource) -> Work:
+def answer_call(
+    work: Work,
+    command: Command,
+    outcome: CommandOutcome,
+    ids: IdSource,
+    seen: frozenset[str] = frozenset(),
+) -> Work:
     """Settle the call with the answer; queue the continuation of a run that waits for it.
 
     The answer to a wait's registration settles nothing, since the wait ends with a wake; nor does
     the start of a run whose end is waited for, nor the answer to an acknowledgement or a cancel. A
     settled call keeps its result: an answer may arrive twice, or after a cancel.
+
+    Args:
+        seen: Ids of those messages of the outcome that are in the run's conversation already.
     """
     call = work.find_call(command.call_id)
     silent = isinstance(command, AckCommand | CancelRunCommand | CancelWakeCommand)
@@ -43,8 +54,8 @@ def answer_call(work: Work, command: Command, outcome: CommandOutcome, ids: IdSo
         state = CallState.SUCCEEDED if command.completed else CallState.FAILED
         work = settle_call(work, call, state, command.result)
     elif isinstance(outcome, CommandResult):
-        work = _remember_join(work, command, outcome)
-        work = settle_call(work, call, CallState.SUCCEEDED, outcome.result)
+        work, result = _carried_out(work, call, command, outcome, seen)
+        work = settle_call(work, call, CallState.SUCCEEDED, result)
     else:
         work = settle_call(work, call, CallState.FAILED, _refusal(call, outcome))
     if work.run.state is RunState.WAITING:
@@ -68,9 +79,30 @@ def _still_waits(call: Call, command: Command, outcome: CommandOutcome) -> bool:
     return False
 
 
-def _remember_join(work: Work, command: Command, outcome: CommandResult) -> Work:
-    if not isinstance(command, JoinCommand) or work.membership(command.pool_id) is not None:
+def _carried_out(
+    work: Work, call: Call, command: Command, outcome: CommandResult, seen: frozenset[str]
+) -> tuple[Work, str]:
+    """What the run keeps of the answer, and the result of the call."""
+    if isinstance(command, JoinCommand):
+        return _remember_join(work, command, outcome), outcome.result
+    if isinstance(command, CheckCommand):
+        return _take_checked(work, call, command, outcome, seen)
+    return work, outcome.result
+
+
+def _remember_join(work: Work, command: JoinCommand, outcome: CommandResult) -> Work:
+    if work.membership(command.pool_id) is not None:
         return work
     run = work.run
     joined = Membership(run.tenant, run.run_id, command.pool_id, outcome.cursor)
     return work.with_membership(joined)
+
+
+def _take_checked(
+    work: Work, call: Call, command: CheckCommand, outcome: CommandResult, seen: frozenset[str]
+) -> tuple[Work, str]:
+    fetched = Fetched(outcome.messages, seen)
+    work, new = take_messages(work, call, command.pool_id, fetched, call.traceparent)
+    work = move_cursor(work, command.pool_id, outcome.cursor)
+    facts = {**json.loads(outcome.result), "message_ids": [each.message_id for each in new]}
+    return work, json.dumps(facts)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.runcontrol.core.commands import (
+    CheckCommand,
     JoinCommand,
     PoolCommand,
     RespondCommand,
@@ -15,7 +16,15 @@ from services.runcontrol.core.commands import (
     SuspendCommand,
 )
 from services.runcontrol.core.exchange import Call
-from services.runcontrol.core.limits import MAX_BODY_BYTES, MAX_TOPICS, MAX_WAIT_S
+from services.runcontrol.core.limits import (
+    MAX_BODY_BYTES,
+    MAX_CHECKED_MESSAGES,
+    MAX_CORRELATION,
+    MAX_TOPICS,
+    MAX_WAIT_EVENTS,
+    MAX_WAIT_KINDS,
+    MAX_WAIT_S,
+)
 from services.runcontrol.core.specs import Builtin
 from services.runcontrol.core.work import Work
 
@@ -24,6 +33,11 @@ _POOL = {
     "description": "The pool; may be left out when the run joined exactly one.",
 }
 _BODY = {"description": "What to say: text, or any JSON value."}
+_CORRELATION = {
+    "type": "object",
+    "additionalProperties": {"type": "string"},
+    "maxProperties": MAX_CORRELATION,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +85,24 @@ DEFINITIONS: Mapping[Builtin, Definition] = {
                 "additionalProperties": False,
             },
             "body": _BODY,
+            "correlation": {
+                **_CORRELATION,
+                "description": "Keys and values that answers carry too; pool_wait finds them.",
+            },
         },
         ("body",),
+    ),
+    Builtin.POOL_CHECK: Definition(
+        "Look for messages to you in a pool without waiting. The messages follow the result.",
+        {
+            "pool_id": _POOL,
+            "max_messages": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": MAX_CHECKED_MESSAGES,
+                "description": "Take at most so many, the oldest first; left out = 16.",
+            },
+        },
     ),
     Builtin.POOL_RESPOND: Definition(
         "Answer a message of a pool; the answer goes to whoever sent it.",
@@ -84,9 +114,30 @@ DEFINITIONS: Mapping[Builtin, Definition] = {
         ("message_id", "body"),
     ),
     Builtin.POOL_WAIT: Definition(
-        "Wait until a message for you arrives in a pool. The messages follow the result.",
+        "Wait until a message for you arrives in a pool, or until something else happens there. "
+        "What is given has to fit together. The messages follow the result.",
         {
             "pool_id": _POOL,
+            "kinds": {
+                "type": "array",
+                "items": {"type": "string"},
+                "maxItems": MAX_WAIT_KINDS,
+                "description": "Other events than messages to you: member.joined, member.left, "
+                "message.responded, or a family, member.*",
+            },
+            "from_agent_id": {"type": "string", "description": "Only what this agent causes."},
+            "from_run_id": {"type": "string", "description": "Only what this run causes."},
+            "topic": {"type": "string", "description": "Only messages to this topic."},
+            "correlation": {
+                **_CORRELATION,
+                "description": "Only what carries one of these keys with its value.",
+            },
+            "count": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": MAX_WAIT_EVENTS,
+                "description": "Wait for so many; left out = 1.",
+            },
             "reply_to": {
                 "type": "string",
                 "description": "Only answers to this message of yours; left out = any message.",
@@ -148,23 +199,25 @@ def pool_command(builtin: Builtin, call: Call, work: Work) -> PoolCommand:
             run's.
     """
     arguments = arguments_of(builtin, call)
-    base = {
+    base = _base(call, work, _pool_id(arguments, work))
+    return _COMMANDS[builtin](base, arguments, call, work)
+
+
+def _base(call: Call, work: Work, pool_id: str) -> dict[str, str]:
+    return {
         "tenant": call.tenant,
         "principal": work.run.principal,
         "run_id": call.run_id,
         "call_id": call.call_id,
-        "pool_id": _pool_id(arguments, work),
+        "pool_id": pool_id,
     }
-    return _COMMANDS[builtin](base, arguments, call, work)
 
 
 def _join(base: dict[str, str], arguments: dict[str, Any], call: Call, work: Work) -> PoolCommand:
     if "pool_id" not in arguments:
         raise BadArgumentsError("pool_id is required")
-    topics = arguments.get("topics", [])
-    if not isinstance(topics, list) or not all(isinstance(t, str) for t in topics):
-        raise BadArgumentsError("topics must be an array of strings")
-    return JoinCommand(**base, agent_id=work.run.agent_id, topics=tuple(topics))
+    topics = _texts(arguments, "topics", MAX_TOPICS)
+    return JoinCommand(**base, agent_id=work.run.agent_id, topics=topics)
 
 
 def _send(base: dict[str, str], arguments: dict[str, Any], call: Call, work: Work) -> PoolCommand:
@@ -174,7 +227,8 @@ def _send(base: dict[str, str], arguments: dict[str, Any], call: Call, work: Wor
         raise BadArgumentsError("to must have exactly one of agent_id, run_id, topic")
     body, media_type = _body(arguments)
     target = {f"to_{name}": text_of(to, name, required=True) for name in to}
-    return SendCommand(**base, body=body, media_type=media_type, **target)
+    correlation = _correlation(arguments)
+    return SendCommand(**base, body=body, media_type=media_type, correlation=correlation, **target)
 
 
 def _respond(
@@ -185,26 +239,51 @@ def _respond(
     return RespondCommand(**base, message_id=message_id, body=body, media_type=media_type)
 
 
+def _check(base: dict[str, str], arguments: dict[str, Any], call: Call, work: Work) -> PoolCommand:
+    limit = _count(arguments, "max_messages", 16, MAX_CHECKED_MESSAGES)
+    return CheckCommand(**base, max_messages=limit)
+
+
 def _wait(base: dict[str, str], arguments: dict[str, Any], call: Call, work: Work) -> PoolCommand:
+    membership = work.membership(base["pool_id"])
+    after = membership.cursor if membership else ""
+    return _wait_after(base, arguments, condition_id(call), after)
+
+
+def _wait_after(
+    base: dict[str, str], arguments: dict[str, Any], condition: str, after: str
+) -> SuspendCommand:
     timeout_s = arguments.get("timeout_s", 0)
     if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float):
         raise BadArgumentsError("timeout_s must be a number of seconds")
     if "timeout_s" in arguments and not 0 < timeout_s <= MAX_WAIT_S:
         raise BadArgumentsError(f"timeout_s must be more than 0 and at most {MAX_WAIT_S:.0f}")
-    membership = work.membership(base["pool_id"])
     return SuspendCommand(
         **base,
-        condition_id=condition_id(call),
-        reply_to=text_of(arguments, "reply_to"),
+        condition_id=condition,
         timeout_s=float(timeout_s),
-        after=membership.cursor if membership else "",
+        after=after,
+        kinds=_texts(arguments, "kinds", MAX_WAIT_KINDS),
+        correlation=_correlation(arguments),
+        count=_count(arguments, "count", 1, MAX_WAIT_EVENTS),
+        **{name: text_of(arguments, name) for name in _NARROWING},
     )
+
+
+_NARROWING = ("reply_to", "from_run_id", "from_agent_id", "topic")
+
+
+def wait_again(call: Call, work: Work, pool_id: str, after: str) -> SuspendCommand:
+    """The command that registers the wait of ``call``, which was sent before, once more."""
+    base = _base(call, work, pool_id)
+    return _wait_after(base, json.loads(call.arguments_json or "{}"), condition_id(call), after)
 
 
 _Maker = Callable[[dict[str, str], dict[str, Any], Call, Work], PoolCommand]
 _COMMANDS: Mapping[Builtin, _Maker] = {
     Builtin.POOL_JOIN: _join,
     Builtin.POOL_SEND: _send,
+    Builtin.POOL_CHECK: _check,
     Builtin.POOL_RESPOND: _respond,
     Builtin.POOL_WAIT: _wait,
 }
@@ -247,6 +326,31 @@ def text_of(arguments: Mapping[str, Any], name: str, *, required: bool = False) 
     if required and not value:
         raise BadArgumentsError(f"{name} is required")
     return value
+
+
+def _texts(arguments: Mapping[str, Any], name: str, limit: int) -> tuple[str, ...]:
+    value = arguments.get(name, [])
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise BadArgumentsError(f"{name} must be an array of strings")
+    if len(value) > limit:
+        raise BadArgumentsError(f"{name} must have at most {limit} entries")
+    return tuple(value)
+
+
+def _count(arguments: Mapping[str, Any], name: str, default: int, limit: int) -> int:
+    value = arguments.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= limit:
+        raise BadArgumentsError(f"{name} must be a whole number from 1 to {limit}")
+    return value
+
+
+def _correlation(arguments: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    value = arguments.get("correlation", {})
+    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+        raise BadArgumentsError("correlation must be an object whose values are strings")
+    if len(value) > MAX_CORRELATION:
+        raise BadArgumentsError(f"correlation must have at most {MAX_CORRELATION} entries")
+    return tuple(value.items())
 
 
 def _body(arguments: Mapping[str, Any]) -> tuple[str, str]:

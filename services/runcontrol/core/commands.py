@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ class SendCommand(PoolCommand):
     to_run_id: str = ""
     to_agent_id: str = ""
     to_topic: str = ""
+    correlation: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,17 @@ class RespondCommand(PoolCommand):
 
 @dataclass(frozen=True, slots=True)
 class SuspendCommand(PoolCommand):
-    """A wait for a message to the run.
+    """A wait for messages to the run, or for other events of the pool.
+
+    An event counts that fits all of what is set, one of ``kinds`` and one of ``correlation``.
 
     Attributes:
-        reply_to: Wait for an answer to this message; "" = for any message.
+        reply_to: The message of the run that is answered.
         timeout_s: Seconds; 0 = no time-out.
-        after: The pool's cursor after which messages count; "" = from the start of the log.
+        after: The pool's cursor after which events count; "" = from the start of the log.
+        kinds: Kinds of events, or families of them, ``member.*``; empty = messages to the run.
+        correlation: Keys and values.
+        count: How many events end the wait.
     """
 
     kind: ClassVar[str] = "pool.suspend"
@@ -75,6 +81,27 @@ class SuspendCommand(PoolCommand):
     reply_to: str = ""
     timeout_s: float = 0.0
     after: str = ""
+    kinds: tuple[str, ...] = ()
+    from_run_id: str = ""
+    from_agent_id: str = ""
+    topic: str = ""
+    correlation: tuple[tuple[str, str], ...] = ()
+    count: int = 1
+
+    @property
+    def for_any_message(self) -> bool:
+        """Whether every message to the run counts, so that its end leaves none unread."""
+        narrowing = (self.reply_to, self.kinds, self.from_run_id, self.from_agent_id)
+        return not any((*narrowing, self.topic, self.correlation))
+
+
+@dataclass(frozen=True, slots=True)
+class CheckCommand(PoolCommand):
+    """A look for messages that wait for the run; at most ``max_messages`` are taken."""
+
+    kind: ClassVar[str] = "pool.check"
+
+    max_messages: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +177,8 @@ class RunEndedCommand(Command):
 COMMANDS: Mapping[str, type[Command]] = {
     command.kind: command
     for command in (
-        *(JoinCommand, SendCommand, RespondCommand, SuspendCommand, AckCommand, CancelWakeCommand),
-        *(StartRunCommand, CancelRunCommand, RunEndedCommand),
+        *(JoinCommand, SendCommand, RespondCommand, SuspendCommand, CheckCommand),
+        *(AckCommand, CancelWakeCommand, StartRunCommand, CancelRunCommand, RunEndedCommand),
     )
 }
 
@@ -170,9 +197,21 @@ def encode_command(command: Command) -> bytes:
 
 def decode_command(kind: str, payload: bytes) -> Command:
     fields = json.loads(payload)
-    if "topics" in fields:
-        fields["topics"] = tuple(fields["topics"])
-    return COMMANDS[kind](**fields)
+    return COMMANDS[kind](**{name: _tuples(value) for name, value in fields.items()})
+
+
+def _tuples(value: Any) -> Any:
+    """JSON has arrays where commands have tuples."""
+    return tuple(_tuples(each) for each in value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedMessage:
+    """A delivery that the pool leased; ``receipt`` is needed to acknowledge it."""
+
+    message_id: str
+    receipt: str
+    body: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +220,13 @@ class CommandResult:
 
     Attributes:
         result: The JSON object that becomes the result of the call.
-        cursor: The pool's cursor at a join; "" for other commands.
+        cursor: The pool's cursor where the next wait begins, of a join or a check; else "".
+        messages: What a check took.
     """
 
     result: str
     cursor: str = ""
+    messages: tuple[FetchedMessage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,18 +241,10 @@ CommandOutcome = CommandResult | CommandRefusal
 
 
 def encode_answer(answer: CommandResult) -> bytes:
-    return json.dumps({"result": answer.result, "cursor": answer.cursor}).encode()
+    return json.dumps(asdict(answer)).encode()
 
 
 def decode_answer(body: bytes) -> CommandResult:
     facts = json.loads(body)
-    return CommandResult(facts["result"], facts["cursor"])
-
-
-@dataclass(frozen=True, slots=True)
-class FetchedMessage:
-    """A delivery that the pool leased; ``receipt`` is needed to acknowledge it."""
-
-    message_id: str
-    receipt: str
-    body: str
+    messages = (FetchedMessage(**each) for each in facts.get("messages", ()))
+    return CommandResult(facts["result"], facts["cursor"], tuple(messages))

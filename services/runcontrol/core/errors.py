@@ -194,23 +194,14 @@ class AgentNotFoundError(DomainError):
 
 
 class ToolNotSupportedError(DomainError):
-    """The agent has a tool that this version cannot execute."""
+    """The agent has a tool that no worker has ever served."""
 
     kind = ErrorKind.PRECONDITION
     reason = "TOOL_NOT_SUPPORTED"
     retry = Retry.REPAIR_NEEDED
 
     @classmethod
-    def of(cls, tool_id: str, agent_id: str) -> ToolNotSupportedError:
-        return cls(
-            f"agent {agent_id} has tool {tool_id}, which this version cannot run",
-            tool_id=tool_id,
-            agent_id=agent_id,
-        )
-
-    @classmethod
-    def never_served(cls, tool_id: str, label: str, agent_id: str) -> ToolNotSupportedError:
-        """No worker has ever announced the tool."""
+    def of(cls, tool_id: str, label: str, agent_id: str) -> ToolNotSupportedError:
         with_label = f" with label {label!r}" if label else ""
         return cls(
             f"agent {agent_id} has tool {tool_id}, which no worker{with_label} has ever served: "

@@ -183,6 +183,16 @@ class Ticket:
 
 
 @dataclass(frozen=True, slots=True)
+class WakeEvent:
+    """An event of a pool that a wait was for; ids that do not apply to its kind are empty."""
+
+    kind: str
+    message_id: str = ""
+    from_run_id: str = ""
+    from_agent_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Wake:
     """The end of a wait on a pool.
 
@@ -190,6 +200,7 @@ class Wake:
         message_ids: Messages that matched, to be fetched and shown.
         after: The pool's cursor after the newest match; "" when nothing matched.
         taken: Whether the waiting call has taken it.
+        events: What matched, oldest first, messages included.
     """
 
     tenant: str
@@ -204,6 +215,7 @@ class Wake:
     suspension_traceparent: str
     received_at: datetime = datetime(1970, 1, 1, tzinfo=UTC)
     taken: bool = False
+    events: tuple[WakeEvent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

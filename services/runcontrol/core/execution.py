@@ -17,7 +17,13 @@ from services.chassis.ids import IdSource
 from services.runcontrol.core.answering import answer_call
 from services.runcontrol.core.cancelling import expire
 from services.runcontrol.core.claiming import LEASE_S, claim
-from services.runcontrol.core.commands import Command, CommandOutcome, FetchedMessage
+from services.runcontrol.core.commands import (
+    CheckCommand,
+    Command,
+    CommandOutcome,
+    CommandResult,
+    FetchedMessage,
+)
 from services.runcontrol.core.events import Kind
 from services.runcontrol.core.model import Cause, Lease, Run, RunState, StoredMessage
 from services.runcontrol.core.ports import DueRun, LeaseKey, Store, ThreadTx, Tx
@@ -294,7 +300,7 @@ class Execution:
         commit(tx, before, after)
         return 1
 
-    def apply_outcome(self, tx: ThreadTx, command: Command, outcome: CommandOutcome) -> None:
+    def apply_outcome(self, tx: Tx, command: Command, outcome: CommandOutcome) -> None:
         """Apply the answer to a command, within the transaction that closes its outbox row.
 
         Does nothing when the run is done or does not exist any more.
@@ -302,7 +308,11 @@ class Execution:
         before = tx.load(command.tenant, command.run_id, self._clock.now())
         if before is None or before.run.state is RunState.DONE:
             return
-        commit(tx, before, answer_call(before, command, outcome, self._ids))
+        seen = frozenset[str]()
+        if isinstance(command, CheckCommand) and isinstance(outcome, CommandResult):
+            ids = tuple(message.message_id for message in outcome.messages)
+            seen = tx.shown(command.tenant, command.run_id, command.pool_id, ids)
+        commit(tx, before, answer_call(before, command, outcome, self._ids, seen))
 
     def _owned(self, tx: ThreadTx, claimed: Claim) -> Work:
         return load_owned(tx, claimed.run.tenant, claimed.run.run_id, self._clock.now())

@@ -30,6 +30,10 @@ MAX_SUPERSEDED_IDS = 1000
 # Of the calls of built-in tools; the pool has the same limit of a body.
 MAX_BODY_BYTES = 64 * 1024
 MAX_WAIT_S = 30 * 86_400.0
+MAX_CHECKED_MESSAGES = 64
+MAX_WAIT_EVENTS = 64
+MAX_WAIT_KINDS = 64
+MAX_CORRELATION = 16
 # Of runs that start runs: how many may be above one.
 MAX_RUN_DEPTH = 8
 

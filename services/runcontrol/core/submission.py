@@ -30,7 +30,6 @@ from services.runcontrol.core.model import (
 )
 from services.runcontrol.core.ports import WorkerTx
 from services.runcontrol.core.specs import Catalog, Specs
-from services.runcontrol.core.tool_calls import unsupported
 from services.runcontrol.core.work import Work
 
 
@@ -139,14 +138,10 @@ def pinned_agent(catalog: Catalog, agent_id: str) -> Pinned:
 
     Raises:
         AgentNotFoundError: The snapshot has no such agent.
-        ToolNotSupportedError: This version cannot execute one of its tools; names the first.
     """
     specs = catalog.specs(agent_id)
     if specs is None:
         raise AgentNotFoundError.of(agent_id, catalog.version)
-    for tool in specs.tools:
-        if unsupported(tool):
-            raise ToolNotSupportedError.of(tool.tool_id, agent_id)
     return Pinned(specs, specs.digest(), catalog.version)
 
 
@@ -169,7 +164,7 @@ def check_served(tx: WorkerTx, tenant: str, specs: Specs) -> None:
     """
     for tool in specs.tools:
         if tool.builtin is None and not tx.announced(tenant, tool.tool_id, tool.label):
-            raise ToolNotSupportedError.never_served(tool.tool_id, tool.label, specs.agent.agent_id)
+            raise ToolNotSupportedError.of(tool.tool_id, tool.label, specs.agent.agent_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from typing import assert_never
 
 from services.content.model import Approval, EffectClass, ToolCall
 from services.runcontrol.core.builtin_tools import (
-    DEFINITIONS,
     BadArgumentsError,
     pool_command,
     question,
@@ -24,7 +23,7 @@ from services.runcontrol.core.events import ToolCallDispatched, ToolCallPlanned
 from services.runcontrol.core.exchange import Call, CallState, TicketKind
 from services.runcontrol.core.finishing import settle_call
 from services.runcontrol.core.gating import argument_digest, canonical, gate
-from services.runcontrol.core.specs import Builtin, Specs, ToolSpec
+from services.runcontrol.core.specs import Builtin, Specs
 from services.runcontrol.core.tickets import apply_decision, open_ticket
 from services.runcontrol.core.waking import Fetched, take_wake, to_fetch
 from services.runcontrol.core.work import Work
@@ -155,8 +154,3 @@ def join_call(work: Work, pool_id: str, topics: tuple[str, ...], trace: str) -> 
         traceparent=trace,
     )
     return replace(work, calls=(call,)).effect(Effect(command, trace))
-
-
-def unsupported(tool: ToolSpec) -> bool:
-    """Whether it is a built-in tool that this version does not have: every call would fail."""
-    return tool.builtin is not None and tool.builtin not in DEFINITIONS

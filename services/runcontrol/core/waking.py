@@ -9,24 +9,32 @@ shown a second time.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
-from typing import Any
 
 from services.chassis.ids import IdSource
-from services.runcontrol.core.builtin_tools import condition_id
+from services.runcontrol.core.builtin_tools import condition_id, wait_again
 from services.runcontrol.core.commands import (
     AckCommand,
     Effect,
     FetchedMessage,
-    SuspendCommand,
 )
 from services.runcontrol.core.events import RunWoken
-from services.runcontrol.core.exchange import Call, CallState, Delivery, Wake, WakeStatus
+from services.runcontrol.core.exchange import (
+    Call,
+    CallState,
+    Delivery,
+    Wake,
+    WakeEvent,
+    WakeStatus,
+)
 from services.runcontrol.core.finishing import settle_call
 from services.runcontrol.core.model import Cause
 from services.runcontrol.core.parking import resolve
 from services.runcontrol.core.work import Work
+
+# The event of a message that was delivered; the message itself follows.
+_DELIVERED = "message.delivered"
 
 
 class WakeOutcome(Enum):
@@ -87,32 +95,43 @@ class Fetched:
 def take_wake(work: Work, call: Call, arrived: Wake, fetched: Fetched, trace: str) -> Work:
     """Settle ``call`` with its wake, or register its wait again if every message is known."""
     work = work.with_wake(replace(arrived, taken=True))
-    work = _move_cursor(work, call, arrived)
-    new = [message for message in fetched.messages if message.message_id not in fetched.seen]
-    for message in fetched.messages:
-        if message.message_id in fetched.seen:
-            work = _acknowledge(work, call, arrived.pool_id, message, trace)
-    for message in new:
-        work = _add_delivery(work, call, arrived.pool_id, message)
+    again = wait_again(call, work, arrived.pool_id, arrived.after)
+    if again.for_any_message:
+        work = move_cursor(work, arrived.pool_id, arrived.after)
+    work, new = take_messages(work, call, arrived.pool_id, fetched, trace)
+    others = [event for event in arrived.events if event.kind != _DELIVERED]
     # Only known messages: the wait goes on after the wake's cursor. Without a cursor there is no
     # place to go on from, and the call ends without messages.
     known = bool(arrived.message_ids) and fetched.seen.issuperset(arrived.message_ids)
-    if known and arrived.status is WakeStatus.TRIGGERED and arrived.after:
+    if known and not others and arrived.status is WakeStatus.TRIGGERED and arrived.after:
         return _wait_again(work, call, arrived, trace)
     succeeded = arrived.status in (WakeStatus.TRIGGERED, WakeStatus.TIMED_OUT)
     state = CallState.SUCCEEDED if succeeded else CallState.FAILED
-    return settle_call(work, call, state, _result(arrived, new))
+    return settle_call(work, call, state, _result(arrived, new, others))
 
 
-def _move_cursor(work: Work, call: Call, arrived: Wake) -> Work:
-    """Let the next wait begin after the wake's cursor.
+def take_messages(
+    work: Work, call: Call, pool_id: str, fetched: Fetched, trace: str
+) -> tuple[Work, list[FetchedMessage]]:
+    """Add the new ones of the messages that ``call`` fetched, and return them.
 
-    Not after a wait for the answer to one message: other messages before the cursor are unread.
+    The others are acknowledged again.
     """
-    known = work.membership(arrived.pool_id)
-    if known is None or not arrived.after or _arguments(call).get("reply_to"):
+    new = [message for message in fetched.messages if message.message_id not in fetched.seen]
+    for message in fetched.messages:
+        if message.message_id in fetched.seen:
+            work = _acknowledge(work, call, pool_id, message, trace)
+    for message in new:
+        work = _add_delivery(work, call, pool_id, message)
+    return work, new
+
+
+def move_cursor(work: Work, pool_id: str, cursor: str) -> Work:
+    """Let the next wait begin after ``cursor``, before which every message to the run was taken."""
+    known = work.membership(pool_id)
+    if known is None or not cursor:
         return work
-    return work.with_membership(replace(known, cursor=arrived.after))
+    return work.with_membership(replace(known, cursor=cursor))
 
 
 def _acknowledge(work: Work, call: Call, pool_id: str, message: FetchedMessage, trace: str) -> Work:
@@ -144,33 +163,20 @@ def _add_delivery(work: Work, call: Call, pool_id: str, message: FetchedMessage)
 def _wait_again(work: Work, call: Call, arrived: Wake, trace: str) -> Work:
     again = replace(call, generation=call.generation + 1, traceparent=trace)
     again = replace(again, condition_id=condition_id(again))
-    arguments = _arguments(call)
-    command = SuspendCommand(
-        call.tenant,
-        work.run.principal,
-        call.run_id,
-        call.call_id,
-        arrived.pool_id,
-        again.condition_id,
-        reply_to=arguments.get("reply_to", ""),
-        timeout_s=float(arguments.get("timeout_s", 0)),
-        after=arrived.after,
-    )
+    command = wait_again(again, work, arrived.pool_id, arrived.after)
     return work.with_call(again).effect(Effect(command, trace))
 
 
-def _arguments(call: Call) -> dict[str, Any]:
-    """The arguments of a call that was sent, and therefore checked."""
-    arguments: dict[str, Any] = json.loads(call.arguments_json or "{}")
-    return arguments
-
-
-def _result(arrived: Wake, new: list[FetchedMessage]) -> str:
+def _result(arrived: Wake, new: list[FetchedMessage], others: list[WakeEvent]) -> str:
     facts: dict[str, object] = {
         "status": arrived.status.value,
         "pool_id": arrived.pool_id,
         "message_ids": [message.message_id for message in new],
     }
+    if others:
+        facts["events"] = [
+            {name: value for name, value in asdict(event).items() if value} for event in others
+        ]
     if arrived.summary:
         facts["summary"] = arrived.summary
     return json.dumps(facts, ensure_ascii=False)

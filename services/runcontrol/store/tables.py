@@ -30,6 +30,7 @@ from services.runcontrol.core.exchange import (
     TicketKind,
     TicketState,
     Verdict,
+    WakeEvent,
     WakeStatus,
 )
 from services.runcontrol.core.model import (
@@ -378,6 +379,7 @@ wake = _table(
     _text("suspension_traceparent"),
     _instant("received_at"),
     _flag("taken"),
+    _json("events", tuple[WakeEvent, ...]),
 )
 _partial("wake_untaken", wake.c.tenant, wake.c.run_id, where=UNTAKEN)
 

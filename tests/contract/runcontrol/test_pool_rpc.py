@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
-from runyard.pool.v1.pool_pb2 import Address, InlineBody, Message
-from runyard.pool.v1.pool_service_pb2 import GetMessageRequest, SendMessageRequest
+from runyard.pool.v1.pool_pb2 import Address, Correlation, InlineBody, Message
+from runyard.pool.v1.pool_service_pb2 import (
+    GetMessageRequest,
+    JoinPoolRequest,
+    SendMessageRequest,
+)
 from runyard.registry.v1 import registry_pb2 as registry
 from runyard.runcontrol.v1 import runcontrol_internal_service_pb2 as internal
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
@@ -99,6 +103,125 @@ async def test_a_shown_message_is_acknowledged_in_the_pool(suite: Suite) -> None
     # then the message has no delivery left
     assert json.loads(shown)["body"] == "what is six times seven?"
     assert message_id == found.message.message_id
+
+
+async def say(suite: Suite, run_id: str, text: str, key: str = "", value: str = "") -> None:
+    """A message to a run from a member that is no run of this server."""
+    member = JoinPoolRequest(pool_id="room", run_id="outside", agent_id="clerk")
+    await suite.pools.JoinPool(member)
+    message = Message(
+        from_run_id="outside",
+        idempotency_key=text,
+        to=Address(run_id=run_id),
+        inline_body=InlineBody(data=text.encode(), media_type="text/plain"),
+        correlation=[Correlation(key=key, value=value)] if key else [],
+    )
+    await suite.pools.SendMessage(SendMessageRequest(pool_id="room", message=message))
+
+
+def bodies(events: Events) -> list[str]:
+    """The bodies of the pool's messages in the conversation."""
+    return [
+        json.loads(part.text.text)["body"]
+        for e in events
+        if e.message_committed.message.origin == pb.MESSAGE_ORIGIN_POOL
+        for part in e.message_committed.message.message.parts
+    ]
+
+
+def results(events: Events) -> list[dict[str, object]]:
+    """What the calls that succeeded have answered, objects alone."""
+    settled = [e.tool_call_settled.result for e in events if e.HasField("tool_call_settled")]
+    return [json.loads(each) for each in settled if each.startswith("{")]
+
+
+@on_both_engines
+async def test_an_agent_looks_for_messages_without_waiting(suite: Suite) -> None:
+    # given an agent that asks a person, looks for messages twice, and then waits for one
+    await suite.open_pool("room")
+    await suite.apply_agent(
+        "reader",
+        s.calling("ask", '{"question": "ready?"}', matches=NOTHING_YET),
+        s.calling("check", '{"max_messages": 2}', matches="^yes$"),
+        s.calling("check", "{}", matches='"body": "two"'),
+        s.calling("wait", "{}", matches='"body": "three"'),
+        s.replying("read"),
+        tools=[
+            s.builtin_tool("ask", registry.BUILTIN_TOOL_ASK_HUMAN),
+            s.builtin_tool("check", registry.BUILTIN_TOOL_POOL_CHECK),
+            s.builtin_tool("wait", registry.BUILTIN_TOOL_POOL_WAIT),
+        ],
+    )
+    run_id = await suite.submit("reader", pool_id="room")
+    await suite.until_parked(run_id, pb.WAITING_KIND_USER_INPUT)
+    for text in ("one", "two", "three"):
+        await say(suite, run_id, text)
+
+    # when it goes on, and a fourth message comes while it waits
+    (ticket,) = (await suite.view(run_id)).open_tickets
+    yes = pb.Verdict(answer=pb.Answer(content="yes"))
+    await suite.decide(yes, ticket_id=ticket.ticket_id)
+    await suite.until_parked(run_id, pb.WAITING_KIND_WAKE)
+    await say(suite, run_id, "four")
+    events = await suite.follow(run_id)
+
+    # then each message was shown once, in order
+    assert events[-1].run_finished.output_text == "read"
+    assert bodies(events) == ["one", "two", "three", "four"]
+    assert [(len(found["message_ids"]), found.get("more")) for found in results(events)[1:]] == [  # type: ignore[arg-type]  # a list
+        (2, True),
+        (1, False),
+        (1, None),
+    ]
+
+
+@on_both_engines
+async def test_an_agent_waits_for_two_messages_about_one_thing(suite: Suite) -> None:
+    # given an agent that waits for two messages about an order
+    await suite.open_pool("room")
+    wanted = '{"correlation": {"order": "7"}, "count": 2}'
+    await suite.apply_agent(
+        "reader",
+        s.calling("wait", wanted, matches=NOTHING_YET),
+        s.calling("wait", "{}", matches='"body": "second of 7"'),
+        s.replying("read"),
+        tools=[s.builtin_tool("wait", registry.BUILTIN_TOOL_POOL_WAIT)],
+    )
+    run_id = await suite.submit("reader", pool_id="room")
+    await suite.until_parked(run_id, pb.WAITING_KIND_WAKE)
+
+    # when messages about that order, another one and nothing arrive
+    await say(suite, run_id, "first of 7", "order", "7")
+    await say(suite, run_id, "about 8", "order", "8")
+    await say(suite, run_id, "hello")
+    await say(suite, run_id, "second of 7", "order", "7")
+    events = await suite.follow(run_id)
+
+    # then the two ended the first wait, and the next wait has found the oldest of the others
+    assert bodies(events) == ["first of 7", "second of 7", "about 8"]
+
+
+@on_both_engines
+async def test_an_agent_waits_for_a_member(suite: Suite) -> None:
+    # given an agent that waits until somebody joins
+    await suite.open_pool("room")
+    await suite.apply_agent(
+        "host",
+        s.calling("wait", '{"kinds": ["member.joined"], "from_agent_id": "clerk"}'),
+        s.replying("welcome ${who}", matches=r'"from_agent_id": "(?P<who>[^"]+)"'),
+        tools=[s.builtin_tool("wait", registry.BUILTIN_TOOL_POOL_WAIT)],
+    )
+    run_id = await suite.submit("host", pool_id="room")
+    await suite.until_parked(run_id, pb.WAITING_KIND_WAKE)
+
+    # when a clerk joins
+    member = JoinPoolRequest(pool_id="room", run_id="outside", agent_id="clerk")
+    await suite.pools.JoinPool(member)
+    events = await suite.follow(run_id)
+
+    # then the model reads who it was
+    joined = {"kind": "member.joined", "from_run_id": "outside", "from_agent_id": "clerk"}
+    assert results(events)[-1]["events"] == [joined]
 
 
 async def test_a_refused_join_ends_the_run(suite: Suite) -> None:

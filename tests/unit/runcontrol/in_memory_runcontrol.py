@@ -87,7 +87,7 @@ def tool(
 
 
 TOOLS = (
-    *(tool(b.value, b) for b in Builtin if b is not Builtin.POOL_CHECK),
+    *(tool(b.value, b) for b in Builtin),
     tool(ASK_TOOL, Builtin.POOL_SEND, Approval.ASK),
     tool("never", Builtin.POOL_SEND, Approval.DENY),
 )

@@ -9,7 +9,9 @@ import pytest
 from services.runcontrol.core.builtin_tools import DEFINITIONS
 from services.runcontrol.core.commands import (
     AckCommand,
+    Command,
     JoinCommand,
+    SuspendCommand,
     decode_command,
     encode_command,
 )
@@ -18,6 +20,12 @@ from services.runcontrol.core.model import RunState
 from services.runcontrol.core.specs import Builtin
 from tests.unit.runcontrol.in_memory_runcontrol import JOINED, InMemoryRunControl
 
+_NO_TEXTS = "correlation must be an object whose values are strings"
+WRONG_CORRELATIONS: list[tuple[object, str]] = [
+    ("order", _NO_TEXTS),
+    ({"order": 7}, _NO_TEXTS),
+    ({str(n): "" for n in range(17)}, "correlation must have at most 16 entries"),
+]
 ONE_ADDRESS = "to must have exactly one of agent_id, run_id, topic"
 
 
@@ -39,6 +47,21 @@ ONE_ADDRESS = "to must have exactly one of agent_id, run_id, topic"
         ("pool_wait", {"timeout_s": "1"}, "timeout_s must be a number of seconds"),
         ("pool_wait", {"timeout_s": True}, "timeout_s must be a number of seconds"),
         ("pool_wait", {"timeout_s": 0}, "timeout_s must be more than 0 and at most 2592000"),
+        ("pool_wait", {"kinds": "member.joined"}, "kinds must be an array of strings"),
+        ("pool_wait", {"kinds": ["k"] * 65}, "kinds must have at most 64 entries"),
+        ("pool_wait", {"from_agent_id": 3}, "from_agent_id must be a string"),
+        ("pool_wait", {"count": 0}, "count must be a whole number from 1 to 64"),
+        ("pool_wait", {"count": 65}, "count must be a whole number from 1 to 64"),
+        ("pool_wait", {"count": True}, "count must be a whole number from 1 to 64"),
+        ("pool_check", {"max_messages": 65}, "max_messages must be a whole number from 1 to 64"),
+        ("pool_check", {"max_messages": 1.5}, "max_messages must be a whole number from 1 to 64"),
+        *(
+            (tool_id, {"body": "x", "correlation": wrong}, reason)
+            if tool_id == "pool_send"
+            else (tool_id, {"correlation": wrong}, reason)
+            for tool_id in ("pool_send", "pool_wait")
+            for wrong, reason in WRONG_CORRELATIONS
+        ),
         ("ask_human", {"question": 3}, "question must be a string"),
     ],
 )
@@ -101,7 +124,7 @@ def test_every_served_tool_has_a_schema() -> None:
     schemas = {b: json.loads(d.json_schema) for b, d in DEFINITIONS.items()}
 
     # then every served tool has one, whose required properties exist
-    assert set(schemas) == set(Builtin) - {Builtin.POOL_CHECK}
+    assert set(schemas) == set(Builtin)
     for builtin, schema in schemas.items():
         assert DEFINITIONS[builtin].description
         assert set(schema["required"]) <= set(schema["properties"])
@@ -113,9 +136,14 @@ def test_every_served_tool_has_a_schema() -> None:
     [
         JoinCommand("default", "me", "r", "r.0.0", "p", "helper", ("a", "b")),
         AckCommand("default", "me", "r", "", "p", "m", "token"),
+        SuspendCommand(
+            *("default", "me", "r", "c", "p", "c"),
+            kinds=("member.*",),
+            correlation=(("order", "7"), ("shop", "north")),
+        ),
     ],
 )
-def test_commands_are_decoded_as_they_were_encoded(command: JoinCommand | AckCommand) -> None:
+def test_commands_are_decoded_as_they_were_encoded(command: Command) -> None:
     # given a command
     payload = encode_command(command)
 

@@ -357,6 +357,28 @@ def test_a_wait_is_for_messages_to_the_run() -> None:
     assert not one.HasField("timeout")
 
 
+def test_a_wait_can_be_for_other_events_of_the_pool() -> None:
+    # given a wait for events by a sender, and one for messages that carry something
+    base = ("default", "me", "r", "c", "room", "c")
+    joined = SuspendCommand(*base, kinds=("member.*",), from_run_id="x", from_agent_id="y", count=3)
+    about = SuspendCommand(*base, topic="t", correlation=(("order", "7"),))
+
+    # when their conditions are built
+    one, two = pool_client._condition(joined), pool_client._condition(about)
+
+    # then recipients matter to messages alone
+    assert one.after_matches == 3
+    assert one.filters[0] == pool.EventFilter(
+        kinds=["member.*"], sender_run_ids=["x"], sender_agent_ids=["y"]
+    )
+    assert two.filters[0] == pool.EventFilter(
+        kinds=["message.delivered"],
+        recipient_run_ids=["r"],
+        topics=["t"],
+        correlation=[pool.Correlation(key="order", value="7")],
+    )
+
+
 def test_a_receipt_names_recipients_and_exclusions() -> None:
     # given a receipt with an exclusion and a failure
     ended = pool.UNDELIVERED_REASON_TARGET_TERMINAL

@@ -22,9 +22,17 @@ from services.chassis.protobuf.pages import page_token
 from services.content.model import Image, Message, Role, Text
 from services.runcontrol.api import enums, requests, responses
 from services.runcontrol.api.codec import _KINDS, ProtobufCodec
+from services.runcontrol.api.internal_requests import wake_from_pb
 from services.runcontrol.api.responses import verdict_to_pb
 from services.runcontrol.core import errors, events
-from services.runcontrol.core.exchange import Ticket, TicketKind, Verdict, VerdictKind, WakeStatus
+from services.runcontrol.core.exchange import (
+    Ticket,
+    TicketKind,
+    Verdict,
+    VerdictKind,
+    WakeEvent,
+    WakeStatus,
+)
 from services.runcontrol.core.model import PoolMembership, Priority
 from services.runcontrol.core.submission import BusyPolicy
 
@@ -273,11 +281,11 @@ def _wake(**fields: Any) -> internal.DeliverWakeRequest:
             lambda nul: service.ListTicketsRequest(thread_id=nul),
             "thread_id",
         ),
-        (requests.wake_from_pb, lambda nul: _wake(message_ids=[nul]), "message_ids[0]"),
-        (requests.wake_from_pb, lambda nul: _wake(summary=nul), "summary"),
-        (requests.wake_from_pb, lambda nul: _wake(cause_traceparent=nul), "cause_traceparent"),
+        (wake_from_pb, lambda nul: _wake(message_ids=[nul]), "message_ids[0]"),
+        (wake_from_pb, lambda nul: _wake(summary=nul), "summary"),
+        (wake_from_pb, lambda nul: _wake(cause_traceparent=nul), "cause_traceparent"),
         (
-            requests.wake_from_pb,
+            wake_from_pb,
             lambda nul: _wake(suspension_traceparent=nul),
             "suspension_traceparent",
         ),
@@ -303,17 +311,26 @@ def test_every_field_of_a_wake_is_decoded_or_refused() -> None:
         summary="s",
         cause_traceparent="cause",
         suspension_traceparent="suspension",
+        events=[
+            pb.WakeEvent(kind="member.joined", from_run_id="r2", from_agent_id="a"),
+            pb.WakeEvent(kind="message.delivered", message_id="m"),
+        ],
     )
-    wrong = internal.DeliverWakeRequest(message_ids=["m"] * 65)
+    wrong = internal.DeliverWakeRequest(message_ids=["m"] * 65, events=[pb.WakeEvent()])
 
     # when they are decoded
-    wake = requests.wake_from_pb(request)
-    refused = violations(requests.wake_from_pb, wrong)
+    wake = wake_from_pb(request)
+    refused = violations(wake_from_pb, wrong)
 
     # then the first has every value, and every violation of the second is named
     assert (wake.status, wake.message_ids, wake.after) == (WakeStatus.TRIGGERED, ("m",), "01ff")
     assert (wake.cause_traceparent, wake.suspension_traceparent) == ("cause", "suspension")
-    assert refused == {"pool_id", "condition_id", "run_id", "status", "message_ids"}
+    assert wake.events == (
+        WakeEvent("member.joined", from_run_id="r2", from_agent_id="a"),
+        WakeEvent("message.delivered", "m"),
+    )
+    ids = {"pool_id", "condition_id", "run_id"}
+    assert refused == {*ids, "status", "message_ids", "events[0].kind"}
 
 
 def test_a_list_of_tickets_has_known_states_and_legal_page_sizes() -> None:

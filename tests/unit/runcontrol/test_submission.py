@@ -13,7 +13,6 @@ from services.chassis.errors import (
     InvalidRequestError,
 )
 from services.content.model import Message, Role, Text
-from services.runcontrol.core.builtin_tools import DEFINITIONS
 from services.runcontrol.core.errors import (
     AgentNotFoundError,
     ThreadBusyError,
@@ -80,29 +79,28 @@ def test_an_agent_that_the_registry_does_not_have_is_not_found(system: InMemoryR
     assert refused.value.metadata == {"agent_id": "nobody", "version": "7"}
 
 
-@pytest.mark.parametrize("builtin", [None, *Builtin], ids=str)
-def test_an_agent_is_accepted_if_its_tools_can_run(builtin: Builtin | None) -> None:
-    # given an agent with a tool that can run, and one of each kind; None is a tool of a worker
-    tools = (tool("ask", Builtin.ASK_HUMAN), tool("other", builtin))
+@pytest.mark.parametrize("builtin", Builtin, ids=str)
+def test_an_agent_with_a_built_in_tool_is_accepted(builtin: Builtin) -> None:
+    system = InMemoryRunControl(agent(tools=(tool("other", builtin),)))
+
+    system.submit()
+
+    assert len(system.tables.runs) == 1
+
+
+def test_a_tool_that_no_worker_has_served_is_named() -> None:
+    # given an agent with a tool that can run, and a tool of workers
+    tools = (tool("ask", Builtin.ASK_HUMAN), tool("other"))
     system = InMemoryRunControl(agent(tools=tools))
 
     # when a run of it is submitted
-    refused: dict[str, str] = {}
-    try:
+    with pytest.raises(ToolNotSupportedError) as refused:
         system.submit()
-    except ToolNotSupportedError as error:
-        refused = error.metadata
 
-    # then it is accepted, or the tool is named and nothing is stored
-    if builtin in DEFINITIONS:
-        assert len(system.tables.runs) == 1
-    else:
-        assert refused.items() >= {"tool_id": "other", "agent_id": "helper"}.items()
-        assert system.tables.runs == {}
-
-
-def test_a_tool_of_a_worker_and_pool_check_cannot_run() -> None:
-    assert {*Builtin} - DEFINITIONS.keys() == {Builtin.POOL_CHECK}
+    # then the tool is named, and nothing is stored
+    named = {"tool_id": "other", "agent_id": "helper"}
+    assert refused.value.metadata.items() >= named.items()
+    assert system.tables.runs == {}
 
 
 @pytest.mark.parametrize("state", ["queued", "running", "parked"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from services.runcontrol.core.commands import (
     SuspendCommand,
 )
 from services.runcontrol.core.errors import RunNotFoundError
-from services.runcontrol.core.exchange import Call, CallState, WakeStatus
+from services.runcontrol.core.exchange import Call, CallState, WakeEvent, WakeStatus
 from services.runcontrol.core.execution import Claim
 from services.runcontrol.core.model import RunState, WaitingKind
 from services.runcontrol.core.stepping import Infer, Parked
@@ -356,3 +357,98 @@ def test_the_conversation_is_read_whole(system: InMemoryRunControl) -> None:
 
     # then it has the input and the answer
     assert [each.message.text for each in said] == ["go", "done"]
+
+
+NARROW: list[dict[str, object]] = [
+    {"reply_to": "q"},
+    {"kinds": ["member.joined"]},
+    {"from_run_id": "r"},
+    {"from_agent_id": "a"},
+    {"topic": "t"},
+    {"correlation": {"order": "7"}},
+]
+
+
+@pytest.mark.parametrize("arguments", NARROW, ids=lambda each: next(iter(each)))
+def test_a_wait_for_some_messages_leaves_the_others_to_the_next(
+    arguments: dict[str, object],
+) -> None:
+    # given a run that waited for some messages, and has one
+    system = waiting(("pool_wait", json.dumps(arguments)))
+    claimed = woken(system, "m5", after="c5")
+    system.advance(claimed)
+
+    # when it waits for any message
+    system.answer(claimed, WAIT)
+
+    # then what came before that one counts
+    command = system.command()
+    assert isinstance(command, SuspendCommand)
+    assert command.after == "c0"
+
+
+def test_a_wait_that_is_registered_again_is_for_the_same() -> None:
+    # given a run that has read a message, and waits for two of an agent
+    system = waiting()
+    claimed = woken(system, "m1")
+    system.advance(claimed)
+    wanted = {
+        "from_agent_id": "a",
+        "from_run_id": "r",
+        "topic": "t",
+        "reply_to": "q",
+        "count": 2,
+        "correlation": {"order": "7"},
+        "timeout_s": 9,
+    }
+    system.answer(claimed, ("pool_wait", json.dumps(wanted)))
+    first = system.command()
+
+    # when its wake brings what it has read
+    woken(system, "m1", after="c2")
+
+    # then all is as before, but for the place and the name
+    again = system.command()
+    assert isinstance(first, SuspendCommand)
+    assert isinstance(again, SuspendCommand)
+    assert again == replace(first, condition_id=again.condition_id, after="c2")
+    assert (again.count, again.correlation) == (2, (("order", "7"),))
+
+
+def test_the_model_reads_which_events_ended_its_wait() -> None:
+    # given a run that waits for members
+    system = waiting(("pool_wait", '{"kinds": ["member.*"], "count": 2}'))
+
+    # when one has joined, and a message to the run counted too
+    events = (
+        WakeEvent("member.joined", from_run_id="r9", from_agent_id="scout"),
+        WakeEvent("message.delivered", "m1", "r9", "scout"),
+    )
+    assert wake(system, system.call(), events=events) is WakeOutcome.ACCEPTED
+    following = system.advance(system.claim_one())
+
+    # then it reads who joined; messages follow by themselves
+    assert following == Infer(2)
+    assert json.loads(system.call().result) == {
+        "status": "triggered",
+        "pool_id": "room",
+        "message_ids": [],
+        "events": [{"kind": "member.joined", "from_run_id": "r9", "from_agent_id": "scout"}],
+    }
+
+
+def test_a_known_message_beside_another_event_ends_the_wait() -> None:
+    # given a run that has read a message, and waits for members
+    system = waiting()
+    claimed = woken(system, "m1")
+    system.advance(claimed)
+    system.answer(claimed, ("pool_wait", '{"kinds": ["member.joined", "message.delivered"]}'))
+
+    # when its wake brings the message again, and somebody who joined
+    joined = WakeEvent("member.joined", from_run_id="r9", from_agent_id="scout")
+    wake(system, system.call(), "m1", after="c2", events=(joined,))
+    claimed = system.claim_one()
+    take(system, claimed, to_fetch(system, claimed), "m1")
+
+    # then it is over
+    assert [e["kind"] for e in json.loads(system.call().result)["events"]] == ["member.joined"]

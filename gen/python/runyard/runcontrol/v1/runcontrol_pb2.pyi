@@ -893,20 +893,22 @@ class UsageReported(_message.Message):
     def __init__(self, usage: _Optional[_Union[_content_pb2.Usage, _Mapping]] = ...) -> None: ...
 
 class WakeEvent(_message.Message):
-    __slots__ = ("event_id", "sequence", "kind", "message_id", "from_run_id", "traceparent")
+    __slots__ = ("event_id", "sequence", "kind", "message_id", "from_run_id", "traceparent", "from_agent_id")
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
     FROM_RUN_ID_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
+    FROM_AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     event_id: str
     sequence: int
     kind: str
     message_id: str
     from_run_id: str
     traceparent: str
-    def __init__(self, event_id: _Optional[str] = ..., sequence: _Optional[int] = ..., kind: _Optional[str] = ..., message_id: _Optional[str] = ..., from_run_id: _Optional[str] = ..., traceparent: _Optional[str] = ...) -> None: ...
+    from_agent_id: str
+    def __init__(self, event_id: _Optional[str] = ..., sequence: _Optional[int] = ..., kind: _Optional[str] = ..., message_id: _Optional[str] = ..., from_run_id: _Optional[str] = ..., traceparent: _Optional[str] = ..., from_agent_id: _Optional[str] = ...) -> None: ...
 
 class RunSnapshot(_message.Message):
     __slots__ = ("run", "open_tickets", "pending_inputs", "head_seq")
