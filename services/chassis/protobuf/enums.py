@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from enum import Enum
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
@@ -82,6 +82,11 @@ def value_name(wire: object, prefix: str, number: int) -> str:
     """``number`` in lower case without its prefix, for people; empty for 0 and unknown numbers."""
     names = {number: name for name, number in _numbers(wire, prefix).items()}
     return names.get(number, "").lower()
+
+
+def value_of(wire: object, prefix: str, name: str) -> Any:
+    """The value that ``value_name`` calls ``name``; 0 for other names."""
+    return _numbers(wire, prefix).get(name.upper(), 0)
 
 
 def _numbers(wire: object, prefix: str) -> dict[str, int]:

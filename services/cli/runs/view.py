@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from runyard.provider.v1 import provider_pb2 as provider
+from runyard.router.v1 import router_pb2 as router
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
+from services.chassis.protobuf.enums import value_name
 from services.cli.base.layout import Part
 from services.cli.base.messages import as_json, short_name
 from services.cli.base.terminal import Terminal
@@ -187,6 +190,16 @@ def _resumed(view: RunView, event: pb.Event) -> Lines:
         yield ["goes on for ", ", ".join(_CAUSES.get(cause, cause) for cause in causes)]
 
 
+def _why(routed: pb.Routed) -> str:
+    """Why a call was moved: a failure in the call, else before it, else in an earlier one."""
+    name = (
+        value_name(provider.FailureClass, "FAILURE_CLASS", routed.failure)
+        or value_name(router.SkipReason, "SKIP_REASON", routed.skip_reason)
+        or value_name(router.StickyOutcome, "STICKY_OUTCOME", routed.sticky)
+    )
+    return name.replace("_", " ")
+
+
 def _routed(_: RunView, event: pb.Event) -> Lines:
     routed = event.routed
     if routed.switched_from_model_id:
@@ -194,7 +207,7 @@ def _routed(_: RunView, event: pb.Event) -> Lines:
             ("routed ", "bold"),
             f"{routed.target_id}: {routed.switched_from_model_id} → ",
             (routed.model_id, "bold green"),
-            (f" because of {routed.reason.lower().replace('_', ' ')}", "yellow"),
+            (f" because of {_why(routed)}", "yellow"),
             f", {routed.attempts} attempt{'s' if routed.attempts != 1 else ''}",
         ]
     else:

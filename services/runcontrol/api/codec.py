@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from runyard.provider.v1 import provider_pb2 as provider
+from runyard.router.v1 import router_pb2 as router
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from services.chassis.protobuf.decoder import Decoder, instant_to_pb
+from services.chassis.protobuf.enums import value_of
 from services.chassis.protobuf.pieces import parsed
 from services.chassis.protobuf.sizes import NO_SIZES
 from services.content.convert import message_to_pb, messages_from_pb, usage_to_pb
@@ -94,8 +97,10 @@ def _routed(kind: e.Routed) -> pb.Routed:
         model_id=kind.model_id,
         provider_id=kind.provider_id,
         switched_from_model_id=kind.switched_from,
-        reason=kind.reason,
         attempts=kind.attempts,
+        sticky=value_of(router.StickyOutcome, "STICKY_OUTCOME", kind.sticky),
+        failure=value_of(provider.FailureClass, "FAILURE_CLASS", kind.failure),
+        skip_reason=value_of(router.SkipReason, "SKIP_REASON", kind.skip_reason),
     )
 
 

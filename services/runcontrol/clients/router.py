@@ -132,26 +132,21 @@ def _finished(item: pb.InferItem) -> Item:
 
 
 def routed_of(decision: pb.RouteDecision) -> Routed:
-    """The route of a call.
-
-    The reason is the failure of the last attempt that failed or broke off, else why the home was
-    skipped, else the outcome for the session.
-    """
+    """The route of a call."""
     moved = decision.home_member_id not in ("", decision.member_id)
     failed = [a for a in decision.attempts if a.outcome in _FAILED]
     skipped = [s for s in decision.skipped if s.member_id == decision.home_member_id]
-    reason = value_name(pb.StickyOutcome, "STICKY_OUTCOME", decision.sticky)
-    if failed:
-        reason = value_name(provider.FailureClass, "FAILURE_CLASS", failed[-1].failure)
-    elif moved and skipped:
-        reason = value_name(pb.SkipReason, "SKIP_REASON", skipped[0].reason)
+    failure = failed[-1].failure if failed else 0
+    skip_reason = skipped[0].reason if moved and skipped else 0
     return Routed(
         target_id=decision.target_id,
         model_id=decision.member_id,
         provider_id=decision.provider_id,
         switched_from=decision.home_member_id if moved else "",
-        reason=reason,
         attempts=len(decision.attempts),
+        sticky=value_name(pb.StickyOutcome, "STICKY_OUTCOME", decision.sticky),
+        failure=value_name(provider.FailureClass, "FAILURE_CLASS", failure),
+        skip_reason=value_name(pb.SkipReason, "SKIP_REASON", skip_reason),
     )
 
 

@@ -167,14 +167,21 @@ class AttemptFailed:
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """The router's choice for a model call; ``switched_from`` is "" unless it was not the home."""
+    """The router's choice for a model call.
+
+    Attributes:
+        switched_from: "" unless it is not the home.
+        sticky, failure, skip_reason: As the router names them, in lower case; "" for none.
+    """
 
     target_id: str
     model_id: str
     provider_id: str
     switched_from: str
-    reason: str
     attempts: int
+    sticky: str = ""
+    failure: str = ""
+    skip_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

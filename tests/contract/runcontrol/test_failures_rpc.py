@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
+from runyard.provider.v1 import provider_pb2 as provider
 from runyard.registry.v1 import registry_pb2 as registry
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
@@ -146,7 +147,7 @@ async def test_the_record_of_a_run_names_the_route(suite: Suite, text: str) -> N
     # then its events name member, home, reason and reasoning
     (routed,) = (e.routed for e in events if e.HasField("routed"))
     assert (routed.model_id, routed.switched_from_model_id) == ("away", "home")
-    assert routed.reason == "rate_limit"
+    assert routed.failure == provider.FAILURE_CLASS_RATE_LIMIT
     assert "".join(e.reasoning_delta.text for e in events) == text
     assert events[-1].run_finished.output_text == "moved"
 

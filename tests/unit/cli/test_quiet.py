@@ -9,6 +9,7 @@ from contextlib import aclosing
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from runyard.provider.v1 import provider_pb2
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from services.cli.runs.quiet import Quiet
 from services.cli.runs.showing import shown
@@ -54,7 +55,7 @@ def routed(target: str, model: str, switched_from: str = "") -> pb.Event:
             "target_id": target,
             "model_id": model,
             "switched_from_model_id": switched_from,
-            "reason": "RATE_LIMIT",
+            "failure": provider_pb2.FAILURE_CLASS_RATE_LIMIT,
             "attempts": 1,
         },
     )

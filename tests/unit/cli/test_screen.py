@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import socket
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 from google.protobuf import text_format
 
+from runyard.provider.v1 import provider_pb2 as provider
 from runyard.registry.v1 import registry_service_pb2 as registry_pb
 from runyard.router.v1 import router_pb2
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
@@ -96,11 +98,36 @@ def test_what_a_run_waits_for_and_what_wakes_it_is_named() -> None:
     ]
 
 
-def test_a_moved_call_names_both_models_and_the_reason() -> None:
-    moved = pb.Routed(target_id="narration", model_id="south", switched_from_model_id="north")
-    moved.reason, moved.attempts = "RATE_LIMIT", 2
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (
+            {
+                "failure": provider.FAILURE_CLASS_RATE_LIMIT,
+                "sticky": router_pb2.STICKY_OUTCOME_MOVED,
+            },
+            "rate limit",
+        ),
+        (
+            {
+                "skip_reason": router_pb2.SKIP_REASON_CIRCUIT_OPEN,
+                "sticky": router_pb2.STICKY_OUTCOME_MOVED,
+            },
+            "circuit open",
+        ),
+        ({"sticky": router_pb2.STICKY_OUTCOME_PINNED}, "pinned"),
+    ],
+)
+def test_a_moved_call_names_both_models_and_the_reason(fields: dict[str, Any], words: str) -> None:
+    moved = pb.Routed(
+        target_id="narration",
+        model_id="south",
+        switched_from_model_id="north",
+        attempts=2,
+        **fields,
+    )
     assert shown(pb.Event(routed=moved)) == [
-        "· routed narration: north → south because of rate limit, 2 attempts"
+        f"· routed narration: north → south because of {words}, 2 attempts"
     ]
 
 

@@ -152,7 +152,7 @@ def test_an_agent_without_limits_gets_the_default_and_a_remote_one_has_no_specif
             router.InferItem(
                 stream_reset=router.StreamReset(decision=router.RouteDecision(member_id="b"))
             ),
-            Restarted(Routed("", "b", "", "", "", 0)),
+            Restarted(Routed("", "b", "", "", 0)),
         ),
         (
             router.InferItem(finished=router.Finished(reason=content.FINISH_REASON_LENGTH)),
@@ -197,11 +197,11 @@ def test_a_route_names_the_home_it_was_switched_from_and_the_reason() -> None:
 
     # when they are converted
     # then each names its reason
-    assert routed_of(home) == Routed("p", "a", "", "", "home", 0)
-    assert routed_of(failed) == Routed("p", "b", "q", "a", "overloaded", 2)
-    assert routed_of(broken).reason == "stream_truncated"
+    assert routed_of(home) == Routed("p", "a", "", "", 0, "home")
+    assert routed_of(failed) == Routed("p", "b", "q", "a", 2, failure="overloaded")
+    assert routed_of(broken).failure == "stream_truncated"
     assert routed_of(skipped).switched_from == "a"
-    assert routed_of(skipped).reason == "quota_deadline"
+    assert routed_of(skipped).skip_reason == "quota_deadline"
 
 
 @pytest.mark.parametrize(

@@ -425,7 +425,7 @@ async def test_a_model_call_that_breaks_fails_the_attempt(
 
 async def test_an_answer_that_starts_over_resets_its_deltas(process: Process) -> None:
     # given a stream that is started over by another member, before and after its first word
-    elsewhere = Routed("pool", "model-2", "provider", "model-1", "stream_truncated", 2)
+    elsewhere = Routed("pool", "model-2", "provider", "model-1", 2, "moved", "stream_truncated")
     restarted = [Restarted(elsewhere), TextDelta("whole")]
     process.models.batches = [[Restarted(elsewhere)], [TextDelta("half")], restarted, [END]]
 

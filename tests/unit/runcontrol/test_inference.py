@@ -21,8 +21,8 @@ from services.runcontrol.core.retrying import Failure, RetryClass
 from services.runcontrol.core.specs import AgentSpec, Specs
 from tests.unit.runcontrol.in_memory_runcontrol import InMemoryRunControl, agent
 
-ROUTED = Routed("pool", "model-1", "provider", "", "home", 1)
-ELSEWHERE = Routed("pool", "model-2", "provider", "model-1", "stream_truncated", 2)
+ROUTED = Routed("pool", "model-1", "provider", "", 1, "home")
+ELSEWHERE = Routed("pool", "model-2", "provider", "model-1", 2, "moved", "stream_truncated")
 
 
 def collected(*items: Item) -> Draft:

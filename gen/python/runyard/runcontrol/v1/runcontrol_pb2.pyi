@@ -1,6 +1,8 @@
 import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from runyard.provider.v1 import provider_pb2 as _provider_pb2
+from runyard.router.v1 import router_pb2 as _router_pb2
 from runyard.types.v1 import content_pb2 as _content_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -853,20 +855,24 @@ class AttemptFailed(_message.Message):
     def __init__(self, retry_class: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., will_retry: bool = ..., retry_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class Routed(_message.Message):
-    __slots__ = ("target_id", "model_id", "provider_id", "switched_from_model_id", "reason", "attempts")
+    __slots__ = ("target_id", "model_id", "provider_id", "switched_from_model_id", "attempts", "sticky", "failure", "skip_reason")
     TARGET_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_ID_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_ID_FIELD_NUMBER: _ClassVar[int]
     SWITCHED_FROM_MODEL_ID_FIELD_NUMBER: _ClassVar[int]
-    REASON_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    STICKY_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    SKIP_REASON_FIELD_NUMBER: _ClassVar[int]
     target_id: str
     model_id: str
     provider_id: str
     switched_from_model_id: str
-    reason: str
     attempts: int
-    def __init__(self, target_id: _Optional[str] = ..., model_id: _Optional[str] = ..., provider_id: _Optional[str] = ..., switched_from_model_id: _Optional[str] = ..., reason: _Optional[str] = ..., attempts: _Optional[int] = ...) -> None: ...
+    sticky: _router_pb2.StickyOutcome
+    failure: _provider_pb2.FailureClass
+    skip_reason: _router_pb2.SkipReason
+    def __init__(self, target_id: _Optional[str] = ..., model_id: _Optional[str] = ..., provider_id: _Optional[str] = ..., switched_from_model_id: _Optional[str] = ..., attempts: _Optional[int] = ..., sticky: _Optional[_Union[_router_pb2.StickyOutcome, str]] = ..., failure: _Optional[_Union[_provider_pb2.FailureClass, str]] = ..., skip_reason: _Optional[_Union[_router_pb2.SkipReason, str]] = ...) -> None: ...
 
 class RunParked(_message.Message):
     __slots__ = ("reasons",)
