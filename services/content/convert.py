@@ -68,8 +68,28 @@ def messages_from_pb(
     decoded = []
     for index, message in enumerate(messages):
         give_way()
-        decoded.append(message_from_pb(message, f"{field}[{index}]", decoder))
+        made = _texts_alone(message)
+        decoded.append(made or message_from_pb(message, f"{field}[{index}]", decoder))
     return tuple(message for message in decoded if message is not None)
+
+
+_ROLES_OF_TEXT = {
+    number: role for number, role in ROLES.from_pb.items() if role in ROLES_OF_PART["text"]
+}
+
+
+def _texts_alone(message: pb.Message) -> Message | None:
+    """A message that has texts alone, as most; of them a prompt may have thousands.
+
+    None for any other: only what may be wrong needs the names of its fields.
+    """
+    role = _ROLES_OF_TEXT.get(message.role)
+    texts = []
+    for part in message.parts:
+        if part.WhichOneof("part") != "text":
+            return None
+        texts.append(Text(part.text.text))
+    return Message(role, tuple(texts)) if role and texts else None
 
 
 def _check_places(parts: Iterable[pb.Part], role: Role, field: str, decoder: Decoder) -> None:

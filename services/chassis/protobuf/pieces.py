@@ -36,20 +36,35 @@ def parsed(data: bytes, empty: M, sizes: Sizes, piece_bytes: int = PIECE_BYTES) 
         InvalidRequestError: With the repeated fields that have too many entries.
         DecodeError: ``data`` is malformed.
     """
-    begin = 0
-    for end in _Walk(data, sizes, piece_bytes).pieces(sizes.fields(empty)):
+    begin, fields = 0, sizes.fields(empty)
+    try:
+        ends = _Walk(data, sizes, piece_bytes).pieces(fields)
+    except _UncertainError:
+        ends = _Walk(data, sizes, piece_bytes, estimate=False).pieces(fields)
+    for end in ends:
         give_way()
         empty.MergeFromString(data[begin:end])
         begin = end
     return empty
 
 
-class _Walk:
-    """Over the fields of a request, those of nested messages included."""
+class _UncertainError(Exception):
+    """The request may have too many entries, by an estimate that is never too low."""
 
-    def __init__(self, data: bytes, sizes: Sizes, piece_bytes: int) -> None:
+
+class _Walk:
+    """Over the fields of a request, those of nested messages included.
+
+    Args:
+        estimate: Not into small messages: of each what may begin an entry is counted, at most more.
+    """
+
+    def __init__(
+        self, data: bytes, sizes: Sizes, piece_bytes: int, *, estimate: bool = True
+    ) -> None:
         self._data = data
         self._piece_bytes = piece_bytes
+        self._estimate = estimate
         self._most_entries = self._entries_left = sizes.most_entries
         self._fields_left = MAX_FIELDS
         self._found: list[Violation] = []
@@ -153,8 +168,13 @@ class _Walk:
             if self._entries_left < 0:
                 text = too_many_in_all(self._path(at), self._most_entries)
                 raise InvalidRequestError.of([text])
-            at = f"{at}[{before}]"
-        if field.inner is not None:
+        if self._estimate and end - begin < field.harmless_bytes:
+            count = self._data.count
+            self._entries_left -= sum(count(each, begin, end) for each in field.countable)
+            if self._entries_left < 0:
+                raise _UncertainError
+        elif field.inner is not None:
+            at = at if field.most is None else f"{at}[{counts[at] - 1}]"
             self._nested(at, field.inner, begin, end)
 
     def _entries(self, field: Field, begin: int, end: int) -> int:

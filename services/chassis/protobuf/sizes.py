@@ -241,7 +241,9 @@ class _Sizes:
             elif inner is not None and inner.checks:
                 for index, value in enumerate(values):
                     give_way()
-                    yield from inner.found(value, f"{path(at, name)}[{index}]", counted)
+                    # The walk over the wire has counted what is in it.
+                    if value.ByteSize() >= inner.harmless_bytes:
+                        yield from inner.found(value, f"{path(at, name)}[{index}]", counted)
 
         # An entry takes a byte for its value at least, packed.
         smallest = limit.most + 1

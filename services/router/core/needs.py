@@ -24,9 +24,10 @@ def needs_of(prompt: Prompt) -> Needs:
     features = set(_features(prompt))
     for message in prompt.messages:
         give_way()
-        chars += sum(map(_chars, message.parts))
-        if any(isinstance(part, Image) for part in message.parts):
-            features.add(Feature.IMAGES)
+        for part in message.parts:
+            if isinstance(part, Image):
+                features.add(Feature.IMAGES)
+            chars += _chars(part)
     return Needs(frozenset(features), chars // MOST_CHARS_PER_TOKEN)
 
 

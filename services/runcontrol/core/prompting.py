@@ -51,7 +51,14 @@ _SURELY_FITS_CHARS = MAX_TEXT_BYTES // 4
 
 def has_content(answer: Message) -> bool:
     """Whether an answer of a model says or calls anything."""
-    return bool(answer.tool_calls or answer.text.strip())
+    for part in answer.parts:
+        if isinstance(part, ToolCall) or (isinstance(part, Text) and not _is_blank(part.text)):
+            return True
+    return False
+
+
+def _is_blank(text: str) -> bool:
+    return not text or text.isspace()
 
 
 def prompt(record: Sequence[StoredMessage], run_id: str, instructions: str) -> tuple[Message, ...]:
@@ -112,7 +119,7 @@ class _Turns:
         return self.made[-1].role if self.made else None
 
     def add_user(self, message: Message) -> None:
-        parts = tuple(_user_parts(message.parts))
+        parts = message.parts if _is_one_text(message) else tuple(_user_parts(message.parts))
         if not parts:
             return
         self._end_calls()
@@ -125,11 +132,15 @@ class _Turns:
             self.made.append(_same_or(message, parts))
 
     def add_answer(self, message: Message) -> None:
-        if not has_content(message):
+        plain = _is_one_text(message)
+        if not plain and not has_content(message):
             return
         self._end_calls()
         if self._last in (None, Role.ASSISTANT):
             self.made.append(Message(Role.USER, (Text(TO_GO_ON),)))
+        if plain:
+            self.made.append(message)
+            return
         said: list[Part] = [
             *list(_reasoning(message.parts))[:_MAX_REASONING_PARTS],
             *_texts(message.parts),
@@ -178,7 +189,8 @@ class _Turns:
         self.made.append(_same_or(message, tuple(results)))
 
     def _end_calls(self) -> None:
-        self.add_results(Message(Role.TOOL, ()))
+        if self.waiting:
+            self.add_results(Message(Role.TOOL, ()))
 
     def closed(self) -> list[Message]:
         """The turns, of which the last is one that a model can answer."""
@@ -186,6 +198,16 @@ class _Turns:
         if self._last in (None, Role.ASSISTANT):
             self.made.append(Message(Role.USER, (Text(TO_GO_ON),)))
         return self.made
+
+
+def _is_one_text(message: Message) -> bool:
+    """Whether the message is legal as it stands, as most of them."""
+    if len(message.parts) != 1:
+        return False
+    part = message.parts[0]
+    return (
+        isinstance(part, Text) and len(part.text) <= _SURELY_FITS_CHARS and not _is_blank(part.text)
+    )
 
 
 def _same_or(message: Message, parts: tuple[Part, ...]) -> Message:

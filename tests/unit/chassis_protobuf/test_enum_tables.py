@@ -7,7 +7,7 @@ from enum import Enum
 import pytest
 
 from runyard.pool.v1 import pool_pb2 as pb
-from services.chassis.protobuf.enums import EnumTable, ReadTable, value_name
+from services.chassis.protobuf.enums import EnumTable, ReadTable, value_name, value_of
 
 Start = Enum("Start", "EARLIEST NOW")
 StartOrNone = Enum("StartOrNone", "NONE EARLIEST NOW")
@@ -77,3 +77,4 @@ def test_a_value_without_a_meaning_fails_at_import(names: tuple[str, ...], diffe
 @pytest.mark.parametrize(("number", "name"), [(0, ""), (1, "earliest"), (2, "now"), (99, "")])
 def test_people_read_the_name_of_a_value(number: int, name: str) -> None:
     assert value_name(WIRE, PREFIX, number) == name
+    assert value_of(WIRE, PREFIX, name) == (number if name else 0)

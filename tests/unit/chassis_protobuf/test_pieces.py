@@ -23,6 +23,7 @@ from tests.support.arbitrary_messages import ArbitraryMessages
 from tests.support.smallest_messages import REQUESTS
 
 SERVICES = ("registry", "router", "runcontrol", "pool")
+ROUTER = sizes_of("router")
 Apply = registry_service_pb2.ApplyResourcesRequest
 
 
@@ -188,6 +189,24 @@ def test_the_entries_of_all_fields_together_are_counted() -> None:
 
     text = "brings the request to more than 60,000 entries in all, which are allowed"
     assert found == [Violation("messages[59].parts", text)]
+
+
+def test_the_entries_of_small_messages_are_counted_too() -> None:
+    # given messages of which none has too many parts, and all have
+    said = [content.Message(parts=[content.Part()] * 240)] * 249
+
+    found = refused(InferRequest(messages=said).SerializeToString(), InferRequest(), ROUTER)
+
+    text = "brings the request to more than 60,000 entries in all, which are allowed"
+    assert found == [Violation("messages[248].parts", text)]
+
+
+def test_a_text_of_bytes_that_begin_entries_is_a_text() -> None:
+    # given small messages whose texts look like 900,000 entries
+    text = content.Part(text=content.Text(text="\x12" * 900))
+    request = InferRequest(messages=[content.Message(parts=[text])] * 1_000)
+
+    assert parsed(request.SerializeToString(), InferRequest(), ROUTER) == request
 
 
 def test_counting_ends_where_a_request_is_far_too_large() -> None:
