@@ -33,6 +33,7 @@ from services.runcontrol.clients.pool import PoolClient
 from services.runcontrol.clients.registry import RegistryCatalogs, build_catalog
 from services.runcontrol.clients.router import RouterModels
 from services.runcontrol.core.commands import CommandRefusal, decode_answer, decode_command
+from services.runcontrol.core.compacting import Compaction
 from services.runcontrol.core.dead_letters import DeadLetters
 from services.runcontrol.core.execution import Execution
 from services.runcontrol.core.limits import MAX_MESSAGES, MAX_PENDING_INPUTS, MAX_TOPICS
@@ -46,6 +47,7 @@ from services.runcontrol.engine.executor import Executor
 from services.runcontrol.engine.run_loop import RunLoop
 from services.runcontrol.engine.slots import Slots
 from services.runcontrol.engine.streams import FeedRunStreams
+from services.runcontrol.engine.upkeep import Upkeep
 from services.runcontrol.engine.worker_sessions import LiveSessions
 from services.runcontrol.settings import RunControlSettings
 from services.runcontrol.store.leases import RunLeases
@@ -81,6 +83,8 @@ async def assemble(settings: RunControlSettings, chassis: Chassis, database: Sto
     chassis.tasks.start("calls of workers", sessions.give_forever)
     chassis.tasks.start("ended calls", sessions.stop_forever)
     chassis.tasks.start("overdue calls", sessions.sweep_forever)
+    compaction = Compaction(store, chassis.clock, settings.keep_deltas_s)
+    chassis.tasks.start("upkeep", Upkeep(compaction, chassis.clock).run)
     return Assembly(
         _servicers(
             RunControlServicer(runs, steering, reading, dead_letters, streams),

@@ -63,3 +63,10 @@ class RunControlSettings(ServiceSettings):
         description="Seconds that a silent worker keeps its calls; it is to give three signs of "
         "life meanwhile.",
     )
+    keep_deltas_s: float = Field(
+        default=60.0,
+        ge=0.0,
+        le=31_536_000.0,
+        description="Seconds for which the deltas of a model's answer can be read after the "
+        "message that repeats them; then they are deleted.",
+    )

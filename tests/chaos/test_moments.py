@@ -27,6 +27,7 @@ from services.pool.main import SERVICE as POOL
 from services.router.main import SERVICE as ROUTER
 from services.runcontrol.main import SERVICE as RUNCONTROL
 from tests.support import clients
+from tests.support.event_order import uncovered_gaps
 from tests.support.stack import IMPATIENT, SERVICES, ServerExitedError, Stack
 from tests.support.waiting import LIMIT_S
 
@@ -151,7 +152,7 @@ class Errand:
         await self._until_served("pool", lambda: self._pool.SendMessage(sending, timeout=30))
 
     async def _check(self, events: list[runs.Event]) -> None:
-        assert clients.uncovered_gaps(events) == []
+        assert uncovered_gaps(events) == []
         kinds = clients.kinds(events)
         assert events[-1].run_finished.output_text == "done"
         assert kinds.count("run_finished") == kinds.count("ticket_decided") == 1

@@ -24,6 +24,7 @@ from runyard.pool.v1.pool_service_pb2_grpc import PoolServiceStub
 from runyard.registry.v1 import registry_pb2 as registry
 from runyard.runcontrol.v1 import runcontrol_pb2 as runs
 from tests.support import clients
+from tests.support.event_order import uncovered_gaps
 from tests.support.postgres import fresh_schema, private_cluster
 from tests.support.stack import IMPATIENT, SERVICES, Stack, free_port
 
@@ -278,7 +279,7 @@ async def test_replicas_that_are_killed_lose_and_double_nothing_and_hold_nobody_
 
     # then nothing was lost or doubled
     for events in ledger.runs.values():
-        assert clients.uncovered_gaps(events) == []
+        assert uncovered_gaps(events) == []
         assert clients.kinds(events).count("run_finished") == 1
         assert events[-1].run_finished.output_text == ANSWER
     assert inbox == Counter(dict.fromkeys(ledger.runs, 1))

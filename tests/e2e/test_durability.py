@@ -12,6 +12,7 @@ from runyard.runcontrol.v1 import runcontrol_service_pb2 as run_rpc
 from runyard.runcontrol.v1.runcontrol_service_pb2_grpc import RunControlServiceStub
 from tests.e2e.conftest import apply
 from tests.support import clients
+from tests.support.event_order import uncovered_gaps
 from tests.support.stack import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
@@ -49,8 +50,8 @@ async def test_a_run_survives_the_death_of_its_server_in_the_middle_of_a_stream(
     async with stack.channel("runcontrol") as channel:
         rest = await clients.follow_to_end(channel, run_id, after=cursor)
         replay = await clients.follow_to_end(channel, run_id)
-    assert clients.uncovered_gaps(seen + rest) == []
-    assert clients.uncovered_gaps(replay) == []
+    assert uncovered_gaps(seen + rest) == []
+    assert uncovered_gaps(replay) == []
     assert "step_reset" in clients.kinds(rest)
     assert clients.kinds(rest)[-1] == "run_finished"
     finished = rest[-1].run_finished
@@ -105,7 +106,7 @@ async def test_an_approved_message_is_sent_once_though_the_server_dies_after_the
     async with stack.channel("pool") as channel:
         fetch = rpc.FetchInboxRequest(pool_id="errands", run_id="listener-run", max_deliveries=10)
         inbox = await PoolServiceStub(channel).FetchInbox(fetch)
-    assert clients.uncovered_gaps(events) == []
+    assert uncovered_gaps(events) == []
     assert events[-1].run_finished.output_text == "sent"
     assert again.outcome == run_rpc.DECISION_OUTCOME_DUPLICATE
     assert [d.message.inline_body.data for d in inbox.deliveries] == [b"hello"]
@@ -154,7 +155,7 @@ async def test_a_killed_pool_wakes_the_run_that_was_parked_before(stack: Stack) 
 
         # then the sleeper wakes once and ends
         events = await clients.follow_to_end(channel, sleeper)
-    assert clients.uncovered_gaps(events) == []
+    assert uncovered_gaps(events) == []
     assert [event.run_woken.cause for event in events].count("wake") == 1
     assert events[-1].run_finished.output_text == "good morning"
 

@@ -208,17 +208,3 @@ async def until_parked(channel: grpc.aio.Channel, run_id: str, what: runs.Waitin
 
 def kinds(events: Sequence[runs.Event]) -> list[str]:
     return [str(event.WhichOneof("kind")) for event in events]
-
-
-def uncovered_gaps(events: Sequence[runs.Event], after: int = 0) -> list[str]:
-    """Where the run sequence skips or repeats; a committed message stands for what it covers."""
-    expected = after + 1
-    found = []
-    for event in events:
-        first = event.run_seq
-        if event.HasField("message_committed") and event.message_committed.covers_from_run_seq:
-            first = min(first, max(expected, event.message_committed.covers_from_run_seq))
-        if first != expected:
-            found.append(f"expected {expected}, got {event.run_seq} {event.WhichOneof('kind')}")
-        expected = event.run_seq + 1
-    return found

@@ -13,7 +13,7 @@ from services.chassis.caller import RequestKey
 from services.chassis.errors import IdempotencyConflictError
 from services.runcontrol.core import exchange, model
 from services.runcontrol.core.commands import Effect
-from services.runcontrol.core.events import Event
+from services.runcontrol.core.events import DELTAS, Covered, Event
 from services.runcontrol.core.listing import MessageQuery, Place, ThreadView
 from services.runcontrol.core.ports import (
     CallKey,
@@ -57,6 +57,7 @@ class Tables:
     outbox: list[Effect] = field(default_factory=list)
     served: set[tuple[str, str, str]] = field(default_factory=set)
     sessions: dict[Any, int] = field(default_factory=dict)
+    covered: dict[Any, Covered] = field(default_factory=dict)
 
 
 def _is_past(instant: datetime | None, now: datetime, counts: bool) -> bool:
@@ -136,9 +137,35 @@ class MemoryTx:
         self._save_lease(before, after)
         for event in after.events:
             self._add(t.events, (tenant, run.thread_id, event.thread_seq), event)
+            if (covers := event.covers) is not None:
+                of = Covered(tenant, event.run_id, covers[1], covers[0], event.at)
+                t.covered[tenant, event.run_id, covers[1]] = of
         for message in after.messages:
             self._add(t.messages, (tenant, run.thread_id, message.seq), message)
         t.outbox.extend(after.effects)
+
+    def covered(self, until: datetime, limit: int) -> list[Covered]:
+        found = [each for each in self.t.covered.values() if each.covered_at <= until]
+        found.sort(key=lambda of: (of.covered_at, of.tenant, of.run_id, of.last_run_seq))
+        return found[:limit]
+
+    def drop_deltas(self, of: Covered, limit: int) -> int | None:
+        key = (of.tenant, of.run_id, of.last_run_seq)
+        if key not in self.t.covered:
+            return None
+        found = [
+            at
+            for at, event in self.t.events.items()
+            if (at[0], event.run_id) == key[:2]
+            and of.first_run_seq <= event.run_seq <= of.last_run_seq
+            and isinstance(event.kind, DELTAS)
+        ]
+        dropped = sorted(found, key=lambda at: self.t.events[at].run_seq)[:limit]
+        for at in dropped:
+            del self.t.events[at]
+        if len(dropped) < limit:
+            del self.t.covered[key]
+        return len(dropped)
 
     def announce(self, tenant: str, tool_id: str, labels: tuple[str, ...], now: datetime) -> None:
         self.t.served |= {(tenant, tool_id, label) for label in ("", *labels)}

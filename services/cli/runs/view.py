@@ -44,6 +44,8 @@ class RunView:
         untold: Arguments of calls that no line has told of yet, by the call's id.
         finished: How it ended; None while it has not.
         woken_by: Causes that were shown since it last went on.
+        newest_seq: Of the run's events; 0 before the first.
+        heard: The deltas since the last message; None when some of them did not come.
     """
 
     terminal: Terminal
@@ -56,10 +58,14 @@ class RunView:
     finished: pb.RunFinished | None = None
     _buffered: str = ""
     woken_by: set[str] = field(default_factory=set)
+    newest_seq: int = 0
+    heard: int | None = 0
 
     def show(self, event: pb.Event) -> None:
         self.terminal.data(as_json(event))
         self._note(event)
+        if event.HasField("message_committed"):
+            event = self._catch_up(event)
         kind = event.WhichOneof("kind")
         if kind in _SPOKEN or kind in _LINES:
             for each in [event] if self.quiet is None else self.quiet.take(event):
@@ -82,6 +88,23 @@ class RunView:
             self.untold[call.tool_call_id] = call.arguments_json
         if event.HasField("run_finished"):
             self.finished = event.run_finished
+        if 0 < self.newest_seq < event.run_seq - 1:
+            self.heard = None
+        self.newest_seq = event.run_seq
+        if self.heard is not None and event.WhichOneof("kind") in _SPOKEN:
+            self.heard += 1
+
+    def _catch_up(self, event: pb.Event) -> pb.Event:
+        """A message whose deltas did not all come as one delta; any other as it is."""
+        heard, self.heard = self.heard, 0
+        if heard or not event.message_committed.covers_from_run_seq:
+            return event
+        said = event.message_committed.message.message.parts
+        text = "".join(part.text.text for part in said)
+        self._buffered = ""
+        if heard is None and not self.whole:
+            self._line(("the whole answer:", "dim"))
+        return pb.Event(run_id=event.run_id, text_delta=pb.TextDelta(text=text))
 
     def _show(self, event: pb.Event) -> None:
         kind = event.WhichOneof("kind")

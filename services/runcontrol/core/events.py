@@ -237,9 +237,17 @@ Kind = (
 )
 
 
+# The kinds that are deleted once a later event of their run repeats them or makes them void.
+DELTAS = (TextDelta, ReasoningDelta)
+COVERING = (MessageCommitted, StepReset)
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event with its sequence in the run and in the thread; both begin at 1, without gaps."""
+    """An event with its sequence in the run and in the thread.
+
+    Both begin at 1 and have no gaps but those of deltas that a later event covers.
+    """
 
     run_seq: int
     thread_seq: int
@@ -248,3 +256,28 @@ class Event:
     at: datetime
     step: int
     kind: Kind
+
+    @property
+    def covers(self) -> tuple[int, int] | None:
+        """Run sequences of the first and the last event whose deltas nobody needs after this one.
+
+        A message repeats its deltas; a reset makes those of the step void.
+        """
+        match self.kind:
+            case MessageCommitted(_, first, last) if first:
+                return first, last
+            case StepReset(first) if first < self.run_seq:
+                return first, self.run_seq - 1
+            case _:
+                return None
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """A range of a run's events whose deltas are to be deleted; it ends before what covers it."""
+
+    tenant: str
+    run_id: str
+    last_run_seq: int
+    first_run_seq: int
+    covered_at: datetime

@@ -10,7 +10,7 @@ from typing import ClassVar, Protocol, TypeAlias, TypeVar
 from services.chassis.caller import RequestLog
 from services.content.model import Message
 from services.runcontrol.core.commands import FetchedMessage
-from services.runcontrol.core.events import Event
+from services.runcontrol.core.events import Covered, Event
 from services.runcontrol.core.exchange import Call, Decision, Ticket, TicketState, Wake
 from services.runcontrol.core.limits import DEFAULT_PAGE
 from services.runcontrol.core.listing import Lists, ThreadView
@@ -65,6 +65,8 @@ class RunView:
 @dataclass(frozen=True, slots=True)
 class Feed:
     """Sequences and encoded bytes of a run's or a thread's events after a cursor, in order.
+
+    Deltas that a later event covers may be missing.
 
     Attributes:
         head: Its newest sequence.
@@ -237,7 +239,21 @@ class WorkerTx(Protocol):
         """
 
 
-class Tx(ThreadTx, TicketTx, LeaseTx, WorkerTx, RequestLog, Protocol):
+class UpkeepTx(Protocol):
+    """The part of a transaction for what is deleted later, in slices."""
+
+    def covered(self, until: datetime, limit: int) -> list[Covered]:
+        """Ranges that were covered at ``until`` or before, oldest first."""
+
+    def drop_deltas(self, of: Covered, limit: int) -> int | None:
+        """Delete up to ``limit`` deltas of a range, which is forgotten once none is left.
+
+        Returns:
+            How many; None if another transaction has the range, or had it.
+        """
+
+
+class Tx(ThreadTx, TicketTx, LeaseTx, WorkerTx, UpkeepTx, RequestLog, Protocol):
     """A transaction that reads and writes."""
 
 

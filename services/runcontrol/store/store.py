@@ -22,13 +22,14 @@ from services.runcontrol.store.leases import SqlLeases
 from services.runcontrol.store.metrics import record
 from services.runcontrol.store.threads import SqlThreads
 from services.runcontrol.store.tickets import SqlTickets
+from services.runcontrol.store.upkeep import SqlUpkeep
 from services.runcontrol.store.views import SqlViews, list_tickets
 from services.runcontrol.store.workers import SqlWorkers
 
 T = TypeVar("T")
 
 
-class SqlTx(SqlThreads, SqlTickets, SqlLeases, SqlWorkers, TxRequestLog):
+class SqlTx(SqlThreads, SqlTickets, SqlLeases, SqlWorkers, SqlUpkeep, TxRequestLog):
     """Implements ``core.ports.Tx`` on one transaction."""
 
     def __init__(self, tx: Tx, codec: Codec, clock: Clock) -> None:

@@ -18,7 +18,7 @@ from services.runcontrol.core.commands import (
     SuspendCommand,
     encode_command,
 )
-from services.runcontrol.core.events import Event
+from services.runcontrol.core.events import COVERING, Event
 from services.runcontrol.core.exchange import Call, CallState, Delivery, Membership, Ticket, Wake
 from services.runcontrol.core.model import (
     Dispatch,
@@ -37,6 +37,7 @@ from services.runcontrol.store import list_statements as lists
 from services.runcontrol.store import moments
 from services.runcontrol.store import statements as sql
 from services.runcontrol.store import tables as t
+from services.runcontrol.store import upkeep_statements as upkeep
 from services.runcontrol.store.rows import (
     every,
     input_of,
@@ -202,6 +203,15 @@ class SqlThreads:
             at=event.at,
             body=self._codec.encode_event(event),
         )
+        if isinstance(event.kind, COVERING) and (covers := event.covers) is not None:
+            self._tx.run(
+                upkeep.PUT_COVERED,
+                tenant=thread.tenant,
+                run_id=event.run_id,
+                last_run_seq=covers[1],
+                first_run_seq=covers[0],
+                covered_at=event.at,
+            )
 
     def _add_effect(self, after: Work, effect: Effect) -> None:
         command = effect.command

@@ -47,6 +47,8 @@ class Suite:
         self.port = free_port()
         self.served: dict[str, Served] = {}
         self.version = 0
+        # The deltas of a run stay while a test reads them, however busy the machine is.
+        self.keep_deltas_s = 3_600.0
         self._runcontrol = AsyncExitStack()
 
     async def start(self, *, max_concurrent_runs: int = 64) -> None:
@@ -90,6 +92,7 @@ class Suite:
             router_target=self.served["router"].target,
             pool_target=self.served["pool"].target,
             max_concurrent_runs=max_concurrent_runs,
+            keep_deltas_s=self.keep_deltas_s,
             # No test waits for a worker that is late: on a busy machine each may be.
             worker_accept_s=60.0,
             worker_lease_s=600.0,

@@ -12,6 +12,7 @@ from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
 from tests.contract.runcontrol.conftest import Suite
 from tests.support import clients as s
 from tests.support.engines import on_both_engines
+from tests.support.event_order import uncovered_gaps
 from tests.support.refusals import refused
 
 APPROVE = pb.Verdict(approve=pb.Approve())
@@ -75,7 +76,7 @@ async def test_a_decision_settles_the_call_and_the_run_continues(
     assert said == events[-1].run_finished.output_text
     settled = [e.tool_call_settled for e in events if e.HasField("tool_call_settled")]
     assert [state] == [x.state for x in settled if x.tool_call_id == ticket.tool_call_id]
-    assert s.uncovered_gaps(events) == []
+    assert uncovered_gaps(events) == []
     found = await suite.runs.GetTicket(service.GetTicketRequest(ticket_id=ticket.ticket_id))
     assert found.ticket.state == pb.Ticket.STATE_CONSUMED
 

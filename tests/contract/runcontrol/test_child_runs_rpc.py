@@ -11,6 +11,7 @@ from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from tests.contract.runcontrol.conftest import Suite
 from tests.support import clients as s
 from tests.support.engines import on_both_engines
+from tests.support.event_order import uncovered_gaps
 from tests.support.waiting import within_limit
 
 OUTPUT = r'"output": "(?P<output>[^"]+)"'
@@ -122,4 +123,4 @@ async def test_a_child_and_its_parent_survive_a_restart(suite: Suite) -> None:
     # then the answer reaches the parent
     events = await suite.follow(parent)
     assert events[-1].run_finished.output_text == "it says: nine"
-    assert s.uncovered_gaps(events) == []
+    assert uncovered_gaps(events) == []

@@ -19,6 +19,7 @@ from services.runcontrol.core.inference import InferenceError, ModelCall
 from services.runcontrol.core.retrying import RetryClass
 from tests.contract.runcontrol.conftest import Suite
 from tests.support import clients as s
+from tests.support.event_order import uncovered_gaps
 from tests.support.recording_router import recording_router
 from tests.support.stack import free_port
 
@@ -57,7 +58,7 @@ async def test_a_run_whose_streams_break_is_a_dead_letter_after_five_attempts(su
     assert s.kinds(events).count("step_reset") == 4
     assert s.kinds(events).count("step_started") == 1
     assert events[-1].run_finished.termination.reason == pb.TERMINATION_REASON_DEAD_LETTER
-    assert s.uncovered_gaps(events) == []
+    assert uncovered_gaps(events) == []
 
 
 async def test_a_failure_of_an_unreachable_router_is_throttled() -> None:

@@ -19,6 +19,7 @@ from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
 from services.chassis.calls.rpc_status import reason_of
 from tests.contract.runcontrol.conftest import Suite
 from tests.support import clients as s
+from tests.support.event_order import uncovered_gaps
 from tests.support.profiles import amount, scaled
 from tests.support.waiting import within_limit
 
@@ -121,7 +122,7 @@ async def test_input_around_the_end_of_a_run_is_read_once_by_the_right_agent(sui
         assert agent_id == (agent if by == run_id else answer.input.agent_id)
         assert agent_id == target.get("agent_id", agent) or by == run_id
         assert (await suite.pending(thread_id)).inputs == []
-        assert s.uncovered_gaps(events) == []
+        assert uncovered_gaps(events) == []
         if answer.disposition == LIVE and by != run_id:
             return "by the next after all"
         return "by the run" if by == run_id else "by the next"

@@ -20,6 +20,7 @@ from services.runcontrol.core.commands import JoinCommand, encode_command
 from tests.contract.runcontrol.conftest import Suite
 from tests.support import clients as s
 from tests.support.engines import on_both_engines
+from tests.support.event_order import uncovered_gaps
 from tests.support.refusals import refused
 from tests.support.spans import recording
 
@@ -79,7 +80,7 @@ async def test_two_agents_talk_through_a_pool(suite: Suite) -> None:
     assert asked[-1].run_finished.output_text == "the answer is 42"
     assert answered[-1].run_finished.output_text == "answered"
     for events in (asked, answered):
-        assert s.uncovered_gaps(events) == []
+        assert uncovered_gaps(events) == []
         wakes = [e.run_woken for e in events if e.HasField("run_woken")]
         assert [w.wake_status for w in wakes if w.cause == "wake"] == [pb.WAKE_STATUS_TRIGGERED]
 
@@ -291,7 +292,7 @@ async def test_a_repeated_wake_resumes_the_run_once(suite: Suite) -> None:
     assert late.outcome == internal.WAKE_OUTCOME_RUN_FINISHED
     settled = [e.tool_call_settled for e in events if e.HasField("tool_call_settled")]
     assert '"status": "timed_out"' in settled[-1].result
-    assert s.uncovered_gaps(events) == []
+    assert uncovered_gaps(events) == []
 
 
 async def test_a_wake_for_an_unknown_run_is_not_found(suite: Suite) -> None:

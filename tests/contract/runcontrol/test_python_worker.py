@@ -17,6 +17,7 @@ from services.cli.manifests.resources import load
 from services.cli.project.shell_tool import shell_tool
 from tests.contract.runcontrol.conftest import Suite
 from tests.support import clients as s
+from tests.support.event_order import uncovered_gaps
 from tests.support.waiting import within_limit
 
 ORDER = '{"order": 4711}'
@@ -61,7 +62,7 @@ async def answer(suite: Suite) -> str:
     """What the clerk says."""
     run_id = await submitted(suite)
     events = await suite.follow(run_id)
-    assert s.uncovered_gaps(events) == []
+    assert uncovered_gaps(events) == []
     return events[-1].run_finished.output_text
 
 

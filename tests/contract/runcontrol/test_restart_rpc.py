@@ -15,6 +15,7 @@ from tests.contract.runcontrol.conftest import Suite
 from tests.contract.runcontrol.test_approvals_rpc import APPROVE, apply_asker
 from tests.support import clients as s
 from tests.support.engines import on_both_engines
+from tests.support.event_order import uncovered_gaps
 
 WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa"
 
@@ -34,7 +35,7 @@ async def test_a_drained_server_sends_a_cursor_and_the_next_one_continues_from_i
 
     # then the run has ended, and the cursor led to exactly the remaining events
     assert rest[-1].run_finished.output_text == WORDS
-    assert s.uncovered_gaps(whole) == []
+    assert uncovered_gaps(whole) == []
     assert whole[len(whole) - len(rest) :] == rest
     kinds = s.kinds(whole)
     assert ("step_reset" in kinds, kinds.count("run_finished")) == (True, 1)

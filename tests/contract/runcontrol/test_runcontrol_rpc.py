@@ -11,6 +11,7 @@ from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
 from tests.contract.runcontrol.conftest import Suite
 from tests.support import clients as s
 from tests.support.engines import on_both_engines
+from tests.support.event_order import uncovered_gaps
 from tests.support.refusals import refused
 
 THREE_WORDS = s.replying("one two three")
@@ -23,7 +24,7 @@ async def test_a_run_streams_to_its_natural_end(suite: Suite) -> None:
     events = await suite.follow(run_id)
 
     # then the events have no gap, are complete and end with the run's end
-    assert s.uncovered_gaps(events) == []
+    assert uncovered_gaps(events) == []
     assert s.kinds(events)[0] == "run_queued"
     assert s.kinds(events)[-1] == "run_finished"
     assert "".join(e.text_delta.text for e in events) == "one two three"

@@ -33,6 +33,7 @@ from tests.support import clients as s
 from tests.support.callers import LOCAL
 from tests.support.clock import ManualClock
 from tests.support.engines import on_postgresql
+from tests.support.event_order import uncovered_gaps
 from tests.unit.runcontrol.in_memory_runcontrol import ASK_TOOL, FixedCatalogs, agent
 
 pytestmark = on_postgresql
@@ -260,4 +261,4 @@ async def test_runs_submitted_to_one_server_are_executed_by_both(
         kinds = s.kinds(events)
         assert kinds.count("run_started") == kinds.count("run_finished") == 1
         assert "step_reset" not in kinds
-        assert s.uncovered_gaps(events) == []
+        assert uncovered_gaps(events) == []

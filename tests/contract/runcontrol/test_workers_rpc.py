@@ -18,6 +18,7 @@ from runyard.worker.v1.worker_service_pb2_grpc import ToolWorkerServiceStub
 from tests.contract.runcontrol.conftest import Suite
 from tests.support import clients as s
 from tests.support.engines import on_both_engines
+from tests.support.event_order import uncovered_gaps
 from tests.support.raw_worker import hello, session
 from tests.support.refusals import refused
 
@@ -84,7 +85,7 @@ async def test_a_worker_executes_a_call(suite: Suite) -> None:
     kinds = s.kinds(events)
     for kind in ("tool_call_dispatched", "tool_call_accepted", "tool_call_progress"):
         assert kinds.count(kind) == 1
-    assert s.uncovered_gaps(events) == []
+    assert uncovered_gaps(events) == []
 
 
 async def test_a_tool_that_no_worker_ever_served_is_refused_at_submit(suite: Suite) -> None:
@@ -327,7 +328,7 @@ async def test_a_person_says_what_has_become_of_a_call_that_timed_out(
     assert ticket.kind == pb.Ticket.KIND_RECONCILE
     assert ticket.question == "lookup timed out after 0.1 s, and may have taken effect: has it?"
     assert events[-1].run_finished.output_text.startswith(text)
-    assert s.uncovered_gaps(events) == []
+    assert uncovered_gaps(events) == []
 
 
 async def test_a_call_that_did_not_happen_runs_again(suite: Suite) -> None:

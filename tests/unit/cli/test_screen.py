@@ -54,6 +54,42 @@ def test_text_goes_on_in_its_line_until_something_else_happens() -> None:
     ]
 
 
+def heard(seq: int, text: str) -> pb.Event:
+    return pb.Event(run_seq=seq, text_delta={"text": text})
+
+
+def committed(seq: int, text: str, first: int, last: int) -> pb.Event:
+    message = pb.ThreadMessage(message={"parts": [{"text": {"text": text}}]})
+    covering = pb.MessageCommitted(
+        message=message, covers_from_run_seq=first, covers_to_run_seq=last
+    )
+    return pb.Event(run_seq=seq, message_committed=covering)
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        # all its deltas came; none was there any more; only the first and the last came; it was
+        # streamed without deltas; the next one is not mixed up with it
+        ([heard(4, "a "), heard(5, "b"), committed(6, "a b", 4, 5)], ["» a b"]),
+        ([committed(6, "a b", 4, 5)], ["» a b"]),
+        (
+            [heard(4, "a "), heard(6, "c"), committed(7, "a b c", 4, 6)],
+            ["» a c", "· the whole answer:", "» a b c"],
+        ),
+        ([committed(6, "a b", 0, 0)], []),
+        (
+            [committed(6, "a", 4, 5), PLANNED, heard(8, "b"), committed(9, "b", 8, 8)],
+            ["» a", "· calls pool_send {}", "» b"],
+        ),
+    ],
+)
+def test_an_answer_whose_deltas_are_gone_is_shown_by_its_message(
+    events: list[pb.Event], expected: list[str]
+) -> None:
+    assert shown(*events) == expected
+
+
 def test_two_runs_that_speak_at_once_do_not_share_a_line() -> None:
     # given two views of one terminal, one of which waits for whole texts
     terminal, file = screen()
