@@ -1,6 +1,7 @@
 """Crashes of a worker, of run control and of both: what each means for a call of each effect class.
 
-The table is the contract's promise, in full.
+The table is the contract's promise, in full. The worker that comes back looks lost calls of
+reconcilable tools up in its ledger.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ ASKS_1 = "a person is asked, it has happened"
 #    pure, idempotent, reconcilable, at most once
 TABLE = [
     ("worker", "Accept", ONE, ONE, ONE, ONE),
-    ("worker", "Go", ONE, ONE, ASKS_0, ASKS_0),
-    ("worker", "effect", ONE, ONE, ASKS_0, ASKS_0),
-    ("worker", "Result", TWO, TWO, ASKS_1, ASKS_1),
+    ("worker", "Go", ONE, ONE, ONE, ASKS_0),
+    ("worker", "effect", ONE, ONE, ONE, ASKS_0),
+    ("worker", "Result", TWO, TWO, ONE, ASKS_1),
     ("worker", "Ack", ONE, ONE, ONE, ONE),
     ("run control", "Accept", ONE, ONE, ONE, ONE),
     ("run control", "Go", ONE, ONE, ONE, ONE),
@@ -45,9 +46,9 @@ TABLE = [
     ("run control", "Result", ONE, ONE, ONE, ONE),
     ("run control", "Ack", ONE, ONE, ONE, ONE),
     ("both", "Accept", ONE, ONE, ONE, ONE),
-    ("both", "Go", ONE, ONE, ASKS_0, ASKS_0),
-    ("both", "effect", ONE, ONE, ASKS_0, ASKS_0),
-    ("both", "Result", TWO, TWO, ASKS_1, ASKS_1),
+    ("both", "Go", ONE, ONE, ONE, ASKS_0),
+    ("both", "effect", ONE, ONE, ONE, ASKS_0),
+    ("both", "Result", TWO, TWO, ONE, ASKS_1),
     ("both", "Ack", ONE, ONE, ONE, ONE),
 ]
 CLASSES = (

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from runyard.worker.v1 import worker_pb2 as pb
 from runyard.worker.v1 import worker_service_pb2 as service
-from runyard_worker.session import Action, Send, Session, Start, Stop
+from runyard_worker.session import Action, Find, Send, Session, Start, Stop
 from services.chassis.drain import Drain
 from services.chassis.errors import DomainError
 from services.chassis.follow.notifier import LocalNotifier
@@ -254,12 +254,21 @@ class World:
                 case Stop(call_id):
                     left = self.worker.to_execute
                     left[:] = [each for each in left if each.ref.tool_call_id != call_id]
+                case Find(probe):
+                    self._do(self.worker.session.found(self._found(probe)))
 
     def _execute(self) -> None:
         call = self.worker.to_execute.pop(0)
         self.ledger.append((call.idempotency_key, call.ref.fence))
         succeeded = pb.Succeeded(content=f"effect {len(self.ledger)}")
         self._do(self.worker.session.ended(pb.Result(ref=call.ref, succeeded=succeeded)))
+
+    def _found(self, probe: pb.Probe) -> pb.ProbeResult:
+        """What the ledger says of a lost attempt."""
+        happened = any(key == probe.idempotency_key for key, _ in self.ledger)
+        effect = pb.EFFECT_DONE if happened else pb.EFFECT_NONE
+        content = f"effect {len(self.ledger)}" if happened else ""
+        return pb.ProbeResult(ref=probe.ref, effect=effect, content=content)
 
     def _pass_a_second(self) -> None:
         self.system.clock.advance(1.0)
