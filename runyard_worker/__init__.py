@@ -15,7 +15,24 @@
 tools for ``runyard apply``. See the README of the folder.
 """
 
-from runyard_worker.tools import Context, EffectClass, RetryableError, ToolError
+from runyard_worker.tools import (
+    Context,
+    DidNotHappen,
+    EffectClass,
+    Happened,
+    NotKnown,
+    RetryableError,
+    ToolError,
+)
 from runyard_worker.worker import Worker
 
-__all__ = ["Context", "EffectClass", "RetryableError", "ToolError", "Worker"]
+__all__ = [
+    "Context",
+    "DidNotHappen",
+    "EffectClass",
+    "Happened",
+    "NotKnown",
+    "RetryableError",
+    "ToolError",
+    "Worker",
+]

@@ -36,7 +36,14 @@ class Stop:
     call_id: str
 
 
-Action = Send | Start | Stop
+@dataclass(frozen=True, slots=True)
+class Find:
+    """Find out whether a lost attempt took effect."""
+
+    probe: pb.Probe
+
+
+Action = Send | Start | Stop | Find
 
 
 @dataclass(slots=True)
@@ -113,7 +120,7 @@ class Session:
             ref = message.result_ack.ref
             if self._is_newest(self.unacknowledged, ref):
                 del self.unacknowledged[ref.tool_call_id]
-        return []
+        return [Find(message.probe)] if kind == "probe" else []
 
     def _welcomed(self, welcome: pb.Welcome) -> Iterator[Action]:
         for verdict in welcome.verdicts:
@@ -195,6 +202,10 @@ class Session:
         self.unacknowledged[result.ref.tool_call_id] = result
         said: list[Action] = [Send(service.SessionRequest(result=result))]
         return said if self.stopping else [*said, self._credit(1)]
+
+    def found(self, result: pb.ProbeResult) -> list[Action]:
+        """Say what has become of a lost attempt."""
+        return [Send(service.SessionRequest(probe_result=result))]
 
     def stop(self) -> list[Action]:
         """Take no more calls, and give back those that were not started."""

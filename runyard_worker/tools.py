@@ -36,6 +36,26 @@ class RetryableError(ToolError):
         super().__init__(message, code=code)
 
 
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """A probe's answer: the call took effect, and ``result`` is its value."""
+
+    result: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class DidNotHappen:
+    """A probe's answer: the call took no effect, and may be made again."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotKnown:
+    """A probe's answer: a person has to find out."""
+
+
+Found = Happened | DidNotHappen | NotKnown
+
+
 class Reporter(Protocol):
     """Takes what a running call says of itself."""
 
@@ -83,6 +103,28 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """A function that says whether a call of a tool took effect."""
+
+    function: Callable[..., Any]
+    _arguments: type[BaseModel]
+    _context: str
+
+    @property
+    def is_async(self) -> bool:
+        return inspect.iscoroutinefunction(self.function)
+
+    def bound(self, arguments_json: str, context: Context) -> Callable[[], Any]:
+        """The question about the call with these arguments.
+
+        Raises:
+            ToolError: They do not fit the function.
+        """
+        named = _named(self._arguments, self._context, arguments_json, context)
+        return lambda: self.function(**named)
+
+
+@dataclass(frozen=True, slots=True)
 class Tool:
     """A function that agents may call.
 
@@ -91,6 +133,7 @@ class Tool:
         label: What a worker must have announced to get its calls; empty for any worker.
         timeout_s: Seconds that an attempt may take.
         max_parallel: Calls at a time; 0 = as many as the worker takes.
+        probe: Says whether a call took effect; None when that cannot be found out.
     """
 
     tool_id: str
@@ -103,6 +146,7 @@ class Tool:
     max_parallel: int
     _arguments: type[BaseModel] | None
     _context: str
+    probe: Probe | None = None
 
     @property
     def schema_digest(self) -> bytes:
@@ -121,13 +165,7 @@ class Tool:
         """
         if self._arguments is None:
             return lambda: self.function(arguments_json or "{}", context)
-        try:
-            found = self._arguments.model_validate_json(arguments_json or "{}")
-        except ValidationError as error:
-            raise ToolError(_wrong(error), code="INVALID_ARGUMENTS") from None
-        named = {name: getattr(found, name) for name in type(found).model_fields}
-        if self._context:
-            named[self._context] = context
+        named = _named(self._arguments, self._context, arguments_json, context)
         return lambda: self.function(**named)
 
     def manifest(self) -> dict[str, Any]:
@@ -166,11 +204,13 @@ def tool_of(
     label: str = "",
     timeout_s: float = 60.0,
     max_parallel: int = 0,
+    probe: Callable[..., Any] | None = None,
 ) -> Tool:
     """A function as a tool: its parameters are the arguments, its docstring is the description.
 
     Raises:
-        TypeError: A parameter has no type, or cannot be given by name.
+        TypeError: A parameter has no type, or cannot be given by name; or there is a probe of a
+            tool that is not reconcilable, or one that takes what the tool does not.
     """
     arguments, context = _parameters(function)
     schema = arguments.model_json_schema()
@@ -188,7 +228,18 @@ def tool_of(
         max_parallel=max_parallel,
         _arguments=arguments,
         _context=context,
+        probe=None if probe is None else _probe_of(probe, arguments, effect),
     )
+
+
+def _probe_of(function: Callable[..., Any], of_tool: type[BaseModel], effect: str) -> Probe:
+    if effect != "reconcilable":
+        raise TypeError(f"{function.__name__}: only a reconcilable tool is asked what has happened")
+    arguments, context = _parameters(function, extra="ignore")
+    foreign = sorted(set(arguments.model_fields) - set(of_tool.model_fields))
+    if foreign:
+        raise TypeError(f"{function.__name__}: its tool does not take {', '.join(foreign)}")
+    return Probe(function, arguments, context)
 
 
 def raw_tool(
@@ -215,7 +266,21 @@ def raw_tool(
     )
 
 
-def _parameters(function: Callable[..., Any]) -> tuple[type[BaseModel], str]:
+def _named(
+    arguments: type[BaseModel], of_context: str, arguments_json: str, context: Context
+) -> dict[str, Any]:
+    """The arguments by name, with the context if a parameter takes it."""
+    try:
+        found = arguments.model_validate_json(arguments_json or "{}")
+    except ValidationError as error:
+        raise ToolError(_wrong(error), code="INVALID_ARGUMENTS") from None
+    named = {name: getattr(found, name) for name in arguments.model_fields}
+    return {**named, of_context: context} if of_context else named
+
+
+def _parameters(
+    function: Callable[..., Any], *, extra: Literal["forbid", "ignore"] = "forbid"
+) -> tuple[type[BaseModel], str]:
     """The model of the arguments, and the name of the parameter that gets the context."""
     hints = get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {}
@@ -233,7 +298,7 @@ def _parameters(function: Callable[..., Any]) -> tuple[type[BaseModel], str]:
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[name] = (hints[name], default)
     model = create_model(
-        f"{function.__name__}_arguments", __config__=ConfigDict(extra="forbid"), **fields
+        f"{function.__name__}_arguments", __config__=ConfigDict(extra=extra), **fields
     )
     return model, context
 

@@ -23,7 +23,8 @@ from runyard.worker.v1 import worker_pb2 as pb
 from runyard.worker.v1 import worker_service_pb2 as service
 from runyard.worker.v1.worker_service_pb2_grpc import ToolWorkerServiceStub
 from runyard_worker.channel import metadata, open_channel, target_of
-from runyard_worker.session import Action, Send, Session, Start, Stop
+from runyard_worker.probes import found_out
+from runyard_worker.session import Action, Find, Send, Session, Start, Stop
 from runyard_worker.tools import (
     Context,
     EffectClass,
@@ -76,16 +77,20 @@ class Worker:
         label: str = "",
         timeout_s: float = 60.0,
         max_parallel: int = 0,
+        probe: Callable[..., Any] | None = None,
     ) -> Callable[[F], F]:
         """Serve a function: its parameters are the arguments, its docstring is the description.
 
         Args:
             name: The tool's id in the registry; the function's name when empty.
             effect: What running it twice means. A call that is lost runs again when it is ``pure``
-                or ``idempotent``; else a person is asked what has become of it.
+                or ``idempotent``; of a ``reconcilable`` one ``probe`` is asked what has become of
+                it, else a person is.
             label: What a worker must have announced to get its calls.
             timeout_s: Seconds that an attempt may take.
             max_parallel: Calls of it at a time; 0 = as many as the worker takes.
+            probe: Of a reconcilable tool: a function of the same parameters, or of some of them,
+                that returns ``Happened(result)``, ``DidNotHappen()`` or ``NotKnown()``.
         """
 
         def serve(function: F) -> F:
@@ -97,6 +102,7 @@ class Worker:
                     label=label,
                     timeout_s=timeout_s,
                     max_parallel=max_parallel,
+                    probe=probe,
                 )
             )
             return function
@@ -189,6 +195,7 @@ class _Serving:
         self._out: asyncio.Queue[service.SessionRequest] = asyncio.Queue()
         self._idle = asyncio.Event()
         self._failures = 0
+        self._probes: set[asyncio.Task[None]] = set()
         self._threads = ThreadPoolExecutor(worker.room, thread_name_prefix="tool")
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -201,7 +208,8 @@ class _Serving:
             self._do(self.session.stop())
             await self._until_idle()
         finally:
-            for task in (connecting, stopping, *(each.task for each in self._running.values())):
+            calls = (each.task for each in self._running.values())
+            for task in (connecting, stopping, *calls, *self._probes):
                 if task is not None:
                     task.cancel()
             await asyncio.gather(connecting, stopping, return_exceptions=True)
@@ -279,6 +287,10 @@ class _Serving:
                     running.task = asyncio.ensure_future(self._execute(running))
                 case Stop(call_id):
                     self._stop(call_id)
+                case Find(probe):
+                    task = asyncio.ensure_future(self._find(probe))
+                    self._probes.add(task)
+                    task.add_done_callback(self._probes.discard)
         if self.session.idle:
             self._idle.set()
         else:
@@ -292,6 +304,14 @@ class _Serving:
         tool = self._worker.tools.get(running.call.tool_id)
         if tool is not None and tool.is_async and running.task is not None:
             running.task.cancel()
+
+    async def _find(self, probe: pb.Probe) -> None:
+        """Say what has become of a lost attempt, once it does not run here any more."""
+        running = self._running.get(probe.ref.tool_call_id)
+        if running is not None and running.task is not None:
+            await asyncio.wait({running.task})
+        tool = self._worker.tools.get(probe.tool_id)
+        self._do(self.session.found(await found_out(tool, probe, self._threads)))
 
     async def _execute(self, running: _Running) -> None:
         ref = running.call.ref

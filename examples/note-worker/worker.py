@@ -8,14 +8,19 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from runyard_worker import Context, Worker
+from runyard_worker import Context, DidNotHappen, Happened, Worker
 
 LOOK_EVERY_S = 0.02
 
 worker = Worker("note-worker", room=4)
 
 
-@worker.tool(effect="at_most_once")
+def noted(line: str, ledger: str) -> Happened | DidNotHappen:
+    written = Path(ledger).read_text().splitlines() if Path(ledger).exists() else []
+    return Happened(line) if line in written else DidNotHappen()
+
+
+@worker.tool(effect="reconcilable", probe=noted)
 async def note(line: str, ledger: str, release: str, context: Context) -> str:
     """Writes a line into a ledger, and ends when it is released."""
     await asyncio.to_thread(append, Path(ledger), line)

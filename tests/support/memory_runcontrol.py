@@ -198,6 +198,10 @@ class MemoryTx:
         found.sort(key=lambda call: (call.due_at or now, call.call_id))
         return [self._key(call) for call in found[:limit]]
 
+    def probed_calls(self, tenant: str, limit: int) -> list[exchange.Call]:
+        calls = [c for c in self.t.calls.values() if c.tenant == tenant and c.probe_until]
+        return sorted(calls, key=lambda c: (c.probe_until, c.call_id))[:limit]
+
     def overdue_calls(self, now: datetime, limit: int) -> list[CallKey]:
         state = exchange.CallState
         found = [
@@ -205,6 +209,7 @@ class MemoryTx:
             for call in self.t.calls.values()
             if _is_past(call.due_at, now, call.state in (state.DISPATCHED, state.ACCEPTED))
             or _is_past(call.timeout_at, now, call.state in (state.READY, state.ACCEPTED))
+            or _is_past(call.probe_until, now, call.state is state.UNKNOWN)
         ]
         return [self._key(call) for call in sorted(found, key=lambda c: c.call_id)[:limit]]
 

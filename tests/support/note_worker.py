@@ -75,6 +75,14 @@ def _hears_no_acknowledgement() -> None:
     _replace("_is_newest", lambda _, results, ref: False)
 
 
+def _finds_nothing() -> None:
+    def found(self: Session, result: pb.ProbeResult) -> list[Action]:
+        nothing = pb.ProbeResult(ref=result.ref, effect=pb.EFFECT_NONE)
+        return [Send(service.SessionRequest(probe_result=nothing))]
+
+    _replace("found", found)
+
+
 def _gives_nothing_back() -> None:
     drain = service.SessionRequest(drain=pb.Drain())
     _replace("stop", lambda _: [Send(drain)])
@@ -107,6 +115,7 @@ FAULTS: Mapping[str, Callable[[], None]] = {
         _forgets_calls,
         _forgets_results,
         _hears_no_acknowledgement,
+        _finds_nothing,
         _gives_nothing_back,
         _ends_with_the_server,
         _trusts_the_connection,

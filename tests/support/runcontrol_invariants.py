@@ -106,7 +106,8 @@ def _has_source(t: Tables, tenant: str, reason: object) -> bool:
         return True
     call = t.calls[tenant, getattr(reason, "call_id", "")]
     if call.timeout_ms:
-        return call.state in (CallState.READY, CallState.DISPATCHED, CallState.ACCEPTED)
+        going_on = call.state in (CallState.READY, CallState.DISPATCHED, CallState.ACCEPTED)
+        return going_on or call.probe_until is not None
     arrived = [w for w in t.wakes.values() if w.condition_id == call.condition_id]
     slept_through = bool(call.condition_id and arrived)
     return call.state in (CallState.DISPATCHED, CallState.SUSPENDED) and not slept_through

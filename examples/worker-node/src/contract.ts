@@ -17,6 +17,19 @@ export interface Call {
   effect_class: string;
 }
 
+/** Whether a lost call took effect, and with which result. */
+export interface Finding {
+  effect: "EFFECT_DONE" | "EFFECT_NONE" | "EFFECT_UNKNOWN";
+  content?: string;
+}
+
+export interface Probe {
+  ref: CallRef;
+  tool_id: string;
+  arguments_json: string;
+  idempotency_key: string;
+}
+
 export interface Result {
   ref: CallRef;
   succeeded?: { content: string };
@@ -43,6 +56,7 @@ export interface FromServer {
   go?: { ref: CallRef };
   lease?: { calls: { ref: CallRef; until_time: unknown }[] };
   cancel?: { ref: CallRef };
+  probe?: Probe;
   result_ack?: { ref: CallRef };
 }
 
@@ -53,6 +67,7 @@ export interface FromWorker {
   accept?: { ref: CallRef };
   heartbeat?: { calls: { ref: CallRef; progress_seq: number; note: string }[] };
   result?: Result;
+  probe_result?: Finding & { ref: CallRef };
   drain?: object;
   handback?: { ref: CallRef };
 }

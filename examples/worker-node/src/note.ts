@@ -1,6 +1,6 @@
 // The worker that `runyard worker-conformance` examines.
 import { existsSync } from "node:fs";
-import { appendFile } from "node:fs/promises";
+import { appendFile, readFile } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import { Worker } from "./worker.js";
 
@@ -9,14 +9,24 @@ const LOOK_EVERY_MS = 20;
 const worker = new Worker(
   "note-worker-node",
   {
-    async note(args, { signal, progress }) {
-      const line = String(args["line"]);
-      await appendFile(String(args["ledger"]), `${line}\n`);
-      progress(line);
-      while (!existsSync(String(args["release"]))) {
-        await pause(LOOK_EVERY_MS, undefined, { signal });
-      }
-      return line;
+    note: {
+      async call(args, { signal, progress }) {
+        const line = String(args["line"]);
+        await appendFile(String(args["ledger"]), `${line}\n`);
+        progress(line);
+        while (!existsSync(String(args["release"]))) {
+          await pause(LOOK_EVERY_MS, undefined, { signal });
+        }
+        return line;
+      },
+      async probe(args) {
+        const line = String(args["line"]);
+        const ledger = String(args["ledger"]);
+        const written = existsSync(ledger) ? (await readFile(ledger, "utf8")).split("\n") : [];
+        return written.includes(line)
+          ? { effect: "EFFECT_DONE", content: line }
+          : { effect: "EFFECT_NONE" };
+      },
     },
   },
   4,

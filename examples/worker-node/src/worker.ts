@@ -3,8 +3,10 @@ import { randomUUID } from "node:crypto";
 import {
   type Call,
   type CallRef,
+  type Finding,
   type FromServer,
   type FromWorker,
+  type Probe,
   type Result,
   type Stream,
   type Welcome,
@@ -25,7 +27,11 @@ export interface Context {
   progress(note: string): void;
 }
 
-export type Tool = (args: Record<string, unknown>, context: Context) => Promise<string>;
+export interface Tool {
+  call(args: Record<string, unknown>, context: Context): Promise<string>;
+  /** Of a reconcilable tool: whether a lost call took effect. */
+  probe?(args: Record<string, unknown>, idempotencyKey: string): Promise<Finding>;
+}
 
 /** A call that was taken. */
 interface Attempt {
@@ -40,6 +46,8 @@ export class Worker {
   private readonly instanceId = randomUUID();
   private readonly attempts = new Map<string, Attempt>();
   private readonly unacknowledged = new Map<string, Result>();
+  // Also those that were given up and have not stopped yet.
+  private readonly executing = new Set<string>();
   private stream: Stream | undefined;
   private draining = false;
   private failures = 0;
@@ -115,6 +123,7 @@ export class Worker {
     else if (message.lease) {
       for (const each of message.lease.calls) if (!each.until_time) this.giveUp(each.ref);
     } else if (message.cancel) this.cancel(message.cancel.ref);
+    else if (message.probe) void this.find(message.probe);
     else if (message.result_ack) {
       const { ref } = message.result_ack;
       const held = this.unacknowledged.get(ref.tool_call_id);
@@ -171,6 +180,7 @@ export class Worker {
   private async execute(attempt: Attempt): Promise<void> {
     attempt.started = true;
     const { call, stopping } = attempt;
+    this.executing.add(call.ref.tool_call_id);
     const progress = (note: string) => {
       attempt.notes += 1;
       attempt.note = note;
@@ -179,7 +189,7 @@ export class Worker {
       const tool = this.tools[call.tool_id];
       if (!tool) throw new Error(`there is no tool ${call.tool_id}`);
       const args = JSON.parse(call.arguments_json) as Record<string, unknown>;
-      const content = await tool(args, { call, signal: stopping.signal, progress });
+      const content = await tool.call(args, { call, signal: stopping.signal, progress });
       this.report({ ref: call.ref, succeeded: { content } });
     } catch (error) {
       if (stopping.signal.aborted) {
@@ -188,7 +198,25 @@ export class Worker {
         const message = error instanceof Error ? error.message : "the tool failed";
         this.report({ ref: call.ref, failed: { code: "FAILED", message, retryable: false } });
       }
+    } finally {
+      this.executing.delete(call.ref.tool_call_id);
     }
+  }
+
+  /** Say what has become of a lost attempt; nothing is known while it may still run here. */
+  private async find(probe: Probe): Promise<void> {
+    const { ref, tool_id, arguments_json, idempotency_key } = probe;
+    const tool = this.tools[tool_id];
+    let found: Finding = { effect: "EFFECT_UNKNOWN" };
+    try {
+      if (tool?.probe && !this.executing.has(ref.tool_call_id)) {
+        const args = JSON.parse(arguments_json) as Record<string, unknown>;
+        found = await tool.probe(args, idempotency_key);
+      }
+    } catch (error) {
+      console.error(`the probe of ${tool_id} failed:`, error);
+    }
+    this.say({ probe_result: { ref, ...found } });
   }
 
   /** Report an attempt, unless it was given up meanwhile. */

@@ -15,6 +15,7 @@ Script = Callable[[Stage], Awaitable[None]]
 
 PURE = content.EFFECT_CLASS_PURE
 ONCE = content.EFFECT_CLASS_AT_MOST_ONCE
+RECONCILABLE = content.EFFECT_CLASS_RECONCILABLE
 
 
 async def heartbeat_with_progress(stage: Stage) -> None:
@@ -148,6 +149,21 @@ async def duplicate_result(stage: Stage) -> None:
     stage.ledger_is(["a-1", "b-1"], "each call runs once")
 
 
+async def probe(stage: Stage) -> None:
+    """Of a lost call the worker says whether it took effect, and with which result."""
+    session = await stage.session()
+    call = await _accepted(stage, session, "a", RECONCILABLE)
+    session.say(go=pb.Go(ref=call.ref))
+    await stage.ledger_has("a-1", "the call starts after Go")
+    await _finishes(stage, session, call)
+    happened = pb.ProbeResult(ref=call.ref, effect=pb.EFFECT_DONE, content="a-1")
+    await _finds(session, call, happened, "EFFECT_DONE, with the result")
+    never = stage.call("b", RECONCILABLE)
+    nothing = pb.ProbeResult(ref=never.ref, effect=pb.EFFECT_NONE)
+    await _finds(session, never, nothing, "EFFECT_NONE of a call that was never executed")
+    stage.ledger_is(["a-1"], "a probe executes nothing")
+
+
 async def drain_with_handback(stage: Stage) -> None:
     """On SIGTERM: no more calls, those not begun go back, those begun end, then exit code 0."""
     session = await stage.session()
@@ -199,6 +215,7 @@ SCRIPTS: tuple[Script, ...] = (
     reconnect_with_inflight,
     reconnect_and_abandon,
     duplicate_result,
+    probe,
     drain_with_handback,
     drain_of_the_server,
     half_open_connection,
@@ -226,6 +243,23 @@ async def _running(stage: Stage, session: Conversation, name: str, attempt: int 
     call = await _accepted(stage, session, name, PURE, attempt)
     await stage.ledger_has(f"{name}-{attempt}", "a pure call starts without Go")
     return call
+
+
+async def _finds(session: Conversation, lost: pb.Call, expected: pb.ProbeResult, rule: str) -> None:
+    asked = pb.Probe(
+        ref=lost.ref,
+        idempotency_key=lost.idempotency_key,
+        tool_id=lost.tool_id,
+        arguments_json=lost.arguments_json,
+        run_id=lost.run_id,
+        thread_id=lost.thread_id,
+        agent_id=lost.agent_id,
+        principal=lost.principal,
+    )
+    session.say(probe=asked)
+    found: pb.ProbeResult = await session.next("probe_result", "an answer to the probe")
+    if found != expected:
+        raise Deviation(rule, " ".join(str(found).split()))
 
 
 async def _result(session: Conversation, call: pb.Call) -> pb.Result:

@@ -253,6 +253,13 @@ def _finished(view: RunView, event: pb.Event) -> Lines:
     yield [("finished: ", style), (reason, style), why, (used, "dim")]
 
 
+_PROBED = {
+    pb.ToolCallProbed.OUTCOME_HAPPENED: "was lost; a worker says that it took effect",
+    pb.ToolCallProbed.OUTCOME_DID_NOT_HAPPEN: "was lost; a worker says that it took no effect",
+    pb.ToolCallProbed.OUTCOME_UNKNOWN: "was lost; its worker cannot tell whether it took effect",
+    pb.ToolCallProbed.OUTCOME_NOT_ANSWERED: "was lost; no worker says whether it took effect",
+}
+
 _LINES: Mapping[str, Callable[[RunView, pb.Event], Lines]] = {
     "run_queued": lambda _, e: [[f"run {e.run_id} of {e.run_queued.agent_id} is queued"]],
     "run_started": lambda _, e: [["started"]],
@@ -264,6 +271,9 @@ _LINES: Mapping[str, Callable[[RunView, pb.Event], Lines]] = {
     "tool_call_settled": _settled,
     "tool_call_progress": lambda v, e: [
         [v.tool(e.tool_call_progress.tool_call_id), f": {e.tool_call_progress.note}"]
+    ],
+    "tool_call_probed": lambda v, e: [
+        [v.tool(e.tool_call_probed.tool_call_id), f": {_PROBED[e.tool_call_probed.outcome]}"]
     ],
     "ticket_opened": _ticket,
     "ticket_decided": _decided,

@@ -153,6 +153,12 @@ _KINDS: Mapping[type, tuple[str, _Encode]] = {
             tool_call_id=k.call_id, progress_seq=k.progress_seq, note=k.note
         ),
     ),
+    e.ToolCallProbed: (
+        "tool_call_probed",
+        lambda k: pb.ToolCallProbed(
+            tool_call_id=k.call_id, outcome=enums.PROBE_OUTCOMES.to_pb[k.outcome]
+        ),
+    ),
     e.ToolCallSettled: ("tool_call_settled", _settled),
     e.TicketOpened: ("ticket_opened", lambda k: pb.TicketOpened(ticket=ticket_to_pb(k.ticket))),
     e.TicketDecided: (

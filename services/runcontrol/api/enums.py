@@ -8,6 +8,7 @@ from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
 from runyard.worker.v1 import worker_pb2 as worker
 from services.chassis.protobuf.enums import EnumTable
 from services.runcontrol.core.cancelling import CancelOutcome
+from services.runcontrol.core.events import ProbeOutcome
 from services.runcontrol.core.exchange import CallState, TicketKind, TicketState, WakeStatus
 from services.runcontrol.core.model import (
     DispatchKind,
@@ -39,6 +40,7 @@ INPUT_MODES = EnumTable(pb.InjectMode, "INJECT_MODE", InputMode)
 INPUT_STATES = EnumTable(pb.Input.State, "STATE", InputState)
 ORIGINS = EnumTable(pb.MessageOrigin, "MESSAGE_ORIGIN", MessageOrigin)
 PRIORITIES = EnumTable(pb.Priority, "PRIORITY", Priority)
+PROBE_OUTCOMES = EnumTable(pb.ToolCallProbed.Outcome, "OUTCOME", ProbeOutcome)
 RUN_STATES = EnumTable(pb.Run.State, "STATE", RunState)
 STARTS = EnumTable(service.SubscribeFrom, "SUBSCRIBE_FROM", SubscribeFrom)
 TERMINATIONS = EnumTable(pb.TerminationReason, "TERMINATION_REASON", TerminationReason)

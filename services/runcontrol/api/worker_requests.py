@@ -156,12 +156,22 @@ def _outcome(result: pb.Result, at: str, decoder: Decoder) -> Outcome:
             return Succeeded(result.succeeded.content)
 
 
+def _finding(found: pb.ProbeResult, decoder: Decoder) -> m.Finding:
+    where = "probe_result.effect"
+    return m.Finding(
+        _ref(found.ref, "probe_result.ref", decoder),
+        decoder.enum(enums.EFFECTS, found.effect, where, Effect.UNKNOWN),
+        found.content,
+    )
+
+
 _READERS: Mapping[str, Callable[[Any, Decoder], m.FromWorker]] = {
     "hello": _hello,
     "credit": _credit,
     "accept": lambda accept, decoder: m.Accept(_ref(accept.ref, "accept.ref", decoder)),
     "heartbeat": lambda beat, decoder: m.Heartbeat(_progress(beat, decoder)),
     "result": lambda result, decoder: _result(result, "result", decoder),
+    "probe_result": _finding,
     "handback": lambda given, decoder: m.Handback(_ref(given.ref, "handback.ref", decoder)),
     "drain": lambda drain, decoder: m.StopGiving(decoder.time(drain, "deadline_time", "drain")),
 }

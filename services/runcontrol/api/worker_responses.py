@@ -14,6 +14,7 @@ from services.chassis.protobuf.decoder import duration_to_pb, instant_to_pb
 from services.content.convert import EFFECT_CLASSES
 from services.runcontrol.api import enums
 from services.runcontrol.core import worker_messages as m
+from services.runcontrol.core.tool_workers import TakenCall
 from services.runcontrol.core.worker_calls import (
     CallRef,
     ResultOutcome,
@@ -35,11 +36,11 @@ def to_worker(message: m.ToWorker) -> service.SessionResponse:
 
 
 def _of_call(
-    message: m.GivenCall | m.Go | m.Leases | m.StopCall | m.ResultAck,
+    message: m.GivenCall | m.Go | m.Leases | m.StopCall | m.Probe | m.ResultAck,
 ) -> service.SessionResponse:
     match message:
         case m.GivenCall():
-            return service.SessionResponse(call=_call(message))
+            return service.SessionResponse(call=_call(message.taken))
         case m.Go(ref):
             return service.SessionResponse(go=pb.Go(ref=_ref(ref)))
         case m.Leases(calls):
@@ -50,6 +51,8 @@ def _of_call(
         case m.StopCall(ref, reason):
             stop = pb.Cancel(ref=_ref(ref), reason=reason, grace=_seconds(STOP_GRACE_S))
             return service.SessionResponse(cancel=stop)
+        case m.Probe(taken):
+            return service.SessionResponse(probe=_probe(taken))
         case m.ResultAck(ref, outcome):
             return service.SessionResponse(result_ack=ack_to_pb(ref, outcome))
         case _:
@@ -83,8 +86,8 @@ def _welcome(welcome: m.Welcome) -> pb.Welcome:
     )
 
 
-def _call(given: m.GivenCall) -> pb.Call:
-    taken, call = given.taken, given.taken.call
+def _call(taken: TakenCall) -> pb.Call:
+    call = taken.call
     return pb.Call(
         ref=_ref(taken.ref),
         run_id=call.run_id,
@@ -99,6 +102,22 @@ def _call(given: m.GivenCall) -> pb.Call:
         tool_version=taken.tool_version,
         agent_id=taken.agent_id,
         principal=taken.principal,
+    )
+
+
+def _probe(taken: TakenCall) -> pb.Probe:
+    call = taken.call
+    return pb.Probe(
+        ref=_ref(taken.ref),
+        idempotency_key=call.call_id,
+        tool_id=call.tool_id,
+        arguments_json=call.arguments_json or "{}",
+        run_id=call.run_id,
+        thread_id=taken.thread_id,
+        agent_id=taken.agent_id,
+        principal=taken.principal,
+        traceparent=call.traceparent,
+        tool_version=taken.tool_version,
     )
 
 

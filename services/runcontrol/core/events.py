@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 
 from services.content.model import Usage
 from services.runcontrol.core.exchange import Call, CallState, Decision, Ticket, WakeStatus
@@ -99,6 +100,19 @@ class ToolCallDispatched:
 class ToolCallAccepted:
     call_id: str
     worker_id: str
+
+
+class ProbeOutcome(Enum):
+    HAPPENED = "happened"
+    DID_NOT_HAPPEN = "did_not_happen"
+    UNKNOWN = "unknown"
+    NOT_ANSWERED = "not_answered"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallProbed:
+    call_id: str
+    outcome: ProbeOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +235,7 @@ Kind = (
     | ToolCallDispatched
     | ToolCallAccepted
     | ToolCallProgress
+    | ToolCallProbed
     | ToolCallSettled
     | TicketOpened
     | TicketDecided

@@ -87,6 +87,7 @@ class Call:
         worker_id: The worker of the newest attempt.
         worker_instance: The start of that worker.
         progress_seq: Of the newest progress of the attempt.
+        probe_until: Until when a worker is asked whether a lost attempt took effect.
     """
 
     tenant: str
@@ -116,6 +117,7 @@ class Call:
     worker_id: str = ""
     worker_instance: str = ""
     progress_seq: int = 0
+    probe_until: datetime | None = None
 
     @property
     def settled(self) -> bool:

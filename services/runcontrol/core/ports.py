@@ -228,6 +228,9 @@ class WorkerTx(Protocol):
         first.
         """
 
+    def probed_calls(self, tenant: str, limit: int) -> list[Call]:
+        """Lost calls of which workers are asked what has become of them, longest lost first."""
+
     def call(self, tenant: str, call_id: str) -> Call | None: ...
 
     def extend_call(self, tenant: str, ref: CallRef, worker: Worker, until: datetime) -> bool:

@@ -17,6 +17,7 @@ from services.runcontrol.core.ports import CallKey, Store, Tx
 from services.runcontrol.core.work import Work, commit
 from services.runcontrol.core.worker_calls import (
     CallRef,
+    Effect,
     Outcome,
     ResultOutcome,
     Worker,
@@ -30,14 +31,17 @@ from services.runcontrol.core.worker_calls import (
     note_progress,
     refuse_foreign_tools,
     sweep,
+    take_finding,
 )
 
 SWEEP_LIMIT = 200
+# Of a tenant's lost calls, how many are asked about at a time.
+PROBE_LIMIT = 200
 
 
 @dataclass(frozen=True, slots=True)
 class TakenCall:
-    """A call that was given to a worker, and what that has to know of its run."""
+    """A call that a worker has to do with, and what that has to know of its run."""
 
     call: Call
     thread_id: str
@@ -200,6 +204,35 @@ class ToolWorkers:
             return ResultOutcome.COMMITTED
 
         return await self._store.write(lambda tx: once(tx, caller, lambda: fn(tx)))
+
+    async def lost(self, tenant: str) -> list[Call]:
+        """Calls of which a worker may say what has become of them, longest lost first."""
+        return await self._store.write(lambda tx: tx.probed_calls(tenant, PROBE_LIMIT))
+
+    async def to_probe(self, lost: Call) -> TakenCall | None:
+        """What a worker has to know to say what became of a call; None when that is known."""
+
+        def fn(tx: Tx) -> TakenCall | None:
+            work = tx.load(lost.tenant, lost.run_id, self._clock.now())
+            call = work.find_call(lost.call_id) if work else None
+            if work is None or call is None or call.probe_until is None:
+                return None
+            return self._taken(tx, work, call.call_id)
+
+        return await self._store.write(fn)
+
+    async def take_finding(self, tenant: str, ref: CallRef, effect: Effect, content: str) -> None:
+        """Let the answer to a probe count, unless the attempt was answered for meanwhile."""
+
+        def fn(tx: Tx) -> None:
+            before = self._load(tx, tenant, ref)
+            call = before.find_call(ref.call_id) if before else None
+            if before is None or call is None or not is_attempt(call, ref):
+                return
+            if call.probe_until is not None:
+                commit(tx, before, take_finding(before, call, effect, content, self._ids))
+
+        await self._store.write(fn)
 
     async def hand_back(self, tenant: str, worker: Worker, ref: CallRef) -> None:
         """Let another worker have a call that this one has not started."""

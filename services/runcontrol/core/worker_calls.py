@@ -4,7 +4,8 @@ READY -> DISPATCHED -> ACCEPTED -> SUCCEEDED | FAILED | CANCELLED
   ^----------/------------/ \\----> UNKNOWN, until somebody says what has become of it
 
 A call that was not accepted goes back to READY. One whose worker is lost goes back if it may run
-twice; else a person, or a late result, says what has become of it.
+twice; else a worker of its tool is asked what has become of it if the effect can be looked up, and
+then a person. A late result answers too.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from enum import Enum
 
 from services.chassis.caller import Principal
 from services.chassis.ids import IdSource
+from services.content.model import EffectClass
 from services.runcontrol.core.errors import ToolNotAllowedError
 from services.runcontrol.core.events import (
+    ProbeOutcome,
     RunWoken,
     TicketVoided,
     ToolCallAccepted,
     ToolCallDispatched,
+    ToolCallProbed,
     ToolCallProgress,
 )
 from services.runcontrol.core.exchange import (
@@ -41,6 +45,8 @@ from services.runcontrol.core.work import Work
 # Of a call that may run twice: attempts that were accepted and lost, or failed for the moment.
 MAX_TRIES = 5
 _FIRST_PAUSE_S = 0.5
+# How long a worker is waited for that says what has become of a call: one may have to start again.
+PROBE_S = 30.0
 
 _LATE = "result_arrived"
 
@@ -106,6 +112,12 @@ class Cancelled:
 
 
 Outcome = Succeeded | Failed | Cancelled
+
+_FOUND = {
+    Effect.DONE: ProbeOutcome.HAPPENED,
+    Effect.NONE: ProbeOutcome.DID_NOT_HAPPEN,
+    Effect.UNKNOWN: ProbeOutcome.UNKNOWN,
+}
 
 
 class ResultOutcome(Enum):
@@ -226,6 +238,9 @@ def sweep(work: Work, call: Call, ids: IdSource) -> Work:
         return lose(work, call, f"timed out after {_seconds(call)} s", ids)
     if call.state is CallState.ACCEPTED and due:
         return lose(work, call, "lost its worker", ids)
+    if call.probe_until is not None and call.probe_until <= work.now:
+        work = work.emit(ToolCallProbed(call.call_id, ProbeOutcome.NOT_ANSWERED))
+        return _ask_person(work, call, "is lost, no worker says what has become of it")
     return work
 
 
@@ -237,14 +252,37 @@ def lose(work: Work, call: Call, what: str, ids: IdSource) -> Work:
     """
     if call.reconciling:
         return work  # a person is asked already, and may have answered
+    if call.effect_class is EffectClass.RECONCILABLE:
+        until = work.now + timedelta(seconds=PROBE_S)
+        return work.with_call(replace(call, state=CallState.UNKNOWN, probe_until=until))
     if call.effect_class in REPEATS_ARE_EFFECTS:
-        asked = f"{call.tool_id} {what}, and may have taken effect: has it?"
-        work = open_ticket(work, call, TicketKind.RECONCILE, asked, call.traceparent)
-        return wait_for_person(work, work.call(call.call_id))
+        return _ask_person(work, call, what)
     if _may_repeat(call):
         return _ready_again(work, call, _pause_s(call))
     text = f"the call {what}; {call.tries} attempts were made"
     return _settle(work, call, CallState.FAILED, text, ids)
+
+
+def take_finding(work: Work, call: Call, effect: Effect, content: str, ids: IdSource) -> Work:
+    """Let what a worker has found out about a lost attempt count."""
+    work = work.emit(ToolCallProbed(call.call_id, _FOUND[effect]))
+    if effect is Effect.DONE:
+        return _settle(work, call, CallState.SUCCEEDED, content, ids)
+    if effect is Effect.UNKNOWN:
+        return _ask_person(work, call, "is lost, its worker cannot tell what has become of it")
+    if call.tries >= MAX_TRIES:
+        text = f"the call did not take effect; {call.tries} attempts were made"
+        return _settle(work, call, CallState.FAILED, text, ids)
+    # Another generation: the effect of an attempt may happen once more.
+    again = replace(call, generation=call.generation + 1, probe_until=None)
+    return _ready_again(work, again, _pause_s(call))
+
+
+def _ask_person(work: Work, call: Call, what: str) -> Work:
+    asked = f"{call.tool_id} {what}, and may have taken effect: has it?"
+    lost = replace(call, probe_until=None)
+    work = open_ticket(work, lost, TicketKind.RECONCILE, asked, call.traceparent)
+    return wait_for_person(work, work.call(call.call_id))
 
 
 def _seconds(call: Call) -> str:

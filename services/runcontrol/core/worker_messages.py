@@ -12,6 +12,7 @@ from services.chassis.caller import Caller
 from services.runcontrol.core.tool_workers import Progress, TakenCall
 from services.runcontrol.core.worker_calls import (
     CallRef,
+    Effect,
     Outcome,
     ResultOutcome,
     Worker,
@@ -75,13 +76,24 @@ class Handback:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """What a worker has found out about a lost attempt; ``content`` is the result when DONE."""
+
+    ref: CallRef
+    effect: Effect
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class StopGiving:
     """The worker takes no more calls, and leaves at ``deadline_at``."""
 
     deadline_at: datetime | None = None
 
 
-FromWorker: TypeAlias = Hello | Credit | Accept | Heartbeat | Result | Handback | StopGiving
+FromWorker: TypeAlias = (
+    Hello | Credit | Accept | Heartbeat | Result | Finding | Handback | StopGiving
+)
 
 
 class Verdict(Enum):
@@ -99,6 +111,13 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class GivenCall:
+    taken: TakenCall
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The worker is to say whether this lost attempt took effect."""
+
     taken: TakenCall
 
 
@@ -133,7 +152,7 @@ class ServerStops:
     deadline_at: datetime
 
 
-ToWorker: TypeAlias = Welcome | GivenCall | Go | Leases | StopCall | ResultAck | ServerStops
+ToWorker: TypeAlias = Welcome | GivenCall | Go | Leases | StopCall | Probe | ResultAck | ServerStops
 
 
 class WorkerSessions(Protocol):

@@ -1,6 +1,6 @@
 """The sessions of tool workers with this process, and the loops that give them calls.
 
-give_forever   gives calls that wait to sessions that have room
+give_forever   gives calls that wait to sessions that have room, and asks about lost ones
 stop_forever   tells workers about calls that are not wanted any more
 sweep_forever  ends what was not taken, accepted, renewed or ended in time
 """
@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 from services.chassis.caller import Caller
 from services.chassis.clock import Clock
@@ -31,6 +30,7 @@ from services.runcontrol.core.worker_messages import (
     PROTOCOL,
     Accept,
     Credit,
+    Finding,
     FromWorker,
     GivenCall,
     Go,
@@ -48,60 +48,14 @@ from services.runcontrol.core.worker_messages import (
     Welcome,
 )
 from services.runcontrol.engine import telemetry_names as names
+from services.runcontrol.engine.probing import Probing
+from services.runcontrol.engine.worker_session import Session
 
 # No notification says that a pause before another attempt has ended.
 POLL_S = 0.5
 SWEEP_EVERY_S = 1.0
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(eq=False)
-class Session:
-    """A worker that is connected.
-
-    Attributes:
-        credit: How many more calls it may be given.
-        held: The attempts it was given and has not reported, with their tools, by call id.
-        out: What is to be sent; None ends the session, an error ends it with that.
-    """
-
-    caller: Caller
-    hello: Hello
-    epoch: int
-    credit: int = 0
-    stopped: bool = False
-    held: dict[str, tuple[str, CallRef]] = field(default_factory=dict)
-    out: asyncio.Queue[ToWorker | BaseException | None] = field(default_factory=asyncio.Queue)
-
-    @property
-    def tenant(self) -> str:
-        return self.caller.tenant
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.tenant, self.hello.worker.instance_id
-
-    def has_room(self, tool_id: str, label: str) -> bool:
-        """Whether it can be given a call of a tool now."""
-        if self.stopped or self.credit <= 0 or (label and label not in self.hello.labels):
-            return False
-        served = next((tool for tool in self.hello.tools if tool.tool_id == tool_id), None)
-        if served is None:
-            return False
-        now = sum(held_tool == tool_id for held_tool, _ in self.held.values())
-        return not served.max_parallel or now < served.max_parallel
-
-    def refs(self) -> list[CallRef]:
-        return [ref for _, ref in self.held.values()]
-
-    def drop(self, ref: CallRef) -> bool:
-        """Forget an attempt that is not the worker's any more; whether it was held until now."""
-        _, held = self.held.get(ref.call_id, ("", None))
-        if held != ref:
-            return False
-        del self.held[ref.call_id]
-        return True
 
 
 class LiveSessions:
@@ -121,6 +75,7 @@ class LiveSessions:
         self._ids = ids
         self._drain = drain
         self._sessions: dict[tuple[str, str], Session] = {}
+        self._probing = Probing(workers)
 
     async def serve(
         self, caller: Caller, first: FromWorker | None, messages: AsyncIterator[FromWorker]
@@ -219,6 +174,8 @@ class LiveSessions:
                 await self._take_heartbeat(session, calls)
             case Result():
                 await self._take_result(session, message)
+            case Finding():
+                await self._probing.take(session, message)
             case Handback(ref):
                 session.drop(ref)
                 await self._workers.hand_back(tenant, worker, ref)
@@ -269,6 +226,7 @@ class LiveSessions:
             while True:
                 try:
                     await self._give()
+                    await self._probing.ask(list(self._sessions.values()))
                 except DomainError as error:
                     log.warning("no calls given to workers", exc_info=error)
                 await signal.wait(POLL_S)

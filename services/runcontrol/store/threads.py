@@ -166,6 +166,8 @@ class SqlThreads:
                 self._tx.notify(CALLS)
             elif call.state in _GIVEN_UP and was is not None and was.state in _HELD:
                 self._tx.notify(CALLS_ENDED)
+            if call.probe_until is not None:
+                self._tx.notify(CALLS)
 
     def _append(self, after: Work) -> None:
         """Insert the messages, events and effects that a decision added."""

@@ -49,6 +49,14 @@ READY_CALLS = statement(
     .limit(bindparam("limit"))
 )
 
+PROBED_CALLS = find(
+    t.tool_call,
+    *where(t.tool_call, "tenant"),
+    w.PROBED,
+    order_by=(_call.probe_until, _call.call_id),
+    limit=bindparam("limit"),
+)
+
 FIND_CALL = find(t.tool_call, *where(t.tool_call, "tenant", "call_id"))
 
 EXTEND_CALL = statement(
@@ -67,6 +75,7 @@ OVERDUE_CALLS = statement(
         or_(
             and_(w.LEASED, _call.due_at <= _instant("now")),
             and_(w.TIMED, _call.timeout_at <= _instant("now")),
+            and_(w.PROBED, _call.probe_until <= _instant("now")),
         )
     )
     .order_by(_call.call_id)

@@ -10,6 +10,7 @@ from services.runcontrol.store.tables import metadata, tool_call
 # Qualified, for queries that join other tables; an index names the columns of its own table.
 OFFERED = text("tool_call.state = 'ready' AND tool_call.due_at IS NOT NULL")
 LEASED = text("tool_call.state IN ('dispatched', 'accepted') AND tool_call.due_at IS NOT NULL")
+PROBED = text("tool_call.probe_until IS NOT NULL")
 TIMED = text("tool_call.state IN ('ready', 'accepted') AND tool_call.timeout_at IS NOT NULL")
 
 
@@ -22,6 +23,7 @@ def _partial(name: str, *columns: str, where: TextClause) -> None:
 _partial("tool_call_ready", "tenant", "tool_id", "due_at", where=OFFERED)
 _partial("tool_call_due", "due_at", where=LEASED)
 _partial("tool_call_timeout", "timeout_at", where=TIMED)
+_partial("tool_call_probe", "probe_until", where=PROBED)
 
 # Who ever served a tool: one row without a label, and one per label that was announced.
 served_tool = Table(

@@ -9,7 +9,7 @@ from services.runcontrol.core.exchange import Call
 from services.runcontrol.core.ports import CallKey
 from services.runcontrol.core.worker_calls import CallRef, Worker
 from services.runcontrol.store import worker_statements as sql
-from services.runcontrol.store.rows import one
+from services.runcontrol.store.rows import every, one
 
 
 class SqlWorkers:
@@ -51,6 +51,9 @@ class SqlWorkers:
             sql.READY_CALLS, tenant=tenant, tool_id=tool_id, label=label, now=now, limit=limit
         )
         return [tuple(row) for row in rows]
+
+    def probed_calls(self, tenant: str, limit: int) -> list[Call]:
+        return list(every(self._tx, Call, sql.PROBED_CALLS, tenant=tenant, limit=limit))
 
     def call(self, tenant: str, call_id: str) -> Call | None:
         return one(self._tx, Call, sql.FIND_CALL, tenant=tenant, call_id=call_id)

@@ -24,6 +24,7 @@ SCRIPTS = [
     "reconnect-with-inflight",
     "reconnect-and-abandon",
     "duplicate-result",
+    "probe",
     "drain-with-handback",
     "drain-of-the-server",
     "half-open-connection",
@@ -63,6 +64,7 @@ FOUND: list[Found] = [
         5,
         "Hello.undelivered_results: nothing",
     ),
+    ("finds-nothing", "probe", 5, "EFFECT_DONE, with the result"),
     (
         "gives-nothing-back",
         "drain-with-handback",

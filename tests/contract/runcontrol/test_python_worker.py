@@ -10,7 +10,14 @@ import grpc
 import pytest
 
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
-from runyard_worker import Context, RetryableError, ToolError, Worker
+from runyard_worker import (
+    Context,
+    DidNotHappen,
+    Happened,
+    RetryableError,
+    ToolError,
+    Worker,
+)
 from runyard_worker.tools import raw_tool
 from services.chassis.calls.rpc_status import reason_of
 from services.cli.manifests.resources import load
@@ -220,6 +227,33 @@ async def test_a_worker_that_stops_ends_what_it_has_begun(suite: Suite, worker: 
 
     # then its result was delivered
     assert events[-1].run_finished.output_text == "it says found"
+
+
+async def test_a_probe_says_what_became_of_a_call_that_timed_out(
+    suite: Suite, worker: Worker
+) -> None:
+    # given a tool whose effects can be looked up, and whose first call hangs after its effect
+    orders: dict[str, int] = {}
+
+    def was_ordered(order: int, context: Context) -> Happened | DidNotHappen:
+        found = orders.get(context.idempotency_key)
+        return DidNotHappen() if found is None else Happened(f"ordered {order}")
+
+    @worker.tool(effect="reconcilable", timeout_s=1.0, probe=was_ordered)
+    async def lookup(order: int, context: Context) -> str:
+        orders[context.idempotency_key] = order
+        await asyncio.Event().wait()
+        return "never"
+
+    await apply_clerk(suite, worker)
+
+    # when an agent calls it
+    async with serving(worker):
+        said = await answer(suite)
+
+    # then what the probe found is the result, and nothing was done twice
+    assert said == "it says ordered 4711"
+    assert len(orders) == 1
 
 
 @pytest.mark.parametrize(

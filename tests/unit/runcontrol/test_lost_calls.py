@@ -32,7 +32,6 @@ from tests.support.memory_runcontrol import MemoryTx
 from tests.unit.runcontrol.in_memory_runcontrol import QUESTION, InMemoryRunControl, agent, now
 from tests.unit.runcontrol.worker_desk import (
     LOOKUP,
-    ONCE,
     OTHER,
     TWICE,
     WORKER,
@@ -62,10 +61,9 @@ def test_a_lost_call_that_may_run_twice_does_so_five_times(effect: EffectClass, 
     assert at.system.run().dispatch_id
 
 
-@pytest.mark.parametrize("effect", ONCE)
-def test_a_lost_call_that_must_not_run_twice_asks_a_person(effect: EffectClass) -> None:
+def test_a_lost_call_that_must_not_run_twice_asks_a_person() -> None:
     # given an accepted call
-    at = desk(effect)
+    at = desk(EffectClass.AT_MOST_ONCE)
     at.accepted()
 
     # when its worker is lost

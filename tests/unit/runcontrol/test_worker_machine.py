@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from services.content.model import Approval, EffectClass
-from services.runcontrol.core.events import ToolCallAccepted
-from services.runcontrol.core.exchange import CallState, VerdictKind
+from services.runcontrol.core.events import ProbeOutcome, ToolCallAccepted, ToolCallProbed
+from services.runcontrol.core.exchange import Call, CallState, VerdictKind
 from services.runcontrol.core.execution import Claim
 from services.runcontrol.core.model import Phase, RunState
 from services.runcontrol.core.specs import Specs, ToolSpec
 from services.runcontrol.core.tool_workers import Progress, TakenCall
 from services.runcontrol.core.worker_calls import (
+    CallRef,
     Cancelled,
     Effect,
     Failed,
@@ -186,6 +187,17 @@ class WorkerMachine(RunControlMachine):
         self.system.clock.advance(seconds)
         now(self.system.workers.sweep())
 
+    def lost(self) -> list[Call]:
+        return [call for call in self.system.tables.calls.values() if call.probe_until is not None]
+
+    @precondition(lambda self: self.lost())
+    @rule(number=PICK, effect=st.sampled_from(list(Effect)))
+    def answer_a_probe(self, number: int, effect: Effect) -> None:
+        """A worker says what has become of a lost call."""
+        call = self.pick(self.lost(), number)
+        ref = CallRef(call.call_id, call.attempt, call.fence)
+        now(self.system.workers.take_finding("default", ref, effect, "shipped"))
+
     def asked(self) -> list[str]:
         calls = [call for call in self.system.tables.calls.values() if call.reconciling]
         live = {call.call_id for call in calls}
@@ -212,7 +224,7 @@ class WorkerMachine(RunControlMachine):
         self.take(OTHER, accepts=True)
 
     @invariant()
-    def an_effect_happens_once_unless_a_person_says_that_it_did_not(self) -> None:
+    def an_effect_happens_once_unless_somebody_says_that_it_did_not(self) -> None:
         """I9, of calls whose second execution is a second effect."""
         t = self.system.tables
         kinds = [event.kind for event in t.events.values()]
@@ -221,6 +233,11 @@ class WorkerMachine(RunControlMachine):
             ticket.call_id
             for ticket in t.tickets.values()
             if ticket.winner and ticket.winner.verdict.kind is VerdictKind.DID_NOT_HAPPEN
+        )
+        repeated += Counter(
+            kind.call_id
+            for kind in kinds
+            if isinstance(kind, ToolCallProbed) and kind.outcome is ProbeOutcome.DID_NOT_HAPPEN
         )
         for call in t.calls.values():
             if call.effect_class in ONCE:

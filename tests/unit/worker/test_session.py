@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from runyard.types.v1 import content_pb2 as content
 from runyard.worker.v1 import worker_pb2 as pb
 from runyard.worker.v1 import worker_service_pb2 as service
-from runyard_worker.session import Action, Send, Session, Start, Stop
+from runyard_worker.session import Action, Find, Send, Session, Start, Stop
 
 ONCE = content.EFFECT_CLASS_AT_MOST_ONCE
 TWICE = content.EFFECT_CLASS_IDEMPOTENT
@@ -210,3 +210,17 @@ def test_a_full_worker_asks_for_nothing() -> None:
     assert isinstance(started[1], Start)
     keep = pb.InflightVerdict(call=ref(), action=pb.InflightVerdict.ACTION_KEEP)
     assert session.heard(welcome(keep)) == []
+
+
+def test_a_probe_is_answered_with_what_is_found() -> None:
+    # given a worker that is connected
+    session = new()
+    session.heard(welcome())
+
+    # when it is asked about a lost attempt
+    probe = pb.Probe(ref=ref(), tool_id="t", idempotency_key="c")
+    assert session.heard(service.SessionResponse(probe=probe)) == [Find(probe)]
+
+    # then it says what was found
+    found = pb.ProbeResult(ref=ref(), effect=pb.EFFECT_DONE, content="x")
+    assert session.found(found) == [Send(service.SessionRequest(probe_result=found))]

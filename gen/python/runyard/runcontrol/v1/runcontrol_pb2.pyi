@@ -579,7 +579,7 @@ class ThreadMessage(_message.Message):
     def __init__(self, sequence: _Optional[int] = ..., run_id: _Optional[str] = ..., origin: _Optional[_Union[MessageOrigin, str]] = ..., message: _Optional[_Union[_content_pb2.Message, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("run_seq", "thread_seq", "run_id", "thread_id", "create_time", "step", "run_queued", "run_started", "run_resumed", "run_cancelling", "run_finished", "step_started", "step_ended", "step_reset", "text_delta", "reasoning_delta", "message_committed", "tool_call_planned", "tool_call_gated", "tool_call_dispatched", "tool_call_accepted", "tool_call_progress", "tool_call_settled", "ticket_opened", "ticket_decided", "ticket_expired", "ticket_voided", "input_queued", "input_consumed", "input_edited", "input_retracted", "attempt_failed", "routed", "run_parked", "run_woken", "usage_reported")
+    __slots__ = ("run_seq", "thread_seq", "run_id", "thread_id", "create_time", "step", "run_queued", "run_started", "run_resumed", "run_cancelling", "run_finished", "step_started", "step_ended", "step_reset", "text_delta", "reasoning_delta", "message_committed", "tool_call_planned", "tool_call_gated", "tool_call_dispatched", "tool_call_accepted", "tool_call_progress", "tool_call_settled", "ticket_opened", "ticket_decided", "ticket_expired", "ticket_voided", "input_queued", "input_consumed", "input_edited", "input_retracted", "attempt_failed", "routed", "run_parked", "run_woken", "usage_reported", "tool_call_probed")
     RUN_SEQ_FIELD_NUMBER: _ClassVar[int]
     THREAD_SEQ_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
@@ -616,6 +616,7 @@ class Event(_message.Message):
     RUN_PARKED_FIELD_NUMBER: _ClassVar[int]
     RUN_WOKEN_FIELD_NUMBER: _ClassVar[int]
     USAGE_REPORTED_FIELD_NUMBER: _ClassVar[int]
+    TOOL_CALL_PROBED_FIELD_NUMBER: _ClassVar[int]
     run_seq: int
     thread_seq: int
     run_id: str
@@ -652,7 +653,8 @@ class Event(_message.Message):
     run_parked: RunParked
     run_woken: RunWoken
     usage_reported: UsageReported
-    def __init__(self, run_seq: _Optional[int] = ..., thread_seq: _Optional[int] = ..., run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., step: _Optional[int] = ..., run_queued: _Optional[_Union[RunQueued, _Mapping]] = ..., run_started: _Optional[_Union[RunStarted, _Mapping]] = ..., run_resumed: _Optional[_Union[RunResumed, _Mapping]] = ..., run_cancelling: _Optional[_Union[RunCancelling, _Mapping]] = ..., run_finished: _Optional[_Union[RunFinished, _Mapping]] = ..., step_started: _Optional[_Union[StepStarted, _Mapping]] = ..., step_ended: _Optional[_Union[StepEnded, _Mapping]] = ..., step_reset: _Optional[_Union[StepReset, _Mapping]] = ..., text_delta: _Optional[_Union[TextDelta, _Mapping]] = ..., reasoning_delta: _Optional[_Union[ReasoningDelta, _Mapping]] = ..., message_committed: _Optional[_Union[MessageCommitted, _Mapping]] = ..., tool_call_planned: _Optional[_Union[ToolCallPlanned, _Mapping]] = ..., tool_call_gated: _Optional[_Union[ToolCallGated, _Mapping]] = ..., tool_call_dispatched: _Optional[_Union[ToolCallDispatched, _Mapping]] = ..., tool_call_accepted: _Optional[_Union[ToolCallAccepted, _Mapping]] = ..., tool_call_progress: _Optional[_Union[ToolCallProgress, _Mapping]] = ..., tool_call_settled: _Optional[_Union[ToolCallSettled, _Mapping]] = ..., ticket_opened: _Optional[_Union[TicketOpened, _Mapping]] = ..., ticket_decided: _Optional[_Union[TicketDecided, _Mapping]] = ..., ticket_expired: _Optional[_Union[TicketExpired, _Mapping]] = ..., ticket_voided: _Optional[_Union[TicketVoided, _Mapping]] = ..., input_queued: _Optional[_Union[InputQueued, _Mapping]] = ..., input_consumed: _Optional[_Union[InputConsumed, _Mapping]] = ..., input_edited: _Optional[_Union[InputEdited, _Mapping]] = ..., input_retracted: _Optional[_Union[InputRetracted, _Mapping]] = ..., attempt_failed: _Optional[_Union[AttemptFailed, _Mapping]] = ..., routed: _Optional[_Union[Routed, _Mapping]] = ..., run_parked: _Optional[_Union[RunParked, _Mapping]] = ..., run_woken: _Optional[_Union[RunWoken, _Mapping]] = ..., usage_reported: _Optional[_Union[UsageReported, _Mapping]] = ...) -> None: ...
+    tool_call_probed: ToolCallProbed
+    def __init__(self, run_seq: _Optional[int] = ..., thread_seq: _Optional[int] = ..., run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., step: _Optional[int] = ..., run_queued: _Optional[_Union[RunQueued, _Mapping]] = ..., run_started: _Optional[_Union[RunStarted, _Mapping]] = ..., run_resumed: _Optional[_Union[RunResumed, _Mapping]] = ..., run_cancelling: _Optional[_Union[RunCancelling, _Mapping]] = ..., run_finished: _Optional[_Union[RunFinished, _Mapping]] = ..., step_started: _Optional[_Union[StepStarted, _Mapping]] = ..., step_ended: _Optional[_Union[StepEnded, _Mapping]] = ..., step_reset: _Optional[_Union[StepReset, _Mapping]] = ..., text_delta: _Optional[_Union[TextDelta, _Mapping]] = ..., reasoning_delta: _Optional[_Union[ReasoningDelta, _Mapping]] = ..., message_committed: _Optional[_Union[MessageCommitted, _Mapping]] = ..., tool_call_planned: _Optional[_Union[ToolCallPlanned, _Mapping]] = ..., tool_call_gated: _Optional[_Union[ToolCallGated, _Mapping]] = ..., tool_call_dispatched: _Optional[_Union[ToolCallDispatched, _Mapping]] = ..., tool_call_accepted: _Optional[_Union[ToolCallAccepted, _Mapping]] = ..., tool_call_progress: _Optional[_Union[ToolCallProgress, _Mapping]] = ..., tool_call_settled: _Optional[_Union[ToolCallSettled, _Mapping]] = ..., ticket_opened: _Optional[_Union[TicketOpened, _Mapping]] = ..., ticket_decided: _Optional[_Union[TicketDecided, _Mapping]] = ..., ticket_expired: _Optional[_Union[TicketExpired, _Mapping]] = ..., ticket_voided: _Optional[_Union[TicketVoided, _Mapping]] = ..., input_queued: _Optional[_Union[InputQueued, _Mapping]] = ..., input_consumed: _Optional[_Union[InputConsumed, _Mapping]] = ..., input_edited: _Optional[_Union[InputEdited, _Mapping]] = ..., input_retracted: _Optional[_Union[InputRetracted, _Mapping]] = ..., attempt_failed: _Optional[_Union[AttemptFailed, _Mapping]] = ..., routed: _Optional[_Union[Routed, _Mapping]] = ..., run_parked: _Optional[_Union[RunParked, _Mapping]] = ..., run_woken: _Optional[_Union[RunWoken, _Mapping]] = ..., usage_reported: _Optional[_Union[UsageReported, _Mapping]] = ..., tool_call_probed: _Optional[_Union[ToolCallProbed, _Mapping]] = ...) -> None: ...
 
 class RunQueued(_message.Message):
     __slots__ = ("dispatch_id", "agent_id")
@@ -769,6 +771,26 @@ class ToolCallProgress(_message.Message):
     progress_seq: int
     note: str
     def __init__(self, tool_call_id: _Optional[str] = ..., progress_seq: _Optional[int] = ..., note: _Optional[str] = ...) -> None: ...
+
+class ToolCallProbed(_message.Message):
+    __slots__ = ("tool_call_id", "outcome")
+    class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        OUTCOME_UNSPECIFIED: _ClassVar[ToolCallProbed.Outcome]
+        OUTCOME_HAPPENED: _ClassVar[ToolCallProbed.Outcome]
+        OUTCOME_DID_NOT_HAPPEN: _ClassVar[ToolCallProbed.Outcome]
+        OUTCOME_UNKNOWN: _ClassVar[ToolCallProbed.Outcome]
+        OUTCOME_NOT_ANSWERED: _ClassVar[ToolCallProbed.Outcome]
+    OUTCOME_UNSPECIFIED: ToolCallProbed.Outcome
+    OUTCOME_HAPPENED: ToolCallProbed.Outcome
+    OUTCOME_DID_NOT_HAPPEN: ToolCallProbed.Outcome
+    OUTCOME_UNKNOWN: ToolCallProbed.Outcome
+    OUTCOME_NOT_ANSWERED: ToolCallProbed.Outcome
+    TOOL_CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    tool_call_id: str
+    outcome: ToolCallProbed.Outcome
+    def __init__(self, tool_call_id: _Optional[str] = ..., outcome: _Optional[_Union[ToolCallProbed.Outcome, str]] = ...) -> None: ...
 
 class ToolCallSettled(_message.Message):
     __slots__ = ("tool_call_id", "state", "result")

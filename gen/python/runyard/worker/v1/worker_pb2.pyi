@@ -196,12 +196,28 @@ class NeedInput(_message.Message):
     def __init__(self, ref: _Optional[_Union[CallRef, _Mapping]] = ..., question: _Optional[str] = ..., sealed_state: _Optional[bytes] = ...) -> None: ...
 
 class Probe(_message.Message):
-    __slots__ = ("ref", "idempotency_key")
+    __slots__ = ("ref", "idempotency_key", "tool_id", "arguments_json", "run_id", "thread_id", "agent_id", "principal", "traceparent", "tool_version")
     REF_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    TOOL_ID_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_JSON_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    THREAD_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
+    TOOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     ref: CallRef
     idempotency_key: str
-    def __init__(self, ref: _Optional[_Union[CallRef, _Mapping]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+    tool_id: str
+    arguments_json: str
+    run_id: str
+    thread_id: str
+    agent_id: str
+    principal: str
+    traceparent: str
+    tool_version: str
+    def __init__(self, ref: _Optional[_Union[CallRef, _Mapping]] = ..., idempotency_key: _Optional[str] = ..., tool_id: _Optional[str] = ..., arguments_json: _Optional[str] = ..., run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., principal: _Optional[str] = ..., traceparent: _Optional[str] = ..., tool_version: _Optional[str] = ...) -> None: ...
 
 class ProbeResult(_message.Message):
     __slots__ = ("ref", "effect", "content")
