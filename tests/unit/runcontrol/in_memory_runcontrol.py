@@ -18,6 +18,7 @@ from services.content.model import (
     ToolCall,
     Usage,
 )
+from services.runcontrol.core.arguments import refusals
 from services.runcontrol.core.commands import Command, CommandOutcome, CommandResult
 from services.runcontrol.core.exchange import Call, Ticket, Verdict, VerdictKind, Wake, WakeStatus
 from services.runcontrol.core.execution import Claim, Execution
@@ -171,7 +172,8 @@ class InMemoryRunControl:
         asked = tuple(ToolCall(f"m{i}", name, args) for i, (name, args) in enumerate(calls))
         message = Message(Role.ASSISTANT, asked or (Text("done"),))
         finish = FinishReason.TOOL_CALLS if calls else FinishReason.STOP
-        answer = ModelAnswer(message, finish, Usage(10, 5), (0, 0), "model")
+        refused = refusals(message.tool_calls, claimed.specs)
+        answer = ModelAnswer(message, finish, Usage(10, 5), (0, 0), "model", refused)
         return now(self.execution.commit_answer(claimed, claimed.specs, answer, "trace"))
 
     def start(self, *calls: tuple[str, str], **fields: Any) -> tuple[Claim, Next]:
