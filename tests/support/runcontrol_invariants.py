@@ -19,6 +19,7 @@ from services.runcontrol.core.model import DispatchState, InputState, RunState, 
 from services.runcontrol.core.work import ready_at
 from tests.support.memory_runcontrol import MemoryTx, Tables
 
+APPROVALS = (VerdictKind.APPROVE, VerdictKind.APPROVE_EDITED)
 EXECUTING = (RunState.RUNNING, RunState.CANCELLING)
 
 
@@ -143,8 +144,13 @@ def _tickets(t: Tables) -> None:
         used = ticket.state is TicketState.CONSUMED
         assert not used or ticket.winner is not None, "I7: consumed without a winner"
         call = t.calls[ticket.tenant, ticket.call_id]
-        if used and ticket.winner and ticket.winner.verdict.kind is VerdictKind.APPROVE:
+        verdict = ticket.winner.verdict if ticket.winner else None
+        if used and verdict and verdict.kind in APPROVALS:
             assert call.digest == ticket.digest, "I8"
+            assert call.arguments_json == ticket.arguments_json, "I8: other arguments ran"
+            edited = verdict.kind is VerdictKind.APPROVE_EDITED
+            assert call.arguments_by == ("local" if edited else ""), "I8: by somebody else"
+            assert not edited or call.arguments_json == verdict.text, "I8: not the approver's"
         if sent[ticket.call_id] and ticket.kind.value == "approval":
             assert used, "an effect without consent"
 

@@ -49,6 +49,7 @@ class TicketKind(Enum):
 
 class VerdictKind(Enum):
     APPROVE = "approve"
+    APPROVE_EDITED = "approve_edited"
     DENY = "deny"
     ANSWER = "answer"
     CANCEL_CALL = "cancel_call"
@@ -87,6 +88,7 @@ class Call:
         worker_id: The worker of the newest attempt.
         worker_instance: The start of that worker.
         progress_seq: Of the newest progress of the attempt.
+        arguments_by: The approver who wrote the arguments; "" when the model did.
     """
 
     tenant: str
@@ -116,6 +118,7 @@ class Call:
     worker_id: str = ""
     worker_instance: str = ""
     progress_seq: int = 0
+    arguments_by: str = ""
 
     @property
     def settled(self) -> bool:
@@ -134,7 +137,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The verdict of a decision; ``text`` is the reason of a denial or the content of an answer."""
+    """The verdict of a decision.
+
+    Attributes:
+        text: The reason of a denial, the content of an answer, or the arguments of an approver.
+    """
 
     kind: VerdictKind
     text: str = ""
@@ -161,7 +168,12 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A question to a person that a run waits for; an approval is bound to ``digest``."""
+    """A question to a person that a run waits for; an approval is bound to ``digest``.
+
+    Attributes:
+        arguments_json: Those that are used if it is approved: an approver may have written them.
+        expires_at: When it is denied unless somebody has decided; None = never.
+    """
 
     tenant: str
     ticket_id: str
@@ -180,6 +192,7 @@ class Ticket:
     winner: Decision | None = None
     void_reason: str = ""
     traceparent: str = ""
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

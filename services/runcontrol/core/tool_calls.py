@@ -76,7 +76,7 @@ def advance_call(work: Work, call: Call, specs: Specs, trace: str) -> Work:
     call = work.call(call.call_id)
     ticket = work.ticket_of(call.call_id)
     if call.state in _DECIDABLE and ticket is not None:
-        work = apply_decision(work, call, ticket, specs.require(call.tool_id).version)
+        work = apply_decision(work, call, ticket, specs.require(call.tool_id), trace)
     elif call.state is CallState.SUSPENDED:
         work = _take_wake_without_messages(work, call, trace)
     call = work.call(call.call_id)

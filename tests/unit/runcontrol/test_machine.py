@@ -66,7 +66,8 @@ THREADS = st.sampled_from(["t1", "t2"])
 PICK = st.integers(0, 100)
 # An interrupt leaves little to do for the rules after it.
 MODES = [*InputMode, *(3 * [InputMode.LIVE_THEN_QUEUE, InputMode.RESUME_OPEN_RUN])]
-VERDICTS = [VerdictKind.APPROVE, VerdictKind.APPROVE, *VerdictKind]
+VERDICTS = [VerdictKind.APPROVE, VerdictKind.APPROVE, VerdictKind.APPROVE_EDITED, *VerdictKind]
+EDITED = '{"body": "as the approver wants it"}'
 
 
 class RunControlMachine(RuleBasedStateMachine):
@@ -208,9 +209,10 @@ class RunControlMachine(RuleBasedStateMachine):
         ticket = self.pick(list(self.system.tables.tickets.values()), number)
         before = self.system.tables
         try:
-            self.system.decide(kind, "so", f"d{decision}", ticket_id=ticket.ticket_id)
+            text = EDITED if kind is VerdictKind.APPROVE_EDITED else "so"
+            self.system.decide(kind, text, f"d{decision}", ticket_id=ticket.ticket_id)
         except DomainError:
-            assert self.system.tables is before
+            assert self.system.tables == before
 
     @precondition(lambda self: self.system.tables.runs)
     @rule(
