@@ -173,6 +173,7 @@ def ticket_to_pb(ticket: Ticket) -> pb.Ticket:
         decision=decision_to_pb(ticket.winner) if ticket.winner else None,
         void_reason=ticket.void_reason,
         create_time=instant_to_pb(ticket.created_at),
+        expire_time=instant_to_pb(ticket.expires_at),
     )
 
 

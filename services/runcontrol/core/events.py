@@ -127,6 +127,11 @@ class TicketDecided:
 
 
 @dataclass(frozen=True, slots=True)
+class TicketExpired:
+    ticket_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class TicketVoided:
     ticket_id: str
     reason: str
@@ -217,6 +222,7 @@ Kind = (
     | ToolCallSettled
     | TicketOpened
     | TicketDecided
+    | TicketExpired
     | TicketVoided
     | InputQueued
     | InputConsumed

@@ -40,6 +40,8 @@ from services.runcontrol.core.tickets import (
     accept,
     check_applicable,
     decision_digest,
+    expire_ticket,
+    has_expired,
     judge,
 )
 from services.runcontrol.core.waking import WakeOutcome, wake
@@ -256,6 +258,11 @@ class RunControl:
     ) -> Decided:
         ticket = _locked(tx, caller.tenant, _ticket(tx, caller.tenant, command))
         now = self._clock.now()
+        if has_expired(ticket, now):
+            # Nobody has swept it yet.
+            work = load(tx, caller.tenant, ticket.run_id, now)
+            after = commit(tx, work, expire_ticket(work, ticket, self._ids))
+            ticket = next(each for each in after.tickets if each.ticket_id == ticket.ticket_id)
         decision = _decision(command, caller, now)
         earlier = tx.decision(caller.tenant, ticket.ticket_id, command.decision_id)
         decided = judge(ticket, decision, earlier, command.expected_digest, edited_digest)

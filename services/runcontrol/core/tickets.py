@@ -1,6 +1,7 @@
 """Tickets: opening one for a call, deciding it once, and applying the decision once.
 
 OPEN -- decide --> DECIDED -- the effect starts --> CONSUMED
+OPEN -- its time runs out --> EXPIRED, which denies the call
 OPEN, DECIDED -- the run ends, or new input comes instead --> VOID
 DECIDED -- the call is not the one that was approved any more --> VOID, and another one OPEN
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import Enum
 
 from services.chassis.errors import IdempotencyConflictError
@@ -18,6 +20,7 @@ from services.runcontrol.core.errors import VerdictNotApplicableError
 from services.runcontrol.core.events import (
     RunWoken,
     TicketDecided,
+    TicketExpired,
     TicketOpened,
     TicketVoided,
     ToolCallGated,
@@ -33,10 +36,10 @@ from services.runcontrol.core.exchange import (
     VerdictKind,
 )
 from services.runcontrol.core.finishing import finish, settle_call
-from services.runcontrol.core.gating import argument_digest
+from services.runcontrol.core.gating import approval_timeout_s, argument_digest
 from services.runcontrol.core.model import Cause, RunState, Termination, TerminationReason
 from services.runcontrol.core.parking import resolve
-from services.runcontrol.core.specs import ToolSpec
+from services.runcontrol.core.specs import AgentSpec, Specs, ToolSpec
 from services.runcontrol.core.work import Work
 
 # The state of a call while its ticket is open.
@@ -77,7 +80,21 @@ def ticket_id(call: Call, kind: TicketKind) -> str:
     return f"t-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
 
 
-def open_ticket(work: Work, call: Call, kind: TicketKind, question: str, trace: str) -> Work:
+def ask_approval(work: Work, call: Call, agent: AgentSpec, tool: ToolSpec, trace: str) -> Work:
+    """Open a ticket for a call that needs approval."""
+    timeout_s = approval_timeout_s(agent, tool)
+    expires_at = work.now + timedelta(seconds=timeout_s) if timeout_s else None
+    return open_ticket(work, call, TicketKind.APPROVAL, "", trace, expires_at)
+
+
+def open_ticket(
+    work: Work,
+    call: Call,
+    kind: TicketKind,
+    question: str,
+    trace: str,
+    expires_at: datetime | None = None,
+) -> Work:
     """Open a ticket for ``call`` and stop the call until it is decided."""
     ticket = Ticket(
         tenant=call.tenant,
@@ -94,6 +111,7 @@ def open_ticket(work: Work, call: Call, kind: TicketKind, question: str, trace: 
         created_at=work.now,
         question=question,
         traceparent=trace,
+        expires_at=expires_at,
     )
     stopped = replace(call, state=_STOPPED[kind], traceparent=trace)
     work = work.with_call(stopped).with_ticket(ticket)
@@ -161,7 +179,25 @@ def accept(work: Work, ticket: Ticket, winner: Decision, ids: IdSource) -> Work:
     return resolve(work, ticket.call_id, cause, ids)
 
 
-def apply_decision(work: Work, call: Call, ticket: Ticket, tool: ToolSpec, trace: str) -> Work:
+def has_expired(ticket: Ticket, now: datetime) -> bool:
+    """Whether the time of a ticket that nobody has decided has run out."""
+    expires_at = ticket.expires_at
+    return ticket.state is TicketState.OPEN and expires_at is not None and expires_at <= now
+
+
+def expire_ticket(work: Work, ticket: Ticket, ids: IdSource) -> Work:
+    """Deny the call of a ticket whose time has run out; let a run that waits for it continue."""
+    waited = work.now - ticket.created_at
+    work = work.with_ticket(replace(ticket, state=TicketState.EXPIRED))
+    work = work.emit(TicketExpired(ticket.ticket_id))
+    text = f"denied by policy: nobody decided within {waited.total_seconds():.0f} s"
+    work = settle_call(work, work.call(ticket.call_id), CallState.FAILED, text)
+    if work.run.state is RunState.WAITING:
+        work = work.emit(RunWoken("timer", ticket.call_id))
+    return resolve(work, ticket.call_id, Cause("timer", "", ticket.traceparent), ids)
+
+
+def apply_decision(work: Work, call: Call, ticket: Ticket, specs: Specs, trace: str) -> Work:
     """Consume a decided ticket, in the transaction in which its effect starts.
 
     If the call is not the one that was approved any more, the ticket becomes void and another one
@@ -170,13 +206,13 @@ def apply_decision(work: Work, call: Call, ticket: Ticket, tool: ToolSpec, trace
     decision = ticket.winner
     if decision is None:
         return work
-    verdict = decision.verdict
+    verdict, tool = decision.verdict, specs.require(call.tool_id)
     edited = verdict.kind is VerdictKind.APPROVE_EDITED
     arguments = verdict.text if edited else call.arguments_json
     digest = argument_digest(call.tool_id, tool.version, arguments)
     approved = edited or verdict.kind is VerdictKind.APPROVE
     if approved and digest != ticket.digest:
-        return _ask_again(work, call, ticket, tool, trace)
+        return _ask_again(work, call, ticket, specs, trace)
     work = work.with_ticket(replace(ticket, state=TicketState.CONSUMED))
     if approved:
         ready = replace(call, state=CallState.READY, arguments_json=arguments, digest=digest)
@@ -192,12 +228,13 @@ def apply_decision(work: Work, call: Call, ticket: Ticket, tool: ToolSpec, trace
     return settle_call(work, call, state, text)
 
 
-def _ask_again(work: Work, call: Call, ticket: Ticket, tool: ToolSpec, trace: str) -> Work:
+def _ask_again(work: Work, call: Call, ticket: Ticket, specs: Specs, trace: str) -> Work:
+    tool = specs.require(call.tool_id)
     void = replace(ticket, state=TicketState.VOID, void_reason=_CHANGED)
     work = work.with_ticket(void).emit(TicketVoided(ticket.ticket_id, _CHANGED))
     digest = argument_digest(call.tool_id, tool.version, call.arguments_json)
     changed = replace(call, digest=digest, generation=call.generation + 1)
-    return open_ticket(work, changed, TicketKind.APPROVAL, "", trace)
+    return ask_approval(work, changed, specs.agent, tool, trace)
 
 
 def _settlement(verdict: Verdict) -> tuple[CallState, str]:

@@ -25,7 +25,7 @@ from services.runcontrol.core.exchange import Call, CallState, TicketKind
 from services.runcontrol.core.finishing import settle_call
 from services.runcontrol.core.gating import argument_digest, gate
 from services.runcontrol.core.specs import Builtin, Specs, ToolSpec
-from services.runcontrol.core.tickets import apply_decision, open_ticket
+from services.runcontrol.core.tickets import apply_decision, ask_approval, open_ticket
 from services.runcontrol.core.waking import Fetched, take_wake, to_fetch
 from services.runcontrol.core.work import Work
 from services.runcontrol.core.worker_calls import offer
@@ -76,7 +76,7 @@ def advance_call(work: Work, call: Call, specs: Specs, trace: str) -> Work:
     call = work.call(call.call_id)
     ticket = work.ticket_of(call.call_id)
     if call.state in _DECIDABLE and ticket is not None:
-        work = apply_decision(work, call, ticket, specs.require(call.tool_id), trace)
+        work = apply_decision(work, call, ticket, specs, trace)
     elif call.state is CallState.SUSPENDED:
         work = _take_wake_without_messages(work, call, trace)
     call = work.call(call.call_id)
@@ -88,11 +88,12 @@ def advance_call(work: Work, call: Call, specs: Specs, trace: str) -> Work:
 
 
 def _gate(work: Work, call: Call, specs: Specs, trace: str) -> Work:
-    match gate(specs.agent, specs.require(call.tool_id)):
+    tool = specs.require(call.tool_id)
+    match gate(specs.agent, tool):
         case Approval.DENY:
             return settle_call(work, call, CallState.FAILED, "denied by policy")
         case Approval.ASK:
-            return open_ticket(work, call, TicketKind.APPROVAL, "", trace)
+            return ask_approval(work, call, specs.agent, tool, trace)
         case Approval.ALLOW:
             return work.with_call(replace(call, state=CallState.READY))
         case never:

@@ -55,6 +55,8 @@ from tests.support.memory_runcontrol import MemoryStore, Tables
 T = TypeVar("T")
 
 ASK_TOOL = "guarded_send"
+# Its approval is waited for 60 s.
+HASTY_TOOL = "hasty_send"
 SEND = ("pool_send", '{"body": "hi", "pool_id": "room"}')
 GUARDED_SEND = (ASK_TOOL, '{"body": "hi", "pool_id": "room"}')
 QUESTION = ("ask_human", '{"question": "why?"}')
@@ -90,6 +92,7 @@ def tool(
 TOOLS = (
     *(tool(b.value, b) for b in Builtin if b is not Builtin.POOL_CHECK),
     tool(ASK_TOOL, Builtin.POOL_SEND, Approval.ASK),
+    replace(tool(HASTY_TOOL, Builtin.POOL_SEND, Approval.ASK), approval_timeout_s=60.0),
     tool("never", Builtin.POOL_SEND, Approval.DENY),
 )
 

@@ -39,6 +39,7 @@ from services.runcontrol.core.waking import FetchRequest
 from tests.support.runcontrol_invariants import check
 from tests.unit.runcontrol.in_memory_runcontrol import (
     ASK_TOOL,
+    HASTY_TOOL,
     QUESTION,
     SEND,
     InMemoryRunControl,
@@ -51,6 +52,7 @@ CALLS = st.lists(
     st.sampled_from(
         [
             (ASK_TOOL, '{"body": "hi"}'),
+            (HASTY_TOOL, '{"body": "hi"}'),
             SEND,
             ("pool_wait", '{"pool_id": "room"}'),
             ("pool_wait", "{}"),
@@ -188,6 +190,7 @@ class RunControlMachine(RuleBasedStateMachine):
     def sweep(self) -> None:
         now(self.system.execution.reclaim_lapsed())
         now(self.system.execution.expire_due())
+        now(self.system.execution.expire_tickets())
 
     @precondition(lambda self: self.system.tables.leases)
     @rule()
