@@ -69,11 +69,14 @@ RUN_CONTROL: Fields = {
         "",
     ),
     "AgentEndpoint": ("", "base_url credential_ref timeout"),
-    "ApprovalRule": ("tool_id approval", ""),
+    "ApprovalRule": ("tool_id approval approval_timeout", ""),
     "CredentialRef": ("", "env file"),
     "Sampling": ("temperature top_p max_output_tokens stop seed reasoning_effort", ""),
-    "Tool": ("id description json_schema effect_class approval builtin", "worker timeout"),
-    "WorkerExecutor": ("", "label"),
+    "Tool": (
+        "id description json_schema effect_class approval builtin worker timeout approval_timeout",
+        "",
+    ),
+    "WorkerExecutor": ("label", ""),
 }
 CONSUMERS = [
     pytest.param("services/router/clients/snapshot.py", ROUTER, id="router"),

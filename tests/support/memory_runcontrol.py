@@ -23,6 +23,7 @@ from services.runcontrol.core.ports import (
     LeaseKey,
     RunView,
     TicketFilter,
+    TicketKey,
 )
 from services.runcontrol.core.specs import Specs
 from services.runcontrol.core.subscribing import fitting
@@ -353,6 +354,15 @@ class MemoryTx:
             and x.state in exchange.LIVE_TICKETS
             and call in (x.call_id, x.model_call_id)
         ]
+
+    def expired_tickets(self, now: datetime, limit: int) -> list[TicketKey]:
+        found = [
+            x
+            for x in self.t.tickets.values()
+            if _is_past(x.expires_at, now, x.state is exchange.TicketState.OPEN)
+        ]
+        found.sort(key=lambda x: (x.expires_at or now, x.tenant, x.ticket_id))
+        return [(x.tenant, x.thread_id, x.run_id, x.ticket_id) for x in found[:limit]]
 
     def decision(self, tenant: str, ticket_id: str, decision_id: str) -> exchange.Decision | None:
         return self.t.decisions.get((tenant, ticket_id, decision_id))

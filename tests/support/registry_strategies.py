@@ -168,7 +168,14 @@ def tools() -> st.SearchStrategy[m.Tool]:
     timeouts = st.none() | _spans(1, 60)
     worker = st.builds(WorkerExecutor, st.sampled_from(["", "gpu"]))
     return st.one_of(
-        st.builds(m.Tool, _ids, st.sampled_from(BuiltinTool), approval=approvals, timeout=timeouts),
+        st.builds(
+            m.Tool,
+            _ids,
+            st.sampled_from(BuiltinTool),
+            approval=approvals,
+            timeout=timeouts,
+            approval_timeout=timeouts,
+        ),
         st.builds(
             m.Tool,
             _ids,
@@ -177,6 +184,7 @@ def tools() -> st.SearchStrategy[m.Tool]:
             st.sampled_from(["", '{"type": "object"}']),
             st.none() | st.sampled_from(EffectClass),
             approvals,
+            timeouts,
             timeouts,
         ),
     )

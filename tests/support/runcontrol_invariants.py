@@ -11,6 +11,7 @@ from services.runcontrol.core.events import (
     InputRetracted,
     RunFinished,
     TicketDecided,
+    TicketExpired,
     ToolCallDispatched,
     ToolCallSettled,
 )
@@ -19,6 +20,7 @@ from services.runcontrol.core.model import DispatchState, InputState, RunState, 
 from services.runcontrol.core.work import ready_at
 from tests.support.memory_runcontrol import MemoryTx, Tables
 
+APPROVALS = (VerdictKind.APPROVE, VerdictKind.APPROVE_EDITED)
 EXECUTING = (RunState.RUNNING, RunState.CANCELLING)
 
 
@@ -141,6 +143,7 @@ def _tickets(t: Tables) -> None:
     kinds = [event.kind for event in t.events.values()]
     _once((k.ticket_id for k in kinds if isinstance(k, TicketDecided)), "I7")
     _once((k.call_id for k in kinds if isinstance(k, ToolCallSettled)), "a call settled twice")
+    timed_out = _once((k.ticket_id for k in kinds if isinstance(k, TicketExpired)), "expired twice")
     attempts = [(k.call_id, k.attempt) for k in kinds if isinstance(k, ToolCallDispatched)]
     _once((f"{call_id}/{attempt}" for call_id, attempt in attempts), "I9: an attempt sent twice")
     sent = Counter(call_id for call_id, _ in attempts)
@@ -153,10 +156,20 @@ def _tickets(t: Tables) -> None:
         used = ticket.state is TicketState.CONSUMED
         assert not used or ticket.winner is not None, "I7: consumed without a winner"
         call = t.calls[ticket.tenant, ticket.call_id]
-        if used and ticket.winner and ticket.winner.verdict.kind is VerdictKind.APPROVE:
+        verdict = ticket.winner.verdict if ticket.winner else None
+        if used and verdict and verdict.kind in APPROVALS:
             assert call.digest == ticket.digest, "I8"
+            assert call.arguments_json == ticket.arguments_json, "I8: other arguments ran"
+            edited = verdict.kind is VerdictKind.APPROVE_EDITED
+            assert call.arguments_by == ("local" if edited else ""), "I8: by somebody else"
+            assert not edited or call.arguments_json == verdict.text, "I8: not the approver's"
         if sent[ticket.call_id] and ticket.kind.value == "approval":
             assert used, "an effect without consent"
+        expired = ticket.state is TicketState.EXPIRED
+        assert expired == (ticket.ticket_id in timed_out), "expired without its event"
+        if expired:
+            assert ticket.winner is None, "I7: decided after its time"
+            assert call.state is CallState.FAILED, "expired, and not denied"
 
 
 def _inputs(t: Tables) -> None:

@@ -277,7 +277,7 @@ _LINES: Mapping[str, Callable[[RunView, pb.Event], Lines]] = {
     ],
     "ticket_opened": _ticket,
     "ticket_decided": _decided,
-    "ticket_expired": lambda _, e: [[("the ticket's time ran out", "yellow")]],
+    "ticket_expired": lambda _, e: [[("denied: ", "yellow"), "nobody decided in time"]],
     "ticket_voided": lambda _, e: [[("the ticket is void: ", "yellow"), e.ticket_voided.reason]],
     "attempt_failed": _attempt_failed,
     "routed": _routed,

@@ -316,10 +316,15 @@ class ModelPool:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRule:
-    """Fits calls of one tool, or of every tool with ``*``."""
+    """Fits calls of one tool, or of every tool with ``*``.
+
+    Attributes:
+        approval_timeout: How long a call waits for consent; None = for ever.
+    """
 
     tool_id: str
     approval: Approval
+    approval_timeout: timedelta | None = field(default=None, metadata={"since": "0.2"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,6 +365,7 @@ class Tool:
     Attributes:
         effect_class: None where the caller set none; never None once normalised.
         timeout: Of one attempt; None for a built-in tool means none, for a worker it is filled.
+        approval_timeout: How long a call waits for consent; None = for ever.
     """
 
     id: str
@@ -369,6 +375,7 @@ class Tool:
     effect_class: EffectClass | None = None
     approval: Approval = Approval.ALLOW
     timeout: timedelta | None = None
+    approval_timeout: timedelta | None = field(default=None, metadata={"since": "0.2"})
 
     @property
     def ref(self) -> Ref:

@@ -165,6 +165,10 @@ _KINDS: Mapping[type, tuple[str, _Encode]] = {
         "ticket_decided",
         lambda k: pb.TicketDecided(ticket_id=k.ticket_id, decision=decision_to_pb(k.decision)),
     ),
+    e.TicketExpired: (
+        "ticket_expired",
+        lambda k: pb.TicketExpired(ticket_id=k.ticket_id),
+    ),
     e.TicketVoided: (
         "ticket_voided",
         lambda k: pb.TicketVoided(ticket_id=k.ticket_id, reason=k.reason),

@@ -289,6 +289,11 @@ def _verdict(verdict: pb.Verdict, decoder: Decoder) -> Verdict:
     if arm == "deny":
         reason = decoder.text(verdict.deny.reason, "verdict.deny.reason", MAX_TEXT_CHARS)
         return Verdict(VerdictKind.DENY, reason)
+    if arm == "approve_edited":
+        field, text = "verdict.approve_edited.arguments_json", verdict.approve_edited.arguments_json
+        decoder.not_empty(text, field)
+        edited = decoder.sized_text(text, field, MAX_ANSWER_BYTES)
+        return Verdict(VerdictKind.APPROVE_EDITED, edited)
     if arm in _TEXTS:
         kind, name = _TEXTS[arm]
         text = getattr(getattr(verdict, arm), name)

@@ -148,6 +148,7 @@ def call_to_pb(call: Call) -> pb.ToolInvocation:
         attempt=call.attempt,
         result=call.result,
         child_run_id=call.child_run_id,
+        arguments_by=call.arguments_by,
     )
 
 
@@ -167,6 +168,7 @@ def ticket_to_pb(ticket: Ticket) -> pb.Ticket:
         decision=decision_to_pb(ticket.winner) if ticket.winner else None,
         void_reason=ticket.void_reason,
         create_time=instant_to_pb(ticket.created_at),
+        expire_time=instant_to_pb(ticket.expires_at),
     )
 
 
@@ -182,6 +184,9 @@ def decision_to_pb(decision: Decision) -> pb.Decision:
 
 _VERDICTS: Mapping[VerdictKind, Callable[[str], pb.Verdict]] = {
     VerdictKind.APPROVE: lambda _: pb.Verdict(approve=pb.Approve()),
+    VerdictKind.APPROVE_EDITED: lambda text: pb.Verdict(
+        approve_edited=pb.ApproveEdited(arguments_json=text)
+    ),
     VerdictKind.DENY: lambda text: pb.Verdict(deny=pb.Deny(reason=text)),
     VerdictKind.ANSWER: lambda text: pb.Verdict(answer=pb.Answer(content=text)),
     VerdictKind.CANCEL_CALL: lambda _: pb.Verdict(cancel_call=pb.CancelCall()),

@@ -69,11 +69,16 @@ def agent_spec(agent: pb.Agent) -> AgentSpec:
         target_id=agent.model_id,
         system_prompt=agent.system_prompt,
         tool_ids=tuple(agent.tools),
-        rules=tuple(Rule(r.tool_id, _approval(r.approval)) for r in agent.approval_rules),
+        rules=tuple(rule_spec(rule) for rule in agent.approval_rules),
         max_rounds=agent.max_rounds if agent.HasField("max_rounds") else DEFAULT_MAX_ROUNDS,
         max_total_tokens=agent.max_total_tokens if agent.HasField("max_total_tokens") else 0,
         sampling=sampling,
     )
+
+
+def rule_spec(rule: pb.ApprovalRule) -> Rule:
+    timeout_s = rule.approval_timeout.ToTimedelta().total_seconds()
+    return Rule(rule.tool_id, _approval(rule.approval), timeout_s)
 
 
 def sampling_of(sampling: pb.Sampling) -> provider.Sampling:
@@ -105,6 +110,7 @@ def tool_spec(resource: pb.Resource) -> ToolSpec:
         version=resource.meta.content_hash,
         label=tool.worker.label,
         timeout_s=tool.timeout.ToTimedelta().total_seconds() or DEFAULT_TIMEOUT_S,
+        approval_timeout_s=tool.approval_timeout.ToTimedelta().total_seconds(),
     )
 
 

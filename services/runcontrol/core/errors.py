@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.chassis.errors import DomainError, ErrorKind, Retry
+from services.content.verdicts import APPLICABLE, misfit
 from services.runcontrol.core.exchange import TicketKind, VerdictKind
 from services.runcontrol.core.model import InputState
 
@@ -87,9 +88,10 @@ class VerdictNotApplicableError(DomainError):
     @classmethod
     def of(cls, verdict: VerdictKind, kind: TicketKind) -> VerdictNotApplicableError:
         return cls(
-            f"verdict {verdict.value} does not answer a {kind.value} ticket",
+            misfit(verdict.value, kind.value),
             verdict=verdict.value,
             kind=kind.value,
+            applicable=", ".join(APPLICABLE[kind.value]),
         )
 
 

@@ -141,6 +141,11 @@ class TicketDecided:
 
 
 @dataclass(frozen=True, slots=True)
+class TicketExpired:
+    ticket_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class TicketVoided:
     ticket_id: str
     reason: str
@@ -239,6 +244,7 @@ Kind = (
     | ToolCallSettled
     | TicketOpened
     | TicketDecided
+    | TicketExpired
     | TicketVoided
     | InputQueued
     | InputConsumed

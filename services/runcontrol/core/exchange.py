@@ -49,6 +49,7 @@ class TicketKind(Enum):
 
 class VerdictKind(Enum):
     APPROVE = "approve"
+    APPROVE_EDITED = "approve_edited"
     DENY = "deny"
     ANSWER = "answer"
     CANCEL_CALL = "cancel_call"
@@ -88,6 +89,7 @@ class Call:
         worker_instance: The start of that worker.
         progress_seq: Of the newest progress of the attempt.
         probe_until: Until when a worker is asked whether a lost attempt took effect.
+        arguments_by: The approver who wrote the arguments; "" when the model did.
     """
 
     tenant: str
@@ -118,6 +120,7 @@ class Call:
     worker_instance: str = ""
     progress_seq: int = 0
     probe_until: datetime | None = None
+    arguments_by: str = ""
 
     @property
     def settled(self) -> bool:
@@ -136,7 +139,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The verdict of a decision; ``text`` is the reason of a denial or the content of an answer."""
+    """The verdict of a decision.
+
+    Attributes:
+        text: The reason of a denial, the content of an answer, or the arguments of an approver.
+    """
 
     kind: VerdictKind
     text: str = ""
@@ -163,7 +170,12 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A question to a person that a run waits for; an approval is bound to ``digest``."""
+    """A question to a person that a run waits for; an approval is bound to ``digest``.
+
+    Attributes:
+        arguments_json: Those that are used if it is approved: an approver may have written them.
+        expires_at: When it is denied unless somebody has decided; None = never.
+    """
 
     tenant: str
     ticket_id: str
@@ -182,6 +194,7 @@ class Ticket:
     winner: Decision | None = None
     void_reason: str = ""
     traceparent: str = ""
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

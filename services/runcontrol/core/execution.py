@@ -26,7 +26,7 @@ from services.runcontrol.core.commands import (
 )
 from services.runcontrol.core.events import Kind
 from services.runcontrol.core.model import Cause, Lease, Run, RunState, StoredMessage
-from services.runcontrol.core.ports import DueRun, LeaseKey, Store, ThreadTx, Tx
+from services.runcontrol.core.ports import DueRun, LeaseKey, Store, ThreadTx, TicketKey, Tx
 from services.runcontrol.core.retrying import Failure, RetryClass, fail_attempt, hand_off
 from services.runcontrol.core.sharing import in_turns, room, turn_order
 from services.runcontrol.core.specs import Specs
@@ -38,6 +38,7 @@ from services.runcontrol.core.stepping import (
     commit_answer,
     record,
 )
+from services.runcontrol.core.tickets import expire_ticket, has_expired
 from services.runcontrol.core.waking import Fetched, FetchRequest, take_wake
 from services.runcontrol.core.work import Work, commit, load_owned, pinned_specs
 
@@ -300,6 +301,26 @@ class Execution:
         commit(tx, before, after)
         return 1
 
+    async def expire_tickets(self) -> int:
+        """Deny the calls of tickets whose time has run out; return how many."""
+        due = await self._store.write(lambda tx: tx.expired_tickets(self._clock.now(), SWEEP_LIMIT))
+
+        async def end(key: TicketKey) -> int:
+            return await self._store.write(partial(self._expire_ticket, key))
+
+        return sum(await each_row(due, end, _ticket_named))
+
+    def _expire_ticket(self, due: TicketKey, tx: Tx) -> int:
+        tenant, thread_id, run_id, ticket_id = due
+        if not tx.try_lock(tenant, thread_id):
+            return 0
+        before = load_owned(tx, tenant, run_id, self._clock.now())
+        ticket = tx.ticket(tenant, ticket_id)
+        if ticket is None or not has_expired(ticket, before.now):
+            return 0  # decided since it was found
+        commit(tx, before, expire_ticket(before, ticket, self._ids))
+        return 1
+
     def apply_outcome(self, tx: Tx, command: Command, outcome: CommandOutcome) -> None:
         """Apply the answer to a command, within the transaction that closes its outbox row.
 
@@ -324,6 +345,10 @@ def _thread_named(key: tuple[str, str]) -> dict[str, object]:
 
 def _lease_named(lease: Lease) -> dict[str, object]:
     return {"run_id": lease.run_id, "work": "lapsed lease"}
+
+
+def _ticket_named(key: TicketKey) -> dict[str, object]:
+    return {"run_id": key[2], "ticket_id": key[3], "work": "expired ticket"}
 
 
 def _run_named(key: DueRun) -> dict[str, object]:

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from services.content.model import Approval
-from services.runcontrol.core.specs import AgentSpec, ToolSpec
+from services.runcontrol.core.specs import AgentSpec, Rule, ToolSpec
 
 # Readers of JSON that allow the least nesting allow this.
 MAX_DEPTH = 64
@@ -15,8 +15,20 @@ MAX_DEPTH = 64
 
 def gate(agent: AgentSpec, tool: ToolSpec) -> Approval:
     """The stricter of the tool's own approval and that of the agent's first matching rule."""
-    rule = next((r.approval for r in agent.rules if r.tool_id in (tool.tool_id, "*")), None)
-    return max((tool.approval, rule or Approval.ALLOW), key=lambda a: a.strictness)
+    rule = _rule(agent, tool)
+    return max((tool.approval, rule.approval), key=lambda a: a.strictness)
+
+
+def approval_timeout_s(agent: AgentSpec, tool: ToolSpec) -> float:
+    """How long a call waits for an approval, the shorter of tool and rule; 0 = for ever."""
+    found = (tool.approval_timeout_s, _rule(agent, tool).approval_timeout_s)
+    return min((each for each in found if each), default=0.0)
+
+
+def _rule(agent: AgentSpec, tool: ToolSpec) -> Rule:
+    """The agent's first rule that matches the tool."""
+    matching = (rule for rule in agent.rules if rule.tool_id in (tool.tool_id, "*"))
+    return next(matching, Rule(tool.tool_id, Approval.ALLOW))
 
 
 def canonical(arguments_json: str) -> str | None:

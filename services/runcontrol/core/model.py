@@ -228,7 +228,8 @@ class Cause:
     """Why a dispatch continues its run.
 
     Attributes:
-        kind: ``decision``, ``tool_result``, ``wake``, ``input``, ``backoff`` or ``recovery``.
+        kind: ``decision``, ``tool_result``, ``wake``, ``timer``, ``input``, ``backoff`` or
+            ``recovery``.
         traceparent: Trace context of the cause; "" when unknown.
         suspended_traceparent: Trace context in which the wait began; "" when unknown.
     """

@@ -45,6 +45,8 @@ CALLS_ENDED = "calls_ended"
 LeaseKey: TypeAlias = tuple[str, str, int]
 # Tenant, thread id and run id.
 DueRun: TypeAlias = tuple[str, str, str]
+# Tenant, thread id, run id and ticket id.
+TicketKey: TypeAlias = tuple[str, str, str, str]
 # Tenant, thread id, run id and call id.
 CallKey: TypeAlias = tuple[str, str, str, str]
 
@@ -161,6 +163,9 @@ class TicketTx(Protocol):
         """Open and decided tickets of a run whose call has this id, the run's or the model's."""
 
     def decision(self, tenant: str, ticket_id: str, decision_id: str) -> Decision | None: ...
+
+    def expired_tickets(self, now: datetime, limit: int) -> list[TicketKey]:
+        """Open tickets whose time has run out; those of locked threads are left out."""
 
     def add_decision(self, tenant: str, ticket_id: str, decision: Decision) -> None:
         """Store a decision; replaces one with the same id that did not win."""

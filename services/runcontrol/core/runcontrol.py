@@ -7,8 +7,9 @@ from datetime import datetime
 
 from services.chassis.caller import Caller, Replay, once, replay
 from services.chassis.clock import Clock
-from services.chassis.errors import DomainError
+from services.chassis.errors import DomainError, InvalidRequestError, Violation
 from services.chassis.ids import IdSource
+from services.runcontrol.core.arguments import Budget, violations
 from services.runcontrol.core.cancelling import CancelOutcome, cancel
 from services.runcontrol.core.errors import (
     DispatchNotFoundError,
@@ -17,11 +18,12 @@ from services.runcontrol.core.errors import (
     TicketAmbiguousError,
     TicketNotFoundError,
 )
-from services.runcontrol.core.exchange import Decision, Ticket, Verdict, Wake
+from services.runcontrol.core.exchange import Decision, Ticket, Verdict, VerdictKind, Wake
+from services.runcontrol.core.gating import argument_digest
 from services.runcontrol.core.interrupting import interrupt_thread
 from services.runcontrol.core.model import Run, RunState, Thread
 from services.runcontrol.core.ports import Catalogs, Feed, RunView, Store, TicketFilter, Tx
-from services.runcontrol.core.specs import Catalog
+from services.runcontrol.core.specs import Catalog, ToolSpec
 from services.runcontrol.core.submission import (
     BusyPolicy,
     SubmitCommand,
@@ -36,7 +38,10 @@ from services.runcontrol.core.tickets import (
     Decided,
     DecisionOutcome,
     accept,
+    check_applicable,
     decision_digest,
+    expire_ticket,
+    has_expired,
     judge,
 )
 from services.runcontrol.core.waking import WakeOutcome, wake
@@ -227,18 +232,40 @@ class RunControl:
             TicketAmbiguousError: Several tickets wait for calls with this id.
             ThreadNotFoundError: The call's thread does not exist.
             VerdictNotApplicableError: A ticket of this kind does not accept the verdict.
+            InvalidRequestError: The arguments of an approver violate the schema of the tool.
             IdempotencyConflictError: The decision id was used with other content.
         """
+        edited = command.verdict.kind is VerdictKind.APPROVE_EDITED
+        digest = await self._digest_of_edit(caller, command) if edited else b""
         return await self._store.write(
-            lambda tx: once(tx, caller, lambda: self._decide(tx, caller, command))
+            lambda tx: once(tx, caller, lambda: self._decide(tx, caller, command, digest))
         )
 
-    def _decide(self, tx: Tx, caller: Caller, command: DecideCommand) -> Decided:
+    async def _digest_of_edit(self, caller: Caller, command: DecideCommand) -> bytes:
+        """The digest of a call with the arguments that an approver has written."""
+        tool_id, tool = await self._store.write(lambda tx: _tool_of(tx, caller.tenant, command))
+        text = command.verdict.text
+        if tool is not None:
+            # In a thread of the store, and not in a transaction that others wait for.
+            found = await self._store.read(lambda _: violations(tool, text, Budget()))
+            if found:
+                field = "verdict.approve_edited.arguments_json"
+                raise InvalidRequestError.of(Violation(field, each) for each in found)
+        return argument_digest(tool_id, tool.version if tool else "", text)
+
+    def _decide(
+        self, tx: Tx, caller: Caller, command: DecideCommand, edited_digest: bytes
+    ) -> Decided:
         ticket = _locked(tx, caller.tenant, _ticket(tx, caller.tenant, command))
         now = self._clock.now()
+        if has_expired(ticket, now):
+            # Nobody has swept it yet.
+            work = load(tx, caller.tenant, ticket.run_id, now)
+            after = commit(tx, work, expire_ticket(work, ticket, self._ids))
+            ticket = next(each for each in after.tickets if each.ticket_id == ticket.ticket_id)
         decision = _decision(command, caller, now)
         earlier = tx.decision(caller.tenant, ticket.ticket_id, command.decision_id)
-        decided = judge(ticket, decision, earlier, command.expected_digest)
+        decided = judge(ticket, decision, earlier, command.expected_digest, edited_digest)
         won = decided.outcome is DecisionOutcome.ACCEPTED
         decision = replace(decision, won=won)
         if earlier is None or won:
@@ -308,6 +335,15 @@ def _ticket(tx: Tx, tenant: str, command: DecideCommand) -> Ticket:
     ):
         raise TicketNotFoundError.of(command.ticket_id)
     return ticket
+
+
+def _tool_of(tx: Tx, tenant: str, command: DecideCommand) -> tuple[str, ToolSpec | None]:
+    """The tool of the ticket's call, as the run has it pinned; None when that is lost."""
+    ticket = _ticket(tx, tenant, command)
+    check_applicable(ticket, command.verdict)
+    run = load(tx, tenant, ticket.run_id, ticket.created_at).run
+    specs = tx.pinned(tenant, run.spec_digest)
+    return ticket.tool_id, specs.tool(ticket.tool_id) if specs else None
 
 
 def _ticket_of_call(tx: Tx, tenant: str, command: DecideCommand) -> Ticket:

@@ -35,6 +35,7 @@ class ToolSpec:
         version: The registry's content hash of the tool; an approval is bound to it.
         label: What a worker must have announced; "" for any worker.
         timeout_s: Of one attempt by a worker.
+        approval_timeout_s: How long a call waits for an approval; 0 = for ever.
     """
 
     tool_id: str
@@ -46,14 +47,20 @@ class ToolSpec:
     version: str = ""
     label: str = ""
     timeout_s: float = DEFAULT_TIMEOUT_S
+    approval_timeout_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The approval that an agent requires of a tool; the tool id ``*`` matches every tool."""
+    """The approval that an agent requires of a tool; the tool id ``*`` matches every tool.
+
+    Attributes:
+        approval_timeout_s: How long a call waits for an approval; 0 = for ever.
+    """
 
     tool_id: str
     approval: Approval
+    approval_timeout_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ class ModelAnswer:
     Attributes:
         covers: Run sequences of the first and last delta it repeats; (0, 0) = none.
         model_id: The model that the router chose; "" when it named none.
+        refusals: For each call that it asks for why it fails at once, "" for the others.
     """
 
     message: Message
@@ -75,6 +76,7 @@ class ModelAnswer:
     usage: Usage
     covers: tuple[int, int] = (0, 0)
     model_id: str = ""
+    refusals: tuple[str, ...] = ()
 
 
 def advance(work: Work, fence: int, specs: Specs, trace: str) -> tuple[Work, Next]:
@@ -206,7 +208,7 @@ def commit_answer(work: Work, fence: int, answer: ModelAnswer, specs: Specs, tra
         output_text=_output(run, answer.message),
     )
     work = work.emit(UsageReported(answer.usage))
-    return plan_calls(work, answer.message.tool_calls, specs)
+    return plan_calls(work, answer.message.tool_calls, answer.refusals, specs)
 
 
 def _output(run: Run, answer: Message) -> str:

@@ -1,22 +1,26 @@
 """Tickets: opening one for a call, deciding it once, and applying the decision once.
 
 OPEN -- decide --> DECIDED -- the effect starts --> CONSUMED
+OPEN -- its time runs out --> EXPIRED, which denies the call
 OPEN, DECIDED -- the run ends, or new input comes instead --> VOID
+DECIDED -- the call is not the one that was approved any more --> VOID, and another one OPEN
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import Enum
 
 from services.chassis.errors import IdempotencyConflictError
 from services.chassis.ids import IdSource
+from services.content.verdicts import misfit
 from services.runcontrol.core.errors import VerdictNotApplicableError
 from services.runcontrol.core.events import (
     RunWoken,
     TicketDecided,
+    TicketExpired,
     TicketOpened,
     TicketVoided,
     ToolCallGated,
@@ -32,44 +36,21 @@ from services.runcontrol.core.exchange import (
     VerdictKind,
 )
 from services.runcontrol.core.finishing import finish, settle_call
-from services.runcontrol.core.gating import argument_digest
+from services.runcontrol.core.gating import approval_timeout_s, argument_digest
 from services.runcontrol.core.model import Cause, RunState, Termination, TerminationReason
 from services.runcontrol.core.parking import resolve
+from services.runcontrol.core.specs import AgentSpec, Specs, ToolSpec
 from services.runcontrol.core.work import Work
 
-APPLICABLE: Mapping[TicketKind, frozenset[VerdictKind]] = {
-    TicketKind.APPROVAL: frozenset(
-        {
-            VerdictKind.APPROVE,
-            VerdictKind.ANSWER,
-            VerdictKind.DENY,
-            VerdictKind.CANCEL_CALL,
-            VerdictKind.CANCEL_RUN,
-        }
-    ),
-    TicketKind.QUESTION: frozenset(
-        {
-            VerdictKind.ANSWER,
-            VerdictKind.DENY,
-            VerdictKind.CANCEL_CALL,
-            VerdictKind.CANCEL_RUN,
-        }
-    ),
-    TicketKind.RECONCILE: frozenset(
-        {
-            VerdictKind.HAPPENED,
-            VerdictKind.DID_NOT_HAPPEN,
-            VerdictKind.ABANDON,
-            VerdictKind.CANCEL_RUN,
-        }
-    ),
-}
 # The state of a call while its ticket is open.
 _STOPPED = {
     TicketKind.APPROVAL: CallState.GATED,
     TicketKind.QUESTION: CallState.SUSPENDED,
     TicketKind.RECONCILE: CallState.UNKNOWN,
 }
+
+# Why a ticket is void whose call has changed.
+_CHANGED = "args_changed"
 
 
 class DecisionOutcome(Enum):
@@ -99,7 +80,21 @@ def ticket_id(call: Call, kind: TicketKind) -> str:
     return f"t-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
 
 
-def open_ticket(work: Work, call: Call, kind: TicketKind, question: str, trace: str) -> Work:
+def ask_approval(work: Work, call: Call, agent: AgentSpec, tool: ToolSpec, trace: str) -> Work:
+    """Open a ticket for a call that needs approval."""
+    timeout_s = approval_timeout_s(agent, tool)
+    expires_at = work.now + timedelta(seconds=timeout_s) if timeout_s else None
+    return open_ticket(work, call, TicketKind.APPROVAL, "", trace, expires_at)
+
+
+def open_ticket(
+    work: Work,
+    call: Call,
+    kind: TicketKind,
+    question: str,
+    trace: str,
+    expires_at: datetime | None = None,
+) -> Work:
     """Open a ticket for ``call`` and stop the call until it is decided."""
     ticket = Ticket(
         tenant=call.tenant,
@@ -116,6 +111,7 @@ def open_ticket(work: Work, call: Call, kind: TicketKind, question: str, trace: 
         created_at=work.now,
         question=question,
         traceparent=trace,
+        expires_at=expires_at,
     )
     stopped = replace(call, state=_STOPPED[kind], traceparent=trace)
     work = work.with_call(stopped).with_ticket(ticket)
@@ -125,13 +121,18 @@ def open_ticket(work: Work, call: Call, kind: TicketKind, question: str, trace: 
 
 
 def judge(
-    ticket: Ticket, decision: Decision, earlier: Decision | None, expected_digest: bytes
+    ticket: Ticket,
+    decision: Decision,
+    earlier: Decision | None,
+    expected_digest: bytes,
+    edited_digest: bytes,
 ) -> Decided:
     """The outcome of ``decision`` and the ticket as it stands afterwards.
 
     Args:
         earlier: The decision that is stored for this ticket under the same decision id.
         expected_digest: Digest of the arguments that the decider saw; empty = not checked.
+        edited_digest: Digest of the arguments that the decider wrote; empty for other verdicts.
 
     Raises:
         IdempotencyConflictError: The decision id was used with other content.
@@ -151,10 +152,21 @@ def judge(
         return Decided(DecisionOutcome.STALE, ticket, ticket.void_reason or ticket.state.value)
     if expected_digest and expected_digest != ticket.digest:
         return Decided(DecisionOutcome.STALE, ticket, "digest_differs")
-    if decision.verdict.kind not in APPLICABLE[ticket.kind]:
-        raise VerdictNotApplicableError.of(decision.verdict.kind, ticket.kind)
+    check_applicable(ticket, decision.verdict)
     won = replace(ticket, state=TicketState.DECIDED, winner=replace(decision, won=True))
+    if decision.verdict.kind is VerdictKind.APPROVE_EDITED:
+        won = replace(won, arguments_json=decision.verdict.text, digest=edited_digest)
     return Decided(DecisionOutcome.ACCEPTED, won)
+
+
+def check_applicable(ticket: Ticket, verdict: Verdict) -> None:
+    """Refuse a verdict that does not decide tickets of this kind.
+
+    Raises:
+        VerdictNotApplicableError: It does not.
+    """
+    if misfit(verdict.kind.value, ticket.kind.value):
+        raise VerdictNotApplicableError.of(verdict.kind, ticket.kind)
 
 
 def accept(work: Work, ticket: Ticket, winner: Decision, ids: IdSource) -> Work:
@@ -167,27 +179,45 @@ def accept(work: Work, ticket: Ticket, winner: Decision, ids: IdSource) -> Work:
     return resolve(work, ticket.call_id, cause, ids)
 
 
-def apply_decision(work: Work, call: Call, ticket: Ticket, version: str) -> Work:
+def has_expired(ticket: Ticket, now: datetime) -> bool:
+    """Whether the time of a ticket that nobody has decided has run out."""
+    expires_at = ticket.expires_at
+    return ticket.state is TicketState.OPEN and expires_at is not None and expires_at <= now
+
+
+def expire_ticket(work: Work, ticket: Ticket, ids: IdSource) -> Work:
+    """Deny the call of a ticket whose time has run out; let a run that waits for it continue."""
+    waited = work.now - ticket.created_at
+    work = work.with_ticket(replace(ticket, state=TicketState.EXPIRED))
+    work = work.emit(TicketExpired(ticket.ticket_id))
+    text = f"denied by policy: nobody decided within {waited.total_seconds():.0f} s"
+    work = settle_call(work, work.call(ticket.call_id), CallState.FAILED, text)
+    if work.run.state is RunState.WAITING:
+        work = work.emit(RunWoken("timer", ticket.call_id))
+    return resolve(work, ticket.call_id, Cause("timer", "", ticket.traceparent), ids)
+
+
+def apply_decision(work: Work, call: Call, ticket: Ticket, specs: Specs, trace: str) -> Work:
     """Consume a decided ticket, in the transaction in which its effect starts.
 
-    If the call's arguments differ from those that were approved, the ticket becomes void and the
-    call fails.
-
-    Args:
-        version: The version of the tool in the pinned specification.
+    If the call is not the one that was approved any more, the ticket becomes void and another one
+    asks about the call as it is.
     """
     decision = ticket.winner
     if decision is None:
         return work
-    verdict = decision.verdict
-    digest = argument_digest(call.tool_id, version, call.arguments_json)
-    if verdict.kind is VerdictKind.APPROVE and digest != ticket.digest:
-        void = replace(ticket, state=TicketState.VOID, void_reason="args_changed")
-        work = work.with_ticket(void).emit(TicketVoided(ticket.ticket_id, "args_changed"))
-        return settle_call(work, call, CallState.FAILED, "the approval was for another call")
+    verdict, tool = decision.verdict, specs.require(call.tool_id)
+    edited = verdict.kind is VerdictKind.APPROVE_EDITED
+    arguments = verdict.text if edited else call.arguments_json
+    digest = argument_digest(call.tool_id, tool.version, arguments)
+    approved = edited or verdict.kind is VerdictKind.APPROVE
+    if approved and digest != ticket.digest:
+        return _ask_again(work, call, ticket, specs, trace)
     work = work.with_ticket(replace(ticket, state=TicketState.CONSUMED))
-    if verdict.kind is VerdictKind.APPROVE:
-        return work.with_call(replace(call, state=CallState.READY))
+    if approved:
+        ready = replace(call, state=CallState.READY, arguments_json=arguments, digest=digest)
+        by = decision.decided_by if edited else call.arguments_by
+        return work.with_call(replace(ready, arguments_by=by))
     if verdict.kind is VerdictKind.DID_NOT_HAPPEN:
         # Another generation: the effect of an attempt may happen once more.
         again = replace(call, state=CallState.READY, generation=call.generation + 1, tries=0)
@@ -196,6 +226,15 @@ def apply_decision(work: Work, call: Call, ticket: Ticket, version: str) -> Work
         return finish(work, Termination(TerminationReason.CANCELLED, verdict.text))
     state, text = _settlement(verdict)
     return settle_call(work, call, state, text)
+
+
+def _ask_again(work: Work, call: Call, ticket: Ticket, specs: Specs, trace: str) -> Work:
+    tool = specs.require(call.tool_id)
+    void = replace(ticket, state=TicketState.VOID, void_reason=_CHANGED)
+    work = work.with_ticket(void).emit(TicketVoided(ticket.ticket_id, _CHANGED))
+    digest = argument_digest(call.tool_id, tool.version, call.arguments_json)
+    changed = replace(call, digest=digest, generation=call.generation + 1)
+    return ask_approval(work, changed, specs.agent, tool, trace)
 
 
 def _settlement(verdict: Verdict) -> tuple[CallState, str]:

@@ -22,9 +22,9 @@ from services.runcontrol.core.commands import Effect, JoinCommand, SuspendComman
 from services.runcontrol.core.events import ToolCallDispatched, ToolCallPlanned
 from services.runcontrol.core.exchange import Call, CallState, TicketKind
 from services.runcontrol.core.finishing import settle_call
-from services.runcontrol.core.gating import argument_digest, canonical, gate
+from services.runcontrol.core.gating import argument_digest, gate
 from services.runcontrol.core.specs import Builtin, Specs
-from services.runcontrol.core.tickets import apply_decision, open_ticket
+from services.runcontrol.core.tickets import apply_decision, ask_approval, open_ticket
 from services.runcontrol.core.waking import Fetched, take_wake, to_fetch
 from services.runcontrol.core.work import Work
 from services.runcontrol.core.worker_calls import offer
@@ -38,8 +38,14 @@ def call_id(run_id: str, step: int, index: int) -> str:
     return f"{run_id}.{step}.{index}"
 
 
-def plan_calls(work: Work, requested: tuple[ToolCall, ...], specs: Specs) -> Work:
-    """Add the calls that the model asks for to the run, before any of them is gated or started."""
+def plan_calls(
+    work: Work, requested: tuple[ToolCall, ...], refusals: tuple[str, ...], specs: Specs
+) -> Work:
+    """Add the calls that the model asks for to the run, before any of them is gated or started.
+
+    Args:
+        refusals: For each call why it fails at once, "" for the others.
+    """
     for index, wanted in enumerate(requested):
         tool = specs.tool(wanted.tool_id)
         version = tool.version if tool else ""
@@ -56,6 +62,9 @@ def plan_calls(work: Work, requested: tuple[ToolCall, ...], specs: Specs) -> Wor
             effect_class=tool.effect_class if tool else EffectClass.AT_MOST_ONCE,
         )
         work = replace(work, calls=(*work.calls, call)).emit(ToolCallPlanned(call))
+    for call, refusal in zip(work.calls, refusals, strict=True):
+        if refusal:
+            work = settle_call(work, call, CallState.FAILED, refusal)
     return work
 
 
@@ -66,7 +75,7 @@ def advance_call(work: Work, call: Call, specs: Specs, trace: str) -> Work:
     call = work.call(call.call_id)
     ticket = work.ticket_of(call.call_id)
     if call.state in _DECIDABLE and ticket is not None:
-        work = apply_decision(work, call, ticket, specs.require(call.tool_id).version)
+        work = apply_decision(work, call, ticket, specs, trace)
     elif call.state is CallState.SUSPENDED:
         work = _take_wake_without_messages(work, call, trace)
     call = work.call(call.call_id)
@@ -78,17 +87,12 @@ def advance_call(work: Work, call: Call, specs: Specs, trace: str) -> Work:
 
 
 def _gate(work: Work, call: Call, specs: Specs, trace: str) -> Work:
-    tool = specs.tool(call.tool_id)
-    if tool is None:
-        return settle_call(work, call, CallState.FAILED, f"there is no tool {call.tool_id}")
-    if canonical(call.arguments_json) is None:
-        text = "the arguments are not a JSON object"
-        return settle_call(work, call, CallState.FAILED, text)
+    tool = specs.require(call.tool_id)
     match gate(specs.agent, tool):
         case Approval.DENY:
             return settle_call(work, call, CallState.FAILED, "denied by policy")
         case Approval.ASK:
-            return open_ticket(work, call, TicketKind.APPROVAL, "", trace)
+            return ask_approval(work, call, specs.agent, tool, trace)
         case Approval.ALLOW:
             return work.with_call(replace(call, state=CallState.READY))
         case never:

@@ -2,7 +2,7 @@
 
 claim_forever   claims runs while slots are free
 keep_leases     renews the leases, passes cancels on, stops runs whose lease is lost
-sweep           ends attempts whose lease has lapsed, and runs whose deadline has passed
+sweep           ends attempts whose lease has lapsed, and runs and tickets whose time has run out
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ class Executor:
             self._running[key][0].stop(StopRequest.ABANDON)
 
     async def sweep(self) -> None:
-        """End lapsed attempts and overdue runs every second; never return.
+        """End lapsed attempts, overdue runs and expired tickets every second; never return.
 
         Attempts of a server that was found dead are ended at once.
         """
@@ -155,6 +155,7 @@ class Executor:
                 try:
                     await self._execution.reclaim_lapsed(frozenset(self._running))
                     await self._execution.expire_due()
+                    await self._execution.expire_tickets()
                 except DomainError as error:
                     log.warning("sweep failed", exc_info=error)
                 await signal.wait(SWEEP_EVERY_S)

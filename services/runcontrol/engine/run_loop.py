@@ -25,6 +25,8 @@ from services.chassis.observe.names import (
     THREAD_ID,
 )
 from services.chassis.observe.telemetry import current_traceparent, link_to, span
+from services.chassis.slices import in_slices
+from services.runcontrol.core.arguments import refusals
 from services.runcontrol.core.errors import FencedError
 from services.runcontrol.core.events import StepReset
 from services.runcontrol.core.execution import Claim, Execution
@@ -227,8 +229,11 @@ class RunLoop:
         if draft.finish_reason is None:
             text = "the stream ended without its last item"
             raise InferenceError(Failure(RetryClass.ERROR, "STREAM_INTERRUPTED", text))
+        message = draft.message()
+        asked = message.tool_calls
+        refused = await in_slices(lambda: refusals(asked, specs)) if asked else ()
         return ModelAnswer(
-            draft.message(), draft.finish_reason, draft.usage, writer.covers, draft.model_id
+            message, draft.finish_reason, draft.usage, writer.covers, draft.model_id, refused
         )
 
     async def _collect(self, model_call: ModelCall, writer: DeltaWriter) -> Draft:

@@ -307,6 +307,15 @@ DUE_RUNS = statement(
     .with_for_update(of=t.thread, skip_locked=True)
 )
 
+EXPIRED_TICKETS = statement(
+    select(t.ticket.c.tenant, t.ticket.c.thread_id, t.ticket.c.run_id, t.ticket.c.ticket_id)
+    .join(t.thread, _thread_of(t.ticket))
+    .where(t.EXPIRING, t.ticket.c.expires_at <= bindparam("now", type_=t.ticket.c.expires_at.type))
+    .order_by(t.ticket.c.expires_at, t.ticket.c.tenant, t.ticket.c.ticket_id)
+    .limit(bindparam("limit"))
+    .with_for_update(of=t.thread, skip_locked=True)
+)
+
 LIVE_OF_CALL = find(
     t.ticket,
     *where(t.ticket, "tenant", "run_id"),

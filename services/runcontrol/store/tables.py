@@ -91,6 +91,7 @@ def _flag(name: str) -> Column[object]:
 QUEUED = text("state = 'queued'")
 CLAIMED = text("state = 'claimed'")
 DEAD = text("state = 'dead'")
+EXPIRING = text("state = 'open' AND expires_at IS NOT NULL")
 IDLE = text("state IN ('queued', 'waiting') AND paused_at IS NULL")
 LIVE = text("state IN ('open', 'decided')")
 OPEN = text("state = 'open'")
@@ -277,6 +278,7 @@ tool_call = _table(
     Column("worker_instance", Text, nullable=False, server_default=""),
     Column("progress_seq", Integer, nullable=False, server_default="0"),
     _instant("probe_until", nullable=True),
+    Column("arguments_by", Text, nullable=False, server_default=""),
 )
 Index("tool_call_run", tool_call.c.tenant, tool_call.c.run_id, tool_call.c.step, tool_call.c.index)
 
@@ -299,9 +301,11 @@ ticket = _table(
     _json("winner", Decision | None),
     _text("void_reason"),
     _text("traceparent"),
+    _instant("expires_at", nullable=True),
 )
 Index("ticket_run", ticket.c.tenant, ticket.c.run_id)
 _partial("ticket_live", ticket.c.tenant, ticket.c.run_id, where=LIVE)
+_partial("ticket_expiry", ticket.c.expires_at, where=EXPIRING)
 Index("ticket_state", ticket.c.tenant, ticket.c.state, ticket.c.created_at, ticket.c.ticket_id)
 
 decision = _table(

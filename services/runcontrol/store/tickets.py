@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from services.chassis.store.port import Tx
 from services.runcontrol.core.exchange import Call, Decision, Ticket, Wake
+from services.runcontrol.core.ports import TicketKey
 from services.runcontrol.store import statements as sql
 from services.runcontrol.store.rows import every, one, params_of
 
@@ -23,6 +25,9 @@ class SqlTickets:
         return list(
             every(self._tx, Ticket, sql.LIVE_OF_CALL, tenant=tenant, run_id=run_id, call=call)
         )
+
+    def expired_tickets(self, now: datetime, limit: int) -> list[TicketKey]:
+        return [tuple(row) for row in self._tx.all(sql.EXPIRED_TICKETS, now=now, limit=limit)]
 
     def decision(self, tenant: str, ticket_id: str, decision_id: str) -> Decision | None:
         return one(

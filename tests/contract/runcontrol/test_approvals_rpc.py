@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.support.event_order import uncovered_gaps
 from tests.support.refusals import refused
 
 APPROVE = pb.Verdict(approve=pb.Approve())
+SECOND = timedelta(seconds=1)
 DENY = pb.Verdict(deny=pb.Deny(reason="too risky"))
 
 
@@ -210,3 +212,30 @@ async def test_a_person_answers_a_question(suite: Suite) -> None:
     assert refusal.reason == "VERDICT_NOT_APPLICABLE"
     assert (ticket.kind, ticket.question) == (pb.Ticket.KIND_QUESTION, "which colour?")
     assert events[-1].run_finished.output_text == "it is blue"
+
+
+@on_both_engines
+async def test_the_time_of_a_ticket_runs_out_across_a_restart(suite: Suite) -> None:
+    # given a run that waits for approval, for a second
+    hasty = s.builtin_tool("send", registry.BUILTIN_TOOL_POOL_SEND, ask=True)
+    hasty.tool.approval_timeout.FromSeconds(1)
+    await suite.open_pool("room")
+    await suite.apply_agent(
+        "asker",
+        s.calling("send", '{"body": "hello"}', tool_results=0),
+        s.replying("it was ${what}", matches="(?P<what>denied)"),
+        tools=[hasty],
+    )
+    ticket = await open_ticket(suite, pool_id="room")
+
+    # when run control is started anew, and nobody decides
+    await suite.restart_runcontrol()
+    events = await suite.follow(ticket.run_id)
+    late = await suite.decide(APPROVE, ticket_id=ticket.ticket_id)
+
+    # then the call was denied, and a decision is too late
+    assert ticket.expire_time.ToDatetime() - ticket.create_time.ToDatetime() == SECOND
+    assert s.kinds(events).count("ticket_expired") == 1
+    assert events[-1].run_finished.output_text == "it was denied"
+    assert (late.outcome, late.stale_reason) == (service.DECISION_OUTCOME_STALE, "expired")
+    assert late.ticket.state == pb.Ticket.STATE_EXPIRED

@@ -40,7 +40,11 @@ pytestmark = on_postgresql
 
 GUARDED = ToolCall("m1", ASK_TOOL, '{"body": "hi", "pool_id": "room"}')
 ASKS = ModelAnswer(
-    Message(Role.ASSISTANT, (GUARDED,)), FinishReason.TOOL_CALLS, Usage(1, 1), (0, 0), "model"
+    Message(Role.ASSISTANT, (GUARDED,)),
+    FinishReason.TOOL_CALLS,
+    Usage(1, 1),
+    model_id="model",
+    refusals=("",),
 )
 
 

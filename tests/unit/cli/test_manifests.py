@@ -76,7 +76,7 @@ def test_documents_become_resources_of_every_kind() -> None:
         spec:
           model_id: narration
           tools: [pool_send]
-          approval_rules: [{tool_id: "*", approval: ask}]
+          approval_rules: [{tool_id: "*", approval: ask, approval_timeout: 5m}]
           sampling: {temperature: 0.5}
         ---
         kind: Tool
@@ -84,6 +84,7 @@ def test_documents_become_resources_of_every_kind() -> None:
         spec:
           builtin: pool_send
           approval: ask
+          approval_timeout: 1h
     """)
 
     # when they are read
@@ -111,6 +112,8 @@ def test_documents_become_resources_of_every_kind() -> None:
     assert pool.model_pool.clocks.first_chunk.seconds == 90
     assert agent.agent.sampling.temperature == 0.5
     assert agent.agent.approval_rules[0].approval == content_pb2.APPROVAL_ASK
+    assert agent.agent.approval_rules[0].approval_timeout.seconds == 300
+    assert tool.tool.approval_timeout.seconds == 3_600
     assert tool.tool.builtin == pb.BUILTIN_TOOL_POOL_SEND
     assert tool.tool.approval == content_pb2.APPROVAL_ASK
 

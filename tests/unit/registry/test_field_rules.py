@@ -128,6 +128,9 @@ LEGAL: list[m.Resource] = [
     replace(TOOL, json_schema='{"type": "object"}', timeout=timedelta(days=1)),
     replace(TOOL, json_schema='{"title": "\\ud83d\\ude80 ü"}'),
     replace(TOOL, executor=WorkerExecutor("gpu")),
+    replace(TOOL, approval_timeout=S),
+    replace(BUILTIN_TOOL, approval_timeout=timedelta(days=365)),
+    replace(AGENT, approval_rules=(m.ApprovalRule("*", Approval.ASK, S),)),
     BUILTIN_TOOL,
     replace(BUILTIN_TOOL, effect_class=EffectClass.IDEMPOTENT, timeout=S),
 ]
@@ -249,6 +252,11 @@ BROKEN: list[tuple[m.Resource, list[str]]] = [
     # tools
     *wrong(TOOL, "id", "*"),
     *wrong(TOOL, "timeout", timedelta(milliseconds=99)),
+    *wrong(TOOL, "approval_timeout", 0 * S, 0.9 * S, timedelta(days=365, microseconds=1)),
+    (
+        replace(AGENT, approval_rules=(m.ApprovalRule("*", Approval.ASK, 0 * S),)),
+        ["r.approval_rules[0].approval_timeout"],
+    ),
     *wrong(TOOL, "description", "é" * 32_769),
     *wrong(TOOL, "json_schema", "{", "[]", "[" * 100_000, '{"default": NaN}'),
     *wrong(TOOL, "json_schema", '{"maximum": 1e999}', '{"title": "\\ud83d"}'),

@@ -18,6 +18,7 @@ from services.content.model import (
     ToolCall,
     Usage,
 )
+from services.runcontrol.core.arguments import refusals
 from services.runcontrol.core.commands import Command, CommandOutcome, CommandResult
 from services.runcontrol.core.exchange import Call, Ticket, Verdict, VerdictKind, Wake, WakeStatus
 from services.runcontrol.core.execution import Claim, Execution
@@ -54,6 +55,8 @@ from tests.support.memory_runcontrol import MemoryStore, Tables
 T = TypeVar("T")
 
 ASK_TOOL = "guarded_send"
+# Its approval is waited for 60 s.
+HASTY_TOOL = "hasty_send"
 SEND = ("pool_send", '{"body": "hi", "pool_id": "room"}')
 GUARDED_SEND = (ASK_TOOL, '{"body": "hi", "pool_id": "room"}')
 QUESTION = ("ask_human", '{"question": "why?"}')
@@ -89,6 +92,7 @@ def tool(
 TOOLS = (
     *(tool(b.value, b) for b in Builtin),
     tool(ASK_TOOL, Builtin.POOL_SEND, Approval.ASK),
+    replace(tool(HASTY_TOOL, Builtin.POOL_SEND, Approval.ASK), approval_timeout_s=60.0),
     tool("never", Builtin.POOL_SEND, Approval.DENY),
 )
 
@@ -171,7 +175,8 @@ class InMemoryRunControl:
         asked = tuple(ToolCall(f"m{i}", name, args) for i, (name, args) in enumerate(calls))
         message = Message(Role.ASSISTANT, asked or (Text("done"),))
         finish = FinishReason.TOOL_CALLS if calls else FinishReason.STOP
-        answer = ModelAnswer(message, finish, Usage(10, 5), (0, 0), "model")
+        refused = refusals(message.tool_calls, claimed.specs)
+        answer = ModelAnswer(message, finish, Usage(10, 5), (0, 0), "model", refused)
         return now(self.execution.commit_answer(claimed, claimed.specs, answer, "trace"))
 
     def start(self, *calls: tuple[str, str], **fields: Any) -> tuple[Claim, Next]:

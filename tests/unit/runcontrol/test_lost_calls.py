@@ -120,7 +120,7 @@ def test_other_verdicts_do_not_answer_it(verdict: VerdictKind) -> None:
     at = desk()
     at.accepted()
     at.pass_time(15.0)
-    with pytest.raises(DomainError, match="does not answer a reconcile ticket"):
+    with pytest.raises(DomainError, match="does not decide a reconcile ticket"):
         at.system.decide(verdict)
 
 

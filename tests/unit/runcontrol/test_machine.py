@@ -39,6 +39,7 @@ from services.runcontrol.core.waking import FetchRequest
 from tests.support.runcontrol_invariants import check
 from tests.unit.runcontrol.in_memory_runcontrol import (
     ASK_TOOL,
+    HASTY_TOOL,
     QUESTION,
     SEND,
     InMemoryRunControl,
@@ -51,6 +52,7 @@ CALLS = st.lists(
     st.sampled_from(
         [
             (ASK_TOOL, '{"body": "hi"}'),
+            (HASTY_TOOL, '{"body": "hi"}'),
             SEND,
             ("pool_wait", '{"pool_id": "room"}'),
             ("pool_wait", "{}"),
@@ -66,7 +68,8 @@ THREADS = st.sampled_from(["t1", "t2"])
 PICK = st.integers(0, 100)
 # An interrupt leaves little to do for the rules after it.
 MODES = [*InputMode, *(3 * [InputMode.LIVE_THEN_QUEUE, InputMode.RESUME_OPEN_RUN])]
-VERDICTS = [VerdictKind.APPROVE, VerdictKind.APPROVE, *VerdictKind]
+VERDICTS = [VerdictKind.APPROVE, VerdictKind.APPROVE, VerdictKind.APPROVE_EDITED, *VerdictKind]
+EDITED = '{"body": "as the approver wants it"}'
 
 
 class RunControlMachine(RuleBasedStateMachine):
@@ -187,6 +190,7 @@ class RunControlMachine(RuleBasedStateMachine):
     def sweep(self) -> None:
         now(self.system.execution.reclaim_lapsed())
         now(self.system.execution.expire_due())
+        now(self.system.execution.expire_tickets())
 
     @precondition(lambda self: self.system.tables.leases)
     @rule()
@@ -208,9 +212,10 @@ class RunControlMachine(RuleBasedStateMachine):
         ticket = self.pick(list(self.system.tables.tickets.values()), number)
         before = self.system.tables
         try:
-            self.system.decide(kind, "so", f"d{decision}", ticket_id=ticket.ticket_id)
+            text = EDITED if kind is VerdictKind.APPROVE_EDITED else "so"
+            self.system.decide(kind, text, f"d{decision}", ticket_id=ticket.ticket_id)
         except DomainError:
-            assert self.system.tables is before
+            assert self.system.tables == before
 
     @precondition(lambda self: self.system.tables.runs)
     @rule(

@@ -26,6 +26,7 @@ from services.content.model import (
 from services.router.clients.anthropic_messages import turns
 from services.router.clients.openai_call_ids import SentCallIds
 from services.router.clients.openai_messages import encoded
+from services.runcontrol.core import arguments
 from services.runcontrol.core.commands import CommandResult
 from services.runcontrol.core.execution import Claim
 from services.runcontrol.core.inference import model_call_for
@@ -138,7 +139,8 @@ class Thread:
 
     def _answer(self, claimed: Claim, message: Message, *, settles: bool) -> tuple[Claim, Next]:
         assert claimed.specs is not None
-        answer = ModelAnswer(message, FinishReason.STOP, Usage(1, 1))
+        refused = arguments.refusals(message.tool_calls, claimed.specs)
+        answer = ModelAnswer(message, FinishReason.STOP, Usage(1, 1), refusals=refused)
         following = now(
             self.system.execution.commit_answer(claimed, claimed.specs, answer, "trace")
         )
@@ -375,7 +377,9 @@ def test_a_remark_is_the_output_of_a_run_that_may_call_no_more() -> None:
 
     # when its model makes a remark, and then calls alone
     for parts in ((Text("I look"), call("c")), (call("d"),)):
-        answer = ModelAnswer(Message(Role.ASSISTANT, parts), FinishReason.TOOL_CALLS, Usage(1, 1))
+        message = Message(Role.ASSISTANT, parts)
+        refused = arguments.refusals(message.tool_calls, claimed.specs)
+        answer = ModelAnswer(message, FinishReason.TOOL_CALLS, Usage(1, 1), refusals=refused)
         now(system.execution.commit_answer(claimed, claimed.specs, answer, "trace"))
 
     # then the remark is its last partial answer

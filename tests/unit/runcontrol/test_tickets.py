@@ -23,6 +23,7 @@ from services.runcontrol.core.stepping import Ended, Infer, Parked
 from services.runcontrol.core.tickets import DecisionOutcome
 from tests.support.callers import LOCAL
 from tests.unit.runcontrol.in_memory_runcontrol import (
+    ASK_TOOL,
     GUARDED_SEND,
     QUESTION,
     InMemoryRunControl,
@@ -168,7 +169,11 @@ def test_a_verdict_must_be_applicable_to_the_kind_of_ticket(system: InMemoryRunC
         system.decide(VerdictKind.APPROVE)
 
     # then that is refused, and the ticket stays open
-    assert refused.value.metadata == {"verdict": "approve", "kind": "question"}
+    assert refused.value.metadata == {
+        "verdict": "approve",
+        "kind": "question",
+        "applicable": "answer, deny, cancel_call, cancel_run",
+    }
     assert system.ticket().state is TicketState.OPEN
 
 
@@ -228,22 +233,53 @@ def test_a_decision_of_a_void_or_expired_ticket_is_stale(why: str) -> None:
     assert (late.outcome, late.why) == (DecisionOutcome.STALE, why)
 
 
-def test_an_approval_of_other_arguments_fails_the_call() -> None:
+CHANGED = '{"body": "other", "pool_id": "room"}'
+
+
+def test_a_call_that_is_not_the_approved_one_any_more_is_asked_about_again() -> None:
     # given an approved call whose arguments differ from the approved ones
     system = gated()
     system.decide(VerdictKind.APPROVE)
     (key,) = system.tables.calls
-    changed = replace(system.call(), arguments_json='{"body": "other", "pool_id": "room"}')
-    system.tables.calls[key] = changed
+    system.tables.calls[key] = replace(system.call(), arguments_json=CHANGED)
 
     # when the run continues
-    system.advance(system.claim_one())
+    following = system.advance(system.claim_one())
 
-    # then nothing is sent
-    assert system.tables.outbox == []
-    ticket = system.ticket()
-    assert (ticket.state, ticket.void_reason) == (TicketState.VOID, "args_changed")
-    assert system.call().state is CallState.FAILED
+    # then nothing is sent, the ticket is void, and another one asks about the new arguments
+    assert (following, system.tables.outbox) == (Parked(), [])
+    void, again = system.ticket(0), system.ticket(1)
+    assert (void.state, void.void_reason) == (TicketState.VOID, "args_changed")
+    assert (again.state, again.arguments_json) == (TicketState.OPEN, CHANGED)
+    assert again.digest == system.call().digest == argument_digest(ASK_TOOL, "v1", CHANGED)
+    assert [r.ticket_id for r in system.run().waiting] == [again.ticket_id]
+
+    # and its approval sends them
+    system.decide(VerdictKind.APPROVE, ticket_id=again.ticket_id)
+    system.advance(system.claim_one())
+    sent = system.command()
+    assert isinstance(sent, SendCommand)
+    assert sent.body == "other"
+    assert len(system.tables.outbox) == 1
+
+
+@pytest.mark.parametrize("kind", [VerdictKind.APPROVE, VerdictKind.APPROVE_EDITED])
+def test_an_approval_of_another_version_of_the_tool_is_void(kind: VerdictKind) -> None:
+    # given an approved call whose pinned tool has another version
+    system = gated()
+    system.decide(kind, CHANGED)
+    (pin,) = system.tables.specs
+    specs = system.tables.specs[pin]
+    newer = tuple(replace(each, version="v2") for each in specs.tools)
+    system.tables.specs[pin] = replace(specs, tools=newer)
+
+    # when the run continues
+    following = system.advance(system.claim_one())
+
+    # then the model's arguments are asked about again, under the new version
+    assert (following, system.tables.outbox) == (Parked(), [])
+    assert [x.state for x in system.tables.tickets.values()] == [TicketState.VOID, TicketState.OPEN]
+    assert system.ticket().digest == argument_digest(ASK_TOOL, "v2", GUARDED_SEND[1])
 
 
 @pytest.mark.parametrize("name", ["call_id", "model_call_id"])

@@ -32,7 +32,8 @@ def agent_from_pb(agent: pb.Agent, field: str, decoder: Decoder) -> Agent:
 
 def _rule_from_pb(rule: pb.ApprovalRule, field: str, decoder: Decoder) -> ApprovalRule:
     approval = decoder.required_enum(APPROVALS, rule.approval, f"{field}.approval")
-    return ApprovalRule(rule.tool_id, approval)
+    timeout = decoder.duration(rule, "approval_timeout", field, None)
+    return ApprovalRule(rule.tool_id, approval, timeout)
 
 
 def _sampling_from_pb(sampling: pb.Sampling, field: str, decoder: Decoder) -> Sampling:
@@ -74,7 +75,8 @@ def agent_to_pb(agent: Agent) -> pb.Agent:
 
 def _rule_to_pb(rule: ApprovalRule) -> pb.ApprovalRule:
     approval = APPROVALS.to_pb[rule.approval]
-    return pb.ApprovalRule(tool_id=rule.tool_id, approval=approval)
+    timeout = duration_to_pb(rule.approval_timeout)
+    return pb.ApprovalRule(tool_id=rule.tool_id, approval=approval, approval_timeout=timeout)
 
 
 def _sampling_to_pb(sampling: Sampling) -> pb.Sampling:

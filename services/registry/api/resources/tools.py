@@ -24,6 +24,7 @@ def tool_from_pb(tool: pb.Tool, field: str, decoder: Decoder) -> Tool:
         effect_class=decoder.enum(EFFECT_CLASSES, effect, f"{field}.effect_class", None),
         approval=decoder.enum(APPROVALS, approval, f"{field}.approval", Approval.ALLOW),
         timeout=decoder.duration(tool, "timeout", field, None),
+        approval_timeout=decoder.duration(tool, "approval_timeout", field, None),
     )
 
 
@@ -53,4 +54,5 @@ def tool_to_pb(tool: Tool) -> pb.Tool:
             else None
         ),
         timeout=duration_to_pb(tool.timeout),
+        approval_timeout=duration_to_pb(tool.approval_timeout),
     )

@@ -153,6 +153,7 @@ def agent_violations(agent: Agent, field: str) -> Iterator[Violation]:
     yield from at_most(len(agent.approval_rules), MAX_TOOLS, "rules", rules)
     for index, rule in enumerate(agent.approval_rules):
         yield from id_violations(rule.tool_id, f"{rules}[{index}].tool_id")
+        yield from _consent(rule.approval_timeout, f"{rules}[{index}].approval_timeout")
     yield from between(agent.max_rounds, 1, MAX_ROUNDS, f"{field}.max_rounds")
     yield from between(agent.max_total_tokens, 1, MAX_TOTAL_TOKENS, f"{field}.max_total_tokens")
     yield from _sampling(agent.sampling, f"{field}.sampling")
@@ -183,6 +184,7 @@ def _endpoint(endpoint: AgentEndpoint, field: str) -> Iterator[Violation]:
 
 def tool_violations(tool: Tool, field: str) -> Iterator[Violation]:
     yield from lasts(tool.timeout, timedelta(seconds=0.1), DAY, f"{field}.timeout")
+    yield from _consent(tool.approval_timeout, f"{field}.approval_timeout")
     if tool.id == ANY_TOOL:
         yield Violation(f"{field}.id", "must not be '*', which stands for every tool in rules")
     if isinstance(tool.executor, BuiltinTool):
@@ -193,6 +195,10 @@ def tool_violations(tool: Tool, field: str) -> Iterator[Violation]:
     label = tool.executor.label
     if label:
         yield from id_violations(label, f"{field}.worker.label")
+
+
+def _consent(timeout: timedelta | None, field: str) -> Iterator[Violation]:
+    return lasts(timeout, timedelta(seconds=1), 365 * DAY, field)
 
 
 def _builtin(tool: Tool, field: str) -> Iterator[Violation]:

@@ -487,12 +487,14 @@ class Agent(_message.Message):
     def __init__(self, id: _Optional[str] = ..., model_id: _Optional[str] = ..., system_prompt: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ..., approval_rules: _Optional[_Iterable[_Union[ApprovalRule, _Mapping]]] = ..., max_rounds: _Optional[int] = ..., max_total_tokens: _Optional[int] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., endpoint: _Optional[_Union[AgentEndpoint, _Mapping]] = ...) -> None: ...
 
 class ApprovalRule(_message.Message):
-    __slots__ = ("tool_id", "approval")
+    __slots__ = ("tool_id", "approval", "approval_timeout")
     TOOL_ID_FIELD_NUMBER: _ClassVar[int]
     APPROVAL_FIELD_NUMBER: _ClassVar[int]
+    APPROVAL_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     tool_id: str
     approval: _content_pb2.Approval
-    def __init__(self, tool_id: _Optional[str] = ..., approval: _Optional[_Union[_content_pb2.Approval, str]] = ...) -> None: ...
+    approval_timeout: _duration_pb2.Duration
+    def __init__(self, tool_id: _Optional[str] = ..., approval: _Optional[_Union[_content_pb2.Approval, str]] = ..., approval_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Sampling(_message.Message):
     __slots__ = ("temperature", "top_p", "max_output_tokens", "stop", "seed", "reasoning_effort")
@@ -521,7 +523,7 @@ class AgentEndpoint(_message.Message):
     def __init__(self, base_url: _Optional[str] = ..., credential_ref: _Optional[_Union[CredentialRef, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Tool(_message.Message):
-    __slots__ = ("id", "description", "json_schema", "effect_class", "approval", "builtin", "worker", "timeout")
+    __slots__ = ("id", "description", "json_schema", "effect_class", "approval", "builtin", "worker", "timeout", "approval_timeout")
     ID_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     JSON_SCHEMA_FIELD_NUMBER: _ClassVar[int]
@@ -530,6 +532,7 @@ class Tool(_message.Message):
     BUILTIN_FIELD_NUMBER: _ClassVar[int]
     WORKER_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    APPROVAL_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     id: str
     description: str
     json_schema: str
@@ -538,7 +541,8 @@ class Tool(_message.Message):
     builtin: BuiltinTool
     worker: WorkerExecutor
     timeout: _duration_pb2.Duration
-    def __init__(self, id: _Optional[str] = ..., description: _Optional[str] = ..., json_schema: _Optional[str] = ..., effect_class: _Optional[_Union[_content_pb2.EffectClass, str]] = ..., approval: _Optional[_Union[_content_pb2.Approval, str]] = ..., builtin: _Optional[_Union[BuiltinTool, str]] = ..., worker: _Optional[_Union[WorkerExecutor, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    approval_timeout: _duration_pb2.Duration
+    def __init__(self, id: _Optional[str] = ..., description: _Optional[str] = ..., json_schema: _Optional[str] = ..., effect_class: _Optional[_Union[_content_pb2.EffectClass, str]] = ..., approval: _Optional[_Union[_content_pb2.Approval, str]] = ..., builtin: _Optional[_Union[BuiltinTool, str]] = ..., worker: _Optional[_Union[WorkerExecutor, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., approval_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class WorkerExecutor(_message.Message):
     __slots__ = ("label",)

@@ -8,7 +8,7 @@ from alembic import op
 from services.chassis.store.columns import UtcMicros
 
 revision = "0014"
-down_revision = "0010"
+down_revision = "0013"
 
 
 def upgrade() -> None:

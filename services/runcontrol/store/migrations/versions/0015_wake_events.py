@@ -8,7 +8,7 @@ from alembic import op
 from services.chassis.store.columns import Text
 
 revision = "0015"
-down_revision = "0010"
+down_revision = "0014"
 
 
 def upgrade() -> None:
