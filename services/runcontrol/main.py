@@ -42,6 +42,7 @@ from services.runcontrol.engine.executor import Executor
 from services.runcontrol.engine.run_loop import RunLoop
 from services.runcontrol.engine.slots import Slots
 from services.runcontrol.engine.streams import FeedRunStreams
+from services.runcontrol.engine.ticket_streams import FeedTicketStreams
 from services.runcontrol.engine.worker_sessions import LiveSessions
 from services.runcontrol.settings import RunControlSettings
 from services.runcontrol.store.leases import RunLeases
@@ -66,6 +67,7 @@ async def assemble(settings: RunControlSettings, chassis: Chassis, database: Sto
     steering = Steering(store, catalogs, chassis.clock, chassis.ids)
     reading = Reading(store)
     streams = FeedRunStreams(runs, reading, chassis.notifier, chassis.clock, chassis.drain)
+    tickets = FeedTicketStreams(runs, chassis.notifier, chassis.clock, chassis.drain)
     dead_letters = DeadLetters(store, catalogs, chassis.clock, chassis.ids)
     workers = ToolWorkers(
         store,
@@ -79,7 +81,7 @@ async def assemble(settings: RunControlSettings, chassis: Chassis, database: Sto
     chassis.tasks.start("overdue calls", sessions.sweep_forever)
     return Assembly(
         _servicers(
-            RunControlServicer(runs, steering, reading, dead_letters, streams),
+            RunControlServicer(runs, steering, reading, dead_letters, streams, tickets),
             ToolWorkerServicer(workers, sessions),
         ),
         hand_back=executor.hand_back,

@@ -22,10 +22,13 @@ from services.runcontrol.core.ports import (
     InputPage,
     LeaseKey,
     RunView,
+    TicketChange,
+    TicketFeed,
     TicketFilter,
 )
 from services.runcontrol.core.specs import Specs
 from services.runcontrol.core.subscribing import fitting
+from services.runcontrol.core.ticket_feed import changed
 from services.runcontrol.core.work import Work
 from services.runcontrol.core.worker_calls import CallRef, Worker
 
@@ -54,6 +57,8 @@ class Tables:
     messages: dict[Any, model.StoredMessage] = field(default_factory=dict)
     specs: dict[Any, Specs] = field(default_factory=dict)
     requests: dict[Any, tuple[bytes, bytes]] = field(default_factory=dict)
+    ticket_heads: dict[str, int] = field(default_factory=dict)
+    ticket_changes: dict[Any, int] = field(default_factory=dict)
     outbox: list[Effect] = field(default_factory=list)
     served: set[tuple[str, str, str]] = field(default_factory=set)
     sessions: dict[Any, int] = field(default_factory=dict)
@@ -127,6 +132,9 @@ class MemoryTx:
         t.runs[tenant, run.run_id] = run
         t.dispatches |= {(tenant, d.dispatch_id): d for d in after.dispatches}
         t.calls |= {(tenant, c.call_id): c for c in (*after.past_calls, *after.calls)}
+        for ticket in changed(before.tickets if before else (), after.tickets):
+            t.ticket_heads[tenant] = t.ticket_heads.get(tenant, 0) + 1
+            t.ticket_changes[tenant, ticket.ticket_id] = t.ticket_heads[tenant]
         t.tickets |= {(tenant, x.ticket_id): x for x in after.tickets}
         t.inputs |= {(tenant, i.input_id): i for i in after.inputs}
         t.wakes |= {(tenant, w.pool_id, w.condition_id): w for w in after.wakes}
@@ -312,6 +320,17 @@ class MemoryTx:
 
     def ticket(self, tenant: str, ticket_id: str) -> exchange.Ticket | None:
         return self.t.tickets.get((tenant, ticket_id))
+
+    def ticket_head(self, tenant: str) -> int:
+        return self.t.ticket_heads.get(tenant, 0)
+
+    def ticket_changes(self, tenant: str, after: int, limit: int) -> TicketFeed:
+        found = [
+            TicketChange(seq, self.t.tickets[key])
+            for key, seq in sorted(self.t.ticket_changes.items(), key=lambda item: item[1])
+            if key[0] == tenant and seq > after
+        ]
+        return TicketFeed(tuple(found[:limit]), self.ticket_head(tenant))
 
     def live_tickets(self, tenant: str, run_id: str, call: str) -> list[exchange.Ticket]:
         return [

@@ -142,6 +142,7 @@ REQUESTS: Sequence[Message] = (
         ticket_id="t", decision_id="d", verdict=run.Verdict(approve=run.Approve())
     ),
     run_service.ListTicketsRequest(),
+    run_service.SubscribeTicketsRequest(),
     run_service.ListRunsRequest(),
     run_service.ListThreadsRequest(),
     run_service.ListDeadDispatchesRequest(),

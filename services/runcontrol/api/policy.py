@@ -50,6 +50,7 @@ POLICY: Mapping[str, MethodPolicy] = {
             "InterruptThread": _SAY,
             "SubmitDecision": _ANSWER,
             "ListTickets": _READ,
+            "SubscribeTickets": _SUBSCRIBE,
             "GetTicket": _READ,
             "InjectInput": _SAY,
             "EditInput": _SAY,

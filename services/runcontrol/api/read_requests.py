@@ -10,7 +10,12 @@ from services.chassis.protobuf.cursors import Cursors
 from services.chassis.protobuf.decoder import Decoder
 from services.chassis.protobuf.pages import page_position
 from services.runcontrol.api import enums
-from services.runcontrol.api.requests import RUN_CURSORS, THREAD_CURSORS, labels_from_pb
+from services.runcontrol.api.requests import (
+    RUN_CURSORS,
+    THREAD_CURSORS,
+    TICKET_CURSORS,
+    labels_from_pb,
+)
 from services.runcontrol.core.dead_letters import DeadQuery
 from services.runcontrol.core.limits import page_size
 from services.runcontrol.core.listing import (
@@ -120,6 +125,20 @@ def subscribe_thread_from_pb(request: service.SubscribeThreadRequest) -> Subscri
     InvalidRequestError: Lists every violation.
     """
     return _subscription(request, "thread_id", THREAD_CURSORS)
+
+
+def subscribe_tickets_from_pb(request: service.SubscribeTicketsRequest, tenant: str) -> int | None:
+    """The sequence after which to go on; None = begin with the open tickets.
+
+    Raises:
+        InvalidRequestError: The cursor is none of the caller's tenant.
+    """
+    if not request.after:
+        return None
+    decoder = Decoder()
+    after = TICKET_CURSORS.decode(request.after, tenant, "after", decoder)
+    decoder.check()
+    return after
 
 
 def _subscription(

@@ -13,13 +13,19 @@ from services.chassis.protobuf.cursors import Cursors
 from services.chassis.protobuf.decoder import instant_to_pb
 from services.chassis.protobuf.pages import page_token
 from services.runcontrol.api import enums
-from services.runcontrol.api.requests import EPOCH, RUN_CURSORS, THREAD_CURSORS
+from services.runcontrol.api.requests import (
+    EPOCH,
+    RUN_CURSORS,
+    THREAD_CURSORS,
+    TICKET_CURSORS,
+)
 from services.runcontrol.api.responses import (
     input_to_pb,
     run_to_pb,
     stored_message_to_pb,
     ticket_to_pb,
 )
+from services.runcontrol.core.exchange import Ticket
 from services.runcontrol.core.listing import Page, Place, ThreadView
 from services.runcontrol.core.model import Dispatch, Run, StoredMessage, Thread
 from services.runcontrol.core.ports import RunView
@@ -30,6 +36,12 @@ from services.runcontrol.core.subscribing import (
     RunReconnect,
     RunSnapshot,
     ThreadSnapshot,
+)
+from services.runcontrol.core.ticket_feed import (
+    OpenTickets,
+    OpenTicketsEnd,
+    TicketChanges,
+    TicketItem,
 )
 
 
@@ -91,6 +103,15 @@ def _dispatch_to_pb(dispatch: Dispatch) -> pb.Dispatch:
         last_error=dispatch.last_error,
         redrive_of=dispatch.redrive_of,
         redriven_run_id=dispatch.redriven_run_id,
+    )
+
+
+def tickets_to_pb(
+    request: service.ListTicketsRequest, page: Page[Ticket, Place]
+) -> service.ListTicketsResponse:
+    return service.ListTicketsResponse(
+        tickets=map(ticket_to_pb, page.entries),
+        next_page_token=page_token(request, _position(page.following)),
     )
 
 
@@ -165,6 +186,31 @@ def _items(cursors: Cursors, of_id: str, item: RunItem) -> list[service.Subscrip
         case RunReconnect(seq):
             ending = stream.Reconnect(cursor=at(seq))
             return [service.SubscriptionItem(cursor=at(seq), reconnect=ending)]
+
+
+def ticket_item_to_pb(tenant: str, item: TicketItem) -> service.SubscribeTicketsResponse:
+    return service.SubscribeTicketsResponse(items=_ticket_items(tenant, item))
+
+
+def _ticket_items(tenant: str, item: TicketItem) -> list[service.TicketItem]:
+    at = partial(TICKET_CURSORS.encode, tenant)
+    match item:
+        case OpenTickets(tickets):
+            return [service.TicketItem(open_ticket=ticket_to_pb(each)) for each in tickets]
+        case OpenTicketsEnd(seq, count):
+            end = service.OpenTicketsEnd(tickets=count)
+            return [service.TicketItem(cursor=at(seq), open_tickets_end=end)]
+        case TicketChanges(changes):
+            return [
+                service.TicketItem(cursor=at(each.seq), changed_ticket=ticket_to_pb(each.ticket))
+                for each in changes
+            ]
+        case RunHeartbeat(seq, instant):
+            beat = stream.Heartbeat(cursor=at(seq), server_time=instant_to_pb(instant))
+            return [service.TicketItem(cursor=at(seq), heartbeat=beat)]
+        case RunReconnect(seq):
+            ending = stream.Reconnect(cursor=at(seq))
+            return [service.TicketItem(cursor=at(seq), reconnect=ending)]
 
 
 def _snapshot(view: RunView | None, head_seq: int) -> pb.RunSnapshot:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
@@ -12,9 +11,9 @@ from services.chassis.protobuf.decoder import instant_to_pb
 from services.chassis.protobuf.pages import page_token
 from services.content.convert import EFFECT_CLASSES, message_to_pb, usage_to_pb
 from services.runcontrol.api import enums
-from services.runcontrol.api.requests import EPOCH
+from services.runcontrol.core.excerpts import MAX_SHOWN_CHARS, left_out
 from services.runcontrol.core.exchange import Call, Decision, Ticket, Verdict, VerdictKind
-from services.runcontrol.core.limits import MAX_SUPERSEDED_IDS, PAGE_BYTES, page_size
+from services.runcontrol.core.limits import MAX_SUPERSEDED_IDS, PAGE_BYTES
 from services.runcontrol.core.model import (
     Input,
     InputDisposition,
@@ -69,19 +68,6 @@ def decided_to_pb(decided: Decided) -> service.SubmitDecisionResponse:
 
 def ticket_response(ticket: Ticket) -> service.GetTicketResponse:
     return service.GetTicketResponse(ticket=ticket_to_pb(ticket))
-
-
-def tickets_to_pb(
-    request: service.ListTicketsRequest, found: list[Ticket]
-) -> service.ListTicketsResponse:
-    """A page of tickets; ``found`` has one ticket more than the page when a next one follows."""
-    size = page_size(request.page_size)
-    answer = service.ListTicketsResponse(tickets=[ticket_to_pb(each) for each in found[:size]])
-    if len(found) > size:
-        last = found[size - 1]
-        micros = (last.created_at - EPOCH) // timedelta(microseconds=1)
-        answer.next_page_token = page_token(request, (micros, last.ticket_id))
-    return answer
 
 
 def woken_to_pb(outcome: WakeOutcome) -> service.DeliverWakeResponse:
@@ -166,9 +152,11 @@ def ticket_to_pb(ticket: Ticket) -> pb.Ticket:
         agent_id=ticket.agent_id,
         tool_call_id=ticket.call_id,
         tool_id=ticket.tool_id,
-        arguments_json=ticket.arguments_json,
+        arguments_json=ticket.arguments_json[:MAX_SHOWN_CHARS],
+        arguments_chars=left_out(ticket.arguments_json),
         argument_digest=ticket.digest,
-        question=ticket.question,
+        question=ticket.question[:MAX_SHOWN_CHARS],
+        question_chars=left_out(ticket.question),
         decision=decision_to_pb(ticket.winner) if ticket.winner else None,
         void_reason=ticket.void_reason,
         create_time=instant_to_pb(ticket.created_at),

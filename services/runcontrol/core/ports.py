@@ -94,6 +94,22 @@ class TicketFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class TicketChange:
+    """A ticket as it is, and the sequence of its newest change."""
+
+    seq: int
+    ticket: Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class TicketFeed:
+    """Changes after a sequence, in order; ``head`` is the tenant's newest sequence."""
+
+    changes: tuple[TicketChange, ...]
+    head: int
+
+
+@dataclass(frozen=True, slots=True)
 class InputPage:
     """Pending inputs of a thread, oldest first; ``more`` = others follow."""
 
@@ -254,6 +270,12 @@ class Reads(Lists, Protocol):
         """As ``events``, of all runs of a thread, in the thread's order."""
 
     def ticket(self, tenant: str, ticket_id: str) -> Ticket | None: ...
+
+    def ticket_head(self, tenant: str) -> int:
+        """The sequence of the newest change of a ticket; 0 when there was none."""
+
+    def ticket_changes(self, tenant: str, after: int, limit: int) -> TicketFeed:
+        """Tickets whose newest change has a sequence after ``after``, in the order of these."""
 
     def pending_inputs(
         self, tenant: str, thread_id: str, after: int, limit: int

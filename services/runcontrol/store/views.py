@@ -11,10 +11,19 @@ from services.runcontrol.core.exchange import Call, Ticket
 from services.runcontrol.core.limits import PAGE_BYTES
 from services.runcontrol.core.listing import MessageQuery, Place, ThreadView
 from services.runcontrol.core.model import Dispatch, Input, Run, RunState, StoredMessage, Thread
-from services.runcontrol.core.ports import Codec, Feed, InputPage, RunView, TicketFilter
+from services.runcontrol.core.ports import (
+    Codec,
+    Feed,
+    InputPage,
+    RunView,
+    TicketChange,
+    TicketFeed,
+    TicketFilter,
+)
 from services.runcontrol.core.subscribing import fitting
 from services.runcontrol.store import list_statements as lists
 from services.runcontrol.store import statements as sql
+from services.runcontrol.store import ticket_statements as changes
 from services.runcontrol.store.rows import entity_of, every, one, unread_input
 
 
@@ -67,6 +76,15 @@ class SqlViews:
 
     def ticket(self, tenant: str, ticket_id: str) -> Ticket | None:
         return one(self._tx, Ticket, sql.FIND_TICKET, tenant=tenant, ticket_id=ticket_id)
+
+    def ticket_head(self, tenant: str) -> int:
+        row = self._tx.one(changes.HEAD, tenant=tenant)
+        return 0 if row is None else int(row.seq)
+
+    def ticket_changes(self, tenant: str, after: int, limit: int) -> TicketFeed:
+        head = self.ticket_head(tenant)
+        rows = self._tx.all(changes.CHANGES, tenant=tenant, after=after, limit=limit)
+        return TicketFeed(tuple(_change(row) for row in rows), head)
 
     def pending_inputs(
         self, tenant: str, thread_id: str, after: int, limit: int
@@ -136,6 +154,11 @@ class SqlViews:
     def _stored(self, row: Row) -> StoredMessage:
         (message,) = self._codec.decode_messages(bytes(row.body))
         return StoredMessage(row.seq, row.run_id, row.origin, message, row.created_at)
+
+
+def _change(row: Row) -> TicketChange:
+    values = row._asdict()
+    return TicketChange(values.pop("seq"), Ticket(**values))
 
 
 async def list_tickets(store: Store, tenant: str, wanted: TicketFilter) -> list[Ticket]:

@@ -375,7 +375,7 @@ class ToolInvocation(_message.Message):
     def __init__(self, tool_call_id: _Optional[str] = ..., model_call_id: _Optional[str] = ..., tool_id: _Optional[str] = ..., arguments_json: _Optional[str] = ..., argument_digest: _Optional[bytes] = ..., effect_class: _Optional[_Union[_content_pb2.EffectClass, str]] = ..., state: _Optional[_Union[ToolInvocation.State, str]] = ..., attempt: _Optional[int] = ..., result: _Optional[str] = ..., child_run_id: _Optional[str] = ...) -> None: ...
 
 class Ticket(_message.Message):
-    __slots__ = ("ticket_id", "kind", "state", "run_id", "thread_id", "agent_id", "tool_call_id", "tool_id", "arguments_json", "argument_digest", "question", "decision", "void_reason", "create_time", "expire_time")
+    __slots__ = ("ticket_id", "kind", "state", "run_id", "thread_id", "agent_id", "tool_call_id", "tool_id", "arguments_json", "argument_digest", "question", "decision", "void_reason", "create_time", "expire_time", "arguments_chars", "question_chars")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Ticket.State]
@@ -415,6 +415,8 @@ class Ticket(_message.Message):
     VOID_REASON_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_CHARS_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_CHARS_FIELD_NUMBER: _ClassVar[int]
     ticket_id: str
     kind: Ticket.Kind
     state: Ticket.State
@@ -430,7 +432,9 @@ class Ticket(_message.Message):
     void_reason: str
     create_time: _timestamp_pb2.Timestamp
     expire_time: _timestamp_pb2.Timestamp
-    def __init__(self, ticket_id: _Optional[str] = ..., kind: _Optional[_Union[Ticket.Kind, str]] = ..., state: _Optional[_Union[Ticket.State, str]] = ..., run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., tool_call_id: _Optional[str] = ..., tool_id: _Optional[str] = ..., arguments_json: _Optional[str] = ..., argument_digest: _Optional[bytes] = ..., question: _Optional[str] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., void_reason: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    arguments_chars: int
+    question_chars: int
+    def __init__(self, ticket_id: _Optional[str] = ..., kind: _Optional[_Union[Ticket.Kind, str]] = ..., state: _Optional[_Union[Ticket.State, str]] = ..., run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., tool_call_id: _Optional[str] = ..., tool_id: _Optional[str] = ..., arguments_json: _Optional[str] = ..., argument_digest: _Optional[bytes] = ..., question: _Optional[str] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., void_reason: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., arguments_chars: _Optional[int] = ..., question_chars: _Optional[int] = ...) -> None: ...
 
 class Decision(_message.Message):
     __slots__ = ("decision_id", "verdict", "decided_by", "comment", "decide_time")

@@ -427,6 +427,40 @@ class ListTicketsResponse(_message.Message):
     next_page_token: str
     def __init__(self, tickets: _Optional[_Iterable[_Union[_runcontrol_pb2.Ticket, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class SubscribeTicketsRequest(_message.Message):
+    __slots__ = ("after",)
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    after: bytes
+    def __init__(self, after: _Optional[bytes] = ...) -> None: ...
+
+class SubscribeTicketsResponse(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[TicketItem]
+    def __init__(self, items: _Optional[_Iterable[_Union[TicketItem, _Mapping]]] = ...) -> None: ...
+
+class TicketItem(_message.Message):
+    __slots__ = ("cursor", "open_ticket", "open_tickets_end", "changed_ticket", "heartbeat", "reconnect")
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    OPEN_TICKET_FIELD_NUMBER: _ClassVar[int]
+    OPEN_TICKETS_END_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_TICKET_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    RECONNECT_FIELD_NUMBER: _ClassVar[int]
+    cursor: bytes
+    open_ticket: _runcontrol_pb2.Ticket
+    open_tickets_end: OpenTicketsEnd
+    changed_ticket: _runcontrol_pb2.Ticket
+    heartbeat: _stream_pb2.Heartbeat
+    reconnect: _stream_pb2.Reconnect
+    def __init__(self, cursor: _Optional[bytes] = ..., open_ticket: _Optional[_Union[_runcontrol_pb2.Ticket, _Mapping]] = ..., open_tickets_end: _Optional[_Union[OpenTicketsEnd, _Mapping]] = ..., changed_ticket: _Optional[_Union[_runcontrol_pb2.Ticket, _Mapping]] = ..., heartbeat: _Optional[_Union[_stream_pb2.Heartbeat, _Mapping]] = ..., reconnect: _Optional[_Union[_stream_pb2.Reconnect, _Mapping]] = ...) -> None: ...
+
+class OpenTicketsEnd(_message.Message):
+    __slots__ = ("tickets",)
+    TICKETS_FIELD_NUMBER: _ClassVar[int]
+    tickets: int
+    def __init__(self, tickets: _Optional[int] = ...) -> None: ...
+
 class GetTicketRequest(_message.Message):
     __slots__ = ("ticket_id",)
     TICKET_ID_FIELD_NUMBER: _ClassVar[int]

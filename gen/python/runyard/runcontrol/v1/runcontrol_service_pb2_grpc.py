@@ -106,6 +106,11 @@ class RunControlServiceStub(object):
                 request_serializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.ListTicketsRequest.SerializeToString,
                 response_deserializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.ListTicketsResponse.FromString,
                 _registered_method=True)
+        self.SubscribeTickets = channel.unary_stream(
+                '/runyard.runcontrol.v1.RunControlService/SubscribeTickets',
+                request_serializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.SubscribeTicketsRequest.SerializeToString,
+                response_deserializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.SubscribeTicketsResponse.FromString,
+                _registered_method=True)
         self.GetTicket = channel.unary_unary(
                 '/runyard.runcontrol.v1.RunControlService/GetTicket',
                 request_serializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.GetTicketRequest.SerializeToString,
@@ -255,6 +260,14 @@ class RunControlServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SubscribeTickets(self, request, context):
+        """Follow the tickets of the caller's tenant: first the open ones, then each as it is opened and as
+        it is decided, expires or becomes void. Does not end by itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetTicket(self, request, context):
         """Read one ticket.
         """
@@ -386,6 +399,11 @@ def add_RunControlServiceServicer_to_server(servicer, server):
                     servicer.ListTickets,
                     request_deserializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.ListTicketsRequest.FromString,
                     response_serializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.ListTicketsResponse.SerializeToString,
+            ),
+            'SubscribeTickets': grpc.unary_stream_rpc_method_handler(
+                    servicer.SubscribeTickets,
+                    request_deserializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.SubscribeTicketsRequest.FromString,
+                    response_serializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.SubscribeTicketsResponse.SerializeToString,
             ),
             'GetTicket': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTicket,
@@ -808,6 +826,33 @@ class RunControlService(object):
             '/runyard.runcontrol.v1.RunControlService/ListTickets',
             runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.ListTicketsRequest.SerializeToString,
             runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.ListTicketsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubscribeTickets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/runyard.runcontrol.v1.RunControlService/SubscribeTickets',
+            runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.SubscribeTicketsRequest.SerializeToString,
+            runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.SubscribeTicketsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -54,6 +54,10 @@ class RunControlServiceStub:
     """Decide a ticket. Exactly one decision wins; the outcome tells a repeat from a loser."""
     ListTickets: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.ListTicketsRequest, _runcontrol_service_pb2.ListTicketsResponse]
     """List tickets, oldest first; only open ones unless states says otherwise."""
+    SubscribeTickets: _aio.UnaryStreamMultiCallable[_runcontrol_service_pb2.SubscribeTicketsRequest, _runcontrol_service_pb2.SubscribeTicketsResponse]
+    """Follow the tickets of the caller's tenant: first the open ones, then each as it is opened and as
+    it is decided, expires or becomes void. Does not end by itself.
+    """
     GetTicket: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.GetTicketRequest, _runcontrol_service_pb2.GetTicketResponse]
     """Read one ticket."""
     InjectInput: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.InjectInputRequest, _runcontrol_service_pb2.InjectInputResponse]
@@ -201,6 +205,16 @@ class RunControlServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_runcontrol_service_pb2.ListTicketsRequest, _abc.Awaitable[_runcontrol_service_pb2.ListTicketsResponse]],
     ) -> _abc.Awaitable[_runcontrol_service_pb2.ListTicketsResponse]:
         """List tickets, oldest first; only open ones unless states says otherwise."""
+
+    @_abc_1.abstractmethod
+    def SubscribeTickets(
+        self,
+        request: _runcontrol_service_pb2.SubscribeTicketsRequest,
+        context: _aio.ServicerContext[_runcontrol_service_pb2.SubscribeTicketsRequest, _abc.AsyncIterator[_runcontrol_service_pb2.SubscribeTicketsResponse]],
+    ) -> _abc.AsyncIterator[_runcontrol_service_pb2.SubscribeTicketsResponse]:
+        """Follow the tickets of the caller's tenant: first the open ones, then each as it is opened and as
+        it is decided, expires or becomes void. Does not end by itself.
+        """
 
     @_abc_1.abstractmethod
     def GetTicket(

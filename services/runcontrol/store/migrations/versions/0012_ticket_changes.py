@@ -1,0 +1,28 @@
+"""Tickets are followed by tenant, in the order of their changes."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+from services.chassis.store.columns import Integer, Text
+
+revision = "0012"
+down_revision = "0010"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "ticket_head",
+        sa.Column("tenant", Text, primary_key=True),
+        sa.Column("seq", Integer, nullable=False),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "ticket_change",
+        sa.Column("tenant", Text, primary_key=True),
+        sa.Column("ticket_id", Text, primary_key=True),
+        sa.Column("seq", Integer, nullable=False),
+        sqlite_strict=True,
+    )
+    op.create_index("ticket_change_seq", "ticket_change", ["tenant", "seq"], unique=True)
