@@ -143,6 +143,7 @@ REQUESTS: Sequence[Message] = (
     ),
     run_service.ListTicketsRequest(),
     run_service.SubscribeTicketsRequest(),
+    run_service.GetToolCallRequest(run_id="r", tool_call_id="c"),
     run_service.ListRunsRequest(),
     run_service.ListThreadsRequest(),
     run_service.ListDeadDispatchesRequest(),

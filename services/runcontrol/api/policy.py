@@ -40,6 +40,7 @@ POLICY: Mapping[str, MethodPolicy] = {
             "SubscribeRun": _SUBSCRIBE,
             "SubscribeThread": _SUBSCRIBE,
             "GetRun": _READ,
+            "GetToolCall": _READ,
             "ListRuns": _READ,
             "GetThread": _READ,
             "ListThreads": _READ,

@@ -21,6 +21,7 @@ from services.runcontrol.core.limits import page_size
 from services.runcontrol.core.listing import (
     NEWEST,
     OLDEST,
+    CallQuery,
     MessageQuery,
     Place,
     RunQuery,
@@ -28,6 +29,8 @@ from services.runcontrol.core.listing import (
 )
 from services.runcontrol.core.subscribing import SubscribeCommand, SubscribeFrom
 
+# The next character still has a number that both databases take.
+MAX_OFFSET = 2**31 - 2
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -92,6 +95,25 @@ def messages_from_pb(request: service.ListMessagesRequest) -> MessageQuery:
         run_id=decoder.optional_id(request.run_id, "run_id"),
         limit=page_size(decoder.number(request.page_size, "page_size", least=0)),
         after=page_position(request, _sequence, decoder) or MessageQuery.BEGINNING,
+    )
+    decoder.check()
+    return query
+
+
+def tool_call_from_pb(request: service.GetToolCallRequest) -> CallQuery:
+    """Raises:
+    InvalidRequestError: Lists every violation.
+    """
+    decoder = Decoder()
+    query = CallQuery(
+        run_id=decoder.id(request.run_id, "run_id"),
+        call_id=decoder.id(request.tool_call_id, "tool_call_id"),
+        arguments_from=decoder.number(
+            request.arguments_offset, "arguments_offset", least=0, most=MAX_OFFSET
+        ),
+        result_from=decoder.number(
+            request.result_offset, "result_offset", least=0, most=MAX_OFFSET
+        ),
     )
     decoder.check()
     return query

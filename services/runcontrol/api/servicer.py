@@ -121,6 +121,13 @@ class RunControlServicer(rpc.RunControlServiceServicer):
         page = await self._reading.runs(current_caller(), query)
         return read_responses.runs_to_pb(request, page)
 
+    async def GetToolCall(
+        self, request: pb.GetToolCallRequest, context: Context
+    ) -> pb.GetToolCallResponse:
+        query = read_requests.tool_call_from_pb(request)
+        found = await self._reading.call(current_caller(), query)
+        return read_responses.tool_call_response(query, found)
+
     async def GetThread(
         self, request: pb.GetThreadRequest, context: Context
     ) -> pb.GetThreadResponse:

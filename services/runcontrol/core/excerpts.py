@@ -8,11 +8,18 @@ from __future__ import annotations
 from services.runcontrol.core.exchange import Ticket
 
 MAX_SHOWN_CHARS = 16 * 1024
+# Of all texts of one answer; each character has at most four bytes.
+_ANSWER_CHARS = 256 * 1024
 
 
-def left_out(text: str, shown_chars: int = MAX_SHOWN_CHARS) -> int:
+def left_out(text: str, shown_chars: int) -> int:
     """The length of a text of which only the first characters are shown; 0 when it is whole."""
     return len(text) if len(text) > shown_chars else 0
+
+
+def share_chars(texts: int) -> int:
+    """How many characters each of so many texts of one answer may show."""
+    return min(MAX_SHOWN_CHARS, _ANSWER_CHARS // max(1, texts))
 
 
 def ticket_bytes(ticket: Ticket) -> int:

@@ -87,6 +87,10 @@ class Call:
         worker_id: The worker of the newest attempt.
         worker_instance: The start of that worker.
         progress_seq: Of the newest progress of the attempt.
+        planned_at: When the model asked for it.
+        dispatched_at: When its newest attempt was sent to what executes it.
+        accepted_at: When a worker accepted that attempt.
+        settled_at: When it got its result.
     """
 
     tenant: str
@@ -116,6 +120,10 @@ class Call:
     worker_id: str = ""
     worker_instance: str = ""
     progress_seq: int = 0
+    planned_at: datetime | None = None
+    dispatched_at: datetime | None = None
+    accepted_at: datetime | None = None
+    settled_at: datetime | None = None
 
     @property
     def settled(self) -> bool:

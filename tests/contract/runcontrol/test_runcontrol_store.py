@@ -50,6 +50,10 @@ class ComparedStoresMachine(WorkerMachine):
         for tenant, run_id in self.system.store.tables.runs:
             seen = now(self.system.store.read(lambda v, k=(tenant, run_id): v.view(*k)))
             assert seen.run.run_id == run_id
+            for each in seen.calls:
+                part = (tenant, run_id, each.call.call_id, 3, 2)
+                read = now(self.system.store.read(lambda v, k=part: v.call_view(*k)))
+                assert read.call.arguments_json == each.call.arguments_json[3:]
 
     @invariant()
     def a_follower_of_tickets_knows_every_ticket(self) -> None:

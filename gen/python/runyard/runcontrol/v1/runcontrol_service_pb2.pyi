@@ -207,6 +207,28 @@ class GetRunResponse(_message.Message):
     open_tickets: _containers.RepeatedCompositeFieldContainer[_runcontrol_pb2.Ticket]
     def __init__(self, run: _Optional[_Union[_runcontrol_pb2.Run, _Mapping]] = ..., tool_calls: _Optional[_Iterable[_Union[_runcontrol_pb2.ToolInvocation, _Mapping]]] = ..., open_tickets: _Optional[_Iterable[_Union[_runcontrol_pb2.Ticket, _Mapping]]] = ...) -> None: ...
 
+class GetToolCallRequest(_message.Message):
+    __slots__ = ("run_id", "tool_call_id", "arguments_offset", "result_offset")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    TOOL_CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    RESULT_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    tool_call_id: str
+    arguments_offset: int
+    result_offset: int
+    def __init__(self, run_id: _Optional[str] = ..., tool_call_id: _Optional[str] = ..., arguments_offset: _Optional[int] = ..., result_offset: _Optional[int] = ...) -> None: ...
+
+class GetToolCallResponse(_message.Message):
+    __slots__ = ("call", "next_arguments_offset", "next_result_offset")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    NEXT_ARGUMENTS_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    NEXT_RESULT_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    call: _runcontrol_pb2.ToolInvocation
+    next_arguments_offset: int
+    next_result_offset: int
+    def __init__(self, call: _Optional[_Union[_runcontrol_pb2.ToolInvocation, _Mapping]] = ..., next_arguments_offset: _Optional[int] = ..., next_result_offset: _Optional[int] = ...) -> None: ...
+
 class ListRunsRequest(_message.Message):
     __slots__ = ("thread_id", "states", "page_size", "page_token", "agent_id", "submitted_by", "labels", "since_time", "until_time")
     THREAD_ID_FIELD_NUMBER: _ClassVar[int]

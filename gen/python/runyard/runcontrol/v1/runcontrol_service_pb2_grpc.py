@@ -56,6 +56,11 @@ class RunControlServiceStub(object):
                 request_serializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.GetRunRequest.SerializeToString,
                 response_deserializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.GetRunResponse.FromString,
                 _registered_method=True)
+        self.GetToolCall = channel.unary_unary(
+                '/runyard.runcontrol.v1.RunControlService/GetToolCall',
+                request_serializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.GetToolCallRequest.SerializeToString,
+                response_deserializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.GetToolCallResponse.FromString,
+                _registered_method=True)
         self.ListRuns = channel.unary_unary(
                 '/runyard.runcontrol.v1.RunControlService/ListRuns',
                 request_serializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.ListRunsRequest.SerializeToString,
@@ -183,6 +188,13 @@ class RunControlServiceServicer(object):
 
     def GetRun(self, request, context):
         """Read one run.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetToolCall(self, request, context):
+        """Read a tool call whole; its texts in parts, when they are large.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -349,6 +361,11 @@ def add_RunControlServiceServicer_to_server(servicer, server):
                     servicer.GetRun,
                     request_deserializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.GetRunRequest.FromString,
                     response_serializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.GetRunResponse.SerializeToString,
+            ),
+            'GetToolCall': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetToolCall,
+                    request_deserializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.GetToolCallRequest.FromString,
+                    response_serializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.GetToolCallResponse.SerializeToString,
             ),
             'ListRuns': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRuns,
@@ -556,6 +573,33 @@ class RunControlService(object):
             '/runyard.runcontrol.v1.RunControlService/GetRun',
             runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.GetRunRequest.SerializeToString,
             runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.GetRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetToolCall(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/runyard.runcontrol.v1.RunControlService/GetToolCall',
+            runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.GetToolCallRequest.SerializeToString,
+            runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.GetToolCallResponse.FromString,
             options,
             channel_credentials,
             insecure,

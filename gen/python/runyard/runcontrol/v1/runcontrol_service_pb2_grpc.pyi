@@ -30,6 +30,8 @@ class RunControlServiceStub:
     """Follow all runs of a thread, in the thread's order; ends only when the thread is deleted."""
     GetRun: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.GetRunRequest, _runcontrol_service_pb2.GetRunResponse]
     """Read one run."""
+    GetToolCall: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.GetToolCallRequest, _runcontrol_service_pb2.GetToolCallResponse]
+    """Read a tool call whole; its texts in parts, when they are large."""
     ListRuns: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.ListRunsRequest, _runcontrol_service_pb2.ListRunsResponse]
     """List runs, newest first."""
     GetThread: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.GetThreadRequest, _runcontrol_service_pb2.GetThreadResponse]
@@ -121,6 +123,14 @@ class RunControlServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_runcontrol_service_pb2.GetRunRequest, _abc.Awaitable[_runcontrol_service_pb2.GetRunResponse]],
     ) -> _abc.Awaitable[_runcontrol_service_pb2.GetRunResponse]:
         """Read one run."""
+
+    @_abc_1.abstractmethod
+    def GetToolCall(
+        self,
+        request: _runcontrol_service_pb2.GetToolCallRequest,
+        context: _aio.ServicerContext[_runcontrol_service_pb2.GetToolCallRequest, _abc.Awaitable[_runcontrol_service_pb2.GetToolCallResponse]],
+    ) -> _abc.Awaitable[_runcontrol_service_pb2.GetToolCallResponse]:
+        """Read a tool call whole; its texts in parts, when they are large."""
 
     @_abc_1.abstractmethod
     def ListRuns(

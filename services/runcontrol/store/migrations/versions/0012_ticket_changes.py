@@ -1,17 +1,19 @@
-"""Tickets are followed by tenant, in the order of their changes."""
+"""Tickets are followed by tenant, in the order of their changes; calls say when they did what."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
 
-from services.chassis.store.columns import Integer, Text
+from services.chassis.store.columns import Integer, Text, UtcMicros
 
 revision = "0012"
 down_revision = "0010"
 
 
 def upgrade() -> None:
+    for name in ("planned_at", "dispatched_at", "accepted_at", "settled_at"):
+        op.add_column("tool_call", sa.Column(name, UtcMicros))
     op.create_table(
         "ticket_head",
         sa.Column("tenant", Text, primary_key=True),
