@@ -41,6 +41,7 @@ _COMMANDS: Mapping[str, str] = {
     "interrupt": "interrupt",
     "inject": "inject_app",
     "runs": "runs",
+    "call": "call",
     "worker": "worker",
     "worker-conformance": "worker_conformance",
     "dead": "dead",

@@ -47,6 +47,7 @@ from services.runcontrol.engine.executor import Executor
 from services.runcontrol.engine.run_loop import RunLoop
 from services.runcontrol.engine.slots import Slots
 from services.runcontrol.engine.streams import FeedRunStreams
+from services.runcontrol.engine.ticket_streams import FeedTicketStreams
 from services.runcontrol.engine.upkeep import Upkeep
 from services.runcontrol.engine.worker_sessions import LiveSessions
 from services.runcontrol.settings import RunControlSettings
@@ -72,6 +73,7 @@ async def assemble(settings: RunControlSettings, chassis: Chassis, database: Sto
     steering = Steering(store, catalogs, chassis.clock, chassis.ids)
     reading = Reading(store)
     streams = FeedRunStreams(runs, reading, chassis.notifier, chassis.clock, chassis.drain)
+    tickets = FeedTicketStreams(runs, chassis.notifier, chassis.clock, chassis.drain)
     dead_letters = DeadLetters(store, catalogs, chassis.clock, chassis.ids)
     workers = ToolWorkers(
         store,
@@ -87,7 +89,7 @@ async def assemble(settings: RunControlSettings, chassis: Chassis, database: Sto
     chassis.tasks.start("upkeep", Upkeep(compaction, chassis.clock).run)
     return Assembly(
         _servicers(
-            RunControlServicer(runs, steering, reading, dead_letters, streams),
+            RunControlServicer(runs, steering, reading, dead_letters, streams, tickets),
             RunControlInternalServicer(runs),
             ToolWorkerServicer(workers, sessions),
         ),

@@ -68,6 +68,7 @@ NUMBERS: Mapping[str, Mapping[str, object]] = {
         "MAX_SUPERSEDED_IDS": 1_000,
         "DEFAULT_PAGE": 50,
         "MAX_PAGE": 200,
+        "MAX_SHOWN_CALLS": 1_000,
     },
     "registry.core.changes.applying": {
         "MAX_DIAGNOSTICS": 10_000,

@@ -5,60 +5,40 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
 from services.chassis.caller import RequestKey
 from services.chassis.errors import IdempotencyConflictError
 from services.runcontrol.core import exchange, model
-from services.runcontrol.core.commands import Effect
 from services.runcontrol.core.events import DELTAS, Covered, Event
+from services.runcontrol.core.excerpts import MAX_SHOWN_CHARS
+from services.runcontrol.core.limits import MAX_SHOWN_CALLS, PART_CHARS
 from services.runcontrol.core.listing import MessageQuery, Place, ThreadView
 from services.runcontrol.core.ports import (
     CallKey,
+    CallView,
     DueRun,
     Feed,
     InputPage,
     LeaseKey,
     RunView,
+    TicketChange,
+    TicketFeed,
     TicketFilter,
     TicketKey,
 )
 from services.runcontrol.core.specs import Specs
 from services.runcontrol.core.subscribing import fitting
+from services.runcontrol.core.ticket_feed import changed
 from services.runcontrol.core.work import Work
 from services.runcontrol.core.worker_calls import CallRef, Worker
+from tests.support.memory_tables import Tables, part_of
 
 T = TypeVar("T")
 
 IDLE = (model.RunState.QUEUED, model.RunState.WAITING)
-
-
-@dataclass
-class Tables:
-    """Everything there is, by key; the tenant is the first part of each."""
-
-    threads: dict[Any, model.Thread] = field(default_factory=dict)
-    runs: dict[Any, model.Run] = field(default_factory=dict)
-    dispatches: dict[Any, model.Dispatch] = field(default_factory=dict)
-    leases: dict[Any, model.Lease] = field(default_factory=dict)
-    calls: dict[Any, exchange.Call] = field(default_factory=dict)
-    tickets: dict[Any, exchange.Ticket] = field(default_factory=dict)
-    decisions: dict[Any, exchange.Decision] = field(default_factory=dict)
-    inputs: dict[Any, model.Input] = field(default_factory=dict)
-    wakes: dict[Any, exchange.Wake] = field(default_factory=dict)
-    deliveries: dict[Any, exchange.Delivery] = field(default_factory=dict)
-    memberships: dict[Any, exchange.Membership] = field(default_factory=dict)
-    checkpoints: dict[Any, model.Checkpoint] = field(default_factory=dict)
-    events: dict[Any, Event] = field(default_factory=dict)
-    messages: dict[Any, model.StoredMessage] = field(default_factory=dict)
-    specs: dict[Any, Specs] = field(default_factory=dict)
-    requests: dict[Any, tuple[bytes, bytes]] = field(default_factory=dict)
-    outbox: list[Effect] = field(default_factory=list)
-    served: set[tuple[str, str, str]] = field(default_factory=set)
-    sessions: dict[Any, int] = field(default_factory=dict)
-    covered: dict[Any, Covered] = field(default_factory=dict)
 
 
 def _is_past(instant: datetime | None, now: datetime, counts: bool) -> bool:
@@ -129,6 +109,9 @@ class MemoryTx:
         t.runs[tenant, run.run_id] = run
         t.dispatches |= {(tenant, d.dispatch_id): d for d in after.dispatches}
         t.calls |= {(tenant, c.call_id): c for c in (*after.past_calls, *after.calls)}
+        for ticket in changed(before.tickets if before else (), after.tickets):
+            t.ticket_heads[tenant] = t.ticket_heads.get(tenant, 0) + 1
+            t.ticket_changes[tenant, ticket.ticket_id] = t.ticket_heads[tenant]
         t.tickets |= {(tenant, x.ticket_id): x for x in after.tickets}
         t.inputs |= {(tenant, i.input_id): i for i in after.inputs}
         t.wakes |= {(tenant, w.pool_id, w.condition_id): w for w in after.wakes}
@@ -346,6 +329,17 @@ class MemoryTx:
     def ticket(self, tenant: str, ticket_id: str) -> exchange.Ticket | None:
         return self.t.tickets.get((tenant, ticket_id))
 
+    def ticket_head(self, tenant: str) -> int:
+        return self.t.ticket_heads.get(tenant, 0)
+
+    def ticket_changes(self, tenant: str, after: int, limit: int) -> TicketFeed:
+        found = [
+            TicketChange(seq, self.t.tickets[key])
+            for key, seq in sorted(self.t.ticket_changes.items(), key=lambda item: item[1])
+            if key[0] == tenant and seq > after
+        ]
+        return TicketFeed(tuple(found[:limit]), self.ticket_head(tenant))
+
     def live_tickets(self, tenant: str, run_id: str, call: str) -> list[exchange.Ticket]:
         return [
             x
@@ -435,7 +429,16 @@ class MemoryTx:
         opened = [x for x in self._of(self.t.tickets, run) if x.state is exchange.TicketState.OPEN]
         opened.sort(key=lambda x: (x.created_at, x.ticket_id))
         pending = [i for i in self._of(self.t.inputs, run) if i.state is model.InputState.PENDING]
-        return RunView(run, tuple(calls), tuple(opened), tuple(pending))
+        shown = tuple(part_of(call, 0, 0, MAX_SHOWN_CHARS) for call in calls[-MAX_SHOWN_CALLS:])
+        return RunView(run, shown, tuple(opened), tuple(pending))
+
+    def call_view(
+        self, tenant: str, run_id: str, call_id: str, arguments_from: int, result_from: int
+    ) -> CallView | None:
+        call = self.t.calls.get((tenant, call_id))
+        if call is None or call.run_id != run_id:
+            return None
+        return part_of(call, arguments_from, result_from, PART_CHARS)
 
     def events(self, tenant: str, run_id: str, after: int, limit: int) -> Feed | None:
         run = self.t.runs.get((tenant, run_id))

@@ -18,7 +18,8 @@ from services.runcontrol.core.events import (
 from services.runcontrol.core.exchange import CallState, TicketState, VerdictKind
 from services.runcontrol.core.model import DispatchState, InputState, RunState, WaitingKind
 from services.runcontrol.core.work import ready_at
-from tests.support.memory_runcontrol import MemoryTx, Tables
+from tests.support.memory_runcontrol import MemoryTx
+from tests.support.memory_tables import Tables
 
 APPROVALS = (VerdictKind.APPROVE, VerdictKind.APPROVE_EDITED)
 EXECUTING = (RunState.RUNNING, RunState.CANCELLING)

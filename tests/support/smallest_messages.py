@@ -144,6 +144,8 @@ REQUESTS: Sequence[Message] = (
         ticket_id="t", decision_id="d", verdict=run.Verdict(approve=run.Approve())
     ),
     run_service.ListTicketsRequest(),
+    run_service.SubscribeTicketsRequest(),
+    run_service.GetToolCallRequest(run_id="r", tool_call_id="c"),
     run_service.ListRunsRequest(),
     run_service.ListThreadsRequest(),
     run_service.ListDeadDispatchesRequest(),

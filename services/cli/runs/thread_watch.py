@@ -7,18 +7,17 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-import grpc
-
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as rpc
 from runyard.runcontrol.v1.runcontrol_pb2 import Event
 from services.chassis.calls.streaming import streaming
 from services.chassis.clock import Clock, SystemClock
 from services.cli.base.terminal import Terminal
+from services.cli.runs.long_streams import through_outages
 from services.cli.runs.quiet import Quiet
 from services.cli.runs.showing import shown
 from services.cli.runs.view import RunView
 from services.cli.talk.clients import Clients
-from services.cli.talk.outage import GIVE_UP_FIRST_S, Outage, may_recover
+from services.cli.talk.outage import Outage
 
 
 @dataclass
@@ -35,7 +34,6 @@ class ThreadWatch:
     cursor: bytes = b""
     clock: Clock = field(default_factory=SystemClock)
     on_outage: Callable[[], None] = lambda: None
-    _answered: bool = False
 
     async def events(self) -> AsyncGenerator[Event]:
         """Every event once and in order; has no end of its own.
@@ -43,21 +41,10 @@ class ThreadWatch:
         Raises:
             CliError: The server refuses, or was not there when this began.
         """
-        away = Outage(self.clock)
-        while True:
-            try:
-                # Closed here: left to the event loop, the call would outlive the trace.
-                async with aclosing(self._once(away)) as stream:
-                    async for event in stream:
-                        yield event
-            except grpc.aio.AioRpcError as error:
-                if away.begins() and may_recover(error):
-                    self.on_outage()
-                waited_enough = not self._answered and away.lasted_s() >= GIVE_UP_FIRST_S
-                if not may_recover(error) or waited_enough:
-                    async with self.stubs.talking_to("runcontrol"):
-                        raise
-                await away.pause()
+        stream = through_outages(self.stubs, self._once, self.clock, self.on_outage)
+        async with aclosing(stream) as events:
+            async for event in events:
+                yield event
 
     async def _once(self, away: Outage) -> AsyncGenerator[Event]:
         """The events of one stream, which a stopping server ends with OK."""
@@ -65,7 +52,6 @@ class ThreadWatch:
         async with streaming(self.stubs.runcontrol.SubscribeThread(request)) as call:
             async for response in call:
                 away.over()
-                self._answered = True
                 for item in response.items:
                     self.cursor = item.cursor
                     if item.HasField("event"):

@@ -43,6 +43,7 @@ HINTS: Mapping[str, str] = {
     "NO_OPEN_RUN": "leave --mode resume out to queue a run for it",
     "ALREADY_CONSUMED": "say something new: runyard inject thread THREAD TEXT",
     "STALE_REVISION": "see what it says now, and its revision: runyard inject list THREAD",
+    "CALL_NOT_FOUND": "see the calls of the run: runyard watch run RUN",
     "TICKET_NOT_FOUND": "see which tickets are open: runyard tickets",
     "SNAPSHOT_MISSING": "is the registry running? start everything with: runyard up",
     "UNAUTHENTICATED": f"set {TOKEN_FILE_VARIABLE} to a file with your token; "

@@ -18,12 +18,17 @@ GIVE_UP_FIRST_S = 10.0
 
 
 class Outage:
-    """How long a server has been unreachable, and the pause before the next attempt."""
+    """How long a server has been unreachable, and the pause before the next attempt.
+
+    Attributes:
+        answered: Whether the server ever answered.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._since_s: float | None = None
         self._pause_s = _FIRST_PAUSE_S
+        self.answered = False
 
     def begins(self) -> bool:
         """Note a failure; True for the first since the server answered."""
@@ -35,6 +40,7 @@ class Outage:
     def over(self) -> None:
         self._since_s = None
         self._pause_s = _FIRST_PAUSE_S
+        self.answered = True
 
     def lasted_s(self) -> float:
         now_s = self._clock.monotonic_s()

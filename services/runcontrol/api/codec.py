@@ -24,6 +24,7 @@ from services.runcontrol.api.responses import (
     waiting_to_pb,
 )
 from services.runcontrol.core import events as e
+from services.runcontrol.core.excerpts import MAX_SHOWN_CHARS, left_out
 
 
 def event_to_pb(event: e.Event) -> pb.Event:
@@ -77,7 +78,12 @@ def _committed(kind: e.MessageCommitted) -> pb.MessageCommitted:
 
 def _settled(kind: e.ToolCallSettled) -> pb.ToolCallSettled:
     state = enums.CALL_STATES.to_pb[kind.state]
-    return pb.ToolCallSettled(tool_call_id=kind.call_id, state=state, result=kind.result)
+    return pb.ToolCallSettled(
+        tool_call_id=kind.call_id,
+        state=state,
+        result=kind.result[:MAX_SHOWN_CHARS],
+        result_chars=left_out(kind.result, MAX_SHOWN_CHARS),
+    )
 
 
 def _attempt_failed(kind: e.AttemptFailed) -> pb.AttemptFailed:

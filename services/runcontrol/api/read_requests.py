@@ -10,12 +10,18 @@ from services.chassis.protobuf.cursors import Cursors
 from services.chassis.protobuf.decoder import Decoder
 from services.chassis.protobuf.pages import page_position
 from services.runcontrol.api import enums
-from services.runcontrol.api.requests import RUN_CURSORS, THREAD_CURSORS, labels_from_pb
+from services.runcontrol.api.requests import (
+    RUN_CURSORS,
+    THREAD_CURSORS,
+    TICKET_CURSORS,
+    labels_from_pb,
+)
 from services.runcontrol.core.dead_letters import DeadQuery
 from services.runcontrol.core.limits import page_size
 from services.runcontrol.core.listing import (
     NEWEST,
     OLDEST,
+    CallQuery,
     MessageQuery,
     Place,
     RunQuery,
@@ -23,6 +29,8 @@ from services.runcontrol.core.listing import (
 )
 from services.runcontrol.core.subscribing import SubscribeCommand, SubscribeFrom
 
+# The next character still has a number that both databases take.
+MAX_OFFSET = 2**31 - 2
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -92,6 +100,25 @@ def messages_from_pb(request: service.ListMessagesRequest) -> MessageQuery:
     return query
 
 
+def tool_call_from_pb(request: service.GetToolCallRequest) -> CallQuery:
+    """Raises:
+    InvalidRequestError: Lists every violation.
+    """
+    decoder = Decoder()
+    query = CallQuery(
+        run_id=decoder.id(request.run_id, "run_id"),
+        call_id=decoder.id(request.tool_call_id, "tool_call_id"),
+        arguments_from=decoder.number(
+            request.arguments_offset, "arguments_offset", least=0, most=MAX_OFFSET
+        ),
+        result_from=decoder.number(
+            request.result_offset, "result_offset", least=0, most=MAX_OFFSET
+        ),
+    )
+    decoder.check()
+    return query
+
+
 def _place(micros: int, name: str) -> Place:
     if type(micros) is not int or id_violations(name, "page_token"):
         raise ValueError(f"not a place: {micros!r}")
@@ -120,6 +147,20 @@ def subscribe_thread_from_pb(request: service.SubscribeThreadRequest) -> Subscri
     InvalidRequestError: Lists every violation.
     """
     return _subscription(request, "thread_id", THREAD_CURSORS)
+
+
+def subscribe_tickets_from_pb(request: service.SubscribeTicketsRequest, tenant: str) -> int | None:
+    """The sequence after which to go on; None = begin with the open tickets.
+
+    Raises:
+        InvalidRequestError: The cursor is none of the caller's tenant.
+    """
+    if not request.after:
+        return None
+    decoder = Decoder()
+    after = TICKET_CURSORS.decode(request.after, tenant, "after", decoder)
+    decoder.check()
+    return after
 
 
 def _subscription(

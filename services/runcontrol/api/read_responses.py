@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -13,16 +14,25 @@ from services.chassis.protobuf.cursors import Cursors
 from services.chassis.protobuf.decoder import instant_to_pb
 from services.chassis.protobuf.pages import page_token
 from services.runcontrol.api import enums
-from services.runcontrol.api.requests import EPOCH, RUN_CURSORS, THREAD_CURSORS
+from services.runcontrol.api.requests import (
+    EPOCH,
+    RUN_CURSORS,
+    THREAD_CURSORS,
+    TICKET_CURSORS,
+)
 from services.runcontrol.api.responses import (
+    call_view_to_pb,
     input_to_pb,
     run_to_pb,
     stored_message_to_pb,
     ticket_to_pb,
 )
-from services.runcontrol.core.listing import Page, Place, ThreadView
+from services.runcontrol.core.excerpts import share_chars
+from services.runcontrol.core.exchange import Ticket
+from services.runcontrol.core.limits import PART_CHARS
+from services.runcontrol.core.listing import CallQuery, Page, Place, ThreadView
 from services.runcontrol.core.model import Dispatch, Run, StoredMessage, Thread
-from services.runcontrol.core.ports import RunView
+from services.runcontrol.core.ports import CallView, RunView
 from services.runcontrol.core.subscribing import (
     RunEvents,
     RunHeartbeat,
@@ -31,13 +41,19 @@ from services.runcontrol.core.subscribing import (
     RunSnapshot,
     ThreadSnapshot,
 )
+from services.runcontrol.core.ticket_feed import (
+    OpenTickets,
+    OpenTicketsEnd,
+    TicketChanges,
+    TicketItem,
+)
 
 
 def active_to_pb(found: tuple[ThreadView, RunView | None]) -> service.GetActiveRunResponse:
     view, run = found
     return service.GetActiveRunResponse(
         run=run_to_pb(run.run) if run else None,
-        open_tickets=[ticket_to_pb(ticket) for ticket in run.open_tickets] if run else (),
+        open_tickets=_tickets(run.open_tickets) if run else (),
         queued_dispatches=view.queued,
         head_seq=view.thread.event_seq,
     )
@@ -91,6 +107,37 @@ def _dispatch_to_pb(dispatch: Dispatch) -> pb.Dispatch:
         last_error=dispatch.last_error,
         redrive_of=dispatch.redrive_of,
         redriven_run_id=dispatch.redriven_run_id,
+    )
+
+
+def _tickets(tickets: Sequence[Ticket]) -> list[pb.Ticket]:
+    chars = share_chars(2 * len(tickets))
+    return [ticket_to_pb(ticket, chars) for ticket in tickets]
+
+
+def tool_call_response(query: CallQuery, view: CallView) -> service.GetToolCallResponse:
+    call = view.call
+    return service.GetToolCallResponse(
+        call=call_view_to_pb(view, PART_CHARS),
+        next_arguments_offset=_following(
+            query.arguments_from, call.arguments_json, view.arguments_chars
+        ),
+        next_result_offset=_following(query.result_from, call.result, view.result_chars),
+    )
+
+
+def _following(begins_behind: int, part: str, whole_chars: int) -> int:
+    """Where the part after this one begins; 0 when there is none."""
+    end = begins_behind + len(part)
+    return end if part and end < whole_chars else 0
+
+
+def tickets_to_pb(
+    request: service.ListTicketsRequest, page: Page[Ticket, Place]
+) -> service.ListTicketsResponse:
+    return service.ListTicketsResponse(
+        tickets=map(ticket_to_pb, page.entries),
+        next_page_token=page_token(request, _position(page.following)),
     )
 
 
@@ -167,12 +214,37 @@ def _items(cursors: Cursors, of_id: str, item: RunItem) -> list[service.Subscrip
             return [service.SubscriptionItem(cursor=at(seq), reconnect=ending)]
 
 
+def ticket_item_to_pb(tenant: str, item: TicketItem) -> service.SubscribeTicketsResponse:
+    return service.SubscribeTicketsResponse(items=_ticket_items(tenant, item))
+
+
+def _ticket_items(tenant: str, item: TicketItem) -> list[service.TicketItem]:
+    at = partial(TICKET_CURSORS.encode, tenant)
+    match item:
+        case OpenTickets(tickets):
+            return [service.TicketItem(open_ticket=ticket_to_pb(each)) for each in tickets]
+        case OpenTicketsEnd(seq, count):
+            end = service.OpenTicketsEnd(tickets=count)
+            return [service.TicketItem(cursor=at(seq), open_tickets_end=end)]
+        case TicketChanges(changes):
+            return [
+                service.TicketItem(cursor=at(each.seq), changed_ticket=ticket_to_pb(each.ticket))
+                for each in changes
+            ]
+        case RunHeartbeat(seq, instant):
+            beat = stream.Heartbeat(cursor=at(seq), server_time=instant_to_pb(instant))
+            return [service.TicketItem(cursor=at(seq), heartbeat=beat)]
+        case RunReconnect(seq):
+            ending = stream.Reconnect(cursor=at(seq))
+            return [service.TicketItem(cursor=at(seq), reconnect=ending)]
+
+
 def _snapshot(view: RunView | None, head_seq: int) -> pb.RunSnapshot:
     if view is None:
         return pb.RunSnapshot(head_seq=head_seq)
     return pb.RunSnapshot(
         run=run_to_pb(view.run),
-        open_tickets=[ticket_to_pb(ticket) for ticket in view.open_tickets],
+        open_tickets=_tickets(view.open_tickets),
         pending_inputs=[input_to_pb(each) for each in view.pending_inputs],
         head_seq=head_seq,
     )

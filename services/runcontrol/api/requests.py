@@ -41,6 +41,7 @@ from services.runcontrol.core.submission import (
 
 RUN_CURSORS = Cursors("run")
 THREAD_CURSORS = Cursors("thread")
+TICKET_CURSORS = Cursors("stream of tickets")
 # Of the integers that a database stores.
 MAX_SEQ = 2**63 - 1
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -302,10 +303,8 @@ def _verdict(verdict: pb.Verdict, decoder: Decoder) -> Verdict:
 
 
 def ticket_filter_from_pb(request: service.ListTicketsRequest) -> TicketFilter:
-    """Decode a list of tickets; its limit is one ticket more than the page, to detect a next page.
-
-    Raises:
-        InvalidRequestError: Lists every violation.
+    """Raises:
+    InvalidRequestError: Lists every violation.
     """
     decoder = Decoder()
     states = [
@@ -316,7 +315,7 @@ def ticket_filter_from_pb(request: service.ListTicketsRequest) -> TicketFilter:
         run_id=decoder.optional_id(request.run_id, "run_id"),
         thread_id=decoder.optional_id(request.thread_id, "thread_id"),
         states=frozenset(states) or frozenset({TicketState.OPEN}),
-        limit=page_size(decoder.number(request.page_size, "page_size", least=0)) + 1,
+        limit=page_size(decoder.number(request.page_size, "page_size", least=0)),
         after=page_position(request, _ticket_at, decoder) or TicketFilter.BEGINNING,
     )
     decoder.check()

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
+from runyard.types.v1 import content_pb2 as content
 from services.chassis.calls.call import MutationResponse
 from services.chassis.protobuf.decoder import instant_to_pb
 from services.chassis.protobuf.pages import page_token
 from services.content.convert import EFFECT_CLASSES, message_to_pb, usage_to_pb
 from services.runcontrol.api import enums
-from services.runcontrol.api.requests import EPOCH
+from services.runcontrol.core.excerpts import MAX_SHOWN_CHARS, left_out, share_chars
 from services.runcontrol.core.exchange import Call, Decision, Ticket, Verdict, VerdictKind
-from services.runcontrol.core.limits import MAX_SUPERSEDED_IDS, PAGE_BYTES, page_size
+from services.runcontrol.core.limits import MAX_SUPERSEDED_IDS, PAGE_BYTES
 from services.runcontrol.core.model import (
     Input,
     InputDisposition,
@@ -25,11 +25,23 @@ from services.runcontrol.core.model import (
     Termination,
     WaitingReason,
 )
-from services.runcontrol.core.ports import InputPage, RunView
+from services.runcontrol.core.ports import CallView, InputPage, RunView
 from services.runcontrol.core.runcontrol import Cancelled
 from services.runcontrol.core.steering import Interrupted
 from services.runcontrol.core.submission import Submitted
 from services.runcontrol.core.tickets import Decided
+
+# A client reads messages of at most 4 MiB, unless it says otherwise.
+MAX_SHOWN_MESSAGE_BYTES = 2 << 20
+
+# The texts and the bytes of each kind of part.
+_TEXTS = {
+    "text": "text",
+    "tool_call": "arguments_json",
+    "tool_result": "content",
+    "reasoning": "text",
+}
+_BYTES = {"image": "data", "reasoning": "opaque_state"}
 
 
 def submitted_to_pb(submitted: Submitted) -> service.SubmitRunResponse:
@@ -44,10 +56,11 @@ def submitted_to_pb(submitted: Submitted) -> service.SubmitRunResponse:
 
 
 def view_to_pb(view: RunView) -> service.GetRunResponse:
+    chars = share_chars(2 * (len(view.calls) + len(view.open_tickets)))
     return service.GetRunResponse(
         run=run_to_pb(view.run),
-        tool_calls=[call_to_pb(call) for call in view.calls],
-        open_tickets=[ticket_to_pb(ticket) for ticket in view.open_tickets],
+        tool_calls=[call_view_to_pb(call, chars) for call in view.calls],
+        open_tickets=[ticket_to_pb(ticket, chars) for ticket in view.open_tickets],
     )
 
 
@@ -68,19 +81,6 @@ def decided_to_pb(decided: Decided) -> service.SubmitDecisionResponse:
 
 def ticket_response(ticket: Ticket) -> service.GetTicketResponse:
     return service.GetTicketResponse(ticket=ticket_to_pb(ticket))
-
-
-def tickets_to_pb(
-    request: service.ListTicketsRequest, found: list[Ticket]
-) -> service.ListTicketsResponse:
-    """A page of tickets; ``found`` has one ticket more than the page when a next one follows."""
-    size = page_size(request.page_size)
-    answer = service.ListTicketsResponse(tickets=[ticket_to_pb(each) for each in found[:size]])
-    if len(found) > size:
-        last = found[size - 1]
-        micros = (last.created_at - EPOCH) // timedelta(microseconds=1)
-        answer.next_page_token = page_token(request, (micros, last.ticket_id))
-    return answer
 
 
 def run_to_pb(run: Run) -> pb.Run:
@@ -137,22 +137,43 @@ def waiting_to_pb(reason: WaitingReason) -> pb.WaitingReason:
 
 
 def call_to_pb(call: Call) -> pb.ToolInvocation:
+    """The call as an event has it."""
+    whole = CallView(call, len(call.arguments_json), len(call.result))
+    answer = call_view_to_pb(whole, MAX_SHOWN_CHARS)
+    for name in ("plan_time", "dispatch_time", "accept_time", "settle_time"):
+        answer.ClearField(name)
+    return answer
+
+
+def call_view_to_pb(view: CallView, chars: int) -> pb.ToolInvocation:
+    """The call with at most so many characters of its arguments and of its result."""
+    call = view.call
+    arguments, result = call.arguments_json[:chars], call.result[:chars]
     return pb.ToolInvocation(
         tool_call_id=call.call_id,
         model_call_id=call.model_call_id,
         tool_id=call.tool_id,
-        arguments_json=call.arguments_json,
+        arguments_json=arguments,
+        arguments_chars=view.arguments_chars if len(arguments) < view.arguments_chars else 0,
         argument_digest=call.digest,
         effect_class=EFFECT_CLASSES.to_pb[call.effect_class],
         state=enums.CALL_STATES.to_pb[call.state],
         attempt=call.attempt,
-        result=call.result,
+        result=result,
+        result_chars=view.result_chars if len(result) < view.result_chars else 0,
         child_run_id=call.child_run_id,
         arguments_by=call.arguments_by,
+        worker_id=call.worker_id,
+        plan_time=instant_to_pb(call.planned_at),
+        dispatch_time=instant_to_pb(call.dispatched_at),
+        accept_time=instant_to_pb(call.accepted_at),
+        settle_time=instant_to_pb(call.settled_at),
+        step=call.step,
     )
 
 
-def ticket_to_pb(ticket: Ticket) -> pb.Ticket:
+def ticket_to_pb(ticket: Ticket, chars: int = MAX_SHOWN_CHARS) -> pb.Ticket:
+    """The ticket with at most so many characters of its arguments and of its question."""
     return pb.Ticket(
         ticket_id=ticket.ticket_id,
         kind=enums.TICKET_KINDS.to_pb[ticket.kind],
@@ -162,9 +183,11 @@ def ticket_to_pb(ticket: Ticket) -> pb.Ticket:
         agent_id=ticket.agent_id,
         tool_call_id=ticket.call_id,
         tool_id=ticket.tool_id,
-        arguments_json=ticket.arguments_json,
+        arguments_json=ticket.arguments_json[:chars],
+        arguments_chars=left_out(ticket.arguments_json, chars),
         argument_digest=ticket.digest,
-        question=ticket.question,
+        question=ticket.question[:chars],
+        question_chars=left_out(ticket.question, chars),
         decision=decision_to_pb(ticket.winner) if ticket.winner else None,
         void_reason=ticket.void_reason,
         create_time=instant_to_pb(ticket.created_at),
@@ -265,13 +288,30 @@ def input_to_pb(each: Input) -> pb.Input:
 
 
 def stored_message_to_pb(stored: StoredMessage) -> pb.ThreadMessage:
+    message = message_to_pb(stored.message)
+    size_bytes = message.ByteSize()
+    if size_bytes > MAX_SHOWN_MESSAGE_BYTES:
+        _shorten(message)
     return pb.ThreadMessage(
         sequence=stored.seq,
         run_id=stored.run_id,
         origin=enums.ORIGINS.to_pb[stored.origin],
-        message=message_to_pb(stored.message),
+        message=message,
         create_time=instant_to_pb(stored.created_at),
+        whole_bytes=size_bytes if size_bytes > MAX_SHOWN_MESSAGE_BYTES else 0,
     )
+
+
+def _shorten(message: content.Message) -> None:
+    """Cut the texts of a message to at most 1 MiB together, and drop what is no text."""
+    chars = share_chars(len(message.parts))
+    for part in message.parts:
+        kind = part.WhichOneof("part")
+        value = getattr(part, kind)
+        if kind in _TEXTS:
+            setattr(value, _TEXTS[kind], getattr(value, _TEXTS[kind])[:chars])
+        if kind in _BYTES:
+            value.ClearField(_BYTES[kind])
 
 
 SUBMITTED = MutationResponse(service.SubmitRunResponse, submitted_to_pb)

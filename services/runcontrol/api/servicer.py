@@ -18,6 +18,7 @@ from services.runcontrol.core.reading import Reading
 from services.runcontrol.core.runcontrol import RunControl
 from services.runcontrol.core.steering import Steering
 from services.runcontrol.core.subscribing import RunStreams
+from services.runcontrol.core.ticket_feed import TicketStreams
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
@@ -32,12 +33,14 @@ class RunControlServicer(rpc.RunControlServiceServicer):
         reading: Reading,
         dead_letters: DeadLetters,
         streams: RunStreams,
+        ticket_streams: TicketStreams,
     ) -> None:
         self._runs = runs
         self._steering = steering
         self._reading = reading
         self._dead_letters = dead_letters
         self._streams = streams
+        self._ticket_streams = ticket_streams
 
     async def SubmitRun(
         self, request: pb.SubmitRunRequest, context: Context
@@ -79,8 +82,17 @@ class RunControlServicer(rpc.RunControlServiceServicer):
         self, request: pb.ListTicketsRequest, context: Context
     ) -> pb.ListTicketsResponse:
         wanted = requests.ticket_filter_from_pb(request)
-        found = await self._runs.list_tickets(current_caller(), wanted)
-        return responses.tickets_to_pb(request, found)
+        page = await self._runs.list_tickets(current_caller(), wanted)
+        return read_responses.tickets_to_pb(request, page)
+
+    async def SubscribeTickets(
+        self, request: pb.SubscribeTicketsRequest, context: Context
+    ) -> AsyncIterator[pb.SubscribeTicketsResponse]:
+        caller = current_caller()
+        after = read_requests.subscribe_tickets_from_pb(request, caller.tenant)
+        async with aclosing(self._ticket_streams.follow(caller, after)) as items:
+            async for item in items:
+                yield read_responses.ticket_item_to_pb(caller.tenant, item)
 
     async def GetTicket(
         self, request: pb.GetTicketRequest, context: Context
@@ -100,6 +112,13 @@ class RunControlServicer(rpc.RunControlServiceServicer):
         query = read_requests.runs_from_pb(request)
         page = await self._reading.runs(current_caller(), query)
         return read_responses.runs_to_pb(request, page)
+
+    async def GetToolCall(
+        self, request: pb.GetToolCallRequest, context: Context
+    ) -> pb.GetToolCallResponse:
+        query = read_requests.tool_call_from_pb(request)
+        found = await self._reading.call(current_caller(), query)
+        return read_responses.tool_call_response(query, found)
 
     async def GetThread(
         self, request: pb.GetThreadRequest, context: Context

@@ -52,7 +52,12 @@ def start_child(work: Work, call: Call, trace: str) -> Work:
     wait = arguments.get("wait", True)
     if not isinstance(wait, bool):
         raise BadArgumentsError("wait must be true or false")
-    started = replace(call, state=CallState.DISPATCHED, child_run_id=child_run_id(call))
+    started = replace(
+        call,
+        state=CallState.DISPATCHED,
+        child_run_id=child_run_id(call),
+        dispatched_at=work.now,
+    )
     command = StartRunCommand(
         tenant=call.tenant,
         principal=work.run.principal,

@@ -90,6 +90,10 @@ class Call:
         progress_seq: Of the newest progress of the attempt.
         probe_until: Until when a worker is asked whether a lost attempt took effect.
         arguments_by: The approver who wrote the arguments; "" when the model did.
+        planned_at: When the model asked for it.
+        dispatched_at: When its newest attempt was sent to what executes it.
+        accepted_at: When a worker accepted that attempt.
+        settled_at: When it got its result.
     """
 
     tenant: str
@@ -121,6 +125,10 @@ class Call:
     progress_seq: int = 0
     probe_until: datetime | None = None
     arguments_by: str = ""
+    planned_at: datetime | None = None
+    dispatched_at: datetime | None = None
+    accepted_at: datetime | None = None
+    settled_at: datetime | None = None
 
     @property
     def settled(self) -> bool:

@@ -51,6 +51,11 @@ MAX_PROMPT_MESSAGES = 10_000
 # Of the messages of a page of inputs, unless one input alone is larger.
 PAGE_BYTES = 1 << 20
 
+# Of one answer about a call: characters of its arguments, and of its result.
+PART_CHARS = 256 * 1024
+# Of one answer about a run.
+MAX_SHOWN_CALLS = 1_000
+
 DEFAULT_PAGE = 50
 MAX_PAGE = 200
 

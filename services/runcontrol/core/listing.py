@@ -75,6 +75,16 @@ class MessageQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class CallQuery:
+    """Which call to read, and behind how many characters the parts of its texts begin."""
+
+    run_id: str
+    call_id: str
+    arguments_from: int = 0
+    result_from: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ThreadView:
     """A thread, and how many of its dispatches wait for their turn."""
 
@@ -158,4 +168,4 @@ def _fitting(entries: Iterable[E], size_of: Callable[[E], int]) -> list[E]:
 def _size(part: object) -> int:
     """About the size of a part in a message."""
     texts = (getattr(part, name, "") for name in ("text", "content", "arguments_json"))
-    return sum(map(len, texts))
+    return sum(len(text.encode()) for text in texts)

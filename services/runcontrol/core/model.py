@@ -372,6 +372,11 @@ def run_channel(tenant: str, run_id: str) -> str:
     return f"run/{in_tenant(tenant, run_id)}"
 
 
+def tickets_channel(tenant: str) -> str:
+    """The notifier channel of the tickets of a tenant."""
+    return f"tickets/{tenant}"
+
+
 def thread_channel(tenant: str, thread_id: str) -> str:
     """The notifier channel of the events of a thread's runs."""
     return f"thread/{in_tenant(tenant, thread_id)}"

@@ -52,14 +52,29 @@ CallKey: TypeAlias = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class RunView:
-    """A run with the calls of its step, its open tickets and its pending inputs.
+class CallView:
+    """A call, whose arguments and result may be parts of the whole.
 
-    Inputs that are larger than 1 MiB, with those before them, have no messages here.
+    Attributes:
+        arguments_chars: Length of the whole arguments.
+        result_chars: Length of the whole result.
+    """
+
+    call: Call
+    arguments_chars: int
+    result_chars: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run with its newest calls, its open tickets and its pending inputs.
+
+    Calls have the beginning of long texts. Inputs that are larger than 1 MiB, with those before
+    them, have no messages here.
     """
 
     run: Run
-    calls: tuple[Call, ...]
+    calls: tuple[CallView, ...]
     open_tickets: tuple[Ticket, ...]
     pending_inputs: tuple[Input, ...]
 
@@ -95,6 +110,22 @@ class TicketFilter:
     states: frozenset[TicketState] = frozenset({TicketState.OPEN})
     limit: int = DEFAULT_PAGE
     after: tuple[datetime, str] = BEGINNING
+
+
+@dataclass(frozen=True, slots=True)
+class TicketChange:
+    """A ticket as it is, and the sequence of its newest change."""
+
+    seq: int
+    ticket: Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class TicketFeed:
+    """Changes after a sequence, in order; ``head`` is the tenant's newest sequence."""
+
+    changes: tuple[TicketChange, ...]
+    head: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +309,21 @@ class Reads(Lists, Protocol):
         """As ``events``, of all runs of a thread, in the thread's order."""
 
     def ticket(self, tenant: str, ticket_id: str) -> Ticket | None: ...
+
+    def call_view(
+        self, tenant: str, run_id: str, call_id: str, arguments_from: int, result_from: int
+    ) -> CallView | None:
+        """A call of a run, with a part of its arguments and of its result.
+
+        Args:
+            arguments_from: Behind how many characters the part of the arguments begins.
+        """
+
+    def ticket_head(self, tenant: str) -> int:
+        """The sequence of the newest change of a ticket; 0 when there was none."""
+
+    def ticket_changes(self, tenant: str, after: int, limit: int) -> TicketFeed:
+        """Tickets whose newest change has a sequence after ``after``, in the order of these."""
 
     def pending_inputs(
         self, tenant: str, thread_id: str, after: int, limit: int

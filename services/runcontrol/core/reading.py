@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from services.chassis.caller import Caller
-from services.runcontrol.core.errors import RunNotFoundError, ThreadNotFoundError
+from services.runcontrol.core.errors import (
+    CallNotFoundError,
+    RunNotFoundError,
+    ThreadNotFoundError,
+)
 from services.runcontrol.core.listing import (
+    CallQuery,
     MessageQuery,
     Page,
     Place,
@@ -16,7 +21,7 @@ from services.runcontrol.core.listing import (
     page_of_threads,
 )
 from services.runcontrol.core.model import Run, StoredMessage
-from services.runcontrol.core.ports import Feed, Reads, RunView, Store
+from services.runcontrol.core.ports import CallView, Feed, Reads, RunView, Store
 
 
 class Reading:
@@ -57,6 +62,30 @@ class Reading:
         if feed is None:
             raise ThreadNotFoundError.of(thread_id)
         return feed
+
+    async def call(self, caller: Caller, query: CallQuery) -> CallView:
+        """A call with a part of its arguments and of its result.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+            CallNotFoundError: The run has no such call.
+        """
+
+        def read(reads: Reads) -> CallView:
+            found = reads.call_view(
+                caller.tenant,
+                query.run_id,
+                query.call_id,
+                query.arguments_from,
+                query.result_from,
+            )
+            if found is not None:
+                return found
+            if reads.view(caller.tenant, query.run_id) is None:
+                raise RunNotFoundError.of(query.run_id)
+            raise CallNotFoundError.of(query.call_id)
+
+        return await self._store.read(read)
 
     async def runs(self, caller: Caller, query: RunQuery) -> Page[Run, Place]:
         """A page of runs, newest first."""

@@ -21,8 +21,17 @@ from services.runcontrol.core.errors import (
 from services.runcontrol.core.exchange import Decision, Ticket, Verdict, VerdictKind, Wake
 from services.runcontrol.core.gating import argument_digest
 from services.runcontrol.core.interrupting import interrupt_thread
+from services.runcontrol.core.listing import Page, Place
 from services.runcontrol.core.model import Run, RunState, Thread
-from services.runcontrol.core.ports import Catalogs, Feed, RunView, Store, TicketFilter, Tx
+from services.runcontrol.core.ports import (
+    Catalogs,
+    Feed,
+    RunView,
+    Store,
+    TicketFeed,
+    TicketFilter,
+    Tx,
+)
 from services.runcontrol.core.specs import Catalog, ToolSpec
 from services.runcontrol.core.submission import (
     BusyPolicy,
@@ -34,6 +43,7 @@ from services.runcontrol.core.submission import (
     pinned_agent,
     submit,
 )
+from services.runcontrol.core.ticket_pages import page_of_tickets
 from services.runcontrol.core.tickets import (
     Decided,
     DecisionOutcome,
@@ -199,9 +209,19 @@ class RunControl:
             raise TicketNotFoundError.of(ticket_id)
         return found
 
-    async def list_tickets(self, caller: Caller, wanted: TicketFilter) -> list[Ticket]:
+    async def list_tickets(self, caller: Caller, wanted: TicketFilter) -> Page[Ticket, Place]:
         """A page of the tickets that match ``wanted``, oldest first."""
-        return await self._store.list_tickets(caller.tenant, wanted)
+        return await page_of_tickets(self._store, caller.tenant, wanted)
+
+    async def ticket_head(self, caller: Caller) -> int:
+        """The sequence of the newest change of the tenant's tickets; 0 when there was none."""
+        return await self._store.read(lambda reads: reads.ticket_head(caller.tenant))
+
+    async def ticket_changes(self, caller: Caller, after: int, limit: int) -> TicketFeed:
+        """Up to ``limit`` tickets that changed after the sequence ``after``."""
+        return await self._store.read(
+            lambda reads: reads.ticket_changes(caller.tenant, after, limit)
+        )
 
     async def cancel(self, caller: Caller, command: CancelCommand) -> Cancelled | Replay:
         """Cancel a run, the run of a dispatch, or the current run of a thread.

@@ -60,6 +60,7 @@ def plan_calls(
             arguments_json=wanted.arguments_json,
             digest=argument_digest(wanted.tool_id, version, wanted.arguments_json),
             effect_class=tool.effect_class if tool else EffectClass.AT_MOST_ONCE,
+            planned_at=work.now,
         )
         work = replace(work, calls=(*work.calls, call)).emit(ToolCallPlanned(call))
     for call, refusal in zip(work.calls, refusals, strict=True):
@@ -118,7 +119,9 @@ def _start(work: Work, call: Call, specs: Specs, trace: str) -> Work:
 
 def _send(work: Work, call: Call, builtin: Builtin, trace: str) -> Work:
     command = pool_command(builtin, call, work)
-    sent = replace(call, state=CallState.DISPATCHED, pool_id=command.pool_id)
+    sent = replace(
+        call, state=CallState.DISPATCHED, pool_id=command.pool_id, dispatched_at=work.now
+    )
     if isinstance(command, SuspendCommand):
         sent = replace(sent, state=CallState.SUSPENDED, condition_id=command.condition_id)
     work = work.with_call(sent).effect(Effect(command, trace))
@@ -156,5 +159,7 @@ def join_call(work: Work, pool_id: str, topics: tuple[str, ...], trace: str) -> 
         fence=work.thread.fence,
         pool_id=pool_id,
         traceparent=trace,
+        planned_at=work.now,
+        dispatched_at=work.now,
     )
     return replace(work, calls=(call,)).effect(Effect(command, trace))

@@ -172,6 +172,8 @@ def dispatch(work: Work, call: Call, worker: Worker, accept_s: float) -> Work:
         worker_id=worker.worker_id,
         worker_instance=worker.instance_id,
         progress_seq=0,
+        dispatched_at=work.now,
+        accepted_at=None,
     )
     return work.with_call(taken).emit(ToolCallDispatched(call.call_id, taken.attempt))
 
@@ -188,6 +190,7 @@ def accept(work: Work, call: Call, lease_s: float) -> Work:
         state=CallState.ACCEPTED,
         due_at=work.now + timedelta(seconds=lease_s),
         tries=call.tries + 1,
+        accepted_at=work.now,
     )
     return work.with_call(accepted).emit(ToolCallAccepted(call.call_id, call.worker_id))
 

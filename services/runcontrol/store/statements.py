@@ -75,12 +75,6 @@ FIND_RUN = find(t.run, *where(t.run, "tenant", "run_id"))
 
 FIND_TICKET = find(t.ticket, *where(t.ticket, "tenant", "ticket_id"))
 
-CALLS_OF_RUN = find(
-    t.tool_call,
-    *where(t.tool_call, "tenant", "run_id"),
-    order_by=(t.tool_call.c.step, t.tool_call.c.index),
-)
-
 OPEN_TICKETS_OF_RUN = find(
     t.ticket,
     *where(t.ticket, "tenant", "run_id"),

@@ -279,6 +279,10 @@ tool_call = _table(
     Column("progress_seq", Integer, nullable=False, server_default="0"),
     _instant("probe_until", nullable=True),
     Column("arguments_by", Text, nullable=False, server_default=""),
+    _instant("planned_at", nullable=True),
+    _instant("dispatched_at", nullable=True),
+    _instant("accepted_at", nullable=True),
+    _instant("settled_at", nullable=True),
 )
 Index("tool_call_run", tool_call.c.tenant, tool_call.c.run_id, tool_call.c.step, tool_call.c.index)
 

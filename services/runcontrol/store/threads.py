@@ -32,6 +32,7 @@ from services.runcontrol.core.model import (
 )
 from services.runcontrol.core.ports import CALLS, CALLS_ENDED, CANCELS, READY, Codec
 from services.runcontrol.core.specs import Specs
+from services.runcontrol.core.ticket_feed import changed
 from services.runcontrol.core.work import Work
 from services.runcontrol.store import list_statements as lists
 from services.runcontrol.store import moments
@@ -47,6 +48,7 @@ from services.runcontrol.store.rows import (
     params_of,
     unread_input,
 )
+from services.runcontrol.store.tickets import note_changes
 
 # What a worker may be executing, and how that ends without its result.
 _HELD = frozenset({CallState.DISPATCHED, CallState.ACCEPTED})
@@ -130,6 +132,9 @@ class SqlThreads:
         self._save_lease(old, after)
         self._tell_workers(old, after)
         self._append(after)
+        # Last: the head of the tenant's tickets is locked from here to the commit.
+        if after.tickets != old.tickets:
+            note_changes(self._tx, after.run.tenant, changed(old.tickets, after.tickets))
         self.changes.append((old, after))
         # Every delta of a stream is saved too.
         if any(moment.armed is not None for moment in moments.ALL):

@@ -7,8 +7,10 @@ from datetime import datetime
 
 from services.chassis.store.port import Tx
 from services.runcontrol.core.exchange import Call, Decision, Ticket, Wake
+from services.runcontrol.core.model import tickets_channel
 from services.runcontrol.core.ports import TicketKey
 from services.runcontrol.store import statements as sql
+from services.runcontrol.store import ticket_statements as changes
 from services.runcontrol.store.rows import every, one, params_of
 
 
@@ -60,3 +62,14 @@ class SqlTickets:
     def shown(self, tenant: str, run_id: str, pool_id: str, ids: Iterable[str]) -> frozenset[str]:
         key = {"tenant": tenant, "run_id": run_id, "pool_id": pool_id}
         return frozenset(i for i in ids if self._tx.one(sql.SHOWN, message_id=i, **key))
+
+
+def note_changes(tx: Tx, tenant: str, changed: Iterable[Ticket]) -> None:
+    """Give each ticket the next place among the changes of the tenant's tickets."""
+    tickets = tuple(changed)
+    if not tickets:
+        return
+    (head,) = tx.all(changes.RAISE_HEAD, tenant=tenant, seq=len(tickets))
+    for seq, ticket in enumerate(tickets, int(head.seq) - len(tickets) + 1):
+        tx.run(changes.PUT_CHANGE, tenant=tenant, ticket_id=ticket.ticket_id, seq=seq)
+    tx.notify(tickets_channel(tenant))

@@ -7,14 +7,26 @@ from dataclasses import replace
 
 from services.chassis.store.port import Row, Store, Tx
 from services.chassis.store.statement import Statement
+from services.runcontrol.core.excerpts import MAX_SHOWN_CHARS
 from services.runcontrol.core.exchange import Call, Ticket
-from services.runcontrol.core.limits import PAGE_BYTES
+from services.runcontrol.core.limits import MAX_SHOWN_CALLS, PAGE_BYTES, PART_CHARS
 from services.runcontrol.core.listing import MessageQuery, Place, ThreadView
 from services.runcontrol.core.model import Dispatch, Input, Run, RunState, StoredMessage, Thread
-from services.runcontrol.core.ports import Codec, Feed, InputPage, RunView, TicketFilter
+from services.runcontrol.core.ports import (
+    CallView,
+    Codec,
+    Feed,
+    InputPage,
+    RunView,
+    TicketChange,
+    TicketFeed,
+    TicketFilter,
+)
 from services.runcontrol.core.subscribing import fitting
+from services.runcontrol.store import call_statements as calls
 from services.runcontrol.store import list_statements as lists
 from services.runcontrol.store import statements as sql
+from services.runcontrol.store import ticket_statements as changes
 from services.runcontrol.store.rows import entity_of, every, one, unread_input
 
 
@@ -33,7 +45,7 @@ class SqlViews:
         pending = self._tx.all(sql.UNREAD_INPUTS, **key)
         return RunView(
             run=run,
-            calls=every(self._tx, Call, sql.CALLS_OF_RUN, **key),
+            calls=self._newest_calls(key),
             open_tickets=every(self._tx, Ticket, sql.OPEN_TICKETS_OF_RUN, **key),
             pending_inputs=tuple(self._readable(pending)),
         )
@@ -67,6 +79,34 @@ class SqlViews:
 
     def ticket(self, tenant: str, ticket_id: str) -> Ticket | None:
         return one(self._tx, Ticket, sql.FIND_TICKET, tenant=tenant, ticket_id=ticket_id)
+
+    def _newest_calls(self, key: Mapping[str, str]) -> tuple[CallView, ...]:
+        shown = {"arguments_from": 0, "result_from": 0, "chars": MAX_SHOWN_CHARS}
+        rows = self._tx.all(calls.CALLS_OF_RUN, **key, **shown, limit=MAX_SHOWN_CALLS)
+        return tuple(_call_view(row) for row in reversed(rows))
+
+    def call_view(
+        self, tenant: str, run_id: str, call_id: str, arguments_from: int, result_from: int
+    ) -> CallView | None:
+        row = self._tx.one(
+            calls.CALL_OF_RUN,
+            tenant=tenant,
+            run_id=run_id,
+            call_id=call_id,
+            arguments_from=arguments_from,
+            result_from=result_from,
+            chars=PART_CHARS,
+        )
+        return None if row is None else _call_view(row)
+
+    def ticket_head(self, tenant: str) -> int:
+        row = self._tx.one(changes.HEAD, tenant=tenant)
+        return 0 if row is None else int(row.seq)
+
+    def ticket_changes(self, tenant: str, after: int, limit: int) -> TicketFeed:
+        head = self.ticket_head(tenant)
+        rows = self._tx.all(changes.CHANGES, tenant=tenant, after=after, limit=limit)
+        return TicketFeed(tuple(_change(row) for row in rows), head)
 
     def pending_inputs(
         self, tenant: str, thread_id: str, after: int, limit: int
@@ -136,6 +176,17 @@ class SqlViews:
     def _stored(self, row: Row) -> StoredMessage:
         (message,) = self._codec.decode_messages(bytes(row.body))
         return StoredMessage(row.seq, row.run_id, row.origin, message, row.created_at)
+
+
+def _call_view(row: Row) -> CallView:
+    values = row._asdict()
+    lengths = values.pop("arguments_chars"), values.pop("result_chars")
+    return CallView(Call(**values), *lengths)
+
+
+def _change(row: Row) -> TicketChange:
+    values = row._asdict()
+    return TicketChange(values.pop("seq"), Ticket(**values))
 
 
 async def list_tickets(store: Store, tenant: str, wanted: TicketFilter) -> list[Ticket]:

@@ -21,7 +21,8 @@ from services.runcontrol.api.codec import ProtobufCodec
 from services.runcontrol.store.store import SqlTx
 from services.runcontrol.store.tables import MIGRATIONS, metadata
 from services.runcontrol.store.views import SqlViews
-from tests.support.memory_runcontrol import MemoryStore, MemoryTx, Tables
+from tests.support.memory_runcontrol import MemoryStore, MemoryTx
+from tests.support.memory_tables import Tables
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from hypothesis.stateful import invariant, run_state_machine_as_test
 
 from services.runcontrol.core.claiming import LEASE_S
 from services.runcontrol.core.events import TextDelta
-from services.runcontrol.core.exchange import VerdictKind
+from services.runcontrol.core.exchange import TicketState, VerdictKind
 from services.runcontrol.core.execution import Execution
 from services.runcontrol.core.retrying import Failure, RetryClass
 from services.runcontrol.core.stepping import Ended, Infer
@@ -36,6 +36,11 @@ class ComparedStoresMachine(WorkerMachine):
 
     database: Callable[[], Database]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.cursor = 0
+        self.followed: dict[str, TicketState] = {}
+
     def new_system(self) -> InMemoryRunControl:
         store = ComparedStore(lambda: self.system.clock, type(self).database())
         return InMemoryRunControl(served_agent(), store)
@@ -45,6 +50,29 @@ class ComparedStoresMachine(WorkerMachine):
         for tenant, run_id in self.system.store.tables.runs:
             seen = now(self.system.store.read(lambda v, k=(tenant, run_id): v.view(*k)))
             assert seen.run.run_id == run_id
+            for each in seen.calls:
+                part = (tenant, run_id, each.call.call_id, 3, 2)
+                read = now(self.system.store.read(lambda v, k=part: v.call_view(*k)))
+                assert read.call.arguments_json == each.call.arguments_json[3:]
+
+    @invariant()
+    def a_follower_of_tickets_knows_every_ticket(self) -> None:
+        feed = now(self.system.runs.ticket_changes(LOCAL, self.cursor, 2))
+        while feed.changes:
+            self.cursor = feed.changes[-1].seq
+            self.followed |= {c.ticket.ticket_id: c.ticket.state for c in feed.changes}
+            feed = now(self.system.runs.ticket_changes(LOCAL, self.cursor, 2))
+        assert feed.head == self.cursor
+        stored = self.system.tables.tickets
+        # That an effect has started is not told.
+        started = (TicketState.DECIDED, TicketState.CONSUMED)
+        assert {
+            ticket_id: state
+            for (_, ticket_id), ticket in stored.items()
+            if (state := self.followed.get(ticket_id)) is ticket.state
+            or (state, ticket.state) == started
+        } == self.followed
+        assert len(self.followed) == len(stored)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -253,5 +281,5 @@ def test_every_table_of_a_tenant_has_it_first_in_its_key() -> None:
     }
 
     # then each key begins with the tenant
-    assert len(keys) == 19
+    assert len(keys) == 20
     assert {key[0] for key in keys.values()} == {"tenant"}

@@ -50,7 +50,8 @@ from services.runcontrol.core.waking import WakeOutcome
 from tests.support.callers import LOCAL
 from tests.support.clock import ManualClock
 from tests.support.ids import SequentialIds
-from tests.support.memory_runcontrol import MemoryStore, Tables
+from tests.support.memory_runcontrol import MemoryStore
+from tests.support.memory_tables import Tables
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ from services.chassis.errors import DomainError, InvalidRequestError, Unimplemen
 from services.chassis.protobuf.enums import EnumTable
 from services.chassis.protobuf.pages import page_token
 from services.content.model import Image, Message, Role, Text
-from services.runcontrol.api import enums, requests, responses
+from services.runcontrol.api import enums, read_responses, requests
 from services.runcontrol.api.codec import _KINDS, ProtobufCodec
 from services.runcontrol.api.internal_requests import wake_from_pb
 from services.runcontrol.api.responses import verdict_to_pb
@@ -33,6 +33,7 @@ from services.runcontrol.core.exchange import (
     WakeEvent,
     WakeStatus,
 )
+from services.runcontrol.core.listing import Page
 from services.runcontrol.core.model import PoolMembership, Priority
 from services.runcontrol.core.submission import BusyPolicy
 
@@ -346,9 +347,9 @@ def test_a_list_of_tickets_has_known_states_and_legal_page_sizes() -> None:
     capped = requests.ticket_filter_from_pb(service.ListTicketsRequest(page_size=9999))
     plain = requests.ticket_filter_from_pb(service.ListTicketsRequest())
 
-    # then violations are named, sizes capped, and one ticket more than the page is requested
+    # then violations are named, and sizes are capped
     assert refused == {"states[0]", "page_size", "page_token"}
-    assert (capped.limit, plain.limit) == (201, 51)
+    assert (capped.limit, plain.limit) == (200, 50)
 
 
 def ticket(ticket_id: str, created_at: datetime) -> Ticket:
@@ -359,9 +360,9 @@ def ticket(ticket_id: str, created_at: datetime) -> Ticket:
 def test_page_tokens_are_bound_to_their_query() -> None:
     # given a page of one ticket that is followed by another
     created = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
-    found = [ticket("first", created), ticket("second", created)]
+    page = Page((ticket("first", created),), (created, "first"))
     request = service.ListTicketsRequest(run_id="r", page_size=1)
-    token = responses.tickets_to_pb(request, found).next_page_token
+    token = read_responses.tickets_to_pb(request, page).next_page_token
 
     # when it is decoded for its query, for another one, and garbage is
     request.page_token = token

@@ -338,7 +338,7 @@ def test_tickets_can_be_read_and_listed() -> None:
         now(system.runs.ticket(LOCAL, "none"))
 
     # then both return it, and the other is not found
-    assert (found, listed) == (ticket, [ticket])
+    assert (found, listed.entries, listed.following) == (ticket, (ticket,), None)
 
 
 MIXED_ARGUMENTS = '{"b": [1, 2.5, null], "a": "é 🚀"}'

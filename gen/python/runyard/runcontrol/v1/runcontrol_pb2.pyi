@@ -329,7 +329,7 @@ class Dispatch(_message.Message):
     def __init__(self, dispatch_id: _Optional[str] = ..., run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., state: _Optional[_Union[Dispatch.State, str]] = ..., kind: _Optional[_Union[Dispatch.Kind, str]] = ..., attempt: _Optional[int] = ..., handoffs: _Optional[int] = ..., available_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_error: _Optional[str] = ..., redrive_of: _Optional[str] = ..., redriven_run_id: _Optional[str] = ...) -> None: ...
 
 class ToolInvocation(_message.Message):
-    __slots__ = ("tool_call_id", "model_call_id", "tool_id", "arguments_json", "argument_digest", "effect_class", "state", "attempt", "result", "child_run_id", "arguments_by")
+    __slots__ = ("tool_call_id", "model_call_id", "tool_id", "arguments_json", "argument_digest", "effect_class", "state", "attempt", "result", "child_run_id", "arguments_by", "arguments_chars", "result_chars", "worker_id", "plan_time", "dispatch_time", "accept_time", "settle_time", "step")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[ToolInvocation.State]
@@ -365,6 +365,14 @@ class ToolInvocation(_message.Message):
     RESULT_FIELD_NUMBER: _ClassVar[int]
     CHILD_RUN_ID_FIELD_NUMBER: _ClassVar[int]
     ARGUMENTS_BY_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_CHARS_FIELD_NUMBER: _ClassVar[int]
+    RESULT_CHARS_FIELD_NUMBER: _ClassVar[int]
+    WORKER_ID_FIELD_NUMBER: _ClassVar[int]
+    PLAN_TIME_FIELD_NUMBER: _ClassVar[int]
+    DISPATCH_TIME_FIELD_NUMBER: _ClassVar[int]
+    ACCEPT_TIME_FIELD_NUMBER: _ClassVar[int]
+    SETTLE_TIME_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
     tool_call_id: str
     model_call_id: str
     tool_id: str
@@ -376,10 +384,18 @@ class ToolInvocation(_message.Message):
     result: str
     child_run_id: str
     arguments_by: str
-    def __init__(self, tool_call_id: _Optional[str] = ..., model_call_id: _Optional[str] = ..., tool_id: _Optional[str] = ..., arguments_json: _Optional[str] = ..., argument_digest: _Optional[bytes] = ..., effect_class: _Optional[_Union[_content_pb2.EffectClass, str]] = ..., state: _Optional[_Union[ToolInvocation.State, str]] = ..., attempt: _Optional[int] = ..., result: _Optional[str] = ..., child_run_id: _Optional[str] = ..., arguments_by: _Optional[str] = ...) -> None: ...
+    arguments_chars: int
+    result_chars: int
+    worker_id: str
+    plan_time: _timestamp_pb2.Timestamp
+    dispatch_time: _timestamp_pb2.Timestamp
+    accept_time: _timestamp_pb2.Timestamp
+    settle_time: _timestamp_pb2.Timestamp
+    step: int
+    def __init__(self, tool_call_id: _Optional[str] = ..., model_call_id: _Optional[str] = ..., tool_id: _Optional[str] = ..., arguments_json: _Optional[str] = ..., argument_digest: _Optional[bytes] = ..., effect_class: _Optional[_Union[_content_pb2.EffectClass, str]] = ..., state: _Optional[_Union[ToolInvocation.State, str]] = ..., attempt: _Optional[int] = ..., result: _Optional[str] = ..., child_run_id: _Optional[str] = ..., arguments_by: _Optional[str] = ..., arguments_chars: _Optional[int] = ..., result_chars: _Optional[int] = ..., worker_id: _Optional[str] = ..., plan_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., dispatch_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., accept_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settle_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., step: _Optional[int] = ...) -> None: ...
 
 class Ticket(_message.Message):
-    __slots__ = ("ticket_id", "kind", "state", "run_id", "thread_id", "agent_id", "tool_call_id", "tool_id", "arguments_json", "argument_digest", "question", "decision", "void_reason", "create_time", "expire_time")
+    __slots__ = ("ticket_id", "kind", "state", "run_id", "thread_id", "agent_id", "tool_call_id", "tool_id", "arguments_json", "argument_digest", "question", "decision", "void_reason", "create_time", "expire_time", "arguments_chars", "question_chars")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Ticket.State]
@@ -419,6 +435,8 @@ class Ticket(_message.Message):
     VOID_REASON_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_CHARS_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_CHARS_FIELD_NUMBER: _ClassVar[int]
     ticket_id: str
     kind: Ticket.Kind
     state: Ticket.State
@@ -434,7 +452,9 @@ class Ticket(_message.Message):
     void_reason: str
     create_time: _timestamp_pb2.Timestamp
     expire_time: _timestamp_pb2.Timestamp
-    def __init__(self, ticket_id: _Optional[str] = ..., kind: _Optional[_Union[Ticket.Kind, str]] = ..., state: _Optional[_Union[Ticket.State, str]] = ..., run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., tool_call_id: _Optional[str] = ..., tool_id: _Optional[str] = ..., arguments_json: _Optional[str] = ..., argument_digest: _Optional[bytes] = ..., question: _Optional[str] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., void_reason: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    arguments_chars: int
+    question_chars: int
+    def __init__(self, ticket_id: _Optional[str] = ..., kind: _Optional[_Union[Ticket.Kind, str]] = ..., state: _Optional[_Union[Ticket.State, str]] = ..., run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., tool_call_id: _Optional[str] = ..., tool_id: _Optional[str] = ..., arguments_json: _Optional[str] = ..., argument_digest: _Optional[bytes] = ..., question: _Optional[str] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., void_reason: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., arguments_chars: _Optional[int] = ..., question_chars: _Optional[int] = ...) -> None: ...
 
 class Decision(_message.Message):
     __slots__ = ("decision_id", "verdict", "decided_by", "comment", "decide_time")
@@ -567,18 +587,20 @@ class Input(_message.Message):
     def __init__(self, input_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., run_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_content_pb2.Message, _Mapping]]] = ..., state: _Optional[_Union[Input.State, str]] = ..., revision: _Optional[int] = ..., consumed_by_run_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., agent_id: _Optional[str] = ..., mode: _Optional[_Union[InjectMode, str]] = ..., disposition: _Optional[_Union[InputDisposition, str]] = ..., blocked_by_ids: _Optional[_Iterable[str]] = ..., messages_left_out: bool = ...) -> None: ...
 
 class ThreadMessage(_message.Message):
-    __slots__ = ("sequence", "run_id", "origin", "message", "create_time")
+    __slots__ = ("sequence", "run_id", "origin", "message", "create_time", "whole_bytes")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    WHOLE_BYTES_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     run_id: str
     origin: MessageOrigin
     message: _content_pb2.Message
     create_time: _timestamp_pb2.Timestamp
-    def __init__(self, sequence: _Optional[int] = ..., run_id: _Optional[str] = ..., origin: _Optional[_Union[MessageOrigin, str]] = ..., message: _Optional[_Union[_content_pb2.Message, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    whole_bytes: int
+    def __init__(self, sequence: _Optional[int] = ..., run_id: _Optional[str] = ..., origin: _Optional[_Union[MessageOrigin, str]] = ..., message: _Optional[_Union[_content_pb2.Message, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., whole_bytes: _Optional[int] = ...) -> None: ...
 
 class Event(_message.Message):
     __slots__ = ("run_seq", "thread_seq", "run_id", "thread_id", "create_time", "step", "run_queued", "run_started", "run_resumed", "run_cancelling", "run_finished", "step_started", "step_ended", "step_reset", "text_delta", "reasoning_delta", "message_committed", "tool_call_planned", "tool_call_gated", "tool_call_dispatched", "tool_call_accepted", "tool_call_progress", "tool_call_settled", "ticket_opened", "ticket_decided", "ticket_expired", "ticket_voided", "input_queued", "input_consumed", "input_edited", "input_retracted", "attempt_failed", "routed", "run_parked", "run_woken", "usage_reported", "tool_call_probed")
@@ -795,14 +817,16 @@ class ToolCallProbed(_message.Message):
     def __init__(self, tool_call_id: _Optional[str] = ..., outcome: _Optional[_Union[ToolCallProbed.Outcome, str]] = ...) -> None: ...
 
 class ToolCallSettled(_message.Message):
-    __slots__ = ("tool_call_id", "state", "result")
+    __slots__ = ("tool_call_id", "state", "result", "result_chars")
     TOOL_CALL_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
+    RESULT_CHARS_FIELD_NUMBER: _ClassVar[int]
     tool_call_id: str
     state: ToolInvocation.State
     result: str
-    def __init__(self, tool_call_id: _Optional[str] = ..., state: _Optional[_Union[ToolInvocation.State, str]] = ..., result: _Optional[str] = ...) -> None: ...
+    result_chars: int
+    def __init__(self, tool_call_id: _Optional[str] = ..., state: _Optional[_Union[ToolInvocation.State, str]] = ..., result: _Optional[str] = ..., result_chars: _Optional[int] = ...) -> None: ...
 
 class TicketOpened(_message.Message):
     __slots__ = ("ticket",)

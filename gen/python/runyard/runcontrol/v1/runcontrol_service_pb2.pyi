@@ -194,6 +194,28 @@ class GetRunResponse(_message.Message):
     open_tickets: _containers.RepeatedCompositeFieldContainer[_runcontrol_pb2.Ticket]
     def __init__(self, run: _Optional[_Union[_runcontrol_pb2.Run, _Mapping]] = ..., tool_calls: _Optional[_Iterable[_Union[_runcontrol_pb2.ToolInvocation, _Mapping]]] = ..., open_tickets: _Optional[_Iterable[_Union[_runcontrol_pb2.Ticket, _Mapping]]] = ...) -> None: ...
 
+class GetToolCallRequest(_message.Message):
+    __slots__ = ("run_id", "tool_call_id", "arguments_offset", "result_offset")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    TOOL_CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    RESULT_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    tool_call_id: str
+    arguments_offset: int
+    result_offset: int
+    def __init__(self, run_id: _Optional[str] = ..., tool_call_id: _Optional[str] = ..., arguments_offset: _Optional[int] = ..., result_offset: _Optional[int] = ...) -> None: ...
+
+class GetToolCallResponse(_message.Message):
+    __slots__ = ("call", "next_arguments_offset", "next_result_offset")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    NEXT_ARGUMENTS_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    NEXT_RESULT_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    call: _runcontrol_pb2.ToolInvocation
+    next_arguments_offset: int
+    next_result_offset: int
+    def __init__(self, call: _Optional[_Union[_runcontrol_pb2.ToolInvocation, _Mapping]] = ..., next_arguments_offset: _Optional[int] = ..., next_result_offset: _Optional[int] = ...) -> None: ...
+
 class ListRunsRequest(_message.Message):
     __slots__ = ("thread_id", "states", "page_size", "page_token", "agent_id", "submitted_by", "labels", "since_time", "until_time")
     THREAD_ID_FIELD_NUMBER: _ClassVar[int]
@@ -413,6 +435,40 @@ class ListTicketsResponse(_message.Message):
     tickets: _containers.RepeatedCompositeFieldContainer[_runcontrol_pb2.Ticket]
     next_page_token: str
     def __init__(self, tickets: _Optional[_Iterable[_Union[_runcontrol_pb2.Ticket, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class SubscribeTicketsRequest(_message.Message):
+    __slots__ = ("after",)
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    after: bytes
+    def __init__(self, after: _Optional[bytes] = ...) -> None: ...
+
+class SubscribeTicketsResponse(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[TicketItem]
+    def __init__(self, items: _Optional[_Iterable[_Union[TicketItem, _Mapping]]] = ...) -> None: ...
+
+class TicketItem(_message.Message):
+    __slots__ = ("cursor", "open_ticket", "open_tickets_end", "changed_ticket", "heartbeat", "reconnect")
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    OPEN_TICKET_FIELD_NUMBER: _ClassVar[int]
+    OPEN_TICKETS_END_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_TICKET_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    RECONNECT_FIELD_NUMBER: _ClassVar[int]
+    cursor: bytes
+    open_ticket: _runcontrol_pb2.Ticket
+    open_tickets_end: OpenTicketsEnd
+    changed_ticket: _runcontrol_pb2.Ticket
+    heartbeat: _stream_pb2.Heartbeat
+    reconnect: _stream_pb2.Reconnect
+    def __init__(self, cursor: _Optional[bytes] = ..., open_ticket: _Optional[_Union[_runcontrol_pb2.Ticket, _Mapping]] = ..., open_tickets_end: _Optional[_Union[OpenTicketsEnd, _Mapping]] = ..., changed_ticket: _Optional[_Union[_runcontrol_pb2.Ticket, _Mapping]] = ..., heartbeat: _Optional[_Union[_stream_pb2.Heartbeat, _Mapping]] = ..., reconnect: _Optional[_Union[_stream_pb2.Reconnect, _Mapping]] = ...) -> None: ...
+
+class OpenTicketsEnd(_message.Message):
+    __slots__ = ("tickets",)
+    TICKETS_FIELD_NUMBER: _ClassVar[int]
+    tickets: int
+    def __init__(self, tickets: _Optional[int] = ...) -> None: ...
 
 class GetTicketRequest(_message.Message):
     __slots__ = ("ticket_id",)

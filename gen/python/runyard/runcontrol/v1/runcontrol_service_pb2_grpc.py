@@ -56,6 +56,11 @@ class RunControlServiceStub(object):
                 request_serializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.GetRunRequest.SerializeToString,
                 response_deserializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.GetRunResponse.FromString,
                 _registered_method=True)
+        self.GetToolCall = channel.unary_unary(
+                '/runyard.runcontrol.v1.RunControlService/GetToolCall',
+                request_serializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.GetToolCallRequest.SerializeToString,
+                response_deserializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.GetToolCallResponse.FromString,
+                _registered_method=True)
         self.ListRuns = channel.unary_unary(
                 '/runyard.runcontrol.v1.RunControlService/ListRuns',
                 request_serializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.ListRunsRequest.SerializeToString,
@@ -105,6 +110,11 @@ class RunControlServiceStub(object):
                 '/runyard.runcontrol.v1.RunControlService/ListTickets',
                 request_serializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.ListTicketsRequest.SerializeToString,
                 response_deserializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.ListTicketsResponse.FromString,
+                _registered_method=True)
+        self.SubscribeTickets = channel.unary_stream(
+                '/runyard.runcontrol.v1.RunControlService/SubscribeTickets',
+                request_serializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.SubscribeTicketsRequest.SerializeToString,
+                response_deserializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.SubscribeTicketsResponse.FromString,
                 _registered_method=True)
         self.GetTicket = channel.unary_unary(
                 '/runyard.runcontrol.v1.RunControlService/GetTicket',
@@ -178,6 +188,13 @@ class RunControlServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetToolCall(self, request, context):
+        """Read a tool call whole; its texts in parts, when they are large.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListRuns(self, request, context):
         """List runs, newest first.
         """
@@ -245,6 +262,14 @@ class RunControlServiceServicer(object):
 
     def ListTickets(self, request, context):
         """List tickets, oldest first; only open ones unless states says otherwise.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubscribeTickets(self, request, context):
+        """Follow the tickets of the caller's tenant: first the open ones, then each as it is opened and as
+        it is decided, expires or becomes void. Does not end by itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -324,6 +349,11 @@ def add_RunControlServiceServicer_to_server(servicer, server):
                     request_deserializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.GetRunRequest.FromString,
                     response_serializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.GetRunResponse.SerializeToString,
             ),
+            'GetToolCall': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetToolCall,
+                    request_deserializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.GetToolCallRequest.FromString,
+                    response_serializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.GetToolCallResponse.SerializeToString,
+            ),
             'ListRuns': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRuns,
                     request_deserializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.ListRunsRequest.FromString,
@@ -373,6 +403,11 @@ def add_RunControlServiceServicer_to_server(servicer, server):
                     servicer.ListTickets,
                     request_deserializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.ListTicketsRequest.FromString,
                     response_serializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.ListTicketsResponse.SerializeToString,
+            ),
+            'SubscribeTickets': grpc.unary_stream_rpc_method_handler(
+                    servicer.SubscribeTickets,
+                    request_deserializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.SubscribeTicketsRequest.FromString,
+                    response_serializer=runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.SubscribeTicketsResponse.SerializeToString,
             ),
             'GetTicket': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTicket,
@@ -520,6 +555,33 @@ class RunControlService(object):
             '/runyard.runcontrol.v1.RunControlService/GetRun',
             runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.GetRunRequest.SerializeToString,
             runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.GetRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetToolCall(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/runyard.runcontrol.v1.RunControlService/GetToolCall',
+            runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.GetToolCallRequest.SerializeToString,
+            runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.GetToolCallResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -790,6 +852,33 @@ class RunControlService(object):
             '/runyard.runcontrol.v1.RunControlService/ListTickets',
             runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.ListTicketsRequest.SerializeToString,
             runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.ListTicketsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubscribeTickets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/runyard.runcontrol.v1.RunControlService/SubscribeTickets',
+            runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.SubscribeTicketsRequest.SerializeToString,
+            runyard_dot_runcontrol_dot_v1_dot_runcontrol__service__pb2.SubscribeTicketsResponse.FromString,
             options,
             channel_credentials,
             insecure,

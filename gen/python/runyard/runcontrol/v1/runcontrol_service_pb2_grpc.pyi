@@ -30,6 +30,8 @@ class RunControlServiceStub:
     """Follow all runs of a thread, in the thread's order; ends only when the thread is deleted."""
     GetRun: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.GetRunRequest, _runcontrol_service_pb2.GetRunResponse]
     """Read one run."""
+    GetToolCall: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.GetToolCallRequest, _runcontrol_service_pb2.GetToolCallResponse]
+    """Read a tool call whole; its texts in parts, when they are large."""
     ListRuns: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.ListRunsRequest, _runcontrol_service_pb2.ListRunsResponse]
     """List runs, newest first."""
     GetThread: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.GetThreadRequest, _runcontrol_service_pb2.GetThreadResponse]
@@ -54,6 +56,10 @@ class RunControlServiceStub:
     """Decide a ticket. Exactly one decision wins; the outcome tells a repeat from a loser."""
     ListTickets: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.ListTicketsRequest, _runcontrol_service_pb2.ListTicketsResponse]
     """List tickets, oldest first; only open ones unless states says otherwise."""
+    SubscribeTickets: _aio.UnaryStreamMultiCallable[_runcontrol_service_pb2.SubscribeTicketsRequest, _runcontrol_service_pb2.SubscribeTicketsResponse]
+    """Follow the tickets of the caller's tenant: first the open ones, then each as it is opened and as
+    it is decided, expires or becomes void. Does not end by itself.
+    """
     GetTicket: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.GetTicketRequest, _runcontrol_service_pb2.GetTicketResponse]
     """Read one ticket."""
     InjectInput: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.InjectInputRequest, _runcontrol_service_pb2.InjectInputResponse]
@@ -113,6 +119,14 @@ class RunControlServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_runcontrol_service_pb2.GetRunRequest, _abc.Awaitable[_runcontrol_service_pb2.GetRunResponse]],
     ) -> _abc.Awaitable[_runcontrol_service_pb2.GetRunResponse]:
         """Read one run."""
+
+    @_abc_1.abstractmethod
+    def GetToolCall(
+        self,
+        request: _runcontrol_service_pb2.GetToolCallRequest,
+        context: _aio.ServicerContext[_runcontrol_service_pb2.GetToolCallRequest, _abc.Awaitable[_runcontrol_service_pb2.GetToolCallResponse]],
+    ) -> _abc.Awaitable[_runcontrol_service_pb2.GetToolCallResponse]:
+        """Read a tool call whole; its texts in parts, when they are large."""
 
     @_abc_1.abstractmethod
     def ListRuns(
@@ -197,6 +211,16 @@ class RunControlServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_runcontrol_service_pb2.ListTicketsRequest, _abc.Awaitable[_runcontrol_service_pb2.ListTicketsResponse]],
     ) -> _abc.Awaitable[_runcontrol_service_pb2.ListTicketsResponse]:
         """List tickets, oldest first; only open ones unless states says otherwise."""
+
+    @_abc_1.abstractmethod
+    def SubscribeTickets(
+        self,
+        request: _runcontrol_service_pb2.SubscribeTicketsRequest,
+        context: _aio.ServicerContext[_runcontrol_service_pb2.SubscribeTicketsRequest, _abc.AsyncIterator[_runcontrol_service_pb2.SubscribeTicketsResponse]],
+    ) -> _abc.AsyncIterator[_runcontrol_service_pb2.SubscribeTicketsResponse]:
+        """Follow the tickets of the caller's tenant: first the open ones, then each as it is opened and as
+        it is decided, expires or becomes void. Does not end by itself.
+        """
 
     @_abc_1.abstractmethod
     def GetTicket(
