@@ -73,23 +73,20 @@ def messages_from_pb(
     return tuple(message for message in decoded if message is not None)
 
 
-_ROLES_OF_TEXT = {
-    number: role for number, role in ROLES.from_pb.items() if role in ROLES_OF_PART["text"]
-}
-
-
 def _texts_alone(message: pb.Message) -> Message | None:
     """A message that has texts alone, as most; of them a prompt may have thousands.
 
     None for any other: only what may be wrong needs the names of its fields.
     """
-    role = _ROLES_OF_TEXT.get(message.role)
+    role = ROLES.from_pb.get(message.role)
+    if role not in ROLES_OF_PART["text"]:
+        return None
     texts = []
     for part in message.parts:
         if part.WhichOneof("part") != "text":
             return None
         texts.append(Text(part.text.text))
-    return Message(role, tuple(texts)) if role and texts else None
+    return Message(role, tuple(texts)) if texts else None
 
 
 def _check_places(parts: Iterable[pb.Part], role: Role, field: str, decoder: Decoder) -> None:

@@ -260,6 +260,11 @@ _PROBED = {
     pb.ToolCallProbed.OUTCOME_NOT_ANSWERED: "was lost; no worker says whether it took effect",
 }
 
+
+def _probed(probed: pb.ToolCallProbed) -> str:
+    return _PROBED.get(probed.outcome, "was lost")
+
+
 _LINES: Mapping[str, Callable[[RunView, pb.Event], Lines]] = {
     "run_queued": lambda _, e: [[f"run {e.run_id} of {e.run_queued.agent_id} is queued"]],
     "run_started": lambda _, e: [["started"]],
@@ -273,7 +278,7 @@ _LINES: Mapping[str, Callable[[RunView, pb.Event], Lines]] = {
         [v.tool(e.tool_call_progress.tool_call_id), f": {e.tool_call_progress.note}"]
     ],
     "tool_call_probed": lambda v, e: [
-        [v.tool(e.tool_call_probed.tool_call_id), f": {_PROBED[e.tool_call_probed.outcome]}"]
+        [v.tool(e.tool_call_probed.tool_call_id), f": {_probed(e.tool_call_probed)}"]
     ],
     "ticket_opened": _ticket,
     "ticket_decided": _decided,
