@@ -157,7 +157,7 @@ async def _execute(
         chassis.clock,
         lambda: chassis.notifier.notify(READY),
     )
-    loop = RunLoop(execution, models, pool, chassis.clock, slots)
+    loop = RunLoop(execution, models, pool, chassis.clock, slots, settings.max_calls_per_answer)
     executor = Executor(execution, loop, chassis.notifier, chassis.clock, chassis.drain, slots)
     chassis.stack.push_async_callback(executor.close)
     sender = OutboxSender(

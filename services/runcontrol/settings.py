@@ -50,6 +50,13 @@ class RunControlSettings(ServiceSettings):
         description="Runs of one tenant executed at a time, by all servers together; 0 for any "
         "number.",
     )
+    max_calls_per_answer: int = Field(
+        default=128,
+        ge=1,
+        le=1_000,
+        description="Calls of tools that one answer of a model may ask for; the others fail, and "
+        "the model is told.",
+    )
     worker_accept_s: float = Field(
         default=2.0,
         gt=0,

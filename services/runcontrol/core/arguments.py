@@ -75,13 +75,15 @@ class Budget:
 _BUDGET: ContextVar[Budget] = ContextVar("budget of a check of arguments")
 
 
-def refusals(requested: Sequence[ToolCall], specs: Specs) -> tuple[str, ...]:
+def refusals(requested: Sequence[ToolCall], specs: Specs, most_calls: int) -> tuple[str, ...]:
     """Why each call of a model's answer is refused; "" for one that may go on.
 
     Takes up to a second: not for an event loop, nor for a transaction.
     """
     budget = Budget()
-    return tuple(_refusal(call, specs.tool(call.tool_id), budget) for call in requested)
+    made = [_refusal(call, specs.tool(call.tool_id), budget) for call in requested[:most_calls]]
+    others = f"not made: an answer may ask for at most {most_calls:,} calls; ask again for this one"
+    return (*made, *(others for _ in requested[most_calls:]))
 
 
 def _refusal(call: ToolCall, tool: ToolSpec | None, budget: Budget) -> str:

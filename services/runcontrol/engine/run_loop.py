@@ -92,10 +92,20 @@ class Control:
 
 
 class RunLoop:
-    """Executes claimed runs."""
+    """Executes claimed runs.
+
+    Args:
+        most_calls: How many calls one answer of a model may ask for.
+    """
 
     def __init__(
-        self, execution: Execution, models: Models, inbox: Inbox, clock: Clock, slots: Slots
+        self,
+        execution: Execution,
+        models: Models,
+        inbox: Inbox,
+        clock: Clock,
+        slots: Slots,
+        most_calls: int,
     ) -> None:
         self._execution = execution
         self._transcripts = Transcripts(execution)
@@ -103,6 +113,7 @@ class RunLoop:
         self._inbox = inbox
         self._clock = clock
         self._slots = slots
+        self._most_calls = most_calls
 
     async def drive(self, claimed: Claim, control: Control) -> None:
         """Execute a run until it parks, ends, fails, is stopped, or has another owner.
@@ -231,7 +242,7 @@ class RunLoop:
             raise InferenceError(Failure(RetryClass.ERROR, "STREAM_INTERRUPTED", text))
         message = draft.message()
         asked = message.tool_calls
-        refused = await in_slices(lambda: refusals(asked, specs)) if asked else ()
+        refused = await in_slices(lambda: refusals(asked, specs, self._most_calls)) if asked else ()
         return ModelAnswer(
             message, draft.finish_reason, draft.usage, writer.covers, draft.model_id, refused
         )

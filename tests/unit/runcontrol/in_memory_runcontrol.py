@@ -176,7 +176,7 @@ class InMemoryRunControl:
         asked = tuple(ToolCall(f"m{i}", name, args) for i, (name, args) in enumerate(calls))
         message = Message(Role.ASSISTANT, asked or (Text("done"),))
         finish = FinishReason.TOOL_CALLS if calls else FinishReason.STOP
-        refused = refusals(message.tool_calls, claimed.specs)
+        refused = refusals(message.tool_calls, claimed.specs, 128)
         answer = ModelAnswer(message, finish, Usage(10, 5), (0, 0), "model", refused)
         return now(self.execution.commit_answer(claimed, claimed.specs, answer, "trace"))
 

@@ -203,11 +203,25 @@ def test_the_calls_of_an_answer_share_what_a_check_may_cost() -> None:
     calls = [ToolCall(f"m{i}", "lookup", half) for i in range(2)]
 
     # when both are checked
-    first, second = refusals(calls, tools)
+    first, second = refusals(calls, tools, 128)
 
     # then the second one is too much
     assert first == ""
     assert second.endswith(TOO_COSTLY[0])
+
+
+def test_an_answer_has_a_limit_of_calls(system: InMemoryRunControl) -> None:
+    # given a model that asks for one call more than the 128 that are allowed
+    claimed, following = system.start(*[("pool_join", "{}")] * 129)
+
+    # then the last one fails with the reason, before anything is known of it, and the run goes on
+    calls = list(system.tables.calls.values())
+    assert len(calls) == 129
+    assert calls[127].result.startswith("bad arguments: pool_id is required")
+    reason = "not made: an answer may ask for at most 128 calls; ask again for this one"
+    assert (calls[128].state, calls[128].result) == (CallState.FAILED, reason)
+    assert following == Infer(2)
+    assert claimed.run.run_id == system.run().run_id
 
 
 def test_many_and_long_violations_are_cut() -> None:

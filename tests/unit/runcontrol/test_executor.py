@@ -102,7 +102,7 @@ class Process:
 
     def executor_with(self, drain: Drain) -> Executor:
         execution, clock = self.system.execution, self.system.clock
-        loop = RunLoop(execution, self.models, self.inbox, clock, self.slots)
+        loop = RunLoop(execution, self.models, self.inbox, clock, self.slots, 128)
         return Executor(execution, loop, self.notifier, clock, drain, self.slots)
 
     def start(self) -> None:

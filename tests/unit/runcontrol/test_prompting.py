@@ -139,7 +139,7 @@ class Thread:
 
     def _answer(self, claimed: Claim, message: Message, *, settles: bool) -> tuple[Claim, Next]:
         assert claimed.specs is not None
-        refused = arguments.refusals(message.tool_calls, claimed.specs)
+        refused = arguments.refusals(message.tool_calls, claimed.specs, 128)
         answer = ModelAnswer(message, FinishReason.STOP, Usage(1, 1), refusals=refused)
         following = now(
             self.system.execution.commit_answer(claimed, claimed.specs, answer, "trace")
@@ -378,7 +378,7 @@ def test_a_remark_is_the_output_of_a_run_that_may_call_no_more() -> None:
     # when its model makes a remark, and then calls alone
     for parts in ((Text("I look"), call("c")), (call("d"),)):
         message = Message(Role.ASSISTANT, parts)
-        refused = arguments.refusals(message.tool_calls, claimed.specs)
+        refused = arguments.refusals(message.tool_calls, claimed.specs, 128)
         answer = ModelAnswer(message, FinishReason.TOOL_CALLS, Usage(1, 1), refusals=refused)
         now(system.execution.commit_answer(claimed, claimed.specs, answer, "trace"))
 
