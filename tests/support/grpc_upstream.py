@@ -70,12 +70,15 @@ class Request:
 
 @dataclass
 class GrpcUpstream:
-    """The server; ``cancelled`` counts the calls that did not end by themselves."""
+    """The server; ``cancelled`` counts the calls that did not end by themselves, ``pauses`` those
+    that came to a pause.
+    """
 
     target: str = ""
     requests: list[Request] = field(default_factory=list)
     cancelled: int = 0
     finished: int = 0
+    pauses: int = 0
     _queued: deque[Sequence[Move]] = field(default_factory=deque)
     _always: Sequence[Move] = ()
 
@@ -105,6 +108,7 @@ class GrpcUpstream:
             for move in moves:
                 match move:
                     case Pause():
+                        self.pauses += 1
                         await asyncio.Event().wait()
                     case Metadata(pairs):
                         await context.send_initial_metadata(pairs)

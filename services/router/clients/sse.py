@@ -1,7 +1,9 @@
 """Parses server-sent events by the HTML standard, and tolerates what servers do differently.
 
 Lines end with CRLF, LF or CR, also when a read ends between CR and LF. Events are bytes, so that a
-read may end within a character. At the end, an event without its final blank line counts too.
+read may end within a character. At the end, an event without its final blank line counts too, and
+so does a JSON document among the lines: some servers put the body of an error into a stream as it
+is.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ class EventTooLargeError(Exception):
 class SseParser:
     """Call ``feed`` with every chunk that was read, then ``finish``."""
 
-    __slots__ = ("_after_cr", "_data", "_data_bytes", "_name", "_started", "_tail")
+    __slots__ = ("_after_cr", "_bare", "_data", "_data_bytes", "_name", "_started", "_tail")
 
     def __init__(self) -> None:
         self._tail = b""
@@ -38,6 +40,8 @@ class SseParser:
         self._data_bytes = 0
         self._after_cr = False
         self._started = False
+        # Within a document that has no field name.
+        self._bare = False
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Returns the events that a chunk of any length completes.
@@ -81,18 +85,31 @@ class SseParser:
 
     def _take(self, line: bytes, events: list[Event]) -> None:
         if not line:
-            if self._data:
-                events.append(Event(self._name, b"\n".join(self._data)))
-                self._data = []
-                self._data_bytes = 0
-            self._name = b""
+            self._end_event(events)
             return
         field, _, value = line.partition(b":")
         if field == b"data":
-            value = value.removeprefix(b" ")
-            self._data.append(value)
-            self._data_bytes += len(value) + 1
-            if self._data_bytes > MAX_EVENT_BYTES:
-                raise EventTooLargeError
+            self._add(value.removeprefix(b" "))
         elif field == b"event":
             self._name = value.removeprefix(b" ")
+        elif self._bare:
+            self._add(line)
+        elif line[:1] == b"{":
+            if self._data:
+                self._end_event(events)
+            self._bare = True
+            self._add(line)
+
+    def _end_event(self, events: list[Event]) -> None:
+        if self._data:
+            events.append(Event(self._name, b"\n".join(self._data)))
+            self._data = []
+            self._data_bytes = 0
+        self._name = b""
+        self._bare = False
+
+    def _add(self, value: bytes) -> None:
+        self._data.append(value)
+        self._data_bytes += len(value) + 1
+        if self._data_bytes > MAX_EVENT_BYTES:
+            raise EventTooLargeError

@@ -177,9 +177,7 @@ class RoutedCall:
     async def settle(
         self, attempt: AttemptInProgress, outcome: AttemptOutcome, failure: Failure | None = None
     ) -> None:
-        """Close an attempt, which ends the call on its member, and record the outcome; later calls
-        for the same attempt do nothing.
-        """
+        """Close an attempt, which ends the call on its member; only the first outcome counts."""
         if attempt.record.outcome is AttemptOutcome.STREAMING:
             self._leave(failure)
             await self._close(attempt, outcome, failure)
@@ -380,7 +378,8 @@ class RoutedCall:
         record_failover(self.route, self._attempts[-1], self._member.id)
 
     def _next(self) -> int | None:
-        return next_member(self._chosen.order, self._health, self._tried)
+        order = self._dependencies.routing.order(self._request, self._chosen, self._health_at)
+        return next_member(order, self._health, self._tried)
 
     def _time_left_s(self) -> float:
         total_s = self._total_due_s - self._dependencies.clock.monotonic_s()

@@ -158,6 +158,11 @@ class RoutingState:
             reason = _why_moved(chosen) if cause is None else cause.kind
             self._pins.put(self._pin(request, member, chosen.home, reason, now, traceparent))
 
+    def order(self, request: RouteRequest, chosen: Selection, now: datetime) -> Sequence[int]:
+        """In which order a call fails over: first to where others of its session have moved."""
+        members, pinned_to = request.target.members, self._pinned_to(request, now)
+        return sorted(chosen.order, key=lambda index: members[index].id != pinned_to)
+
     def may_move(self, request: RouteRequest, to: int, now: datetime) -> bool:
         """Whether the pool's budget of moves lets the session go to member ``to``."""
         target = request.target

@@ -31,6 +31,13 @@ RULES = {
     "named": (b"event: ping\ndata: {}\n\ndata: a\n\n", [("ping", "{}"), ("", "a")]),
     "name without data": (b"event: lost\n\ndata: a\n\n", [("", "a")]),
     "other fields": (b"id: 7\nretry: 10\nwhatever: x\ndata: a\n\n", [("", "a")]),
+    "a document on one line": (b'{"a": 1}\n\ndata: b\n\n', [("", '{"a": 1}'), ("", "b")]),
+    "a document on several lines": (
+        b'data: b\n\n{\n  "a": 1\n}\n',
+        [("", "b"), ("", '{\n  "a": 1\n}')],
+    ),
+    "a document behind data": (b'data: b\n{"a": 1}\n\n', [("", "b"), ("", '{"a": 1}')]),
+    "a document with a name": (b'event: error\n{"a": 1}\n\n', [("error", '{"a": 1}')]),
     "no final line break": (b"data: a\n\ndata: [DONE]", [("", "a"), ("", "[DONE]")]),
     "no final blank line": (b"data: a\n", [("", "a")]),
     "empty": (b"", []),
@@ -44,7 +51,7 @@ def test_the_rules_of_server_sent_events(stream: bytes, events: list[tuple[str, 
 
 
 LINES = st.sampled_from(
-    ["data: ä", "data: 🚀🚀", "data:", ": comment", "event: é", "data: plain", "", "id: 1"]
+    ["data: ä", "data: 🚀🚀", "data:", ": comment", "event: é", "data: plain", "", "id: 1", '{"a":']
 )
 
 
