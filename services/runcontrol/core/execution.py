@@ -19,8 +19,17 @@ from services.runcontrol.core.cancelling import expire
 from services.runcontrol.core.claiming import LEASE_S, claim
 from services.runcontrol.core.commands import Command, CommandOutcome, FetchedMessage
 from services.runcontrol.core.events import Kind
+from services.runcontrol.core.forbidding import in_force
 from services.runcontrol.core.model import Cause, Lease, Run, RunState, StoredMessage
-from services.runcontrol.core.ports import DueRun, LeaseKey, Store, ThreadTx, TicketKey, Tx
+from services.runcontrol.core.ports import (
+    Catalogs,
+    DueRun,
+    LeaseKey,
+    Store,
+    ThreadTx,
+    TicketKey,
+    Tx,
+)
 from services.runcontrol.core.retrying import Failure, RetryClass, fail_attempt, hand_off
 from services.runcontrol.core.sharing import in_turns, room, turn_order
 from services.runcontrol.core.specs import Specs
@@ -70,6 +79,7 @@ class Execution:
     def __init__(
         self,
         store: Store,
+        catalogs: Catalogs,
         clock: Clock,
         ids: IdSource,
         instance_id: str,
@@ -77,6 +87,7 @@ class Execution:
         most_per_tenant: int = 0,
     ) -> None:
         self._store = store
+        self._catalogs = catalogs
         self._clock = clock
         self._ids = ids
         self._instance_id = instance_id
@@ -136,11 +147,12 @@ class Execution:
 
         A run whose pinned specifications are lost ends with the error PIN_LOST.
         """
-        specs = claimed.specs
-        if specs is None:
+        pinned = claimed.specs
+        if pinned is None:
             lost = Failure(RetryClass.FATAL, "PIN_LOST", "the pinned specification is gone")
             await self.fail(claimed, lost)
             return Ended()
+        specs = in_force(pinned, self._catalogs.newest())
 
         def fn(tx: Tx) -> Next:
             before = self._owned(tx, claimed)
@@ -163,6 +175,7 @@ class Execution:
         self, claimed: Claim, specs: Specs, answer: ModelAnswer, trace: str
     ) -> Next:
         """Commit the model's answer, then move the run on as ``advance`` does."""
+        specs = in_force(specs, self._catalogs.newest())
 
         def fn(tx: Tx) -> Next:
             before = self._owned(tx, claimed)
