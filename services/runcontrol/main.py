@@ -77,6 +77,7 @@ async def assemble(settings: RunControlSettings, chassis: Chassis, database: Sto
     dead_letters = DeadLetters(store, catalogs, chassis.clock, chassis.ids)
     workers = ToolWorkers(
         store,
+        catalogs,
         chassis.clock,
         chassis.ids,
         WorkerTimes(settings.worker_accept_s, settings.worker_lease_s),
@@ -147,7 +148,7 @@ async def _execute(
     draw = random.Random().random  # noqa: S311  # spreads retries, is no secret
     instance = database.instance or chassis.ids.new_id()
     execution = Execution(
-        store, chassis.clock, chassis.ids, instance, draw, settings.max_runs_per_tenant
+        store, catalogs, chassis.clock, chassis.ids, instance, draw, settings.max_runs_per_tenant
     )
     if database.sole_owner:
         await execution.reclaim_all()

@@ -12,6 +12,7 @@ from services.chassis.protobuf.enums import EnumTable
 from services.content.convert import APPROVALS, EFFECT_CLASSES
 from services.content.model import Approval, EffectClass, ReasoningEffort
 from services.runcontrol.core.builtin_tools import DEFINITIONS
+from services.runcontrol.core.gating import matching_rule
 from services.runcontrol.core.ports import Catalogs
 from services.runcontrol.core.specs import (
     DEFAULT_TIMEOUT_S,
@@ -39,11 +40,23 @@ class RegistryCatalog:
     agents: Mapping[str, pb.Agent]
     tools: Mapping[str, pb.Resource]
     _made: dict[str, Specs | None] = field(default_factory=dict)
+    _denied: dict[tuple[str, str], bool] = field(default_factory=dict)
 
     def specs(self, agent_id: str) -> Specs | None:
         if agent_id not in self._made and agent_id in self.agents:
             self._made[agent_id] = self._make(agent_id)
         return self._made.get(agent_id)
+
+    def denies(self, agent_id: str, tool_id: str) -> bool:
+        key = agent_id, tool_id
+        if key not in self._denied:
+            agent, tool = self.agents.get(agent_id), self.tools.get(tool_id)
+            rules = map(rule_spec, agent.approval_rules) if agent else ()
+            approvals = [matching_rule(rules, tool_id).approval]
+            if tool is not None:
+                approvals.append(_approval(tool.tool.approval))
+            self._denied[key] = Approval.DENY in approvals
+        return self._denied[key]
 
     def _make(self, agent_id: str) -> Specs | None:
         agent = self.agents[agent_id]
@@ -134,3 +147,6 @@ class RegistryCatalogs(Catalogs):
 
     async def at_least(self, version: int, incarnation: str) -> Catalog:
         return await self._consumer.at_least(version, incarnation)
+
+    def newest(self) -> Catalog | None:
+        return self._consumer.current

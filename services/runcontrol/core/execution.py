@@ -25,8 +25,17 @@ from services.runcontrol.core.commands import (
     FetchedMessage,
 )
 from services.runcontrol.core.events import Kind
+from services.runcontrol.core.forbidding import in_force
 from services.runcontrol.core.model import Cause, Lease, Run, RunState, StoredMessage
-from services.runcontrol.core.ports import DueRun, LeaseKey, Store, ThreadTx, TicketKey, Tx
+from services.runcontrol.core.ports import (
+    Catalogs,
+    DueRun,
+    LeaseKey,
+    Store,
+    ThreadTx,
+    TicketKey,
+    Tx,
+)
 from services.runcontrol.core.retrying import Failure, RetryClass, fail_attempt, hand_off
 from services.runcontrol.core.sharing import in_turns, room, turn_order
 from services.runcontrol.core.specs import Specs
@@ -76,6 +85,7 @@ class Execution:
     def __init__(
         self,
         store: Store,
+        catalogs: Catalogs,
         clock: Clock,
         ids: IdSource,
         instance_id: str,
@@ -83,6 +93,7 @@ class Execution:
         most_per_tenant: int = 0,
     ) -> None:
         self._store = store
+        self._catalogs = catalogs
         self._clock = clock
         self._ids = ids
         self._instance_id = instance_id
@@ -142,11 +153,12 @@ class Execution:
 
         A run whose pinned specifications are lost ends with the error PIN_LOST.
         """
-        specs = claimed.specs
-        if specs is None:
+        pinned = claimed.specs
+        if pinned is None:
             lost = Failure(RetryClass.FATAL, "PIN_LOST", "the pinned specification is gone")
             await self.fail(claimed, lost)
             return Ended()
+        specs = in_force(pinned, self._catalogs.newest())
 
         def fn(tx: Tx) -> Next:
             before = self._owned(tx, claimed)
@@ -169,6 +181,7 @@ class Execution:
         self, claimed: Claim, specs: Specs, answer: ModelAnswer, trace: str
     ) -> Next:
         """Commit the model's answer, then move the run on as ``advance`` does."""
+        specs = in_force(specs, self._catalogs.newest())
 
         def fn(tx: Tx) -> Next:
             before = self._owned(tx, claimed)

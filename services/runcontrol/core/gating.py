@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from services.content.model import Approval
@@ -15,20 +16,21 @@ MAX_DEPTH = 64
 
 def gate(agent: AgentSpec, tool: ToolSpec) -> Approval:
     """The stricter of the tool's own approval and that of the agent's first matching rule."""
-    rule = _rule(agent, tool)
+    rule = matching_rule(agent.rules, tool.tool_id)
     return max((tool.approval, rule.approval), key=lambda a: a.strictness)
 
 
 def approval_timeout_s(agent: AgentSpec, tool: ToolSpec) -> float:
     """How long a call waits for an approval, the shorter of tool and rule; 0 = for ever."""
-    found = (tool.approval_timeout_s, _rule(agent, tool).approval_timeout_s)
+    rule = matching_rule(agent.rules, tool.tool_id)
+    found = (tool.approval_timeout_s, rule.approval_timeout_s)
     return min((each for each in found if each), default=0.0)
 
 
-def _rule(agent: AgentSpec, tool: ToolSpec) -> Rule:
-    """The agent's first rule that matches the tool."""
-    matching = (rule for rule in agent.rules if rule.tool_id in (tool.tool_id, "*"))
-    return next(matching, Rule(tool.tool_id, Approval.ALLOW))
+def matching_rule(rules: Iterable[Rule], tool_id: str) -> Rule:
+    """The first rule that matches the tool; one that allows it if none does."""
+    matching = (rule for rule in rules if rule.tool_id in (tool_id, "*"))
+    return next(matching, Rule(tool_id, Approval.ALLOW))
 
 
 def canonical(arguments_json: str) -> str | None:

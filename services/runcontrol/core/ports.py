@@ -366,6 +366,9 @@ class Catalogs(Protocol):
             DomainError: SNAPSHOT_BEHIND, no such snapshot arrived.
         """
 
+    def newest(self) -> Catalog | None:
+        """The newest snapshot; None before the first."""
+
 
 class Inbox(Protocol):
     """The inboxes of the pool."""

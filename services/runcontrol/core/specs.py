@@ -36,6 +36,7 @@ class ToolSpec:
         label: What a worker must have announced; "" for any worker.
         timeout_s: Of one attempt by a worker.
         approval_timeout_s: How long a call waits for an approval; 0 = for ever.
+        denied_by: The newer registry version that denies it; 0 = none. Never pinned.
     """
 
     tool_id: str
@@ -48,6 +49,7 @@ class ToolSpec:
     label: str = ""
     timeout_s: float = DEFAULT_TIMEOUT_S
     approval_timeout_s: float = 0.0
+    denied_by: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,3 +122,6 @@ class Catalog(Protocol):
 
     def specs(self, agent_id: str) -> Specs | None:
         """The agent with its tools; None when there is no such agent."""
+
+    def denies(self, agent_id: str, tool_id: str) -> bool:
+        """Whether the tool, or the agent's first rule that matches it, is DENY."""

@@ -36,6 +36,7 @@ from services.runcontrol.core.exchange import (
     VerdictKind,
 )
 from services.runcontrol.core.finishing import finish, settle_call
+from services.runcontrol.core.forbidding import forbid
 from services.runcontrol.core.gating import approval_timeout_s, argument_digest
 from services.runcontrol.core.model import Cause, RunState, Termination, TerminationReason
 from services.runcontrol.core.parking import resolve
@@ -49,6 +50,7 @@ _STOPPED = {
     TicketKind.RECONCILE: CallState.UNKNOWN,
 }
 
+_APPROVALS = frozenset({VerdictKind.APPROVE, VerdictKind.APPROVE_EDITED})
 # Why a ticket is void whose call has changed.
 _CHANGED = "args_changed"
 
@@ -198,26 +200,14 @@ def expire_ticket(work: Work, ticket: Ticket, ids: IdSource) -> Work:
 
 
 def apply_decision(work: Work, call: Call, ticket: Ticket, specs: Specs, trace: str) -> Work:
-    """Consume a decided ticket, in the transaction in which its effect starts.
-
-    If the call is not the one that was approved any more, the ticket becomes void and another one
-    asks about the call as it is.
-    """
+    """Consume a decided ticket, in the transaction in which its effect starts."""
     decision = ticket.winner
     if decision is None:
         return work
-    verdict, tool = decision.verdict, specs.require(call.tool_id)
-    edited = verdict.kind is VerdictKind.APPROVE_EDITED
-    arguments = verdict.text if edited else call.arguments_json
-    digest = argument_digest(call.tool_id, tool.version, arguments)
-    approved = edited or verdict.kind is VerdictKind.APPROVE
-    if approved and digest != ticket.digest:
-        return _ask_again(work, call, ticket, specs, trace)
+    verdict = decision.verdict
+    if verdict.kind in _APPROVALS:
+        return _approve(work, call, ticket, decision, specs, trace)
     work = work.with_ticket(replace(ticket, state=TicketState.CONSUMED))
-    if approved:
-        ready = replace(call, state=CallState.READY, arguments_json=arguments, digest=digest)
-        by = decision.decided_by if edited else call.arguments_by
-        return work.with_call(replace(ready, arguments_by=by))
     if verdict.kind is VerdictKind.DID_NOT_HAPPEN:
         # Another generation: the effect of an attempt may happen once more.
         again = replace(call, state=CallState.READY, generation=call.generation + 1, tries=0)
@@ -228,13 +218,28 @@ def apply_decision(work: Work, call: Call, ticket: Ticket, specs: Specs, trace: 
     return settle_call(work, call, state, text)
 
 
-def _ask_again(work: Work, call: Call, ticket: Ticket, specs: Specs, trace: str) -> Work:
+def _approve(
+    work: Work, call: Call, ticket: Ticket, decision: Decision, specs: Specs, trace: str
+) -> Work:
+    """Let the call start with the arguments that were approved.
+
+    If it is not the one that was approved any more, another ticket asks about it as it is.
+    """
     tool = specs.require(call.tool_id)
-    void = replace(ticket, state=TicketState.VOID, void_reason=_CHANGED)
-    work = work.with_ticket(void).emit(TicketVoided(ticket.ticket_id, _CHANGED))
-    digest = argument_digest(call.tool_id, tool.version, call.arguments_json)
-    changed = replace(call, digest=digest, generation=call.generation + 1)
-    return ask_approval(work, changed, specs.agent, tool, trace)
+    if tool.denied_by:
+        return forbid(work, call, tool)
+    edited = decision.verdict.kind is VerdictKind.APPROVE_EDITED
+    arguments = decision.verdict.text if edited else call.arguments_json
+    if argument_digest(call.tool_id, tool.version, arguments) != ticket.digest:
+        void = replace(ticket, state=TicketState.VOID, void_reason=_CHANGED)
+        work = work.with_ticket(void).emit(TicketVoided(ticket.ticket_id, _CHANGED))
+        digest = argument_digest(call.tool_id, tool.version, call.arguments_json)
+        changed = replace(call, digest=digest, generation=call.generation + 1)
+        return ask_approval(work, changed, specs.agent, tool, trace)
+    work = work.with_ticket(replace(ticket, state=TicketState.CONSUMED))
+    ready = replace(call, state=CallState.READY, arguments_json=arguments, digest=ticket.digest)
+    by = decision.decided_by if edited else call.arguments_by
+    return work.with_call(replace(ready, arguments_by=by))
 
 
 def _settlement(verdict: Verdict) -> tuple[CallState, str]:

@@ -22,6 +22,7 @@ from services.runcontrol.core.commands import Effect, JoinCommand, SuspendComman
 from services.runcontrol.core.events import ToolCallDispatched, ToolCallPlanned
 from services.runcontrol.core.exchange import Call, CallState, TicketKind
 from services.runcontrol.core.finishing import settle_call
+from services.runcontrol.core.forbidding import forbid
 from services.runcontrol.core.gating import argument_digest, gate
 from services.runcontrol.core.specs import Builtin, Specs
 from services.runcontrol.core.tickets import apply_decision, ask_approval, open_ticket
@@ -89,6 +90,8 @@ def advance_call(work: Work, call: Call, specs: Specs, trace: str) -> Work:
 
 def _gate(work: Work, call: Call, specs: Specs, trace: str) -> Work:
     tool = specs.require(call.tool_id)
+    if tool.denied_by:
+        return forbid(work, call, tool)
     match gate(specs.agent, tool):
         case Approval.DENY:
             return settle_call(work, call, CallState.FAILED, "denied by policy")
@@ -103,6 +106,8 @@ def _gate(work: Work, call: Call, specs: Specs, trace: str) -> Work:
 def _start(work: Work, call: Call, specs: Specs, trace: str) -> Work:
     """Start the effect of a call; the outbox delivers it after the commit."""
     tool = specs.require(call.tool_id)
+    if tool.denied_by:
+        return forbid(work, call, tool)
     builtin = tool.builtin
     if builtin is None:
         return offer(work, call, tool, trace)

@@ -13,8 +13,10 @@ from services.chassis.each_row import each_row
 from services.chassis.ids import IdSource
 from services.runcontrol.core.errors import CallNotFoundError
 from services.runcontrol.core.exchange import REPEATS_ARE_EFFECTS, Call, CallState
-from services.runcontrol.core.ports import CallKey, Store, Tx
-from services.runcontrol.core.work import Work, commit
+from services.runcontrol.core.forbidding import in_force
+from services.runcontrol.core.ports import CallKey, Catalogs, Store, Tx
+from services.runcontrol.core.specs import Catalog, ToolSpec
+from services.runcontrol.core.work import Work, commit, pinned_specs
 from services.runcontrol.core.worker_calls import (
     CallRef,
     Effect,
@@ -23,6 +25,7 @@ from services.runcontrol.core.worker_calls import (
     Worker,
     WorkerTimes,
     accept,
+    deny,
     dispatch,
     end,
     hand_back,
@@ -78,10 +81,16 @@ class ToolWorkers:
     """Gives calls to workers, and takes what these say of them."""
 
     def __init__(
-        self, store: Store, clock: Clock, ids: IdSource, times: WorkerTimes | None = None
+        self,
+        store: Store,
+        catalogs: Catalogs,
+        clock: Clock,
+        ids: IdSource,
+        times: WorkerTimes | None = None,
     ) -> None:
         self.times = times or WorkerTimes()
         self._store = store
+        self._catalogs = catalogs
         self._clock = clock
         self._ids = ids
 
@@ -109,8 +118,9 @@ class ToolWorkers:
         )
 
     async def take(self, key: CallKey, worker: Worker) -> TakenCall | None:
-        """Give a call to a worker; None when somebody else has it by now."""
+        """Give a call to a worker; None when somebody else has it by now, or it is denied."""
         tenant, thread_id, run_id, call_id = key
+        newest = self._catalogs.newest()
 
         def fn(tx: Tx) -> TakenCall | None:
             if not tx.try_lock(tenant, thread_id):
@@ -119,29 +129,35 @@ class ToolWorkers:
             call = before.find_call(call_id) if before else None
             if before is None or call is None or not may_be_taken(before, call):
                 return None
+            tool = _tool(tx, before, call, newest)
+            if tool is not None and tool.denied_by:
+                commit(tx, before, deny(before, call, tool, self._ids))
+                return None
             after = commit(tx, before, dispatch(before, call, worker, self.times.accept_s))
-            return self._taken(tx, after, call_id)
+            return _taken(after, call_id, tool.version if tool else "")
 
         return await self._store.write(fn)
 
-    def _taken(self, tx: Tx, work: Work, call_id: str) -> TakenCall:
-        call, run = work.call(call_id), work.run
-        specs = tx.pinned(run.tenant, run.spec_digest)
-        tool = specs.tool(call.tool_id) if specs else None
-        version = tool.version if tool else ""
-        return TakenCall(call, run.thread_id, run.agent_id, run.principal, version)
-
     async def accept(self, tenant: str, worker: Worker, ref: CallRef) -> Accepted:
-        """Let the worker execute a call that it was given, unless another one has it by now."""
+        """Let the worker execute a call that it was given, unless another one has it by now.
+
+        One that awaits a ``Go`` has not started: it may be denied meanwhile.
+        """
+        newest = self._catalogs.newest()
 
         def fn(tx: Tx) -> Accepted:
             before = self._load(tx, tenant, ref)
             call = _held_by(before, ref, worker)
             if before is None or call is None:
                 return Accepted(is_owner=False)
+            awaits_go = call.effect_class in REPEATS_ARE_EFFECTS
             if call.state is CallState.DISPATCHED:
+                tool = _tool(tx, before, call, newest) if awaits_go else None
+                if tool is not None and tool.denied_by:
+                    commit(tx, before, deny(before, call, tool, self._ids))
+                    return Accepted(is_owner=False)
                 commit(tx, before, accept(before, call, self.times.lease_s))
-            return Accepted(is_owner=True, awaits_go=call.effect_class in REPEATS_ARE_EFFECTS)
+            return Accepted(is_owner=True, awaits_go=awaits_go)
 
         return await self._store.write(fn)
 
@@ -302,6 +318,17 @@ class ToolWorkers:
     def _load(self, tx: Tx, tenant: str, ref: CallRef) -> Work | None:
         stored = tx.call(tenant, ref.call_id)
         return tx.load(tenant, stored.run_id, self._clock.now()) if stored else None
+
+
+def _tool(tx: Tx, work: Work, call: Call, newest: Catalog | None) -> ToolSpec | None:
+    """The tool of a call, as it is in force; None when the pinned specifications are lost."""
+    pinned = pinned_specs(tx, work)
+    return in_force(pinned, newest).tool(call.tool_id) if pinned else None
+
+
+def _taken(work: Work, call_id: str, tool_version: str) -> TakenCall:
+    call, run = work.call(call_id), work.run
+    return TakenCall(call, run.thread_id, run.agent_id, run.principal, tool_version)
 
 
 _HELD = frozenset({CallState.DISPATCHED, CallState.ACCEPTED})

@@ -36,6 +36,7 @@ from services.runcontrol.core.exchange import (
     TicketState,
 )
 from services.runcontrol.core.finishing import settle_call
+from services.runcontrol.core.forbidding import denial
 from services.runcontrol.core.model import Cause, RunState
 from services.runcontrol.core.parking import resolve, wait_for_person
 from services.runcontrol.core.specs import ToolSpec
@@ -158,6 +159,11 @@ def may_be_taken(work: Work, call: Call | None) -> bool:
     if call is None or call.state is not CallState.READY or call.due_at is None:
         return False
     return call.due_at <= work.now
+
+
+def deny(work: Work, call: Call, tool: ToolSpec, ids: IdSource) -> Work:
+    """Let a call fail that may be taken and that a newer registry version denies."""
+    return _settle(work, call, CallState.FAILED, denial(tool), ids)
 
 
 def dispatch(work: Work, call: Call, worker: Worker, accept_s: float) -> Work:

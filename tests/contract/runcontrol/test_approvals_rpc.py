@@ -10,6 +10,7 @@ import pytest
 from runyard.registry.v1 import registry_pb2 as registry
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
+from runyard.types.v1 import content_pb2 as content
 from tests.contract.runcontrol.conftest import Suite
 from tests.support import clients as s
 from tests.support.engines import on_both_engines
@@ -239,3 +240,27 @@ async def test_the_time_of_a_ticket_runs_out_across_a_restart(suite: Suite) -> N
     assert events[-1].run_finished.output_text == "it was denied"
     assert (late.outcome, late.stale_reason) == (service.DECISION_OUTCOME_STALE, "expired")
     assert late.ticket.state == pb.Ticket.STATE_EXPIRED
+
+
+@on_both_engines
+async def test_an_approved_call_does_not_start_once_its_tool_is_denied(
+    suite: Suite, ticket: pb.Ticket
+) -> None:
+    # given a run that waits for approval, and a registry version that denies its tool
+    denied = s.builtin_tool("send", registry.BUILTIN_TOOL_POOL_SEND)
+    denied.tool.approval = content.APPROVAL_DENY
+    await suite.apply(denied)
+    # Run control knows that version once it has taken a run that requires it.
+    await suite.submit("asker")
+
+    # when the call is approved
+    decided = await suite.decide(APPROVE, ticket_id=ticket.ticket_id)
+    events = await suite.follow(ticket.run_id)
+
+    # then it was not started, and the events say why
+    assert decided.outcome == service.DECISION_OUTCOME_ACCEPTED
+    assert events[-1].run_finished.output_text == "it said denied"
+    assert [e.ticket_voided.reason for e in events if e.HasField("ticket_voided")] == ["denied"]
+    settled = [e.tool_call_settled for e in events if e.HasField("tool_call_settled")]
+    says = f"denied by policy: registry version {suite.version} forbids send"
+    assert [says] == [x.result for x in settled if x.tool_call_id == ticket.tool_call_id]

@@ -151,7 +151,9 @@ def test_tenants_take_turns_in_both_stores(system: InMemoryRunControl) -> None:
 
     # when runs are claimed, with and without a limit for each tenant
     ids = SequentialIds("x")
-    limited = Execution(system.store, system.clock, ids, "server-2", lambda: 1.0, 3)
+    limited = Execution(
+        system.store, system.catalogs, system.clock, ids, "server-2", lambda: 1.0, 3
+    )
     some = [claim.run.tenant for claim in now(limited.claim(8))]
     rest = [claim.run.tenant for claim in now(system.execution.claim(8))]
 

@@ -55,8 +55,9 @@ class Server:
         ids = Uuid7Source(clock)
         self.database = database
         self.store = store = SqlStore(database, ProtobufCodec(), clock)
-        self.runs = RunControl(store, FixedCatalogs({"helper": agent()}), clock, ids)
-        self.execution = Execution(store, clock, ids, name, lambda: 1.0)
+        catalogs = FixedCatalogs({"helper": agent()})
+        self.runs = RunControl(store, catalogs, clock, ids)
+        self.execution = Execution(store, catalogs, clock, ids, name, lambda: 1.0)
 
     async def submit(self, thread_id: str) -> Submitted:
         said = Message(Role.USER, (Text("go"),))

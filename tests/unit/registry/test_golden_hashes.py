@@ -89,7 +89,7 @@ RESOURCES: dict[str, m.Resource] = {
         *("t", WorkerExecutor("gpu"), "works", '{"type": "object"}'),
         *(EffectClass.AT_MOST_ONCE, Approval.DENY, 14 * S),
     ),
-    "tool-expiring": m.Tool(
+    "tool-with-timeout": m.Tool(
         "t", WorkerExecutor(), approval=Approval.ASK, approval_timeout=3_600 * S
     ),
     "agent-with-rule-timeout": m.Agent(
@@ -112,7 +112,7 @@ GOLDEN = {
     "agent": "ef5223678531e0cf4d1e48d2733d125bdb0b4a512e57e70dc585c4956d8906ac",
     "tool-builtin": "c07c83a59e596139d4f632f1bd3120648180be15a654119da6540292e2764c11",
     "tool-worker": "b1765c8ed01d05e09f16cf0ea9b7b1d1a2d39e0562968445e6c010031146506f",
-    "tool-expiring": "aab14238a31afdd4937728817251bb52a4071479b5ca495f9176217eafb540b9",
+    "tool-with-timeout": "aab14238a31afdd4937728817251bb52a4071479b5ca495f9176217eafb540b9",
     "agent-with-rule-timeout": "1e20e6f93cd5d461bb0a588c3b46d252b208d435a08415d585763e6c492492fb",
     "bare-provider": "ad85860ff3a47dbbffa34d9f7712d51cfeef64d061cc72c236aa17a1c298fafa",
     "bare-model": "2476b226ae293ee9eed895bb28ae2f7310583d13bbd8e64db53697d0ce66192b",

@@ -110,16 +110,29 @@ def agent(
 
 
 class FixedCatalogs:
-    """``Catalogs`` with one ``Catalog``, itself; it never changes, but may be behind."""
+    """``Catalogs`` with one ``Catalog``, itself; it may be behind.
+
+    Attributes:
+        denied: Tools that it denies by now.
+        arrived: Whether there is a snapshot.
+    """
 
     version = 7
 
     def __init__(self, agents: Mapping[str, Specs]) -> None:
         self.agents = dict(agents)
         self.behind: DomainError | None = None
+        self.denied: set[str] = set()
+        self.arrived = True
 
     def specs(self, agent_id: str) -> Specs | None:
         return self.agents.get(agent_id)
+
+    def denies(self, agent_id: str, tool_id: str) -> bool:
+        return tool_id in self.denied
+
+    def newest(self) -> Catalog | None:
+        return self if self.arrived else None
 
     async def at_least(self, version: int, incarnation: str) -> Catalog:
         if self.behind is not None:
@@ -139,8 +152,9 @@ class InMemoryRunControl:
         self.catalogs = FixedCatalogs({"helper": helper, "other": other})
         self.runs = RunControl(self.store, self.catalogs, self.clock, ids)
         self.steering = Steering(self.store, self.catalogs, self.clock, ids)
-        self.execution = Execution(self.store, self.clock, ids, "server-1", lambda: 1.0)
-        self.workers = ToolWorkers(self.store, self.clock, ids)
+        common = (self.store, self.catalogs, self.clock, ids)
+        self.execution = Execution(*common, "server-1", lambda: 1.0)
+        self.workers = ToolWorkers(*common)
 
     def submit(self, **fields: Any) -> Submitted:
         messages = (said(fields.pop("text", "go")),)

@@ -28,7 +28,7 @@ from services.content.model import (
 from services.runcontrol.clients import encoded_prompts
 from services.runcontrol.clients import pool as pool_client
 from services.runcontrol.clients.encoded_prompts import EncodedPrompts
-from services.runcontrol.clients.registry import build_catalog, tool_spec
+from services.runcontrol.clients.registry import build_catalog, rule_spec, tool_spec
 from services.runcontrol.clients.router import check_size, failure_of, item_of, routed_of
 from services.runcontrol.core.commands import (
     CommandResult,
@@ -94,6 +94,51 @@ def test_an_agent_is_converted_with_its_tools() -> None:
     assert (second.builtin, second.effect_class) == (None, EffectClass.PURE)
     assert (second.approval, second.description) == (Approval.ALLOW, "works")
     assert (first.version, second.version) == ("aa", "bb")
+
+
+@pytest.mark.parametrize(
+    ("agent_id", "tool_id", "denied"),
+    [
+        ("a", "denied", True),
+        ("a", "asked", False),
+        ("a", "ruled", True),
+        ("a", "allowed first", False),
+        ("a", "unknown value", True),
+        ("a", "gone", False),
+        ("gone", "denied", True),
+        ("gone", "ruled", False),
+    ],
+)
+def test_a_catalog_says_what_is_denied(agent_id: str, tool_id: str, denied: bool) -> None:
+    # given tools and rules of every approval
+    approvals = {"denied": 3, "asked": 2, "ruled": 1, "allowed first": 0, "unknown value": 99}
+    tools = [registry.Tool(id=name, approval=value) for name, value in approvals.items()]  # type: ignore[arg-type]  # unknown on purpose
+    rules = [
+        registry.ApprovalRule(tool_id="ruled", approval=content.APPROVAL_DENY),
+        registry.ApprovalRule(tool_id="*", approval=content.APPROVAL_ALLOW),
+        registry.ApprovalRule(tool_id="allowed first", approval=content.APPROVAL_DENY),
+    ]
+    agent = registry.Agent(id="a", approval_rules=rules)
+    resources = {(5, tool.id): hashed(tool, "aa") for tool in tools}
+    resources[4, "a"] = registry.Resource(agent=agent)
+    catalog = build_catalog(resources, 3, "incarnation")
+
+    # when it is asked, twice
+    # then both answers are those of the tool and of the first matching rule
+    assert [catalog.denies(agent_id, tool_id) for _ in range(2)] == [denied] * 2
+
+
+def test_times_for_approvals_are_read() -> None:
+    # given a tool and a rule with times
+    rule = registry.ApprovalRule(tool_id="*", approval=content.APPROVAL_ASK)
+    rule.approval_timeout.FromMilliseconds(1_500)
+    tool = registry.Tool(id="work", worker=registry.WorkerExecutor())
+    tool.approval_timeout.FromSeconds(90)
+
+    # when they are read
+    # then they are theirs, in seconds
+    assert rule_spec(rule) == Rule("*", Approval.ASK, 1.5)
+    assert tool_spec(hashed(tool, "aa")).approval_timeout_s == 90.0
 
 
 def hashed(tool: registry.Tool, content_hash: str) -> registry.Resource:

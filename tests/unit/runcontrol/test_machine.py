@@ -22,7 +22,7 @@ from services.runcontrol.core.commands import (
     SuspendCommand,
 )
 from services.runcontrol.core.errors import FencedError, NoOpenRunError
-from services.runcontrol.core.events import TextDelta
+from services.runcontrol.core.events import TextDelta, ToolCallDispatched
 from services.runcontrol.core.exchange import VerdictKind, WakeStatus
 from services.runcontrol.core.execution import Claim
 from services.runcontrol.core.model import (
@@ -155,6 +155,18 @@ class RunControlMachine(RuleBasedStateMachine):
             assert owns
 
     def act(self, claimed: Claim, calls: list[tuple[str, str]], action: str) -> None:
+        sent_before = self.sent()
+        self.take_action(claimed, calls, action)
+        new = self.sent()[len(sent_before) :]
+        assert not self.system.catalogs.denied.intersection(new), "I8: started what is denied"
+
+    def sent(self) -> list[str]:
+        """The tools of the calls that were started, in order."""
+        tools = {call.call_id: call.tool_id for call in self.system.tables.calls.values()}
+        events = [e.kind for e in self.system.tables.events.values()]
+        return [tools[k.call_id] for k in events if isinstance(k, ToolCallDispatched)]
+
+    def take_action(self, claimed: Claim, calls: list[tuple[str, str]], action: str) -> None:
         execution = self.system.execution
         run = self.system.run(claimed.run.run_id)
         if action == "fail":
@@ -216,6 +228,11 @@ class RunControlMachine(RuleBasedStateMachine):
             self.system.decide(kind, text, f"d{decision}", ticket_id=ticket.ticket_id)
         except DomainError:
             assert self.system.tables == before
+
+    @rule(denied=st.sampled_from([(), (), (ASK_TOOL,), ("pool_send", ASK_TOOL, HASTY_TOOL)]))
+    def registry(self, denied: tuple[str, ...]) -> None:
+        """A newer registry version denies some tools, or none."""
+        self.system.catalogs.denied = set(denied)
 
     @precondition(lambda self: self.system.tables.runs)
     @rule(

@@ -42,7 +42,9 @@ def test_a_backlog_of_one_tenant_does_not_keep_others_waiting(system: InMemoryRu
 def test_a_tenant_has_at_most_its_number_of_runs(system: InMemoryRunControl) -> None:
     # given servers that execute two runs of a tenant at a time
     ids = SequentialIds("x")
-    execution = Execution(system.store, system.clock, ids, "server-1", lambda: 1.0, 2)
+    execution = Execution(
+        system.store, system.catalogs, system.clock, ids, "server-1", lambda: 1.0, 2
+    )
     submit(system, "a", 5)
     submit(system, "b", 1)
 
