@@ -233,7 +233,8 @@ class ToolWorkers:
             call = work.find_call(lost.call_id) if work else None
             if work is None or call is None or call.probe_until is None:
                 return None
-            return self._taken(tx, work, call.call_id)
+            tool = _tool(tx, work, call, None)
+            return _taken(work, call.call_id, tool.version if tool else "")
 
         return await self._store.write(fn)
 
