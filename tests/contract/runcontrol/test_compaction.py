@@ -81,7 +81,8 @@ async def answer(server: Server, claimed: Claim, *, last: bool) -> None:
     message = Message(Role.ASSISTANT, (Text("".join(WORDS)), *calls))
     finish = FinishReason.STOP if last else FinishReason.TOOL_CALLS
     covers = (newest - len(WORDS) + 1, newest)
-    given = ModelAnswer(message, finish, Usage(1, 1), covers, "model")
+    refusals = tuple("" for _ in calls)
+    given = ModelAnswer(message, finish, Usage(1, 1), covers, "model", refusals)
     assert claimed.specs is not None
     await server.execution.commit_answer(claimed, claimed.specs, given, "")
 
@@ -150,7 +151,7 @@ async def test_deltas_are_deleted_in_slices_and_those_that_nothing_covers_stay(
     claimed = await claimed_run(server)
     first = await stream(server, claimed, TextDelta("a"))
     lost = [TextDelta("x")] * (2 * DELTAS_AT_ONCE)
-    route = Routed("model", "model", "provider", "", "HOME", 1)
+    route = Routed("model", "model", "provider", "", 1, "home")
     await stream(server, claimed, route, *lost, StepReset(first), TextDelta("b"), TextDelta("c"))
 
     # when one slice of the covered deltas is deleted, as before a crash, and the rest later

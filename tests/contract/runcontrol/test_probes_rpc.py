@@ -7,8 +7,8 @@ from runyard.types.v1 import content_pb2 as content
 from runyard.worker.v1 import worker_pb2 as worker
 from tests.contract.runcontrol.conftest import Suite
 from tests.contract.runcontrol.test_workers_rpc import apply_clerk, settled, worker_tool
-from tests.support import clients as s
 from tests.support.engines import on_both_engines
+from tests.support.event_order import uncovered_gaps
 from tests.support.raw_worker import RawWorker, hello, session
 
 RECONCILABLE = content.EFFECT_CLASS_RECONCILABLE
@@ -48,7 +48,7 @@ async def test_the_worker_of_a_lost_call_says_that_it_took_effect(suite: Suite) 
     assert probe.tool_version == call.tool_version
     assert outcomes(events) == [pb.ToolCallProbed.OUTCOME_HAPPENED]
     assert events[-1].run_finished.output_text == "it says shipped"
-    assert s.uncovered_gaps(events) == []
+    assert uncovered_gaps(events) == []
 
 
 @on_both_engines

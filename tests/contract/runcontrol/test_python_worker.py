@@ -49,7 +49,7 @@ async def apply_clerk(suite: Suite, worker: Worker, arguments: str = ORDER) -> N
     await suite.apply_agent(
         "clerk",
         s.calling("lookup", arguments, tool_results=0),
-        s.replying("it says ${all}", matches="(?P<all>.+)"),
+        s.replying("it says ${all}", matches="(?s)(?P<all>.+)"),
         tools=manifests.resources,
     )
 
