@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from services.content.model import FinishReason
+from services.content.model import FinishReason, Usage
 from services.router.core.failures import Failure, UpstreamError
 from services.router.core.items import Finished, Opened, TextDelta, UpstreamItem
 from services.router.core.ports import UpstreamCall
@@ -110,6 +110,9 @@ class ScriptedAdapter:
 
 class ScriptedStream:
     """Implements ``UpstreamStream``."""
+
+    # Everything that is counted is an item.
+    counted: Usage | None = None
 
     def __init__(self, adapter: ScriptedAdapter, actions: deque[Action]) -> None:
         self._adapter = adapter

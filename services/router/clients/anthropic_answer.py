@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from services.content.model import FinishReason
+from services.content.model import FinishReason, Usage
 from services.router.clients.anthropic_blocks import BlockReader
 from services.router.clients.anthropic_usage import UsageSoFar
 from services.router.clients.json_leaves import object_in, objects_in, text_in
@@ -65,6 +65,10 @@ class AnthropicReader:
     def complete(self) -> bool:
         return bool(self._reason)
 
+    @property
+    def counted(self) -> Usage | None:
+        return self._usage.partial() if self._usage.known else None
+
     def take(self, event: Event, items: list[UpstreamItem]) -> None:
         data = event.data.strip()
         if self._ended or not data:
@@ -83,10 +87,6 @@ class AnthropicReader:
         if not self.complete:
             raise UpstreamError(Failure(FailureClass.STREAM_TRUNCATED))
         self._end(items)
-
-    def add_final_usage(self, items: list[UpstreamItem]) -> None:
-        if self._usage.known:
-            items.append(UsageReport(self._usage.partial()))
 
     def _take_event(self, kind: str, found: dict[str, Any], items: list[UpstreamItem]) -> None:
         match kind:

@@ -84,6 +84,11 @@ class BuiltinStream:
         self._interval_s = interval_s
         self._clock = clock
 
+    @property
+    def counted(self) -> Usage | None:
+        """Nothing is counted, only estimated."""
+        return None
+
     async def read(self) -> Sequence[UpstreamItem]:
         if self._next >= len(self._items):
             await self._fail()

@@ -10,10 +10,11 @@ from typing import Protocol
 import aiohttp
 
 from services.chassis.clock import Clock
+from services.content.model import Usage
 from services.router.clients.sse import Event, EventTooLargeError, SseParser
 from services.router.clients.stream_errors import parts_of
 from services.router.core.failures import Failure, FailureClass, UpstreamError
-from services.router.core.items import Opened, UpstreamItem
+from services.router.core.items import Opened, UpstreamItem, UsageReport
 from services.router.core.quota_windows import QuotaWindow
 
 # How long the end of a complete answer is waited for; some servers keep the connection open.
@@ -48,8 +49,9 @@ class AnswerReader(Protocol):
             UpstreamError: The answer was not complete.
         """
 
-    def add_final_usage(self, items: list[UpstreamItem]) -> None:
-        """Append the provider's usage of an answer that broke off, if it sent any.
+    @property
+    def counted(self) -> Usage | None:
+        """The provider's usage of the answer so far; None if it sent none.
 
         Nothing is estimated: tokens that were generated and did not arrive are unknown.
         """
@@ -80,6 +82,10 @@ class EventStream:
         self._complete_due_s: float | None = None
         self._error: UpstreamError | None = None
 
+    @property
+    def counted(self) -> Usage | None:
+        return self._reader.counted
+
     async def read(self) -> Sequence[UpstreamItem]:
         if self._windows:
             windows, self._windows = self._windows, ()
@@ -93,7 +99,8 @@ class EventStream:
             except UpstreamError as error:
                 # Items before the error in the same read are delivered first.
                 self._error = error
-                self._reader.add_final_usage(items)
+                if self.counted is not None:
+                    items.append(UsageReport(self.counted))
             if items:
                 return items
 

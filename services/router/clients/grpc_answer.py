@@ -33,17 +33,18 @@ class GrpcReader:
 
     Attributes:
         complete: The provider has said why the answer ended; what follows is ignored.
+        counted: The last usage that the provider has sent; None before that.
     """
 
     def __init__(self, provider_id: str, earlier_ids: set[str], input_chars: int) -> None:
         self.complete = False
+        self.counted: Usage | None = None
         self._provider_id = provider_id
         self._earlier_ids = earlier_ids
         self._answered_ids: set[str] = set()
         self._input_chars = input_chars
         self._output_chars = 0
         self._opened = False
-        self._usage: Usage | None = None
         self._calls = CollectedCalls()
         # By the index that the provider gave the call.
         self._ids: dict[int, tuple[int, str]] = {}
@@ -139,7 +140,7 @@ class GrpcReader:
     def _count(self, usage: content.Usage) -> Iterator[UpstreamItem]:
         counted = usage_from_pb(usage)
         if counted.input_tokens > 0 and counted.output_tokens >= 0:
-            self._usage = counted
+            self.counted = counted
             yield UsageReport(counted)
 
     def _finish(self, finished: pb.Finished) -> Iterator[UpstreamItem]:
@@ -153,7 +154,7 @@ class GrpcReader:
         items: list[UpstreamItem] = []
         self._calls.ready(items, is_cut=reason is FinishReason.LENGTH)
         yield from items
-        if self._usage is None:
+        if self.counted is None:
             yield UsageReport(self._estimate())
         yield Finished(reason)
 

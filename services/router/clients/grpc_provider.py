@@ -12,6 +12,7 @@ import grpc
 from runyard.provider.v1.provider_service_pb2 import InferRequest
 from services.chassis.calls.streaming import streaming
 from services.chassis.clock import Clock
+from services.content.model import Usage
 from services.router.clients.credentials import read_secret
 from services.router.clients.event_stream import GRACE_S
 from services.router.clients.grpc_answer import GrpcReader
@@ -81,6 +82,10 @@ class GrpcStream:
         self._clock = clock
         self._began = False
         self._error: UpstreamError | None = None
+
+    @property
+    def counted(self) -> Usage | None:
+        return self._reader.counted
 
     async def read(self) -> Sequence[UpstreamItem]:
         items: list[UpstreamItem] = []

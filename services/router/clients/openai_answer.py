@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from services.content.model import FinishReason
+from services.content.model import FinishReason, Usage
 from services.router.clients.call_ids import CallIds
 from services.router.clients.json_leaves import all_objects_in, count_in, object_in, text_in
 from services.router.clients.openai_delta import DeltaReader
@@ -89,6 +89,10 @@ class OpenAiReader:
     def complete(self) -> bool:
         return bool(self._reason) and not self._goes_on
 
+    @property
+    def counted(self) -> Usage | None:
+        return self._usage.partial() if self._usage.known else None
+
     def take(self, event: Event, items: list[UpstreamItem]) -> None:
         data = event.data.strip()
         if self._ended or not data:
@@ -113,10 +117,6 @@ class OpenAiReader:
         if not self.complete:
             raise UpstreamError(Failure(FailureClass.STREAM_TRUNCATED))
         self._end(items)
-
-    def add_final_usage(self, items: list[UpstreamItem]) -> None:
-        if self._usage.known:
-            items.append(UsageReport(self._usage.partial()))
 
     def _take_text(self, response_id: str, text: str, items: list[UpstreamItem]) -> None:
         self._choice = 0

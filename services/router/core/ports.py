@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol, TypeAlias
 
 from services.chassis.caller import Caller, Principal
+from services.content.model import Usage
 from services.router.core.decision import RouteDecision
 from services.router.core.explanation import Explanation
 from services.router.core.items import Item, UpstreamItem
@@ -38,6 +39,12 @@ class UpstreamCall:
 
 
 class UpstreamStream(Protocol):
+    @property
+    def counted(self) -> Usage | None:
+        """The tokens so far as the provider has counted them, whether read or not; None when it has
+        sent no counts.
+        """
+
     async def read(self) -> Sequence[UpstreamItem]:
         """What has arrived since the last read; waits for at least one item.
 

@@ -162,7 +162,9 @@ class AttemptInProgress:
         return self._record(items)
 
     async def close(self, outcome: AttemptOutcome, failure: Failure | None = None) -> None:
-        """Release the connection and record the outcome."""
+        """Release the connection and record the outcome, with what the provider has counted."""
+        if self._stream is not None and not self.done and self._stream.counted is not None:
+            self._record([UsageReport(self._stream.counted)])
         elapsed_s = self._clock.monotonic_s() - self._began_s
         self.record = replace(
             self.record, outcome=outcome, failure=failure, elapsed_s=elapsed_s, usage=self.usage
