@@ -35,6 +35,7 @@ class Role(StrEnum):
     VIEWER = "viewer"
     AGENT = "agent"
     WORKER = "worker"
+    APPROVER = "approver"
     OPERATOR = "operator"
     ADMIN = "admin"
     SERVICE = "service"

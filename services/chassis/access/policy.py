@@ -11,8 +11,8 @@ from services.chassis.errors import DomainError, ErrorKind, Retry
 from services.chassis.startup import StartupRefusedError
 
 ANY_ROLE = frozenset(Role)
-# A worker sees of a tenant what it is called with, and no more.
-READERS = ANY_ROLE - {Role.WORKER}
+# A worker sees of a tenant what it is called with, an approver what it has to decide about.
+READERS = ANY_ROLE - {Role.WORKER, Role.APPROVER}
 # Of most requests.
 SMALL_REQUEST_BYTES = 64 << 10
 # Of any request.

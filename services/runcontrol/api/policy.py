@@ -13,18 +13,22 @@ INTERNAL = "runyard.runcontrol.v1.RunControlInternalService"
 WORKER = "runyard.worker.v1.ToolWorkerService"
 
 _ACTORS = frozenset({Role.AGENT, Role.OPERATOR, Role.ADMIN, Role.SERVICE})
-_DECIDERS = frozenset({Role.OPERATOR, Role.ADMIN})
+_OPERATORS = frozenset({Role.OPERATOR, Role.ADMIN})
+_DECIDERS = _OPERATORS | {Role.APPROVER}
 _SIBLINGS = frozenset({Role.SERVICE})
 _WORKERS = frozenset({Role.WORKER})
 
 _READ = MethodPolicy(READERS, deadline_cap_s=10.0)
+# What an approver reads of a run before it decides.
+_READ_RUN = replace(_READ, roles=READERS | {Role.APPROVER})
 _MUTATE = MethodPolicy(_ACTORS, deadline_cap_s=30.0)
 _SAY = replace(_MUTATE, max_request_bytes=MAX_REQUEST_BYTES)
-_DECIDE = MethodPolicy(_DECIDERS, deadline_cap_s=30.0)
+_OPERATE = MethodPolicy(_OPERATORS, deadline_cap_s=30.0)
 # An answer of 64 KiB, and what stands beside it.
-_ANSWER = replace(_DECIDE, max_request_bytes=128 << 10)
+_DECIDE = MethodPolicy(_DECIDERS, deadline_cap_s=30.0, max_request_bytes=128 << 10)
 # A gateway follows one run per client of its own; a subscriber costs a cursor and a send window.
 _SUBSCRIBE = MethodPolicy(READERS, deadline_cap_s=None, concurrent_per_principal=5_000)
+_SUBSCRIBE_RUN = replace(_SUBSCRIBE, roles=READERS | {Role.APPROVER})
 _DELIVER = MethodPolicy(_SIBLINGS, deadline_cap_s=30.0, max_request_bytes=256 << 10)
 # A worker that comes back brings what it has not delivered.
 _SESSION = MethodPolicy(
@@ -38,28 +42,28 @@ POLICY: Mapping[str, MethodPolicy] = {
     for service, rows in {
         RUN_CONTROL: {
             "SubmitRun": _SAY,
-            "SubscribeRun": _SUBSCRIBE,
+            "SubscribeRun": _SUBSCRIBE_RUN,
             "SubscribeThread": _SUBSCRIBE,
-            "GetRun": _READ,
-            "GetToolCall": _READ,
-            "ListRuns": _READ,
+            "GetRun": _READ_RUN,
+            "GetToolCall": _READ_RUN,
+            "ListRuns": _READ_RUN,
             "GetThread": _READ,
             "ListThreads": _READ,
-            "DeleteThread": _DECIDE,
+            "DeleteThread": _OPERATE,
             "ListMessages": _READ,
-            "GetActiveRun": _READ,
+            "GetActiveRun": _READ_RUN,
             "CancelRun": _MUTATE,
             "InterruptThread": _SAY,
-            "SubmitDecision": _ANSWER,
-            "ListTickets": _READ,
-            "SubscribeTickets": _SUBSCRIBE,
-            "GetTicket": _READ,
+            "SubmitDecision": _DECIDE,
+            "ListTickets": _READ_RUN,
+            "SubscribeTickets": _SUBSCRIBE_RUN,
+            "GetTicket": _READ_RUN,
             "InjectInput": _SAY,
             "EditInput": _SAY,
             "RetractInput": _MUTATE,
             "ListPendingInputs": _READ,
             "ListDeadDispatches": _READ,
-            "RedriveDispatch": _DECIDE,
+            "RedriveDispatch": _OPERATE,
         },
         INTERNAL: {"DeliverWake": _DELIVER},
         WORKER: {"Session": _SESSION, "ReportResult": _REPORT},

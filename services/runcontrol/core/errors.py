@@ -95,6 +95,23 @@ class VerdictNotApplicableError(DomainError):
         )
 
 
+class OwnRunError(DomainError):
+    """The caller, an approver, has submitted the run that the ticket is of."""
+
+    kind = ErrorKind.DENIED
+    reason = "OWN_RUN"
+    retry = Retry.USER_ACTION_NEEDED
+
+    @classmethod
+    def of(cls, run_id: str, subject: str) -> OwnRunError:
+        return cls(
+            f"{subject} submitted run {run_id}, and an approver does not decide for runs of its "
+            "own: ask another one, or an operator",
+            run_id=run_id,
+            submitted_by=subject,
+        )
+
+
 class DispatchNotDeadError(DomainError):
     """The dispatch is no dead letter, or was redriven before."""
 

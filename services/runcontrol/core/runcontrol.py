@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from services.chassis.caller import Caller, Replay, once, replay
+from services.chassis.caller import Caller, Replay, Role, once, replay
 from services.chassis.clock import Clock
 from services.chassis.errors import DomainError, InvalidRequestError, Violation
 from services.chassis.ids import IdSource
@@ -13,6 +13,7 @@ from services.runcontrol.core.arguments import Budget, violations
 from services.runcontrol.core.cancelling import CancelOutcome, cancel
 from services.runcontrol.core.errors import (
     DispatchNotFoundError,
+    OwnRunError,
     RunNotFoundError,
     ThreadNotFoundError,
     TicketAmbiguousError,
@@ -55,7 +56,10 @@ from services.runcontrol.core.tickets import (
     judge,
 )
 from services.runcontrol.core.waking import WakeOutcome, wake
-from services.runcontrol.core.work import commit, load
+from services.runcontrol.core.work import commit, load, pinned_specs
+
+# They may decide everything.
+_OPERATORS = frozenset({Role.OPERATOR, Role.ADMIN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +255,7 @@ class RunControl:
             TicketNotFoundError: There is no such ticket, or none waits for the call.
             TicketAmbiguousError: Several tickets wait for calls with this id.
             ThreadNotFoundError: The call's thread does not exist.
+            OwnRunError: The caller decides as an approver, and has submitted the run.
             VerdictNotApplicableError: A ticket of this kind does not accept the verdict.
             InvalidRequestError: The arguments of an approver violate the schema of the tool.
             IdempotencyConflictError: The decision id was used with other content.
@@ -263,7 +268,7 @@ class RunControl:
 
     async def _digest_of_edit(self, caller: Caller, command: DecideCommand) -> bytes:
         """The digest of a call with the arguments that an approver has written."""
-        tool_id, tool = await self._store.write(lambda tx: _tool_of(tx, caller.tenant, command))
+        tool_id, tool = await self._store.write(lambda tx: _tool_of(tx, caller, command))
         text = command.verdict.text
         if tool is not None:
             # In a thread of the store, and not in a transaction that others wait for.
@@ -277,6 +282,7 @@ class RunControl:
         self, tx: Tx, caller: Caller, command: DecideCommand, edited_digest: bytes
     ) -> Decided:
         ticket = _locked(tx, caller.tenant, _ticket(tx, caller.tenant, command))
+        _refuse_own_run(tx, caller, ticket)
         now = self._clock.now()
         if has_expired(ticket, now):
             # Nobody has swept it yet.
@@ -357,13 +363,22 @@ def _ticket(tx: Tx, tenant: str, command: DecideCommand) -> Ticket:
     return ticket
 
 
-def _tool_of(tx: Tx, tenant: str, command: DecideCommand) -> tuple[str, ToolSpec | None]:
+def _tool_of(tx: Tx, caller: Caller, command: DecideCommand) -> tuple[str, ToolSpec | None]:
     """The tool of the ticket's call, as the run has it pinned; None when that is lost."""
-    ticket = _ticket(tx, tenant, command)
+    ticket = _ticket(tx, caller.tenant, command)
+    _refuse_own_run(tx, caller, ticket)
     check_applicable(ticket, command.verdict)
-    run = load(tx, tenant, ticket.run_id, ticket.created_at).run
-    specs = tx.pinned(tenant, run.spec_digest)
+    specs = pinned_specs(tx, load(tx, caller.tenant, ticket.run_id, ticket.created_at))
     return ticket.tool_id, specs.tool(ticket.tool_id) if specs else None
+
+
+def _refuse_own_run(tx: Tx, caller: Caller, ticket: Ticket) -> None:
+    """Let nobody who decides as an approver decide for a run of its own."""
+    if caller.principal.roles & _OPERATORS:
+        return
+    run = load(tx, caller.tenant, ticket.run_id, ticket.created_at).run
+    if run.principal == caller.principal.subject:
+        raise OwnRunError.of(run.run_id, run.principal)
 
 
 def _ticket_of_call(tx: Tx, tenant: str, command: DecideCommand) -> Ticket:

@@ -20,8 +20,13 @@ from services.chassis.access.tokens import new_token
 from services.chassis.caller import Role
 from services.chassis.calls.channel import open_channel
 from services.chassis.clock import SystemClock
+from services.pool.main import SERVICE as POOL
+from services.registry.main import SERVICE as REGISTRY
 from services.registry.settings import RegistrySettings
+from services.router.main import SERVICE as ROUTER
+from services.runcontrol.main import SERVICE as RUNCONTROL
 from tests.contract.runcontrol.conftest import Suite
+from tests.contract.runcontrol.test_approvals_rpc import APPROVE, apply_asker, open_ticket
 from tests.contract.runcontrol.test_pool_rpc import ask_the_analyst, parked_analyst
 from tests.support.certificates import Authority
 from tests.support.raw_worker import hello, session
@@ -37,6 +42,9 @@ class SecuredSuite(Suite):
         self._data = data
         self._alice = self._made("alice", Role.OPERATOR, "acme")
         self._bob = self._made("bob", Role.OPERATOR, "globex")
+        self._audrey = self._made("audrey", Role.APPROVER, "acme")
+        # Alice once more, with another token.
+        self._alice_approves = self._made("alice", Role.APPROVER, "acme")
         self._clerk = self._made("clerk", Role.WORKER, "acme", "lookup")
         self._channels: dict[tuple[str, str], grpc.aio.Channel] = {}
         super().__init__(
@@ -74,12 +82,19 @@ class SecuredSuite(Suite):
         """The channel of a worker that may serve one tool."""
         return self._as(service, self._clerk)
 
+    def as_audrey(self, service: str) -> grpc.aio.Channel:
+        """The channel of an approver."""
+        return self._as(service, self._audrey)
+
+    def as_alice_who_approves(self, service: str) -> grpc.aio.Channel:
+        return self._as(service, self._alice_approves)
+
     def _made(self, name: str, role: Role, tenant: str, *tools: str) -> str:
         """Write a file with a new token, and add its hash to the servers' file."""
         token, line = new_token(name, [role], tenant, tools=tools)
         with (self._data / "tokens").open("a") as known:
             known.write(f"{line}\n")
-        path = self._data / f"{name}.token"
+        path = self._data / f"{name}-{role}.token"
         path.write_text(token)
         return str(path)
 
@@ -159,3 +174,53 @@ async def test_only_workers_open_sessions(suite: SecuredSuite) -> None:
     call = ToolWorkerServiceStub(suite.channel("runcontrol")).Session()
     error = await refused(call.read())
     assert (error.reason, error.metadata["roles"]) == ("PERMISSION_DENIED", "worker")
+
+
+# What an approver may call; everything else of every service is refused.
+APPROVERS_RPCS = frozenset(
+    {
+        "SubmitDecision",
+        "ListTickets",
+        "GetTicket",
+        "GetRun",
+        "ListRuns",
+        "GetActiveRun",
+        "SubscribeRun",
+    }
+)
+
+
+def test_an_approver_may_call_what_a_decision_takes_and_no_more() -> None:
+    policies = {**RUNCONTROL.policy, **REGISTRY.policy, **ROUTER.policy, **POOL.policy}
+    allowed = {
+        method.rpartition("/")[2] for method, row in policies.items() if Role.APPROVER in row.roles
+    }
+    assert allowed == APPROVERS_RPCS
+
+
+async def test_an_approver_decides_for_others_and_not_for_itself(suite: SecuredSuite) -> None:
+    # given a run of alice's that waits for approval
+    await apply_asker(suite)
+    ticket = await open_ticket(suite, pool_id="room")
+    request = service.SubmitDecisionRequest(
+        ticket_id=ticket.ticket_id, decision_id="d", verdict=APPROVE
+    )
+    own = RunControlServiceStub(suite.as_alice_who_approves("runcontrol"))
+    audreys = RunControlServiceStub(suite.as_audrey("runcontrol"))
+
+    # when she approves it herself, as an approver; and audrey reads it, approves it, and cancels
+    refusal = await refused(own.SubmitDecision(request))
+    listed = await audreys.ListTickets(service.ListTicketsRequest())
+    run = await audreys.GetRun(service.GetRunRequest(run_id=ticket.run_id))
+    decided = await audreys.SubmitDecision(request)
+    cancel = await refused(audreys.CancelRun(service.CancelRunRequest(run_id=ticket.run_id)))
+    thread = service.GetThreadRequest(thread_id=ticket.thread_id)
+    reading = await refused(audreys.GetThread(thread))
+
+    # then audrey's decision counts, and she may not do more
+    assert (refusal.reason, refusal.metadata["submitted_by"]) == ("OWN_RUN", "alice")
+    assert [each.ticket_id for each in listed.tickets] == [ticket.ticket_id]
+    assert run.run.submitted_by == "alice"
+    assert decided.outcome == service.DECISION_OUTCOME_ACCEPTED
+    assert decided.ticket.decision.decided_by == "audrey"
+    assert (cancel.reason, reading.reason) == ("PERMISSION_DENIED", "PERMISSION_DENIED")

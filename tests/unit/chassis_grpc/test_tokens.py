@@ -119,7 +119,7 @@ def test_ids_of_tools_that_do_not_fit_into_a_line_are_refused(tool: str) -> None
         ("ryd_secret name=a roles=admin", "line 2: a line begins with sha256: and 64 hexadecimal"),
         (f"{HASH[:-1]} name=a roles=admin", "make one with: runyard token new"),
         (f"{HASH.upper()} name=a roles=admin", "a line begins with"),
-        (f"{HASH} name=a roles=ryd_secret", "roles= takes some of viewer, agent, worker, operator"),
+        (f"{HASH} name=a roles=ryd_secret", "roles= takes some of viewer, agent, worker, approver"),
         (f"{HASH} name=a", "roles= takes some of"),
         (f"{HASH} roles=admin", "name= must not be empty"),
         (f"{HASH} name=a roles=admin tenant=", "tenant= must not be empty"),

@@ -44,6 +44,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_INPUT_NOT_PENDING: _ClassVar[ErrorReason]
     ERROR_REASON_PROMPT_TOO_LARGE: _ClassVar[ErrorReason]
     ERROR_REASON_TARGET_BUSY: _ClassVar[ErrorReason]
+    ERROR_REASON_OWN_RUN: _ClassVar[ErrorReason]
     ERROR_REASON_CALL_NOT_FOUND: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_REQUEST: ErrorReason
@@ -83,4 +84,5 @@ ERROR_REASON_DATABASE_LOST: ErrorReason
 ERROR_REASON_INPUT_NOT_PENDING: ErrorReason
 ERROR_REASON_PROMPT_TOO_LARGE: ErrorReason
 ERROR_REASON_TARGET_BUSY: ErrorReason
+ERROR_REASON_OWN_RUN: ErrorReason
 ERROR_REASON_CALL_NOT_FOUND: ErrorReason

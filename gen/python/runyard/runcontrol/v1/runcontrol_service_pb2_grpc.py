@@ -254,7 +254,9 @@ class RunControlServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SubmitDecision(self, request, context):
-        """Decide a ticket. Exactly one decision wins; the outcome tells a repeat from a loser.
+        """Decide a ticket. Exactly one decision wins; the outcome tells a repeat from a loser. Roles
+        operator, admin and approver; an approver does not decide for runs that it submitted:
+        PERMISSION_DENIED OWN_RUN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

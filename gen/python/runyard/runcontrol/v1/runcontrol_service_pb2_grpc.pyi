@@ -53,7 +53,10 @@ class RunControlServiceStub:
     one step.
     """
     SubmitDecision: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.SubmitDecisionRequest, _runcontrol_service_pb2.SubmitDecisionResponse]
-    """Decide a ticket. Exactly one decision wins; the outcome tells a repeat from a loser."""
+    """Decide a ticket. Exactly one decision wins; the outcome tells a repeat from a loser. Roles
+    operator, admin and approver; an approver does not decide for runs that it submitted:
+    PERMISSION_DENIED OWN_RUN.
+    """
     ListTickets: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.ListTicketsRequest, _runcontrol_service_pb2.ListTicketsResponse]
     """List tickets, oldest first; only open ones unless states says otherwise."""
     SubscribeTickets: _aio.UnaryStreamMultiCallable[_runcontrol_service_pb2.SubscribeTicketsRequest, _runcontrol_service_pb2.SubscribeTicketsResponse]
@@ -202,7 +205,10 @@ class RunControlServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _runcontrol_service_pb2.SubmitDecisionRequest,
         context: _aio.ServicerContext[_runcontrol_service_pb2.SubmitDecisionRequest, _abc.Awaitable[_runcontrol_service_pb2.SubmitDecisionResponse]],
     ) -> _abc.Awaitable[_runcontrol_service_pb2.SubmitDecisionResponse]:
-        """Decide a ticket. Exactly one decision wins; the outcome tells a repeat from a loser."""
+        """Decide a ticket. Exactly one decision wins; the outcome tells a repeat from a loser. Roles
+        operator, admin and approver; an approver does not decide for runs that it submitted:
+        PERMISSION_DENIED OWN_RUN.
+        """
 
     @_abc_1.abstractmethod
     def ListTickets(
