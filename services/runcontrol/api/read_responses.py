@@ -20,6 +20,7 @@ from services.runcontrol.api.responses import (
     stored_message_to_pb,
     ticket_to_pb,
 )
+from services.runcontrol.core.deleting import Deleted
 from services.runcontrol.core.listing import Page, Place, ThreadView
 from services.runcontrol.core.model import Dispatch, Run, StoredMessage, Thread
 from services.runcontrol.core.ports import RunView
@@ -178,4 +179,14 @@ def _snapshot(view: RunView | None, head_seq: int) -> pb.RunSnapshot:
     )
 
 
+def deleted_to_pb(deleted: Deleted) -> service.DeleteThreadResponse:
+    return service.DeleteThreadResponse(
+        cancelled_run_ids=deleted.cancelled,
+        cancelled_count=deleted.count,
+        delete_time=instant_to_pb(deleted.thread.deleted_at),
+        deleted_by=deleted.thread.deleted_by,
+    )
+
+
+DELETED = MutationResponse(service.DeleteThreadResponse, deleted_to_pb)
 REDRIVEN = MutationResponse(service.RedriveDispatchResponse, redriven_to_pb)

@@ -11,9 +11,9 @@ import grpc
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2_grpc as rpc
 from services.chassis.calls.call import current_caller, decoded
-from services.chassis.calls.unserved import not_served
 from services.runcontrol.api import read_requests, read_responses, requests, responses
 from services.runcontrol.core.dead_letters import DeadLetters
+from services.runcontrol.core.deleting import Deletion
 from services.runcontrol.core.reading import Reading
 from services.runcontrol.core.runcontrol import RunControl
 from services.runcontrol.core.steering import Steering
@@ -31,12 +31,14 @@ class RunControlServicer(rpc.RunControlServiceServicer):
         steering: Steering,
         reading: Reading,
         dead_letters: DeadLetters,
+        deletion: Deletion,
         streams: RunStreams,
     ) -> None:
         self._runs = runs
         self._steering = steering
         self._reading = reading
         self._dead_letters = dead_letters
+        self._deletion = deletion
         self._streams = streams
 
     async def SubmitRun(
@@ -127,7 +129,10 @@ class RunControlServicer(rpc.RunControlServiceServicer):
     async def DeleteThread(
         self, request: pb.DeleteThreadRequest, context: Context
     ) -> pb.DeleteThreadResponse:
-        raise not_served("DeleteThread")
+        thread_id = requests.required_id(request.thread_id, "thread_id")
+        return await read_responses.DELETED.answer(
+            request, lambda caller: self._deletion.delete(caller, thread_id)
+        )
 
     async def ListMessages(
         self, request: pb.ListMessagesRequest, context: Context

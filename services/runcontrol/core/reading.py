@@ -17,6 +17,7 @@ from services.runcontrol.core.listing import (
 )
 from services.runcontrol.core.model import Run, StoredMessage
 from services.runcontrol.core.ports import Feed, Reads, RunView, Store
+from services.runcontrol.core.work import living_thread
 
 
 class Reading:
@@ -28,6 +29,7 @@ class Reading:
     async def thread(self, caller: Caller, thread_id: str) -> ThreadView:
         """Raises:
         ThreadNotFoundError: There is no such thread.
+            ThreadDeletedError: It was deleted.
         """
         return await self._store.read(lambda reads: _thread(reads, caller.tenant, thread_id))
 
@@ -36,6 +38,7 @@ class Reading:
 
         Raises:
             ThreadNotFoundError: There is no such thread.
+            ThreadDeletedError: It was deleted.
         """
 
         def read(reads: Reads) -> tuple[ThreadView, RunView | None]:
@@ -50,13 +53,17 @@ class Reading:
 
         Raises:
             ThreadNotFoundError: There is no such thread.
+            ThreadDeletedError: It was deleted.
         """
-        feed = await self._store.read(
-            lambda reads: reads.thread_events(caller.tenant, thread_id, after, limit)
-        )
-        if feed is None:
-            raise ThreadNotFoundError.of(thread_id)
-        return feed
+
+        def read(reads: Reads) -> Feed:
+            feed = reads.thread_events(caller.tenant, thread_id, after, limit)
+            if feed is None:
+                _thread(reads, caller.tenant, thread_id)  # says why
+                raise ThreadNotFoundError.of(thread_id)
+            return feed
+
+        return await self._store.read(read)
 
     async def runs(self, caller: Caller, query: RunQuery) -> Page[Run, Place]:
         """A page of runs, newest first."""
@@ -71,6 +78,7 @@ class Reading:
 
         Raises:
             ThreadNotFoundError: There is no such thread.
+            ThreadDeletedError: It was deleted.
             RunNotFoundError: There is no such run on it.
         """
 
@@ -88,4 +96,5 @@ def _thread(reads: Reads, tenant: str, thread_id: str) -> ThreadView:
     found = reads.thread_view(tenant, thread_id)
     if found is None:
         raise ThreadNotFoundError.of(thread_id)
+    living_thread(found.thread, thread_id)
     return found

@@ -12,15 +12,21 @@ from services.chassis.ids import IdSource
 from services.runcontrol.core.cancelling import CancelOutcome, cancel
 from services.runcontrol.core.errors import (
     DispatchNotFoundError,
-    RunNotFoundError,
-    ThreadNotFoundError,
     TicketAmbiguousError,
     TicketNotFoundError,
 )
 from services.runcontrol.core.exchange import Decision, Ticket, Verdict, Wake
 from services.runcontrol.core.interrupting import interrupt_thread
 from services.runcontrol.core.model import Run, RunState, Thread
-from services.runcontrol.core.ports import Catalogs, Feed, RunView, Store, TicketFilter, Tx
+from services.runcontrol.core.ports import (
+    Catalogs,
+    Feed,
+    Reads,
+    RunView,
+    Store,
+    TicketFilter,
+    Tx,
+)
 from services.runcontrol.core.specs import Catalog
 from services.runcontrol.core.submission import (
     BusyPolicy,
@@ -40,7 +46,7 @@ from services.runcontrol.core.tickets import (
     judge,
 )
 from services.runcontrol.core.waking import WakeOutcome, wake
-from services.runcontrol.core.work import commit, load
+from services.runcontrol.core.work import commit, living_thread, load, missing_run, open_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,7 @@ class RunControl:
             AgentNotFoundError: The registry snapshot in use has no such agent.
             ToolNotSupportedError: Nothing can execute one of the agent's tools.
             ThreadBusyError: The thread has work, and the request requires an idle one.
+            ThreadClosedError: The thread was deleted.
             DomainError: SNAPSHOT_BEHIND, the requested registry version has not arrived.
         """
         try:
@@ -145,6 +152,8 @@ class RunControl:
         self, tx: Tx, caller: Caller, command: SubmitCommand, catalog: Catalog
     ) -> Submitted:
         found = tx.thread(caller.tenant, command.thread_id) if command.thread_id else None
+        if found is not None:
+            open_thread(found, command.thread_id)
         pinned = pinned_agent(catalog, choose_agent(command.agent_id, found))
         now = self._clock.now()
         thread_id = command.thread_id or self._ids.new_id()
@@ -165,10 +174,14 @@ class RunControl:
         Raises:
             RunNotFoundError: There is no such run.
         """
-        found = await self._store.read(lambda reads: reads.view(caller.tenant, run_id))
-        if found is None:
-            raise RunNotFoundError.of(run_id)
-        return found
+
+        def read(reads: Reads) -> RunView:
+            found = reads.view(caller.tenant, run_id)
+            if found is None:
+                raise missing_run(reads, caller.tenant, run_id)
+            return found
+
+        return await self._store.read(read)
 
     async def events(self, caller: Caller, run_id: str, after: int, limit: int) -> Feed:
         """Up to ``limit`` encoded events of a run, those after the sequence ``after``.
@@ -176,12 +189,14 @@ class RunControl:
         Raises:
             RunNotFoundError: There is no such run.
         """
-        feed = await self._store.read(
-            lambda reads: reads.events(caller.tenant, run_id, after, limit)
-        )
-        if feed is None:
-            raise RunNotFoundError.of(run_id)
-        return feed
+
+        def read(reads: Reads) -> Feed:
+            feed = reads.events(caller.tenant, run_id, after, limit)
+            if feed is None:
+                raise missing_run(reads, caller.tenant, run_id)
+            return feed
+
+        return await self._store.read(read)
 
     async def ticket(self, caller: Caller, ticket_id: str) -> Ticket:
         """The ticket with this id, in any state.
@@ -291,9 +306,7 @@ def _target(tx: Tx, tenant: str, command: CancelCommand) -> str:
 
 
 def _current_run(tx: Tx, tenant: str, thread_id: str) -> str:
-    thread = tx.thread(tenant, thread_id)
-    if thread is None:
-        raise ThreadNotFoundError.of(thread_id)
+    thread = living_thread(tx.thread(tenant, thread_id), thread_id)
     return thread.active_run_id or thread.open_run_id
 
 
