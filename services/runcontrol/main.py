@@ -35,6 +35,7 @@ from services.runcontrol.clients.router import RouterModels
 from services.runcontrol.core.commands import CommandRefusal, decode_answer, decode_command
 from services.runcontrol.core.compacting import Compaction
 from services.runcontrol.core.dead_letters import DeadLetters
+from services.runcontrol.core.deleting import Deletion
 from services.runcontrol.core.execution import Execution
 from services.runcontrol.core.limits import MAX_MESSAGES, MAX_PENDING_INPUTS, MAX_TOPICS
 from services.runcontrol.core.ports import READY
@@ -87,10 +88,11 @@ async def assemble(settings: RunControlSettings, chassis: Chassis, database: Sto
     chassis.tasks.start("ended calls", sessions.stop_forever)
     chassis.tasks.start("overdue calls", sessions.sweep_forever)
     compaction = Compaction(store, chassis.clock, settings.keep_deltas_s)
-    chassis.tasks.start("upkeep", Upkeep(compaction, chassis.clock).run)
+    deletion = Deletion(store, chassis.clock)
+    chassis.tasks.start("upkeep", Upkeep(compaction, deletion, chassis.clock).run)
     return Assembly(
         _servicers(
-            RunControlServicer(runs, steering, reading, dead_letters, streams, tickets),
+            RunControlServicer(runs, steering, reading, dead_letters, deletion, streams, tickets),
             RunControlInternalServicer(runs),
             ToolWorkerServicer(workers, sessions),
         ),

@@ -66,6 +66,7 @@ NUMBERS: Mapping[str, Mapping[str, object]] = {
         "MAX_PROMPT_MESSAGES": 10_000,
         "MAX_PENDING_INPUTS": 100,
         "MAX_SUPERSEDED_IDS": 1_000,
+        "MAX_CANCELLED_IDS": 1_000,
         "DEFAULT_PAGE": 50,
         "MAX_PAGE": 200,
         "MAX_SHOWN_CALLS": 1_000,

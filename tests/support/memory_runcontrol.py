@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from services.chassis.caller import RequestKey
 from services.chassis.errors import IdempotencyConflictError
 from services.runcontrol.core import exchange, model
-from services.runcontrol.core.events import DELTAS, Covered, Event
+from services.runcontrol.core.events import Covered, Event
 from services.runcontrol.core.excerpts import MAX_SHOWN_CHARS
 from services.runcontrol.core.limits import MAX_SHOWN_CALLS, PART_CHARS
 from services.runcontrol.core.listing import MessageQuery, Place, ThreadView
@@ -35,6 +35,7 @@ from services.runcontrol.core.ticket_feed import changed
 from services.runcontrol.core.work import Work
 from services.runcontrol.core.worker_calls import CallRef, Worker
 from tests.support.memory_tables import Tables, part_of
+from tests.support.memory_upkeep import MemoryUpkeep
 
 T = TypeVar("T")
 
@@ -49,7 +50,7 @@ def _kind_name(event: Event) -> bytes:
     return type(event.kind).__name__.encode()
 
 
-class MemoryTx:
+class MemoryTx(MemoryUpkeep):
     """``Tx`` and ``Reads`` on a copy of the tables."""
 
     def __init__(self, tables: Tables, encode_event: Callable[[Event], bytes] = _kind_name) -> None:
@@ -74,10 +75,10 @@ class MemoryTx:
     def try_lock(self, tenant: str, thread_id: str) -> bool:
         return (tenant, thread_id) in self.t.threads
 
-    def load(self, tenant: str, run_id: str, now: datetime) -> Work | None:
+    def load(self, tenant: str, run_id: str, now: datetime, deleted: bool = False) -> Work | None:
         t = self.t
         run = t.runs.get((tenant, run_id))
-        if run is None:
+        if run is None or (not deleted and self._is_deleted(run)):
             return None
         lease = t.leases.get((tenant, run.thread_id))
         dispatch = t.dispatches.get((tenant, run.dispatch_id))
@@ -127,29 +128,6 @@ class MemoryTx:
         for message in after.messages:
             self._add(t.messages, (tenant, run.thread_id, message.seq), message)
         t.outbox.extend(after.effects)
-
-    def covered(self, until: datetime, limit: int) -> list[Covered]:
-        found = [each for each in self.t.covered.values() if each.covered_at <= until]
-        found.sort(key=lambda of: (of.covered_at, of.tenant, of.run_id, of.last_run_seq))
-        return found[:limit]
-
-    def drop_deltas(self, of: Covered, limit: int) -> int | None:
-        key = (of.tenant, of.run_id, of.last_run_seq)
-        if key not in self.t.covered:
-            return None
-        found = [
-            at
-            for at, event in self.t.events.items()
-            if (at[0], event.run_id) == key[:2]
-            and of.first_run_seq <= event.run_seq <= of.last_run_seq
-            and isinstance(event.kind, DELTAS)
-        ]
-        dropped = sorted(found, key=lambda at: self.t.events[at].run_seq)[:limit]
-        for at in dropped:
-            del self.t.events[at]
-        if len(dropped) < limit:
-            del self.t.covered[key]
-        return len(dropped)
 
     def announce(self, tenant: str, tool_id: str, labels: tuple[str, ...], now: datetime) -> None:
         self.t.served |= {(tenant, tool_id, label) for label in ("", *labels)}
@@ -212,7 +190,9 @@ class MemoryTx:
         found = [
             thread
             for thread in self.t.threads.values()
-            if thread.tenant == tenant and (thread.updated_at, thread.thread_id) < before
+            if thread.tenant == tenant
+            and (thread.updated_at, thread.thread_id) < before
+            and thread.deleted_at is None
         ]
         found.sort(key=lambda thread: (thread.updated_at, thread.thread_id), reverse=True)
         return [self._with_queue(thread) for thread in found[:limit]]
@@ -416,14 +396,17 @@ class MemoryTx:
         due = [
             r
             for r in self.t.runs.values()
-            if r.state in IDLE and r.paused_at is None and r.deadline_at <= now
+            if r.state in IDLE
+            and r.paused_at is None
+            and r.deadline_at <= now
+            and not self._is_deleted(r)
         ]
         due.sort(key=lambda r: (r.deadline_at, r.tenant, r.run_id))
         return [(r.tenant, r.thread_id, r.run_id) for r in due[:limit]]
 
     def view(self, tenant: str, run_id: str) -> RunView | None:
         run = self.t.runs.get((tenant, run_id))
-        if run is None:
+        if run is None or self._is_deleted(run):
             return None
         calls = sorted(self._of(self.t.calls, run), key=lambda c: (c.step, c.index))
         opened = [x for x in self._of(self.t.tickets, run) if x.state is exchange.TicketState.OPEN]
@@ -442,7 +425,7 @@ class MemoryTx:
 
     def events(self, tenant: str, run_id: str, after: int, limit: int) -> Feed | None:
         run = self.t.runs.get((tenant, run_id))
-        if run is None:
+        if run is None or self._is_deleted(run):
             return None
         found = [e for key, e in self.t.events.items() if (key[0], e.run_id) == (tenant, run_id)]
         page = [e for e in sorted(found, key=lambda e: e.run_seq) if e.run_seq > after][:limit]
@@ -454,7 +437,7 @@ class MemoryTx:
 
     def thread_events(self, tenant: str, thread_id: str, after: int, limit: int) -> Feed | None:
         thread = self.t.threads.get((tenant, thread_id))
-        if thread is None:
+        if thread is None or thread.deleted_at is not None:
             return None
         found = [e for key, e in self.t.events.items() if key[:2] == (tenant, thread_id)]
         page = [e for e in sorted(found, key=lambda e: e.thread_seq) if e.thread_seq > after]
@@ -462,11 +445,7 @@ class MemoryTx:
         count = fitting([len(body) for _, body in encoded])
         return Feed(tuple(encoded[:count]), thread.event_seq, finished=False)
 
-    def pending_inputs(
-        self, tenant: str, thread_id: str, after: int, limit: int
-    ) -> InputPage | None:
-        if (tenant, thread_id) not in self.t.threads:
-            return None
+    def pending_inputs(self, tenant: str, thread_id: str, after: int, limit: int) -> InputPage:
         found = [
             i
             for i in self.t.inputs.values()
@@ -512,3 +491,6 @@ class MemoryStore:
             and (x.created_at, x.ticket_id) > wanted.after
         ]
         return sorted(found, key=lambda x: (x.created_at, x.ticket_id))[: wanted.limit]
+
+    async def scrub(self) -> bool:
+        return True

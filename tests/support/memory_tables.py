@@ -38,6 +38,7 @@ class Tables:
     served: set[tuple[str, str, str]] = field(default_factory=set)
     sessions: dict[Any, int] = field(default_factory=dict)
     covered: dict[Any, Covered] = field(default_factory=dict)
+    deleted_runs: dict[Any, str] = field(default_factory=dict)
 
 
 def part_of(call: exchange.Call, arguments_from: int, result_from: int, chars: int) -> CallView:

@@ -149,6 +149,7 @@ REQUESTS: Sequence[Message] = (
     run_service.ListRunsRequest(),
     run_service.ListThreadsRequest(),
     run_service.ListDeadDispatchesRequest(),
+    run_service.DeleteThreadRequest(thread_id="t"),
     run_service.RedriveDispatchRequest(dispatch_id="d"),
     run_service.ListMessagesRequest(thread_id="t"),
     run_service.GetThreadRequest(thread_id="t"),

@@ -23,6 +23,7 @@ from sqlalchemy import CheckConstraint, Column, Index, MetaData, Table, UniqueCo
 from services.chassis.outbox.statements import RowStatements, compile_for
 from services.chassis.store.columns import Integer, LargeBinary, Text, UtcMicros
 from services.chassis.store.port import Tx
+from services.chassis.store.statement import Statement
 
 CHANNEL = "outbox"
 
@@ -138,6 +139,22 @@ def put(
         now=now,
     )
     tx.notify(CHANNEL)
+
+
+def forget(
+    tx: Tx, statements: tuple[Statement, Statement], *, lane: str, limit: int, now: datetime
+) -> int:
+    """Delete up to ``limit`` rows of a lane whose aggregate is deleted; return how many.
+
+    Args:
+        statements: Of ``forget_for``, which says what pending rows are still sent.
+    """
+    delete, promote = statements
+    lock_lane(tx, lane)
+    deleted = tx.changed(delete, of_lane=lane, limit=limit)
+    if deleted and tx.changed(promote, of_lane=lane, now=now):
+        tx.notify(CHANNEL)
+    return deleted
 
 
 def dead_rows(tx: Tx, table: Table, *, limit: int, after: DeadPlace | None = None) -> list[DeadRow]:

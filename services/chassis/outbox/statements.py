@@ -6,7 +6,19 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, bindparam, case, func, null, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Table,
+    and_,
+    bindparam,
+    case,
+    func,
+    not_,
+    null,
+    or_,
+    select,
+    tuple_,
+)
 
 from services.chassis.store.columns import Integer, Text, UtcMicros
 from services.chassis.store.statement import Statement, statement, upsert
@@ -287,3 +299,33 @@ def _prune(table: Table) -> Any:
         .with_for_update(skip_locked=True)
     )
     return table.delete().where(tuple_(c.lane, c.seq).in_(old))
+
+
+def forget_for(table: Table, *kept: str) -> tuple[Statement, Statement]:
+    """Delete rows of a lane, all but pending ones of the kinds ``kept``; make the next one due."""
+    c = table.c
+    is_kept = and_(c.state == RowState.PENDING, or_(*(c.kind == kind for kind in kept)))
+    forgotten = (
+        select(c.lane, c.seq)
+        .where(c.lane == bindparam("of_lane"), not_(is_kept))
+        .order_by(c.seq)
+        .limit(_limit())
+    )
+    rest, head = table.alias("rest"), table.alias("head")
+    following = select(func.min(rest.c.seq)).where(
+        rest.c.lane == bindparam("of_lane"), rest.c.state == RowState.PENDING
+    )
+    has_head = select(head.c.seq).where(
+        head.c.lane == bindparam("of_lane"), head.c.due_at.is_not(None)
+    )
+    promoted = (
+        table.update()
+        .where(
+            c.lane == bindparam("of_lane"),
+            c.seq == following.scalar_subquery(),
+            not_(has_head.exists()),
+        )
+        .values(due_at=bindparam("now", type_=UtcMicros))
+    )
+    deleted = table.delete().where(tuple_(c.lane, c.seq).in_(forgotten))
+    return statement(deleted), statement(promoted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Column, Index, MetaData, Table, bindparam, select, tuple_
 
@@ -27,8 +28,12 @@ class _Statements:
     sweep: Statement
 
 
-def requests_table(metadata: MetaData) -> Table:
-    """Declare the table ``request``, once per service; the service's first migration creates it."""
+def requests_table(metadata: MetaData, *more: Column[Any]) -> Table:
+    """Declare the table ``request``, once per service; the service's first migration creates it.
+
+    Args:
+        more: Columns of the service's own, whose values it gives to ``remember``.
+    """
     table = Table(
         "request",
         metadata,
@@ -36,6 +41,7 @@ def requests_table(metadata: MetaData) -> Table:
         Column("digest", LargeBinary, nullable=False),
         Column("body", LargeBinary, nullable=False),
         Column("expires_at", UtcMicros, nullable=False),
+        *more,
         sqlite_strict=True,
     )
     Index("request_expires_at", table.c.expires_at)
@@ -64,7 +70,9 @@ def _compile(table: Table) -> _Statements:
         put=statement(
             put.on_conflict_do_update(
                 index_elements=key,
-                set_={name: put.excluded[name] for name in ("digest", "body", "expires_at")},
+                set_={
+                    each.name: put.excluded[each.name] for each in c if each.name not in _COLUMNS
+                },
             )
         ),
         sweep=statement(table.delete().where(tuple_(*key).in_(expired))),
@@ -99,7 +107,7 @@ class TxRequestLog:
             )
         return bytes(found.body)
 
-    def remember(self, request: RequestKey, body: bytes) -> None:
+    def remember(self, request: RequestKey, body: bytes, **more: object) -> None:
         self._tx.run(self._statements.sweep, now=self._now)
         self._tx.run(
             self._statements.put,
@@ -107,6 +115,7 @@ class TxRequestLog:
             digest=request.digest,
             body=body,
             expires_at=self._now + self._keep,
+            **more,
         )
 
 

@@ -80,6 +80,9 @@ class _TimedStore:
     async def fetch(self, statement: Statement, /, **params: object) -> list[Row]:
         return await _record_duration(self._store.fetch(statement, **params), LIST)
 
+    async def scrub(self) -> bool:
+        return await self._store.scrub()
+
 
 async def _record_duration(work: Awaitable[T], attributes: dict[str, str]) -> T:
     started_s = time.monotonic()

@@ -99,3 +99,10 @@ class Store(Protocol):
 
     async def fetch(self, statement: Statement, /, **params: object) -> list[Row]:
         """Return all rows of one statement; for lists, exports and admin reads."""
+
+    async def scrub(self) -> bool:
+        """Remove what was deleted from the files that this process alone writes.
+
+        Returns:
+            False if readers prevented it: it stays in a file until that is overwritten.
+        """

@@ -26,6 +26,7 @@ from services.cli.registry.completion import complete_kinds
 from services.cli.registry.options import ExpectedVersionOption, IdArguments
 from services.cli.registry.reading import referrers
 from services.cli.registry.validation import Validation
+from services.cli.runs.deletion import delete_threads, ids_of
 from services.cli.talk.clients import Clients
 from services.cli.talk.command import clients, new_request_id, run
 from services.cli.talk.options import EndpointOption, OptionalFilesOption, OutputOption
@@ -49,17 +50,25 @@ def delete(
     endpoint: EndpointOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Delete resources, by their ids or all of some files, those that refer to others first.
+    """Delete resources, by their ids or all of some files, those that refer to others first;
+    or threads.
 
     One version each. What something else refers to stays, and everything that does is listed; the
-    rest goes. What a file names and is not there is no error. Nothing is asked.
+    rest goes. What a file names and is not there is no error. Nothing is asked. With a thread goes
+    everything that its runs have left; those that are not done are cancelled.
 
     Examples: runyard delete agent scout
+
+    runyard delete thread 0197c5a2-7d1e-7c4e-9a53-3f6f7b1a2c3d
 
     runyard delete -f examples/quickstart
     """
 
     async def work(terminal: Terminal) -> None:
+        if threads := ids_of(kind, ids or (), "thread", "threads"):
+            async with clients("delete", endpoint) as stubs:
+                await delete_threads(stubs, threads, terminal)
+            return
         targets = _targets(kind, ids or (), files or ())
         async with clients("delete", endpoint) as stubs:
             deleting = _Deleting(stubs, expected_version, lenient=bool(files))

@@ -27,6 +27,7 @@ from services.runcontrol.api.responses import (
     stored_message_to_pb,
     ticket_to_pb,
 )
+from services.runcontrol.core.deleting import Deleted
 from services.runcontrol.core.excerpts import share_chars
 from services.runcontrol.core.exchange import Ticket
 from services.runcontrol.core.limits import PART_CHARS
@@ -250,4 +251,14 @@ def _snapshot(view: RunView | None, head_seq: int) -> pb.RunSnapshot:
     )
 
 
+def deleted_to_pb(deleted: Deleted) -> service.DeleteThreadResponse:
+    return service.DeleteThreadResponse(
+        cancelled_run_ids=deleted.cancelled,
+        cancelled_count=deleted.count,
+        delete_time=instant_to_pb(deleted.thread.deleted_at),
+        deleted_by=deleted.thread.deleted_by,
+    )
+
+
+DELETED = MutationResponse(service.DeleteThreadResponse, deleted_to_pb)
 REDRIVEN = MutationResponse(service.RedriveDispatchResponse, redriven_to_pb)

@@ -11,9 +11,9 @@ import grpc
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2_grpc as rpc
 from services.chassis.calls.call import current_caller, decoded
-from services.chassis.calls.unserved import not_served
 from services.runcontrol.api import read_requests, read_responses, requests, responses
 from services.runcontrol.core.dead_letters import DeadLetters
+from services.runcontrol.core.deleting import Deletion
 from services.runcontrol.core.reading import Reading
 from services.runcontrol.core.runcontrol import RunControl
 from services.runcontrol.core.steering import Steering
@@ -32,6 +32,7 @@ class RunControlServicer(rpc.RunControlServiceServicer):
         steering: Steering,
         reading: Reading,
         dead_letters: DeadLetters,
+        deletion: Deletion,
         streams: RunStreams,
         ticket_streams: TicketStreams,
     ) -> None:
@@ -39,6 +40,7 @@ class RunControlServicer(rpc.RunControlServiceServicer):
         self._steering = steering
         self._reading = reading
         self._dead_letters = dead_letters
+        self._deletion = deletion
         self._streams = streams
         self._ticket_streams = ticket_streams
 
@@ -138,7 +140,10 @@ class RunControlServicer(rpc.RunControlServiceServicer):
     async def DeleteThread(
         self, request: pb.DeleteThreadRequest, context: Context
     ) -> pb.DeleteThreadResponse:
-        raise not_served("DeleteThread")
+        thread_id = requests.required_id(request.thread_id, "thread_id")
+        return await read_responses.DELETED.answer(
+            request, lambda caller: self._deletion.delete(caller, thread_id)
+        )
 
     async def ListMessages(
         self, request: pb.ListMessagesRequest, context: Context

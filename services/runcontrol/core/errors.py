@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from services.chassis.errors import DomainError, ErrorKind, Retry
 from services.content.verdicts import APPLICABLE, misfit
 from services.runcontrol.core.exchange import TicketKind, VerdictKind
-from services.runcontrol.core.model import InputState
+from services.runcontrol.core.model import InputState, Thread
 
 
 class ThreadBusyError(DomainError):
@@ -38,6 +38,61 @@ class RunNotFoundError(DomainError):
     @classmethod
     def of(cls, run_id: str) -> RunNotFoundError:
         return cls(f"no run {run_id}", run_id=run_id)
+
+
+def _deleted(what: str, thread: Thread) -> str:
+    by = thread.deleted_by or "the retention of its tenant"
+    return f"{what} was deleted at {_time(thread)} by {by}"
+
+
+def _time(thread: Thread) -> str:
+    return thread.deleted_at.isoformat() if thread.deleted_at else ""
+
+
+class ThreadDeletedError(DomainError):
+    kind = ErrorKind.NOT_FOUND
+    reason = "THREAD_DELETED"
+
+    @classmethod
+    def of(cls, thread: Thread) -> ThreadDeletedError:
+        return cls(
+            _deleted(f"thread {thread.thread_id}", thread),
+            thread_id=thread.thread_id,
+            delete_time=_time(thread),
+            deleted_by=thread.deleted_by,
+        )
+
+
+class RunDeletedError(DomainError):
+    kind = ErrorKind.NOT_FOUND
+    reason = "RUN_DELETED"
+
+    @classmethod
+    def of(cls, run_id: str, thread: Thread) -> RunDeletedError:
+        return cls(
+            _deleted(f"run {run_id}", thread),
+            run_id=run_id,
+            thread_id=thread.thread_id,
+            delete_time=_time(thread),
+            deleted_by=thread.deleted_by,
+        )
+
+
+class ThreadClosedError(DomainError):
+    """The thread was deleted, and its id takes no more work."""
+
+    kind = ErrorKind.PRECONDITION
+    reason = "THREAD_CLOSED"
+
+    @classmethod
+    def of(cls, thread: Thread) -> ThreadClosedError:
+        text = _deleted(f"thread {thread.thread_id}", thread)
+        return cls(
+            f"{text}, and takes no more work; use another id",
+            thread_id=thread.thread_id,
+            delete_time=_time(thread),
+            deleted_by=thread.deleted_by,
+        )
 
 
 class DispatchNotFoundError(DomainError):

@@ -27,6 +27,9 @@ MAX_PENDING_INPUTS = 100
 # Of an answer to an interrupt.
 MAX_SUPERSEDED_IDS = 1000
 
+# Of an answer to a deletion.
+MAX_CANCELLED_IDS = 1000
+
 # Of the calls of built-in tools; the pool has the same limit of a body.
 MAX_BODY_BYTES = 64 * 1024
 MAX_WAIT_S = 30 * 86_400.0

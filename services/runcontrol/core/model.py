@@ -121,6 +121,9 @@ class Thread:
         active_run_id: The run that executes under a lease; "" when none does.
         open_run_id: The started run that is not done; "" when there is none.
         ready_at: When the first dispatch can be claimed; None when none can.
+        deleted_at: When it was deleted: all that is left of it is this row, which stays.
+        deleted_by: Who deleted it; "" for the retention of its tenant.
+        purged: Whether the rows of its runs are gone too.
     """
 
     tenant: str
@@ -137,6 +140,9 @@ class Thread:
     open_run_id: str = ""
     latest_run_id: str = ""
     ready_at: datetime | None = None
+    deleted_at: datetime | None = None
+    deleted_by: str = ""
+    purged: bool = False
 
     @property
     def busy(self) -> bool:

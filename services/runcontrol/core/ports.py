@@ -43,6 +43,8 @@ CALLS_ENDED = "calls_ended"
 
 # Tenant, thread id and fence.
 LeaseKey: TypeAlias = tuple[str, str, int]
+# Tenant and thread id.
+ThreadKey: TypeAlias = tuple[str, str]
 # Tenant, thread id and run id.
 DueRun: TypeAlias = tuple[str, str, str]
 # Tenant, thread id, run id and ticket id.
@@ -136,7 +138,14 @@ class InputPage:
     more: bool
 
 
-class ThreadTx(Protocol):
+class Tombstones(Protocol):
+    """What is left of deleted threads."""
+
+    def deleted_thread_of(self, tenant: str, run_id: str) -> Thread | None:
+        """The deleted thread that the run was on."""
+
+
+class ThreadTx(Tombstones, Protocol):
     """The part of a transaction for threads, runs and the queue of a thread."""
 
     def thread(self, tenant: str, thread_id: str) -> Thread | None:
@@ -145,8 +154,12 @@ class ThreadTx(Protocol):
     def try_lock(self, tenant: str, thread_id: str) -> bool:
         """Lock an existing thread, unless another transaction has: then False, at once."""
 
-    def load(self, tenant: str, run_id: str, now: datetime) -> Work | None:
-        """The run with its thread, which is locked; None when there is no such run."""
+    def load(self, tenant: str, run_id: str, now: datetime, deleted: bool = False) -> Work | None:
+        """The run with its thread, which is locked; None when there is no such run.
+
+        Args:
+            deleted: Find it also on a thread that is deleted.
+        """
 
     def save(self, before: Work | None, after: Work) -> None:
         """Write what differs, and append the events, messages and effects of ``after``.
@@ -291,12 +304,27 @@ class UpkeepTx(Protocol):
             How many; None if another transaction has the range, or had it.
         """
 
+    def unfinished(self, tenant: str, thread_id: str, limit: int) -> list[str]:
+        """Ids of the runs of a thread that are not done, oldest first."""
+
+    def count_unfinished(self, tenant: str, thread_id: str) -> int:
+        """How many runs of a thread are not done."""
+
+    def deleted_threads(self, limit: int) -> list[ThreadKey]:
+        """Deleted threads of which there are rows left."""
+
+    def purge(self, thread: Thread, now: datetime, limit: int) -> bool:
+        """Delete rows of a thread's runs, up to ``limit`` of each kind; whether none is left.
+
+        The ids of the runs stay, and so do commands that tell others of the end of the runs.
+        """
+
 
 class Tx(ThreadTx, TicketTx, LeaseTx, WorkerTx, UpkeepTx, RequestLog, Protocol):
     """A transaction that reads and writes."""
 
 
-class Reads(Lists, Protocol):
+class Reads(Lists, Tombstones, Protocol):
     """A transaction that only reads, on one snapshot."""
 
     def view(self, tenant: str, run_id: str) -> RunView | None: ...
@@ -325,15 +353,10 @@ class Reads(Lists, Protocol):
     def ticket_changes(self, tenant: str, after: int, limit: int) -> TicketFeed:
         """Tickets whose newest change has a sequence after ``after``, in the order of these."""
 
-    def pending_inputs(
-        self, tenant: str, thread_id: str, after: int, limit: int
-    ) -> InputPage | None:
+    def pending_inputs(self, tenant: str, thread_id: str, after: int, limit: int) -> InputPage:
         """Pending inputs after a sequence, in order, of at most 1 MiB but at least one.
 
         One that is larger has no messages here.
-
-        Returns:
-            None when there is no such thread.
         """
 
     def conversation(self, tenant: str, thread_id: str, after: int) -> list[StoredMessage]:
@@ -354,6 +377,9 @@ class Store(Protocol):
 
     async def list_tickets(self, tenant: str, wanted: TicketFilter) -> list[Ticket]:
         """A page of tickets, oldest first."""
+
+    async def scrub(self) -> bool:
+        """Remove what was deleted from the files of the store; False if it is still in one."""
 
 
 class Catalogs(Protocol):

@@ -22,6 +22,7 @@ from services.runcontrol.core.listing import (
 )
 from services.runcontrol.core.model import Run, StoredMessage
 from services.runcontrol.core.ports import CallView, Feed, Reads, RunView, Store
+from services.runcontrol.core.work import living_thread, missing_run
 
 
 class Reading:
@@ -33,6 +34,7 @@ class Reading:
     async def thread(self, caller: Caller, thread_id: str) -> ThreadView:
         """Raises:
         ThreadNotFoundError: There is no such thread.
+            ThreadDeletedError: It was deleted.
         """
         return await self._store.read(lambda reads: _thread(reads, caller.tenant, thread_id))
 
@@ -41,6 +43,7 @@ class Reading:
 
         Raises:
             ThreadNotFoundError: There is no such thread.
+            ThreadDeletedError: It was deleted.
         """
 
         def read(reads: Reads) -> tuple[ThreadView, RunView | None]:
@@ -55,19 +58,24 @@ class Reading:
 
         Raises:
             ThreadNotFoundError: There is no such thread.
+            ThreadDeletedError: It was deleted.
         """
-        feed = await self._store.read(
-            lambda reads: reads.thread_events(caller.tenant, thread_id, after, limit)
-        )
-        if feed is None:
-            raise ThreadNotFoundError.of(thread_id)
-        return feed
+
+        def read(reads: Reads) -> Feed:
+            feed = reads.thread_events(caller.tenant, thread_id, after, limit)
+            if feed is None:
+                _thread(reads, caller.tenant, thread_id)  # says why
+                raise ThreadNotFoundError.of(thread_id)
+            return feed
+
+        return await self._store.read(read)
 
     async def call(self, caller: Caller, query: CallQuery) -> CallView:
         """A call with a part of its arguments and of its result.
 
         Raises:
             RunNotFoundError: There is no such run.
+            RunDeletedError: Its thread was deleted.
             CallNotFoundError: The run has no such call.
         """
 
@@ -82,7 +90,7 @@ class Reading:
             if found is not None:
                 return found
             if reads.view(caller.tenant, query.run_id) is None:
-                raise RunNotFoundError.of(query.run_id)
+                raise missing_run(reads, caller.tenant, query.run_id)
             raise CallNotFoundError.of(query.call_id)
 
         return await self._store.read(read)
@@ -100,6 +108,7 @@ class Reading:
 
         Raises:
             ThreadNotFoundError: There is no such thread.
+            ThreadDeletedError: It was deleted.
             RunNotFoundError: There is no such run on it.
         """
 
@@ -117,4 +126,5 @@ def _thread(reads: Reads, tenant: str, thread_id: str) -> ThreadView:
     found = reads.thread_view(tenant, thread_id)
     if found is None:
         raise ThreadNotFoundError.of(thread_id)
+    living_thread(found.thread, thread_id)
     return found

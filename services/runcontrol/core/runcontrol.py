@@ -14,8 +14,6 @@ from services.runcontrol.core.cancelling import CancelOutcome, cancel
 from services.runcontrol.core.errors import (
     DispatchNotFoundError,
     OwnRunError,
-    RunNotFoundError,
-    ThreadNotFoundError,
     TicketAmbiguousError,
     TicketNotFoundError,
 )
@@ -27,6 +25,7 @@ from services.runcontrol.core.model import Run, RunState, Thread
 from services.runcontrol.core.ports import (
     Catalogs,
     Feed,
+    Reads,
     RunView,
     Store,
     TicketFeed,
@@ -56,7 +55,14 @@ from services.runcontrol.core.tickets import (
     judge,
 )
 from services.runcontrol.core.waking import WakeOutcome, wake
-from services.runcontrol.core.work import commit, load, pinned_specs
+from services.runcontrol.core.work import (
+    commit,
+    living_thread,
+    load,
+    missing_run,
+    open_thread,
+    pinned_specs,
+)
 
 # They may decide everything.
 _OPERATORS = frozenset({Role.OPERATOR, Role.ADMIN})
@@ -127,6 +133,7 @@ class RunControl:
             AgentNotFoundError: The registry snapshot in use has no such agent.
             ToolNotSupportedError: Nothing can execute one of the agent's tools.
             ThreadBusyError: The thread has work, and the request requires an idle one.
+            ThreadClosedError: The thread was deleted.
             DomainError: SNAPSHOT_BEHIND, the requested registry version has not arrived.
         """
         try:
@@ -164,6 +171,8 @@ class RunControl:
         self, tx: Tx, caller: Caller, command: SubmitCommand, catalog: Catalog
     ) -> Submitted:
         found = tx.thread(caller.tenant, command.thread_id) if command.thread_id else None
+        if found is not None:
+            open_thread(found, command.thread_id)
         pinned = pinned_agent(catalog, choose_agent(command.agent_id, found))
         now = self._clock.now()
         thread_id = command.thread_id or self._ids.new_id()
@@ -184,10 +193,14 @@ class RunControl:
         Raises:
             RunNotFoundError: There is no such run.
         """
-        found = await self._store.read(lambda reads: reads.view(caller.tenant, run_id))
-        if found is None:
-            raise RunNotFoundError.of(run_id)
-        return found
+
+        def read(reads: Reads) -> RunView:
+            found = reads.view(caller.tenant, run_id)
+            if found is None:
+                raise missing_run(reads, caller.tenant, run_id)
+            return found
+
+        return await self._store.read(read)
 
     async def events(self, caller: Caller, run_id: str, after: int, limit: int) -> Feed:
         """Up to ``limit`` encoded events of a run, those after the sequence ``after``.
@@ -195,12 +208,14 @@ class RunControl:
         Raises:
             RunNotFoundError: There is no such run.
         """
-        feed = await self._store.read(
-            lambda reads: reads.events(caller.tenant, run_id, after, limit)
-        )
-        if feed is None:
-            raise RunNotFoundError.of(run_id)
-        return feed
+
+        def read(reads: Reads) -> Feed:
+            feed = reads.events(caller.tenant, run_id, after, limit)
+            if feed is None:
+                raise missing_run(reads, caller.tenant, run_id)
+            return feed
+
+        return await self._store.read(read)
 
     async def ticket(self, caller: Caller, ticket_id: str) -> Ticket:
         """The ticket with this id, in any state.
@@ -344,9 +359,7 @@ def _target(tx: Tx, tenant: str, command: CancelCommand) -> str:
 
 
 def _current_run(tx: Tx, tenant: str, thread_id: str) -> str:
-    thread = tx.thread(tenant, thread_id)
-    if thread is None:
-        raise ThreadNotFoundError.of(thread_id)
+    thread = living_thread(tx.thread(tenant, thread_id), thread_id)
     return thread.active_run_id or thread.open_run_id
 
 

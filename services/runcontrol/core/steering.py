@@ -11,11 +11,11 @@ from services.chassis.clock import Clock
 from services.chassis.errors import DomainError
 from services.chassis.ids import IdSource
 from services.content.model import Message
-from services.runcontrol.core.errors import InputNotFoundError, ThreadNotFoundError
+from services.runcontrol.core.errors import InputNotFoundError
 from services.runcontrol.core.injecting import InjectCommand, Placement, join, place
 from services.runcontrol.core.interrupting import Interruption, interrupt_thread
 from services.runcontrol.core.model import Input, InputMode, Thread
-from services.runcontrol.core.ports import Catalogs, InputPage, Store, Tx
+from services.runcontrol.core.ports import Catalogs, InputPage, Reads, Store, Tx
 from services.runcontrol.core.revising import check_pending, edit, retract
 from services.runcontrol.core.specs import Catalog
 from services.runcontrol.core.submission import (
@@ -26,7 +26,7 @@ from services.runcontrol.core.submission import (
     pinned_agent,
     submit,
 )
-from services.runcontrol.core.work import Work, commit, load
+from services.runcontrol.core.work import Work, commit, living_thread, load, open_thread
 
 T = TypeVar("T")
 
@@ -88,6 +88,7 @@ class Steering:
 
         Raises:
             ThreadNotFoundError: There is no such thread.
+            ThreadClosedError: It was deleted.
             AgentNotFoundError: The registry snapshot in use has no such agent.
             ToolNotSupportedError: Nothing can execute one of the agent's tools.
             DomainError: SNAPSHOT_BEHIND, the requested registry version has not arrived.
@@ -116,6 +117,7 @@ class Steering:
 
         Raises:
             ThreadNotFoundError: There is no such thread.
+            ThreadClosedError: It was deleted.
             RunNotFoundError: There is no such run.
             NoOpenRunError: The mode continues a waiting run, and none waits.
             TooManyInputsError: The run has as many inputs to read as it may have.
@@ -230,14 +232,13 @@ class Steering:
         Raises:
             ThreadNotFoundError: There is no such thread.
         """
-        found = await self._store.read(
-            lambda reads: reads.pending_inputs(
-                caller.tenant, wanted.thread_id, wanted.after, wanted.limit
-            )
-        )
-        if found is None:
-            raise ThreadNotFoundError.of(wanted.thread_id)
-        return found
+
+        def read(reads: Reads) -> InputPage:
+            view = reads.thread_view(caller.tenant, wanted.thread_id)
+            living_thread(view.thread if view else None, wanted.thread_id)
+            return reads.pending_inputs(caller.tenant, wanted.thread_id, wanted.after, wanted.limit)
+
+        return await self._store.read(read)
 
     async def _catalog(self, command: InterruptCommand | InjectCommand) -> Catalog | DomainError:
         """The registry snapshot in use; why there is none, for input that needs none."""
@@ -263,10 +264,7 @@ def _pin(tx: Tx, caller: Caller, catalog: Catalog | DomainError, agent_id: str) 
 
 
 def _thread(tx: Tx, caller: Caller, thread_id: str) -> Thread:
-    thread = tx.thread(caller.tenant, thread_id)
-    if thread is None:
-        raise ThreadNotFoundError.of(thread_id)
-    return thread
+    return open_thread(tx.thread(caller.tenant, thread_id), thread_id)
 
 
 def _locked_input(tx: Tx, tenant: str, input_id: str) -> Input:

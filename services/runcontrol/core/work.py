@@ -11,9 +11,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from services.chassis.errors import DomainError
 from services.content.model import Message
 from services.runcontrol.core.commands import Effect
-from services.runcontrol.core.errors import FencedError, RunNotFoundError
+from services.runcontrol.core.errors import (
+    FencedError,
+    RunDeletedError,
+    RunNotFoundError,
+    ThreadClosedError,
+    ThreadDeletedError,
+    ThreadNotFoundError,
+)
 from services.runcontrol.core.events import Event, Kind, MessageCommitted
 from services.runcontrol.core.exchange import LIVE_TICKETS, Call, Delivery, Membership, Ticket, Wake
 from services.runcontrol.core.model import (
@@ -31,7 +39,7 @@ from services.runcontrol.core.specs import Specs
 
 if TYPE_CHECKING:
     # Its methods take and return ``Work``: at run time the import would be circular.
-    from services.runcontrol.core.ports import ThreadTx
+    from services.runcontrol.core.ports import ThreadTx, Tombstones
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,11 +224,46 @@ def load(tx: ThreadTx, tenant: str, run_id: str, now: datetime) -> Work:
 
     Raises:
         RunNotFoundError: There is no such run.
+        RunDeletedError: Its thread was deleted.
     """
     work = tx.load(tenant, run_id, now)
     if work is None:
-        raise RunNotFoundError.of(run_id)
+        raise missing_run(tx, tenant, run_id)
     return work
+
+
+def missing_run(tx: Tombstones, tenant: str, run_id: str) -> DomainError:
+    """Why there is no such run."""
+    thread = tx.deleted_thread_of(tenant, run_id)
+    return RunDeletedError.of(run_id, thread) if thread else RunNotFoundError.of(run_id)
+
+
+def open_thread(thread: Thread | None, thread_id: str) -> Thread:
+    """A thread that takes work.
+
+    Raises:
+        ThreadNotFoundError: There is no such thread.
+        ThreadClosedError: It was deleted.
+    """
+    if thread is None:
+        raise ThreadNotFoundError.of(thread_id)
+    if thread.deleted_at is not None:
+        raise ThreadClosedError.of(thread)
+    return thread
+
+
+def living_thread(thread: Thread | None, thread_id: str) -> Thread:
+    """A thread to read.
+
+    Raises:
+        ThreadNotFoundError: There is no such thread.
+        ThreadDeletedError: It was deleted.
+    """
+    if thread is None:
+        raise ThreadNotFoundError.of(thread_id)
+    if thread.deleted_at is not None:
+        raise ThreadDeletedError.of(thread)
+    return thread
 
 
 def load_owned(tx: ThreadTx, tenant: str, run_id: str, now: datetime) -> Work:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Table, bindparam, func, or_, select, tuple_
+from sqlalchemy import Table, TextClause, bindparam, func, or_, select, tuple_
 
 from services.chassis.store.statement import statement
 from services.runcontrol.store import tables as t
@@ -19,10 +20,11 @@ def _before(table: Table, at: str, name: str) -> Any:
     return tuple_(table.c[at], table.c[name]) < place
 
 
-def _newest(table: Table, at: str, name: str, *keys: str) -> Any:
+def _newest(table: Table, at: str, name: str, *keys: str, only: Sequence[TextClause] = ()) -> Any:
     return find(
         table,
         *where(table, "tenant", *keys),
+        *only,
         _before(table, at, name),
         order_by=(table.c[at].desc(), table.c[name].desc()),
         limit=bindparam("limit"),
@@ -31,7 +33,7 @@ def _newest(table: Table, at: str, name: str, *keys: str) -> Any:
 
 RUNS = _newest(t.run, "created_at", "run_id")
 RUNS_OF_THREAD = _newest(t.run, "created_at", "run_id", "thread_id")
-THREADS = _newest(t.thread, "updated_at", "thread_id")
+THREADS = _newest(t.thread, "updated_at", "thread_id", only=[t.LIVING])
 
 THREAD = find(t.thread, *where(t.thread, "tenant", "thread_id"))
 

@@ -140,10 +140,6 @@ INPUTS_OF_THREAD = statement(
     .limit(bindparam("limit"))
 )
 
-THREAD_EXISTS = statement(
-    select(t.thread.c.thread_id).where(*where(t.thread, "tenant", "thread_id"))
-)
-
 WAKES = find(
     t.wake,
     *where(t.wake, "tenant", "run_id"),
@@ -294,6 +290,7 @@ DUE_RUNS = statement(
     .join(t.thread, _thread_of(t.run))
     .where(
         t.IDLE,
+        t.thread.c.deleted_at.is_(None),
         t.run.c.deadline_at <= bindparam("now", type_=t.run.c.deadline_at.type),
     )
     .order_by(t.run.c.deadline_at, t.run.c.tenant, t.run.c.run_id)
@@ -336,11 +333,15 @@ SHOWN = statement(
 )
 
 HEAD_OF_RUN = statement(
-    select(t.run.c.event_seq, t.run.c.state).where(*where(t.run, "tenant", "run_id"))
+    select(t.run.c.event_seq, t.run.c.state, t.thread.c.deleted_at)
+    .join(t.thread, _thread_of(t.run))
+    .where(*where(t.run, "tenant", "run_id"))
 )
 
 HEAD_OF_THREAD = statement(
-    select(t.thread.c.event_seq).where(*where(t.thread, "tenant", "thread_id"))
+    select(t.thread.c.event_seq, t.thread.c.deleted_at).where(
+        *where(t.thread, "tenant", "thread_id")
+    )
 )
 
 

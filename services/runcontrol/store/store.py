@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from services.chassis.caller import RequestKey
 from services.chassis.clock import Clock
 from services.chassis.observe.metrics import Measuring
 from services.chassis.store.idempotency import TxRequestLog
@@ -28,6 +29,8 @@ from services.runcontrol.store.workers import SqlWorkers
 
 T = TypeVar("T")
 
+_ONLY_IDS = ("/SubmitRun", "/DeleteThread")
+
 
 class SqlTx(SqlThreads, SqlTickets, SqlLeases, SqlWorkers, SqlUpkeep, TxRequestLog):
     """Implements ``core.ports.Tx`` on one transaction."""
@@ -35,6 +38,11 @@ class SqlTx(SqlThreads, SqlTickets, SqlLeases, SqlWorkers, SqlUpkeep, TxRequestL
     def __init__(self, tx: Tx, codec: Codec, clock: Clock) -> None:
         SqlThreads.__init__(self, tx, codec)
         TxRequestLog.__init__(self, tx, t.request, clock.now())
+
+    def remember(self, request: RequestKey, body: bytes, **_: object) -> None:
+        """The answer goes with the thread that it is about, unless it has nothing but ids."""
+        only_ids = request.method.endswith(_ONLY_IDS)
+        super().remember(request, body, thread_id="" if only_ids else self.locked)
 
 
 class SqlStore:
@@ -69,3 +77,6 @@ class SqlStore:
 
     async def list_tickets(self, tenant: str, wanted: TicketFilter) -> list[Ticket]:
         return await list_tickets(self._store, tenant, wanted)
+
+    async def scrub(self) -> bool:
+        return await self._store.scrub()

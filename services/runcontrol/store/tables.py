@@ -93,10 +93,12 @@ CLAIMED = text("state = 'claimed'")
 DEAD = text("state = 'dead'")
 EXPIRING = text("state = 'open' AND expires_at IS NOT NULL")
 IDLE = text("state IN ('queued', 'waiting') AND paused_at IS NULL")
+LIVING = text("deleted_at IS NULL")
 LIVE = text("state IN ('open', 'decided')")
 OPEN = text("state = 'open'")
 PENDING = text("state = 'pending'")
 READY = text("ready_at IS NOT NULL")
+UNPURGED = text("deleted_at IS NOT NULL AND NOT purged")
 UNSHOWN = text("NOT shown")
 UNTAKEN = text("NOT taken")
 WON = text("won")
@@ -126,9 +128,13 @@ thread = _table(
     _instant("ready_at", nullable=True),
     _instant("created_at"),
     _instant("updated_at"),
+    _instant("deleted_at", nullable=True),
+    Column("deleted_by", Text, nullable=False, server_default=""),
+    Column("purged", Bool, nullable=False, server_default=text("false")),
 )
 _partial("thread_ready", thread.c.tenant, thread.c.ready_at, where=READY)
-Index("thread_used", thread.c.tenant, thread.c.updated_at, thread.c.thread_id)
+_partial("thread_used", thread.c.tenant, thread.c.updated_at, thread.c.thread_id, where=LIVING)
+_partial("thread_deleted", thread.c.deleted_at, where=UNPURGED)
 
 run = _table(
     "run",
@@ -208,6 +214,7 @@ _partial(
     dispatch.c.seq,
     where=QUEUED,
 )
+Index("dispatch_thread", dispatch.c.tenant, dispatch.c.thread_id)
 _partial("dispatch_dead", dispatch.c.tenant, dispatch.c.created_at, where=DEAD)
 
 # A separate, narrow table: its rows are written every few seconds for every running run.
@@ -346,13 +353,7 @@ thread_input = _table(
     _json("next_run", NextRun | None),
     _int("consumed_step"),
 )
-_partial(
-    "thread_input_pending",
-    thread_input.c.tenant,
-    thread_input.c.run_id,
-    thread_input.c.seq,
-    where=PENDING,
-)
+Index("thread_input_run", thread_input.c.tenant, thread_input.c.run_id, thread_input.c.seq)
 _partial(
     "thread_input_of_thread",
     thread_input.c.tenant,
@@ -390,6 +391,7 @@ wake = _table(
     _flag("taken"),
     _json("events", tuple[WakeEvent, ...]),
 )
+Index("wake_run", wake.c.tenant, wake.c.run_id)
 _partial("wake_untaken", wake.c.tenant, wake.c.run_id, where=UNTAKEN)
 
 delivery = _table(
@@ -421,5 +423,7 @@ pinned_spec = _table(
 )
 
 outbox = outbox_table(metadata)
-request = requests_table(metadata)
+# An answer with content knows the thread that the content is from.
+request = requests_table(metadata, Column("thread_id", Text, nullable=False, server_default=""))
+_partial("request_thread", request.c.tenant, request.c.thread_id, where=text("thread_id <> ''"))
 kept_snapshot = kept_snapshot_tables(metadata)

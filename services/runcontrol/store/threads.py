@@ -62,14 +62,17 @@ class SqlThreads:
 
     Attributes:
         changes: The states of runs before and after each save.
+        locked: The thread that was locked last; "" before.
     """
 
     def __init__(self, tx: Tx, codec: Codec) -> None:
         self.changes: list[tuple[Work, Work]] = []
+        self.locked = ""
         self._tx = tx
         self._codec = codec
 
     def thread(self, tenant: str, thread_id: str) -> Thread | None:
+        self.locked = thread_id
         found = one(self._tx, Thread, sql.FIND_THREAD, tenant=tenant, thread_id=thread_id)
         if found is not None:
             return found
@@ -82,11 +85,11 @@ class SqlThreads:
         found = self._tx.one(sql.TRY_THREAD, tenant=tenant, thread_id=thread_id)
         return found is not None
 
-    def load(self, tenant: str, run_id: str, now: datetime) -> Work | None:
+    def load(self, tenant: str, run_id: str, now: datetime, deleted: bool = False) -> Work | None:
         found = self._tx.one(sql.THREAD_OF_RUN, tenant=tenant, run_id=run_id)
         thread = self.thread(tenant, found.thread_id) if found else None
         run = one(self._tx, Run, sql.FIND_RUN, tenant=tenant, run_id=run_id)
-        if thread is None or run is None:
+        if thread is None or run is None or (thread.deleted_at is not None and not deleted):
             return None
         tx, key = self._tx, {"tenant": tenant, "run_id": run_id}
         return Work(
@@ -258,6 +261,8 @@ class SqlThreads:
 
     def put_thread(self, thread: Thread) -> None:
         self._tx.run(sql.PUT[Thread], **params_of(thread))
+        if thread.deleted_at is not None:
+            self._tx.notify(thread_channel(thread.tenant, thread.thread_id))
 
     def input(self, tenant: str, input_id: str) -> Input | None:
         row = self._tx.one(sql.FIND_INPUT, tenant=tenant, input_id=input_id)

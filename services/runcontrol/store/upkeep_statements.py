@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, or_, select, tuple_
+from sqlalchemy import ColumnElement, Table, bindparam, func, or_, select, text, tuple_
 
+from services.chassis.outbox.statements import forget_for
 from services.chassis.store.columns import Integer
-from services.chassis.store.statement import statement
+from services.chassis.store.statement import Statement, statement
+from services.runcontrol.core.commands import (
+    AckCommand,
+    CancelRunCommand,
+    CancelWakeCommand,
+    RunEndedCommand,
+)
 from services.runcontrol.core.events import DELTAS
 from services.runcontrol.store import tables as t
 from services.runcontrol.store.statements import find, put, where
-from services.runcontrol.store.upkeep_tables import covered
+from services.runcontrol.store.ticket_tables import ticket_change
+from services.runcontrol.store.upkeep_tables import covered, deleted_run
 
 PUT_COVERED = put(covered)
 
@@ -46,3 +54,89 @@ DROP_DELTAS = statement(
         tuple_(t.event.c.tenant, t.event.c.thread_id, t.event.c.thread_seq).in_(_deltas)
     )
 )
+
+_UNFINISHED = text("state <> 'done'")
+
+UNFINISHED = statement(
+    select(t.run.c.run_id)
+    .where(*where(t.run, "tenant", "thread_id"), _UNFINISHED)
+    .order_by(t.run.c.created_at, t.run.c.run_id)
+    .limit(bindparam("limit"))
+)
+
+COUNT_UNFINISHED = statement(
+    select(func.count().label("runs"))
+    .select_from(t.run)
+    .where(*where(t.run, "tenant", "thread_id"), _UNFINISHED)
+)
+
+_of_run = select(t.run.c.thread_id).where(*where(t.run, "tenant", "run_id"))
+_of_deleted = select(deleted_run.c.thread_id).where(*where(deleted_run, "tenant", "run_id"))
+DELETED_THREAD_OF = find(
+    t.thread,
+    *where(t.thread, "tenant"),
+    t.thread.c.deleted_at.is_not(None),
+    t.thread.c.thread_id.in_(_of_run.union_all(_of_deleted)),
+)
+
+DELETED_THREADS = statement(
+    select(t.thread.c.tenant, t.thread.c.thread_id)
+    .where(t.UNPURGED)
+    .order_by(t.thread.c.deleted_at, t.thread.c.tenant, t.thread.c.thread_id)
+    .limit(bindparam("limit"))
+)
+
+# What tells others that the runs have ended is still sent; it has nothing of what was said.
+FORGET = forget_for(
+    t.outbox,
+    AckCommand.kind,
+    CancelRunCommand.kind,
+    CancelWakeCommand.kind,
+    RunEndedCommand.kind,
+)
+
+
+def _slice(table: Table, *conditions: ColumnElement[bool]) -> Statement:
+    """Delete up to ``limit`` rows."""
+    keys = [table.c[column.name] for column in table.primary_key.columns]
+    chosen = select(*keys).where(*conditions).limit(bindparam("limit", type_=Integer))
+    return statement(table.delete().where(tuple_(*keys).in_(chosen)))
+
+
+# By tenant and thread.
+PURGE_THREAD = tuple(
+    _slice(table, *where(table, "tenant", "thread_id"))
+    for table in (t.event, t.message, t.dispatch, t.request)
+)
+
+_of_tickets = (
+    select(t.ticket.c.ticket_id).where(*where(t.ticket, "tenant", "run_id")).scalar_subquery()
+)
+# By tenant and run; what belongs to a ticket before the tickets by which it is found.
+PURGE_RUN = (
+    *(
+        _slice(table, *where(table, "tenant"), table.c.ticket_id.in_(_of_tickets))
+        for table in (t.decision, ticket_change)
+    ),
+    *(
+        _slice(table, *where(table, "tenant", "run_id"))
+        for table in (
+            t.ticket,
+            t.tool_call,
+            t.thread_input,
+            t.checkpoint,
+            t.wake,
+            t.delivery,
+            t.membership,
+            covered,
+        )
+    ),
+)
+
+RUNS_OF_THREAD = statement(
+    select(t.run.c.run_id).where(*where(t.run, "tenant", "thread_id")).limit(bindparam("limit"))
+)
+
+BURY = put(deleted_run)
+
+DROP_RUN = statement(t.run.delete().where(*where(t.run, "tenant", "run_id")))

@@ -19,3 +19,13 @@ covered = Table(
     sqlite_strict=True,
 )
 Index("covered_at", covered.c.covered_at)
+
+# The runs of deleted threads.
+deleted_run = Table(
+    "deleted_run",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("run_id", Text, primary_key=True),
+    Column("thread_id", Text, nullable=False),
+    sqlite_strict=True,
+)

@@ -28,9 +28,10 @@ from services.runcontrol.store import list_statements as lists
 from services.runcontrol.store import statements as sql
 from services.runcontrol.store import ticket_statements as changes
 from services.runcontrol.store.rows import entity_of, every, one, unread_input
+from services.runcontrol.store.upkeep import SqlTombstones
 
 
-class SqlViews:
+class SqlViews(SqlTombstones):
     """Implements ``core.ports.Reads`` on one transaction."""
 
     def __init__(self, tx: Tx, codec: Codec) -> None:
@@ -40,7 +41,7 @@ class SqlViews:
     def view(self, tenant: str, run_id: str) -> RunView | None:
         key = {"tenant": tenant, "run_id": run_id}
         run = one(self._tx, Run, sql.FIND_RUN, **key)
-        if run is None:
+        if run is None or self.deleted_thread_of(tenant, run_id):
             return None
         pending = self._tx.all(sql.UNREAD_INPUTS, **key)
         return RunView(
@@ -52,7 +53,7 @@ class SqlViews:
 
     def events(self, tenant: str, run_id: str, after: int, limit: int) -> Feed | None:
         head = self._tx.one(sql.HEAD_OF_RUN, tenant=tenant, run_id=run_id)
-        if head is None:
+        if head is None or head.deleted_at:
             return None
         key = {"tenant": tenant, "run_id": run_id, "after": after}
         sizes = self._tx.all(sql.EVENT_SIZES, **key, limit=limit)
@@ -63,7 +64,7 @@ class SqlViews:
 
     def thread_events(self, tenant: str, thread_id: str, after: int, limit: int) -> Feed | None:
         head = self._tx.one(sql.HEAD_OF_THREAD, tenant=tenant, thread_id=thread_id)
-        if head is None:
+        if head is None or head.deleted_at:
             return None
         key = {"tenant": tenant, "thread_id": thread_id, "after": after}
         sizes = self._tx.all(sql.THREAD_EVENT_SIZES, **key, limit=limit)
@@ -108,12 +109,8 @@ class SqlViews:
         rows = self._tx.all(changes.CHANGES, tenant=tenant, after=after, limit=limit)
         return TicketFeed(tuple(_change(row) for row in rows), head)
 
-    def pending_inputs(
-        self, tenant: str, thread_id: str, after: int, limit: int
-    ) -> InputPage | None:
+    def pending_inputs(self, tenant: str, thread_id: str, after: int, limit: int) -> InputPage:
         key = {"tenant": tenant, "thread_id": thread_id}
-        if self._tx.one(sql.THREAD_EXISTS, **key) is None:
-            return None
         rows = self._tx.all(sql.INPUTS_OF_THREAD, after=after, limit=limit + 1, **key)
         left, taken = PAGE_BYTES, list[Row]()
         for row in rows[:limit]:

@@ -109,6 +109,7 @@ async def events_of(server: Server, run_id: str, after: int = 0) -> list[pb.Even
         after = feed.events[-1][0]
 
 
+@pytest.mark.slow
 @on_both_engines
 async def test_a_run_keeps_few_events_and_a_reader_in_the_middle_has_the_same_conversation(
     server: Server, clock: ManualClock, compaction: Compaction

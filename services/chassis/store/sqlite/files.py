@@ -38,6 +38,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
         "fullfsync=1",  # macOS: fsync alone leaves the data in the drive's cache
         "foreign_keys=1",
         "temp_store=MEMORY",  # holds undo pages of savepoints: a file would cost 20% of throughput
+        "secure_delete=1",  # what was deleted or replaced is overwritten with zeros
         f"wal_autocheckpoint={_CHECKPOINT_PAGES}",
     ):
         connection.execute(f"PRAGMA {pragma}")

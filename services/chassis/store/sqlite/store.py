@@ -35,6 +35,10 @@ from services.chassis.store.statement import Statement, statement
 
 T = TypeVar("T")
 
+# Readers keep a log for 2 s at most.
+_SCRUBS = 50
+_SCRUB_PAUSE_S = 0.05
+
 _USER_VERSION = statement(text("PRAGMA user_version"))
 
 
@@ -90,6 +94,13 @@ class SqliteStore:
 
     async def read(self, fn: Callable[[Tx], T]) -> T:
         return await self._readers.submit(fn)
+
+    async def scrub(self) -> bool:
+        for _ in range(_SCRUBS):
+            if await self._writer.truncate_log():
+                return True
+            await asyncio.sleep(_SCRUB_PAUSE_S)
+        return False
 
     async def fetch(self, statement: Statement, /, **params: object) -> list[Row]:
         compiled = statement.sqlite

@@ -88,6 +88,7 @@ class SqliteWriter:
         self._limits = limits
         self._queue = JobQueue(loop)
         self._draining = False
+        self._truncating = self._truncated = False
         # A daemon thread does not keep a process alive that never closes its store.
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
 
@@ -102,6 +103,12 @@ class SqliteWriter:
         """
         return self._queue.submit(fn, first=first)
 
+    async def truncate_log(self) -> bool:
+        """Move the log into the database file and empty it; False if readers still need it."""
+        self._truncating = True
+        await self.submit(lambda _: None)
+        return self._truncated
+
     async def drain(self) -> None:
         """Refuse new closures, commit and answer the accepted ones, and end the thread."""
         await self._queue.drain([self._thread])
@@ -113,7 +120,21 @@ class SqliteWriter:
                 break
             batch = _Batch()
             self._fill_and_commit(first, batch)
+            if self._truncating:
+                self._truncate_log()
             self._hand_over(batch)
+
+    def _truncate_log(self) -> None:
+        self._truncating = self._truncated = False
+        try:
+            (kept,) = self._cursor.execute("PRAGMA busy_timeout").fetchone()
+            # Readers are not waited for: nobody could write meanwhile.
+            self._cursor.execute("PRAGMA busy_timeout=0")
+            (busy, *_) = self._cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._cursor.execute(f"PRAGMA busy_timeout={kept}")
+            self._truncated = not busy
+        except sqlite3.Error:
+            _LOG.exception("log not truncated")
 
     def _fill_and_commit(self, first: Job, batch: _Batch) -> None:
         try:

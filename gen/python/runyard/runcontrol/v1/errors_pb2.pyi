@@ -46,6 +46,8 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_TARGET_BUSY: _ClassVar[ErrorReason]
     ERROR_REASON_OWN_RUN: _ClassVar[ErrorReason]
     ERROR_REASON_CALL_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_THREAD_DELETED: _ClassVar[ErrorReason]
+    ERROR_REASON_RUN_DELETED: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_REQUEST: ErrorReason
 ERROR_REASON_IDEMPOTENCY_CONFLICT: ErrorReason
@@ -86,3 +88,5 @@ ERROR_REASON_PROMPT_TOO_LARGE: ErrorReason
 ERROR_REASON_TARGET_BUSY: ErrorReason
 ERROR_REASON_OWN_RUN: ErrorReason
 ERROR_REASON_CALL_NOT_FOUND: ErrorReason
+ERROR_REASON_THREAD_DELETED: ErrorReason
+ERROR_REASON_RUN_DELETED: ErrorReason

@@ -283,10 +283,16 @@ class DeleteThreadRequest(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., thread_id: _Optional[str] = ...) -> None: ...
 
 class DeleteThreadResponse(_message.Message):
-    __slots__ = ("cancelled_run_ids",)
+    __slots__ = ("cancelled_run_ids", "cancelled_count", "delete_time", "deleted_by")
     CANCELLED_RUN_IDS_FIELD_NUMBER: _ClassVar[int]
+    CANCELLED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    DELETE_TIME_FIELD_NUMBER: _ClassVar[int]
+    DELETED_BY_FIELD_NUMBER: _ClassVar[int]
     cancelled_run_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, cancelled_run_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    cancelled_count: int
+    delete_time: _timestamp_pb2.Timestamp
+    deleted_by: str
+    def __init__(self, cancelled_run_ids: _Optional[_Iterable[str]] = ..., cancelled_count: _Optional[int] = ..., delete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deleted_by: _Optional[str] = ...) -> None: ...
 
 class ListMessagesRequest(_message.Message):
     __slots__ = ("thread_id", "run_id", "page_size", "page_token")

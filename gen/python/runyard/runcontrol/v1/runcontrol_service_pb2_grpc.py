@@ -217,7 +217,8 @@ class RunControlServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteThread(self, request, context):
-        """Cancel what a thread does and forget its content; a tombstone stays.
+        """Cancel what a thread does and has queued, and delete its content; a tombstone stays, whose id
+        takes no more work (THREAD_CLOSED). To delete a thread again changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

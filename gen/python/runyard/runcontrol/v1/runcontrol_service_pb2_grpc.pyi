@@ -39,7 +39,9 @@ class RunControlServiceStub:
     ListThreads: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.ListThreadsRequest, _runcontrol_service_pb2.ListThreadsResponse]
     """List threads, most recently used first."""
     DeleteThread: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.DeleteThreadRequest, _runcontrol_service_pb2.DeleteThreadResponse]
-    """Cancel what a thread does and forget its content; a tombstone stays."""
+    """Cancel what a thread does and has queued, and delete its content; a tombstone stays, whose id
+    takes no more work (THREAD_CLOSED). To delete a thread again changes nothing.
+    """
     ListMessages: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.ListMessagesRequest, _runcontrol_service_pb2.ListMessagesResponse]
     """List the messages of a thread, oldest first."""
     GetActiveRun: _aio.UnaryUnaryMultiCallable[_runcontrol_service_pb2.GetActiveRunRequest, _runcontrol_service_pb2.GetActiveRunResponse]
@@ -161,7 +163,9 @@ class RunControlServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _runcontrol_service_pb2.DeleteThreadRequest,
         context: _aio.ServicerContext[_runcontrol_service_pb2.DeleteThreadRequest, _abc.Awaitable[_runcontrol_service_pb2.DeleteThreadResponse]],
     ) -> _abc.Awaitable[_runcontrol_service_pb2.DeleteThreadResponse]:
-        """Cancel what a thread does and forget its content; a tombstone stays."""
+        """Cancel what a thread does and has queued, and delete its content; a tombstone stays, whose id
+        takes no more work (THREAD_CLOSED). To delete a thread again changes nothing.
+        """
 
     @_abc_1.abstractmethod
     def ListMessages(

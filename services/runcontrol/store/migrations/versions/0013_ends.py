@@ -1,6 +1,7 @@
-"""Ranges of events whose deltas are covered.
+"""Ranges of events whose deltas are covered, and what is left of deleted threads.
 
-Deltas that were covered before stay: what covers them is only in the bodies of events.
+Deltas that were covered before stay: what covers them is only in the bodies of events. Answers that
+were stored before do not know their thread; they expire within seven days.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from services.chassis.store.columns import Integer, Text, UtcMicros
+from services.chassis.store.columns import Bool, Integer, Text, UtcMicros
 
 revision = "0013"
 down_revision = "0012"
@@ -25,3 +26,29 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_index("covered_at", "covered", ["covered_at"])
+    op.create_table(
+        "deleted_run",
+        sa.Column("tenant", Text, primary_key=True),
+        sa.Column("run_id", Text, primary_key=True),
+        sa.Column("thread_id", Text, nullable=False),
+        sqlite_strict=True,
+    )
+    op.add_column("thread", sa.Column("deleted_at", UtcMicros, nullable=True))
+    op.add_column("thread", sa.Column("deleted_by", Text, nullable=False, server_default=""))
+    op.add_column(
+        "thread", sa.Column("purged", Bool, nullable=False, server_default=sa.text("false"))
+    )
+    op.add_column("request", sa.Column("thread_id", Text, nullable=False, server_default=""))
+    op.drop_index("thread_used", "thread")
+    op.drop_index("thread_input_pending", "thread_input")
+    _partial("thread_used", "thread", ["tenant", "updated_at", "thread_id"], "deleted_at IS NULL")
+    _partial("thread_deleted", "thread", ["deleted_at"], "deleted_at IS NOT NULL AND NOT purged")
+    _partial("request_thread", "request", ["tenant", "thread_id"], "thread_id <> ''")
+    op.create_index("thread_input_run", "thread_input", ["tenant", "run_id", "seq"])
+    op.create_index("dispatch_thread", "dispatch", ["tenant", "thread_id"])
+    op.create_index("wake_run", "wake", ["tenant", "run_id"])
+
+
+def _partial(name: str, table: str, columns: list[str], where: str) -> None:
+    of_rows = sa.text(where)
+    op.create_index(name, table, columns, sqlite_where=of_rows, postgresql_where=of_rows)
