@@ -153,6 +153,7 @@ def call_to_pb(call: Call) -> pb.ToolInvocation:
         attempt=call.attempt,
         result=call.result,
         child_run_id=call.child_run_id,
+        withheld_from_worker_id=call.withheld_from,
     )
 
 

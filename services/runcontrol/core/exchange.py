@@ -88,6 +88,8 @@ class Call:
         worker_instance: The start of that worker.
         progress_seq: Of the newest progress of the attempt.
         probe_until: Until when a worker is asked whether a lost attempt took effect.
+        schema_digest: Of the schema of its tool; "" = any worker of the tool may have it.
+        withheld_from: The worker that serves the tool with another schema; "" unless READY.
     """
 
     tenant: str
@@ -118,6 +120,8 @@ class Call:
     worker_instance: str = ""
     progress_seq: int = 0
     probe_until: datetime | None = None
+    schema_digest: str = ""
+    withheld_from: str = ""
 
     @property
     def settled(self) -> bool:

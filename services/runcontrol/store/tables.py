@@ -276,6 +276,8 @@ tool_call = _table(
     Column("worker_instance", Text, nullable=False, server_default=""),
     Column("progress_seq", Integer, nullable=False, server_default="0"),
     _instant("probe_until", nullable=True),
+    Column("schema_digest", Text, nullable=False, server_default=""),
+    Column("withheld_from", Text, nullable=False, server_default=""),
 )
 Index("tool_call_run", tool_call.c.tenant, tool_call.c.run_id, tool_call.c.step, tool_call.c.index)
 
