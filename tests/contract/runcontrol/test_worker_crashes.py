@@ -99,8 +99,8 @@ STEPS = (
 # Run control notices a cut or a dead worker at once, or by its silence.
 WHATS = ("cut", "cut unnoticed", "worker", "worker unnoticed", "run control", "both")
 DRAWS = amount(gate=100, chaos=1_000)
-# Long enough for heartbeats.
-EFFECT_AFTER_S = 7.0
+# At once, or late enough for heartbeats before it.
+EFFECT_AFTER_S = (0.0, 7.0)
 
 # Go is not sent for calls that may run twice: before Go is after Accept, for all.
 MOMENTS = {
@@ -233,11 +233,13 @@ async def test_random_cuts_and_kills_of_either_side_double_no_effect(
         # given a call, in turn of each class for which a second execution is a second effect
         draw = random.Random(number)
         effect = CLASSES[2 + number // len(STEPS) % 2]
-        async with aclosing(World(effect, new_store(), EFFECT_AFTER_S)) as world:
+        step = STEPS[number % len(STEPS)]
+        after_s = draw.choice(EFFECT_AFTER_S[step in ("heartbeat", "lease") :])
+        async with aclosing(World(effect, new_store(), after_s)) as world:
             world.begin()
 
             # when connections are cut and processes killed at random
-            for fault in faults_of(draw, STEPS[number % len(STEPS)]):
+            for fault in faults_of(draw, step):
                 await suffer(world, fault, felt)
             await until_over(world)
 
