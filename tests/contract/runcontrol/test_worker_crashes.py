@@ -235,7 +235,8 @@ async def test_random_cuts_and_kills_of_either_side_double_no_effect(
         effect = CLASSES[2 + number // len(STEPS) % 2]
         step = STEPS[number % len(STEPS)]
         after_s = draw.choice(EFFECT_AFTER_S[step in ("heartbeat", "lease") :])
-        async with aclosing(World(effect, new_store(), after_s)) as world:
+        first = draw.random() < 0.5
+        async with aclosing(World(effect, new_store(), after_s, effect_first=first)) as world:
             world.begin()
 
             # when connections are cut and processes killed at random

@@ -141,6 +141,7 @@ class World:
 
     Args:
         effect_after_s: Seconds from the start of an execution to its effect.
+        effect_first: An effect that is due happens before messages under way arrive.
 
     Attributes:
         ledger: Of each effect that has happened: its key and the fence of the attempt.
@@ -148,13 +149,19 @@ class World:
     """
 
     def __init__(
-        self, effect: EffectClass, store: MemoryStore, effect_after_s: float = 0.0
+        self,
+        effect: EffectClass,
+        store: MemoryStore,
+        effect_after_s: float = 0.0,
+        *,
+        effect_first: bool = False,
     ) -> None:
         tool = ToolSpec("lookup", "", "{}", effect, Approval.ALLOW, None, "v1")
         self.system = InMemoryRunControl(agent(tools=(tool,)), store)
         self.ledger: list[tuple[str, int]] = []
         self.steps: Counter[str] = Counter()
         self._effect_after_s = effect_after_s
+        self._effect_first = effect_first
         self._lives = 0
         self._beaten_s = 0.0
         self.server = self._new_server()
@@ -183,14 +190,16 @@ class World:
     def next_step(self) -> str:
         """What comes next: a message that arrives, the effect, or ``time``."""
         connection = self.connection
+        now_s = self.system.clock.monotonic_s()
+        due = any(at_s <= now_s for at_s, _ in self.worker.to_execute)
+        if due and self._effect_first:
+            return "effect"
         if connection is None:
             return "connect"
         if connection.to_server:
             return str(connection.to_server[0].WhichOneof("message"))
         if connection.to_worker:
             return str(connection.to_worker[0].WhichOneof("message"))
-        now_s = self.system.clock.monotonic_s()
-        due = any(at_s <= now_s for at_s, _ in self.worker.to_execute)
         return "effect" if due else "time"
 
     async def step(self) -> None:
@@ -199,14 +208,14 @@ class World:
         self.steps[name] += 1
         assert self.steps.total() <= MOST_STEPS, f"the exchange does not end: {self.steps}"
         connection = self.connection
-        if connection is None:
+        if name == "effect":
+            self._execute()
+        elif connection is None:
             self._connect()
         elif connection.to_server:
             self.server.hear(connection, connection.to_server.popleft())
         elif connection.to_worker:
             self._do(self.worker.session.heard(connection.to_worker.popleft()))
-        elif name == "effect":
-            self._execute()
         else:
             self._pass_a_second()
         await self._settle()
