@@ -6,6 +6,7 @@ acknowledged. Each method returns what is to be done, in order.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,8 @@ from runyard.worker.v1 import worker_pb2 as pb
 from runyard.worker.v1 import worker_service_pb2 as service
 
 PROTOCOL = 1
+log = logging.getLogger("runyard_worker")
+
 _AWAITS_GO = frozenset({content.EFFECT_CLASS_RECONCILABLE, content.EFFECT_CLASS_AT_MOST_ONCE})
 
 
@@ -116,6 +119,8 @@ class Session:
             return [action for ref in gone for action in self._give_up(ref)]
         if kind == "cancel":
             return list(self._cancelled(message.cancel.ref))
+        if kind == "schema_mismatch":
+            _warn(message.schema_mismatch)
         if kind == "result_ack":
             ref = message.result_ack.ref
             if self._is_newest(self.unacknowledged, ref):
@@ -224,3 +229,12 @@ class Session:
     def _is_newest(self, results: dict[str, pb.Result], ref: pb.CallRef) -> bool:
         found = results.get(ref.tool_call_id)
         return found is not None and found.ref == ref
+
+
+def _warn(mismatch: pb.SchemaMismatch) -> None:
+    log.warning(
+        "calls of %s wait that this worker does not get: version %s of the tool has the schema %s",
+        mismatch.tool_id,
+        mismatch.tool_version,
+        mismatch.json_schema,
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import json
 from collections.abc import Callable, Mapping
@@ -11,6 +10,8 @@ from datetime import datetime
 from typing import Any, Literal, Protocol, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+
+from runyard_worker.schemas import schema_digest
 
 EffectClass = Literal["pure", "idempotent", "reconcilable", "at_most_once"]
 
@@ -181,12 +182,6 @@ class Tool:
                 "timeout": f"{self.timeout_s:g}s",
             },
         }
-
-
-def schema_digest(json_schema: Mapping[str, Any]) -> bytes:
-    """SHA-256 of a schema, as ``ServedTool.schema_digest`` of the contract says."""
-    text = json.dumps(json_schema, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).digest()
 
 
 def result_text(value: object) -> str:

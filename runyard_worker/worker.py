@@ -195,6 +195,7 @@ class _Serving:
         self._out: asyncio.Queue[service.SessionRequest] = asyncio.Queue()
         self._idle = asyncio.Event()
         self._failures = 0
+        self._welcomed = False
         self._probes: set[asyncio.Task[None]] = set()
         self._threads = ThreadPoolExecutor(worker.room, thread_name_prefix="tool")
 
@@ -230,7 +231,7 @@ class _Serving:
                     stub = ToolWorkerServiceStub(channel)
                     await self._converse(stub.Session(metadata=metadata(target, os.environ)))
             except grpc.aio.AioRpcError as error:
-                if error.code() in _FINAL:
+                if error.code() in _FINAL and not self._may_have_a_new_token(error):
                     raise
                 log.warning("run control at %s: %s", target, error.details())
             except TimeoutError:
@@ -238,6 +239,11 @@ class _Serving:
             bound_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(self._failures, 10))
             self._failures += 1
             await asyncio.sleep(random.uniform(0, bound_s))  # noqa: S311  # spreads, is no secret
+
+    def _may_have_a_new_token(self, error: grpc.aio.AioRpcError) -> bool:
+        """Whether a token that was valid is not any more, and comes from a file that may change."""
+        refused = error.code() is grpc.StatusCode.UNAUTHENTICATED
+        return refused and self._welcomed and bool(os.environ.get("RUNYARD_TOKEN_FILE"))
 
     async def _converse(self, call: Any) -> None:
         """One connection, to its end.
@@ -256,6 +262,7 @@ class _Serving:
                     if message.HasField("welcome"):
                         log.info("serving %s", ", ".join(sorted(self._worker.tools)))
                         self._failures = 0
+                        self._welcomed = True
                         lease_s = _seconds(message.welcome.lease)
                         every_s = _seconds(message.welcome.heartbeat_interval)
                         beating = asyncio.ensure_future(self._beat(every_s))

@@ -28,6 +28,7 @@ from services.runcontrol.core.ports import (
     TicketFeed,
     TicketFilter,
     TicketKey,
+    Wanted,
 )
 from services.runcontrol.core.specs import Specs
 from services.runcontrol.core.subscribing import fitting
@@ -146,19 +147,28 @@ class MemoryTx(MemoryUpkeep):
     def call(self, tenant: str, call_id: str) -> exchange.Call | None:
         return self.t.calls.get((tenant, call_id))
 
-    def ready_calls(
-        self, tenant: str, tool_id: str, label: str, now: datetime, limit: int
-    ) -> list[CallKey]:
+    def ready_calls(self, tenant: str, wanted: Wanted, now: datetime, limit: int) -> list[CallKey]:
+        found = [
+            call
+            for call in self._offered(tenant, wanted.tool_id, now)
+            if call.label == wanted.label
+            and (not wanted.schema_digest or call.schema_digest in ("", wanted.schema_digest))
+        ]
+        return [self._key(call) for call in found[:limit]]
+
+    def longest_ready(
+        self, tenant: str, tool_id: str, now: datetime, limit: int
+    ) -> list[exchange.Call]:
+        return self._offered(tenant, tool_id, now)[:limit]
+
+    def _offered(self, tenant: str, tool_id: str, now: datetime) -> list[exchange.Call]:
         found = [
             call
             for call in self.t.calls.values()
-            if (call.tenant, call.tool_id, call.label) == (tenant, tool_id, label)
-            and call.state is exchange.CallState.READY
-            and call.due_at is not None
-            and call.due_at <= now
+            if (call.tenant, call.tool_id) == (tenant, tool_id)
+            and _is_past(call.due_at, now, call.state is exchange.CallState.READY)
         ]
-        found.sort(key=lambda call: (call.due_at or now, call.call_id))
-        return [self._key(call) for call in found[:limit]]
+        return sorted(found, key=lambda call: (call.due_at or now, call.call_id))
 
     def probed_calls(self, tenant: str, limit: int) -> list[exchange.Call]:
         calls = [c for c in self.t.calls.values() if c.tenant == tenant and c.probe_until]

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
 
+from services.chassis.access.policy import UnauthenticatedError
 from services.chassis.caller import Caller, KeyedRequest, Principal, Replay, RequestKey
 from services.chassis.errors import Violation
 from services.chassis.ids import id_violations
@@ -34,6 +35,8 @@ class Call:
         traceparent: Of the call's span, in W3C form; empty when there is none.
         large: What is made of its request is made in slices.
         replayed: The response is a stored one; set by ``MutationResponse``.
+        authenticate_again: Returns who the credential of the call stands for now, for calls that
+            last; raises UnauthenticatedError once it is not valid any more.
     """
 
     method: str
@@ -43,6 +46,7 @@ class Call:
     traceparent: str = ""
     large: bool = False
     replayed: bool = False
+    authenticate_again: Callable[[], Principal] | None = None
 
 
 _current: ContextVar[Call | None] = ContextVar("current_call", default=None)
@@ -84,6 +88,17 @@ def current_caller() -> Caller:
     """Who makes the current call, for a use case that changes nothing."""
     call = current_call()
     return Caller(call.principal, call.method, call.acting_run, None, call.traceparent)
+
+
+def require_same_principal() -> None:
+    """Refuse to go on with a call whose credential has expired, or stands for something else now.
+
+    Raises:
+        UnauthenticatedError: It was opened with a credential that opens no such call any more.
+    """
+    call = current_call()
+    if call.authenticate_again is not None and call.authenticate_again() != call.principal:
+        raise UnauthenticatedError("what the credential allows was changed: open the call again")
 
 
 async def decoded(request: M, decode: Callable[[M], T]) -> T:

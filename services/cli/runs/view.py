@@ -244,6 +244,19 @@ def _attempt_failed(_: RunView, event: pb.Event) -> Lines:
     yield [(what, "red"), f", {then}"]
 
 
+_PROBED = {
+    pb.ToolCallProbed.OUTCOME_HAPPENED: "; a worker says that it took effect",
+    pb.ToolCallProbed.OUTCOME_DID_NOT_HAPPEN: "; a worker says that it took no effect",
+    pb.ToolCallProbed.OUTCOME_UNKNOWN: "; its worker cannot tell whether it took effect",
+    pb.ToolCallProbed.OUTCOME_NOT_ANSWERED: "; no worker says whether it took effect",
+}
+
+
+def _probed(view: RunView, event: pb.Event) -> Lines:
+    probed = event.tool_call_probed
+    yield [view.tool(probed.tool_call_id), f": was lost{_PROBED.get(probed.outcome, '')}"]
+
+
 def _finished(view: RunView, event: pb.Event) -> Lines:
     end = event.run_finished.termination
     reason = short_name(pb.TerminationReason.DESCRIPTOR, end.reason).replace("_", " ")
@@ -251,18 +264,6 @@ def _finished(view: RunView, event: pb.Event) -> Lines:
     used = f" ({tokens(event.run_finished.usage)})"
     style = "bold green" if view.completed else "bold red"
     yield [("finished: ", style), (reason, style), why, (used, "dim")]
-
-
-_PROBED = {
-    pb.ToolCallProbed.OUTCOME_HAPPENED: "was lost; a worker says that it took effect",
-    pb.ToolCallProbed.OUTCOME_DID_NOT_HAPPEN: "was lost; a worker says that it took no effect",
-    pb.ToolCallProbed.OUTCOME_UNKNOWN: "was lost; its worker cannot tell whether it took effect",
-    pb.ToolCallProbed.OUTCOME_NOT_ANSWERED: "was lost; no worker says whether it took effect",
-}
-
-
-def _probed(probed: pb.ToolCallProbed) -> str:
-    return _PROBED.get(probed.outcome, "was lost")
 
 
 _LINES: Mapping[str, Callable[[RunView, pb.Event], Lines]] = {
@@ -277,9 +278,14 @@ _LINES: Mapping[str, Callable[[RunView, pb.Event], Lines]] = {
     "tool_call_progress": lambda v, e: [
         [v.tool(e.tool_call_progress.tool_call_id), f": {e.tool_call_progress.note}"]
     ],
-    "tool_call_probed": lambda v, e: [
-        [v.tool(e.tool_call_probed.tool_call_id), f": {_probed(e.tool_call_probed)}"]
+    "tool_call_withheld": lambda v, e: [
+        [
+            v.tool(e.tool_call_withheld.tool_call_id),
+            (" waits for another worker: ", "yellow"),
+            f"{e.tool_call_withheld.worker_id} serves it for another schema",
+        ]
     ],
+    "tool_call_probed": _probed,
     "ticket_opened": _ticket,
     "ticket_decided": _decided,
     "ticket_expired": lambda _, e: [[("denied: ", "yellow"), "nobody decided in time"]],

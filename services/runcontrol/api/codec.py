@@ -165,6 +165,12 @@ _KINDS: Mapping[type, tuple[str, _Encode]] = {
             tool_call_id=k.call_id, outcome=enums.PROBE_OUTCOMES.to_pb[k.outcome]
         ),
     ),
+    e.ToolCallWithheld: (
+        "tool_call_withheld",
+        lambda k: pb.ToolCallWithheld(
+            tool_call_id=k.call_id, worker_id=k.worker_id, tool_version=k.tool_version
+        ),
+    ),
     e.ToolCallSettled: ("tool_call_settled", _settled),
     e.TicketOpened: ("ticket_opened", lambda k: pb.TicketOpened(ticket=ticket_to_pb(k.ticket))),
     e.TicketDecided: (

@@ -169,6 +169,7 @@ def call_view_to_pb(view: CallView, chars: int) -> pb.ToolInvocation:
         accept_time=instant_to_pb(call.accepted_at),
         settle_time=instant_to_pb(call.settled_at),
         step=call.step,
+        withheld_from_worker_id=call.withheld_from,
     )
 
 

@@ -16,6 +16,7 @@ from services.runcontrol.core.limits import (
     MAX_INFLIGHT,
     MAX_LABELS,
     MAX_SERVED_TOOLS,
+    SCHEMA_DIGEST_BYTES,
 )
 from services.runcontrol.core.tool_workers import Progress
 from services.runcontrol.core.worker_calls import (
@@ -77,11 +78,7 @@ def _hello(hello: pb.Hello, decoder: Decoder) -> m.Hello:
                 hello.tools,
                 "hello.tools",
                 MAX_SERVED_TOOLS,
-                lambda tool, at: m.ServedTool(
-                    decoder.id(tool.tool_id, path(at, "tool_id")),
-                    tool.schema_digest,
-                    tool.max_parallel,
-                ),
+                lambda tool, at: _served(tool, at, decoder),
             )
         ),
         labels=tuple(
@@ -102,6 +99,14 @@ def _hello(hello: pb.Hello, decoder: Decoder) -> m.Hello:
             )
         ),
     )
+
+
+def _served(tool: pb.ServedTool, at: str, decoder: Decoder) -> m.ServedTool:
+    if len(tool.schema_digest) not in (0, SCHEMA_DIGEST_BYTES):
+        length = f"has {len(tool.schema_digest)} bytes, SHA-256 has {SCHEMA_DIGEST_BYTES}"
+        decoder.wrong(path(at, "schema_digest"), length)
+    tool_id = decoder.id(tool.tool_id, path(at, "tool_id"))
+    return m.ServedTool(tool_id, tool.schema_digest.hex(), tool.max_parallel)
 
 
 def _refs(hello: pb.Hello, decoder: Decoder) -> tuple[CallRef, ...]:

@@ -14,6 +14,8 @@ from services.chassis.protobuf.decoder import duration_to_pb, instant_to_pb
 from services.content.convert import EFFECT_CLASSES
 from services.runcontrol.api import enums
 from services.runcontrol.core import worker_messages as m
+from services.runcontrol.core.schemas import schema_digest
+from services.runcontrol.core.specs import ToolSpec
 from services.runcontrol.core.tool_workers import TakenCall
 from services.runcontrol.core.worker_calls import (
     CallRef,
@@ -28,6 +30,8 @@ def to_worker(message: m.ToWorker) -> service.SessionResponse:
     match message:
         case m.Welcome():
             return service.SessionResponse(welcome=_welcome(message))
+        case m.SchemaMismatch(tool):
+            return service.SessionResponse(schema_mismatch=_mismatch(tool))
         case m.ServerStops(deadline_at):
             drain = pb.Drain(deadline_time=instant_to_pb(deadline_at))
             return service.SessionResponse(drain=drain)
@@ -102,6 +106,15 @@ def _call(taken: TakenCall) -> pb.Call:
         tool_version=taken.tool_version,
         agent_id=taken.agent_id,
         principal=taken.principal,
+    )
+
+
+def _mismatch(tool: ToolSpec) -> pb.SchemaMismatch:
+    return pb.SchemaMismatch(
+        tool_id=tool.tool_id,
+        tool_version=tool.version,
+        schema_digest=bytes.fromhex(schema_digest(tool.json_schema)),
+        json_schema=tool.json_schema,
     )
 
 

@@ -10,7 +10,7 @@ import grpc
 
 from runyard.worker.v1 import worker_service_pb2 as pb
 from runyard.worker.v1 import worker_service_pb2_grpc as rpc
-from services.chassis.calls.call import current_caller
+from services.chassis.calls.call import current_caller, require_same_principal
 from services.runcontrol.api.worker_requests import from_worker, result_from_pb
 from services.runcontrol.api.worker_responses import reported, to_worker
 from services.runcontrol.core.tool_workers import ToolWorkers
@@ -46,4 +46,6 @@ class ToolWorkerServicer(rpc.ToolWorkerServiceServicer):
 
 async def _messages(requests: AsyncIterator[pb.SessionRequest]) -> AsyncIterator[FromWorker]:
     async for request in requests:
+        # A session may last for months; its token may not.
+        require_same_principal()
         yield from_worker(request)

@@ -116,6 +116,13 @@ class ToolCallProbed:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCallWithheld:
+    call_id: str
+    worker_id: str
+    tool_version: str
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCallProgress:
     call_id: str
     progress_seq: int
@@ -241,6 +248,7 @@ Kind = (
     | ToolCallAccepted
     | ToolCallProgress
     | ToolCallProbed
+    | ToolCallWithheld
     | ToolCallSettled
     | TicketOpened
     | TicketDecided

@@ -94,6 +94,8 @@ class Call:
         dispatched_at: When its newest attempt was sent to what executes it.
         accepted_at: When a worker accepted that attempt.
         settled_at: When it got its result.
+        schema_digest: Of the schema of its tool; "" = any worker of the tool may have it.
+        withheld_from: The worker that serves the tool with another schema; "" unless READY.
     """
 
     tenant: str
@@ -129,6 +131,8 @@ class Call:
     dispatched_at: datetime | None = None
     accepted_at: datetime | None = None
     settled_at: datetime | None = None
+    schema_digest: str = ""
+    withheld_from: str = ""
 
     @property
     def settled(self) -> bool:

@@ -56,7 +56,14 @@ def finish(work: Work, termination: Termination) -> Work:
 
 def settle_call(work: Work, call: Call, state: CallState, result: str) -> Work:
     """Set the final state and the result of a call."""
-    settled = replace(call, state=state, result=result, probe_until=None, settled_at=work.now)
+    settled = replace(
+        call,
+        state=state,
+        result=result,
+        probe_until=None,
+        withheld_from="",
+        settled_at=work.now,
+    )
     return work.with_call(settled).emit(ToolCallSettled(call.call_id, state, result))
 
 

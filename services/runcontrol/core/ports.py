@@ -53,6 +53,20 @@ TicketKey: TypeAlias = tuple[str, str, str, str]
 CallKey: TypeAlias = tuple[str, str, str, str]
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Wanted:
+    """Calls that a worker can take.
+
+    Attributes:
+        label: What they require; "" for calls that require none.
+        schema_digest: Of the schema of their tool; "" for any.
+    """
+
+    tool_id: str
+    label: str = ""
+    schema_digest: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class CallView:
     """A call, whose arguments and result may be parts of the whole.
@@ -270,12 +284,11 @@ class WorkerTx(Protocol):
     def session_epoch(self, tenant: str, instance_id: str) -> int:
         """The number of the newest session of the instance; 0 when there was none."""
 
-    def ready_calls(
-        self, tenant: str, tool_id: str, label: str, now: datetime, limit: int
-    ) -> list[CallKey]:
-        """Calls of a tool that require this label, and can be given to a worker, longest ready
-        first.
-        """
+    def ready_calls(self, tenant: str, wanted: Wanted, now: datetime, limit: int) -> list[CallKey]:
+        """Calls that can be given to a worker, longest ready first."""
+
+    def longest_ready(self, tenant: str, tool_id: str, now: datetime, limit: int) -> list[Call]:
+        """Calls of a tool that can be given to a worker of any kind, longest ready first."""
 
     def probed_calls(self, tenant: str, limit: int) -> list[Call]:
         """Lost calls of which workers are asked what has become of them, longest lost first."""

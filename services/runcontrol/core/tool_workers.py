@@ -14,7 +14,7 @@ from services.chassis.ids import IdSource
 from services.runcontrol.core.errors import CallNotFoundError
 from services.runcontrol.core.exchange import REPEATS_ARE_EFFECTS, Call, CallState
 from services.runcontrol.core.forbidding import in_force
-from services.runcontrol.core.ports import CallKey, Catalogs, Store, Tx
+from services.runcontrol.core.ports import CallKey, Catalogs, Store, Tx, Wanted
 from services.runcontrol.core.specs import Catalog, ToolSpec
 from services.runcontrol.core.work import Work, commit, pinned_specs
 from services.runcontrol.core.worker_calls import (
@@ -35,9 +35,12 @@ from services.runcontrol.core.worker_calls import (
     refuse_foreign_tools,
     sweep,
     take_finding,
+    withhold,
 )
 
 SWEEP_LIMIT = 200
+# Of the calls of a tool that wait, how many are examined at a time for why they do.
+WITHHOLD_LIMIT = 50
 # Of a tenant's lost calls, how many are asked about at a time.
 PROBE_LIMIT = 200
 
@@ -111,11 +114,37 @@ class ToolWorkers:
         """The number of the newest session of the worker's instance."""
         return await self._store.write(lambda tx: tx.session_epoch(tenant, worker.instance_id))
 
-    async def waiting(self, tenant: str, tool_id: str, label: str, limit: int) -> list[CallKey]:
-        """Calls of a tool that can be given to a worker with this label, longest ready first."""
+    async def waiting(self, tenant: str, wanted: Wanted, limit: int) -> list[CallKey]:
+        """Calls that can be given to a worker, longest ready first."""
         return await self._store.write(
-            lambda tx: tx.ready_calls(tenant, tool_id, label, self._clock.now(), limit)
+            lambda tx: tx.ready_calls(tenant, wanted, self._clock.now(), limit)
         )
+
+    async def longest_ready(self, tenant: str, tool_id: str) -> list[Call]:
+        """Calls of a tool that nobody has taken."""
+        return await self._store.write(
+            lambda tx: tx.longest_ready(tenant, tool_id, self._clock.now(), WITHHOLD_LIMIT)
+        )
+
+    async def withhold(self, waiting: Call, worker: Worker) -> ToolSpec | None:
+        """Record that a worker does not get a call, once; return the tool as the run knows it.
+
+        None when the call does not wait any more.
+        """
+
+        def fn(tx: Tx) -> ToolSpec | None:
+            before = tx.load(waiting.tenant, waiting.run_id, self._clock.now())
+            call = before.find_call(waiting.call_id) if before else None
+            specs = pinned_specs(tx, before) if before else None
+            tool = specs.tool(waiting.tool_id) if specs else None
+            if before is None or call is None or tool is None or not may_be_taken(before, call):
+                return None
+            after = withhold(before, call, worker, tool.version)
+            if after is not before:
+                commit(tx, before, after)
+            return tool
+
+        return await self._store.write(fn)
 
     async def take(self, key: CallKey, worker: Worker) -> TakenCall | None:
         """Give a call to a worker; None when somebody else has it by now, or it is denied."""

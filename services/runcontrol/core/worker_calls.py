@@ -27,6 +27,7 @@ from services.runcontrol.core.events import (
     ToolCallDispatched,
     ToolCallProbed,
     ToolCallProgress,
+    ToolCallWithheld,
 )
 from services.runcontrol.core.exchange import (
     REPEATS_ARE_EFFECTS,
@@ -39,6 +40,7 @@ from services.runcontrol.core.finishing import settle_call
 from services.runcontrol.core.forbidding import denial
 from services.runcontrol.core.model import Cause, RunState
 from services.runcontrol.core.parking import resolve, wait_for_person
+from services.runcontrol.core.schemas import schema_digest
 from services.runcontrol.core.specs import ToolSpec
 from services.runcontrol.core.tickets import open_ticket
 from services.runcontrol.core.work import Work
@@ -146,6 +148,7 @@ def offer(work: Work, call: Call, tool: ToolSpec, trace: str) -> Work:
         call,
         state=CallState.READY,
         label=tool.label,
+        schema_digest=schema_digest(tool.json_schema),
         timeout_ms=round(tool.timeout_s * 1000),
         due_at=work.now,
         timeout_at=work.now + timedelta(seconds=tool.timeout_s),
@@ -180,8 +183,17 @@ def dispatch(work: Work, call: Call, worker: Worker, accept_s: float) -> Work:
         progress_seq=0,
         dispatched_at=work.now,
         accepted_at=None,
+        withheld_from="",
     )
     return work.with_call(taken).emit(ToolCallDispatched(call.call_id, taken.attempt))
+
+
+def withhold(work: Work, call: Call, worker: Worker, tool_version: str) -> Work:
+    """Record that a worker of its tool does not get a call, because it expects another schema."""
+    if call.withheld_from:
+        return work
+    withheld = work.with_call(replace(call, withheld_from=worker.worker_id))
+    return withheld.emit(ToolCallWithheld(call.call_id, worker.worker_id, tool_version))
 
 
 def is_attempt(call: Call | None, ref: CallRef) -> bool:
@@ -240,6 +252,8 @@ def sweep(work: Work, call: Call, ids: IdSource) -> Work:
     late = call.timeout_at is not None and call.timeout_at <= work.now
     if call.state is CallState.READY and late:
         text = f"no worker took the call within {_seconds(call)} s"
+        if call.withheld_from:
+            text += f": {call.withheld_from} serves {call.tool_id} for another schema"
         return _settle(work, call, CallState.FAILED, text, ids)
     if call.state is CallState.DISPATCHED and due:
         return _ready_again(work, call, 0.0)

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Protocol, TypeAlias
 
 from services.chassis.caller import Caller
+from services.runcontrol.core.specs import ToolSpec
 from services.runcontrol.core.tool_workers import Progress, TakenCall
 from services.runcontrol.core.worker_calls import (
     CallRef,
@@ -24,10 +25,15 @@ PROTOCOL = 1
 
 @dataclass(frozen=True, slots=True)
 class ServedTool:
-    """A tool that a worker serves; ``max_parallel`` 0 = as many calls as it has credit for."""
+    """A tool that a worker serves.
+
+    Attributes:
+        schema_digest: Of the schema that it was built for, in hexadecimal; "" = any.
+        max_parallel: 0 = as many calls as it has credit for.
+    """
 
     tool_id: str
-    schema_digest: bytes
+    schema_digest: str
     max_parallel: int
 
 
@@ -122,6 +128,13 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class SchemaMismatch:
+    """Calls of this version of the tool wait, and the worker does not get them."""
+
+    tool: ToolSpec
+
+
+@dataclass(frozen=True, slots=True)
 class Go:
     ref: CallRef
 
@@ -152,7 +165,9 @@ class ServerStops:
     deadline_at: datetime
 
 
-ToWorker: TypeAlias = Welcome | GivenCall | Go | Leases | StopCall | Probe | ResultAck | ServerStops
+ToWorker: TypeAlias = (
+    Welcome | GivenCall | Go | Leases | StopCall | Probe | ResultAck | SchemaMismatch | ServerStops
+)
 
 
 class WorkerSessions(Protocol):

@@ -29,7 +29,7 @@ class Probing:
         ref = CallRef(lost.call_id, lost.attempt, lost.fence)
         if any(session.probes.get(lost.call_id) == ref for session in sessions):
             return
-        able = [session for session in sessions if session.served(lost.tool_id, lost.label)]
+        able = [session for session in sessions if session.may_have(lost)]
         # The worker that had the call knows best: it may still be executing it.
         able.sort(key=lambda each: each.hello.worker.instance_id != lost.worker_instance)
         session = next(iter(able), None)

@@ -2,7 +2,7 @@
 
 give_forever   gives calls that wait to sessions that have room, and asks about lost ones
 stop_forever   tells workers about calls that are not wanted any more
-sweep_forever  ends what was not taken, accepted, renewed or ended in time
+sweep_forever  ends what was not taken, accepted, renewed or ended in time, and says why calls wait
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from services.runcontrol.core.errors import (
     ProtocolUnsupportedError,
     SessionFencedError,
 )
-from services.runcontrol.core.ports import CALLS, CALLS_ENDED, CallKey
+from services.runcontrol.core.ports import CALLS, CALLS_ENDED, CallKey, Wanted
 from services.runcontrol.core.tool_workers import Progress, ToolWorkers
 from services.runcontrol.core.worker_calls import CallRef, ResultOutcome, refuse_foreign_tools
 from services.runcontrol.core.worker_messages import (
@@ -49,6 +49,7 @@ from services.runcontrol.core.worker_messages import (
 )
 from services.runcontrol.engine import telemetry_names as names
 from services.runcontrol.engine.probing import Probing
+from services.runcontrol.engine.withholding import Withholding
 from services.runcontrol.engine.worker_session import Session
 
 # No notification says that a pause before another attempt has ended.
@@ -76,6 +77,7 @@ class LiveSessions:
         self._drain = drain
         self._sessions: dict[tuple[str, str], Session] = {}
         self._probing = Probing(workers)
+        self._withholding = Withholding(workers)
 
     async def serve(
         self, caller: Caller, first: FromWorker | None, messages: AsyncIterator[FromWorker]
@@ -236,28 +238,19 @@ class LiveSessions:
         return sum(each.credit for each in list(self._sessions.values()) if not each.stopped)
 
     async def _give(self) -> None:
-        for tenant, tool_id, label in sorted(self._wanted()):
+        now = self._sessions.values()
+        for tenant, wanted in sorted({(each.tenant, w) for each in now for w in each.wanted()}):
             room = [each for each in self._sessions.values() if each.tenant == tenant]
-            limit = sum(each.credit for each in room if each.has_room(tool_id, label))
-            for key in await self._workers.waiting(tenant, tool_id, label, limit):
-                await self._give_one(key, tool_id, label)
+            limit = sum(each.credit for each in room if each.has_room(wanted))
+            for key in await self._workers.waiting(tenant, wanted, limit):
+                await self._give_one(key, wanted)
 
-    def _wanted(self) -> set[tuple[str, str, str]]:
-        """Tenant, tool and label of calls for which a session has room."""
-        return {
-            (session.tenant, tool.tool_id, label)
-            for session in self._sessions.values()
-            for tool in session.hello.tools
-            for label in ("", *session.hello.labels)
-            if session.has_room(tool.tool_id, label)
-        }
-
-    async def _give_one(self, key: CallKey, tool_id: str, label: str) -> None:
+    async def _give_one(self, key: CallKey, wanted: Wanted) -> None:
         """Give a call to the session with the most room."""
         sessions = [
             session
             for session in self._sessions.values()
-            if session.tenant == key[0] and session.has_room(tool_id, label)
+            if session.tenant == key[0] and session.has_room(wanted)
         ]
         if not sessions:
             return
@@ -267,7 +260,7 @@ class LiveSessions:
         if taken is None:
             session.credit += 1
             return
-        session.held[taken.call.call_id] = (tool_id, taken.ref)
+        session.held[taken.call.call_id] = (wanted.tool_id, taken.ref)
         session.out.put_nowait(GivenCall(taken))
         if self._sessions.get(session.key) is not session:
             # It ended meanwhile, and did not know of this call.
@@ -296,6 +289,7 @@ class LiveSessions:
         while True:
             try:
                 await self._workers.sweep()
+                await self._withholding.explain(list(self._sessions.values()))
             except DomainError as error:
                 log.warning("sweep of calls failed", exc_info=error)
             await self._clock.sleep(SWEEP_EVERY_S)

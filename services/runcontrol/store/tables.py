@@ -290,6 +290,8 @@ tool_call = _table(
     _instant("dispatched_at", nullable=True),
     _instant("accepted_at", nullable=True),
     _instant("settled_at", nullable=True),
+    Column("schema_digest", Text, nullable=False, server_default=""),
+    Column("withheld_from", Text, nullable=False, server_default=""),
 )
 Index("tool_call_run", tool_call.c.tenant, tool_call.c.run_id, tool_call.c.step, tool_call.c.index)
 

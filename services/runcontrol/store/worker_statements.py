@@ -42,11 +42,25 @@ READY_CALLS = statement(
     .select_from(t.tool_call.join(t.run, _RUN))
     .where(
         *where(t.tool_call, "tenant", "tool_id", "label"),
+        or_(
+            bindparam("schema_digest", type_=_call.schema_digest.type) == "",
+            _call.schema_digest == "",
+            _call.schema_digest == bindparam("schema_digest", type_=_call.schema_digest.type),
+        ),
         w.OFFERED,
         _call.due_at <= _instant("now"),
     )
     .order_by(_call.due_at, _call.call_id)
     .limit(bindparam("limit"))
+)
+
+LONGEST_READY = find(
+    t.tool_call,
+    *where(t.tool_call, "tenant", "tool_id"),
+    w.OFFERED,
+    _call.due_at <= _instant("now"),
+    order_by=(_call.due_at, _call.call_id),
+    limit=bindparam("limit"),
 )
 
 PROBED_CALLS = find(

@@ -6,10 +6,10 @@ from datetime import datetime
 
 from services.chassis.store.port import Tx
 from services.runcontrol.core.exchange import Call
-from services.runcontrol.core.ports import CallKey
+from services.runcontrol.core.ports import CallKey, Wanted
 from services.runcontrol.core.worker_calls import CallRef, Worker
 from services.runcontrol.store import worker_statements as sql
-from services.runcontrol.store.rows import every, one
+from services.runcontrol.store.rows import every, one, params_of
 
 
 class SqlWorkers:
@@ -44,13 +44,17 @@ class SqlWorkers:
         row = self._tx.one(sql.SESSION, tenant=tenant, instance_id=instance_id)
         return 0 if row is None else int(row.epoch)
 
-    def ready_calls(
-        self, tenant: str, tool_id: str, label: str, now: datetime, limit: int
-    ) -> list[CallKey]:
+    def ready_calls(self, tenant: str, wanted: Wanted, now: datetime, limit: int) -> list[CallKey]:
         rows = self._tx.all(
-            sql.READY_CALLS, tenant=tenant, tool_id=tool_id, label=label, now=now, limit=limit
+            sql.READY_CALLS, tenant=tenant, now=now, limit=limit, **params_of(wanted)
         )
         return [tuple(row) for row in rows]
+
+    def longest_ready(self, tenant: str, tool_id: str, now: datetime, limit: int) -> list[Call]:
+        found = every(
+            self._tx, Call, sql.LONGEST_READY, tenant=tenant, tool_id=tool_id, now=now, limit=limit
+        )
+        return list(found)
 
     def probed_calls(self, tenant: str, limit: int) -> list[Call]:
         return list(every(self._tx, Call, sql.PROBED_CALLS, tenant=tenant, limit=limit))

@@ -13,8 +13,10 @@ import pytest_asyncio
 from runyard.runcontrol.v1 import runcontrol_internal_service_pb2 as internal
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
 from runyard.runcontrol.v1.runcontrol_service_pb2_grpc import RunControlServiceStub
+from runyard.worker.v1 import worker_pb2 as worker
 from runyard.worker.v1 import worker_service_pb2 as worker_service
 from runyard.worker.v1.worker_service_pb2_grpc import ToolWorkerServiceStub
+from runyard_worker import Worker
 from services.chassis.access.entry import peers_of
 from services.chassis.access.tokens import new_token
 from services.chassis.caller import Role
@@ -28,9 +30,11 @@ from services.runcontrol.main import SERVICE as RUNCONTROL
 from tests.contract.runcontrol.conftest import Suite
 from tests.contract.runcontrol.test_approvals_rpc import APPROVE, apply_asker, open_ticket
 from tests.contract.runcontrol.test_pool_rpc import ask_the_analyst, parked_analyst
+from tests.contract.runcontrol.test_python_worker import answer, apply_clerk, serving
 from tests.support.certificates import Authority
-from tests.support.raw_worker import hello, session
+from tests.support.raw_worker import RawWorker, hello, session
 from tests.support.refusals import refused
+from tests.support.waiting import within_limit
 
 
 class SecuredSuite(Suite):
@@ -88,6 +92,30 @@ class SecuredSuite(Suite):
 
     def as_alice_who_approves(self, service: str) -> grpc.aio.Channel:
         return self._as(service, self._alice_approves)
+
+    def as_clerk_variables(self) -> dict[str, str]:
+        """The environment of a worker that may serve one tool."""
+        return {
+            "RUNYARD_TOKEN_FILE": self._clerk,
+            "RUNYARD_CA_FILE": self.common["peer_ca_file"],
+            "RUNYARD_CERT_FILE": self.common["peer_cert_file"],
+            "RUNYARD_KEY_FILE": self.common["peer_key_file"],
+        }
+
+    def renew_clerk(self) -> None:
+        self._made("clerk", Role.WORKER, "acme", "lookup")
+
+    def revoke(self, name: str) -> None:
+        """Take the token of this name from the servers' file."""
+        known = (self._data / "tokens").read_text().splitlines(keepends=True)
+        self._write_tokens("".join(line for line in known if f"name={name} " not in line))
+
+    def replace_in_tokens(self, old: str, new: str) -> None:
+        self._write_tokens((self._data / "tokens").read_text().replace(old, new))
+
+    def _write_tokens(self, text: str) -> None:
+        (self._data / "tokens.new").write_text(text)
+        (self._data / "tokens.new").replace(self._data / "tokens")
 
     def _made(self, name: str, role: Role, tenant: str, *tools: str) -> str:
         """Write a file with a new token, and add its hash to the servers' file."""
@@ -181,6 +209,8 @@ APPROVERS_RPCS = frozenset(
     {
         "SubmitDecision",
         "ListTickets",
+        "SubscribeTickets",
+        "GetToolCall",
         "GetTicket",
         "GetRun",
         "ListRuns",
@@ -224,3 +254,72 @@ async def test_an_approver_decides_for_others_and_not_for_itself(suite: SecuredS
     assert decided.outcome == service.DECISION_OUTCOME_ACCEPTED
     assert decided.ticket.decision.decided_by == "audrey"
     assert (cancel.reason, reading.reason) == ("PERMISSION_DENIED", "PERMISSION_DENIED")
+
+
+async def until_refused(clerk: RawWorker) -> None:
+    """Give signs of life until the session has ended."""
+    async with within_limit():
+        while True:
+            await clerk.beat()
+
+
+async def test_a_session_ends_with_its_token_and_goes_on_with_another(
+    suite: SecuredSuite,
+) -> None:
+    # given a worker with a session
+    channel = suite.as_clerk("runcontrol")
+    async with session(channel, hello("lookup")) as clerk:
+        await clerk.beat()
+
+        # when its token is revoked, and counts no more at its next sign of life
+        suite.revoke("clerk")
+        ended = await refused(until_refused(clerk))
+
+    # then the session has ended, and another one needs another token
+    assert ended.reason == "UNAUTHENTICATED"
+    again = ToolWorkerServiceStub(channel).Session()
+    assert (await refused(again.read())).reason == "UNAUTHENTICATED"
+
+
+async def test_a_session_ends_when_its_token_names_other_tools(suite: SecuredSuite) -> None:
+    async with session(suite.as_clerk("runcontrol"), hello("lookup")) as clerk:
+        suite.replace_in_tokens("tools=lookup", "tools=refund")
+        ended = await refused(until_refused(clerk))
+    assert ended.reason == "UNAUTHENTICATED"
+
+
+async def until_reporting_is_refused(suite: SecuredSuite, reason: str) -> None:
+    """Wait until the servers have read the tokens that make this the answer to the clerk."""
+    stub = ToolWorkerServiceStub(suite.as_clerk("runcontrol"))
+    ref = worker.CallRef(tool_call_id="none", attempt=1, fence=1)
+    result = worker.Result(ref=ref, succeeded=worker.Succeeded())
+    request = worker_service.ReportResultRequest(result=result)
+    async with within_limit():
+        while (await refused(stub.ReportResult(request))).reason != reason:
+            pass
+
+
+async def test_a_worker_of_the_python_library_comes_back_with_a_new_token(
+    suite: SecuredSuite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a worker with a token from a file
+    for name, value in suite.as_clerk_variables().items():
+        monkeypatch.setenv(name, value)
+    desk = Worker("desk", target=suite.served["runcontrol"].target)
+
+    @desk.tool(effect="at_most_once")
+    def lookup(order: int) -> str:
+        return "found"
+
+    await apply_clerk(suite, desk)
+    async with serving(desk):
+        assert await answer(suite) == "it says found"
+
+        # when another token takes the place of that one
+        suite.revoke("clerk")
+        await until_reporting_is_refused(suite, "UNAUTHENTICATED")
+        suite.renew_clerk()
+        await until_reporting_is_refused(suite, "CALL_NOT_FOUND")
+
+        # then calls are executed as before
+        assert await answer(suite) == "it says found"

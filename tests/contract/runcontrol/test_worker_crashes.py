@@ -6,6 +6,8 @@ reconcilable tools up in its ledger.
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from typing import NamedTuple
@@ -22,6 +24,7 @@ from tests.contract.runcontrol.compared_store import (
 )
 from tests.contract.runcontrol.worker_world import World
 from tests.support.clock import ManualClock
+from tests.support.profiles import amount, scaled
 from tests.support.runcontrol_invariants import check
 
 pytestmark = pytest.mark.slow
@@ -80,6 +83,25 @@ class Moment(NamedTuple):
     taken: bool
 
 
+# What both sides say, in order; the draws take each in turn.
+STEPS = (
+    "hello",
+    "welcome",
+    "credit",
+    "call",
+    "accept",
+    "go",
+    "heartbeat",
+    "lease",
+    "result",
+    "result_ack",
+)
+# Run control notices a cut or a dead worker at once, or by its silence.
+WHATS = ("cut", "cut unnoticed", "worker", "worker unnoticed", "run control", "both")
+DRAWS = amount(gate=100, chaos=1_000)
+# At once, or late enough for heartbeats before it.
+EFFECT_AFTER_S = (0.0, 7.0)
+
 # Go is not sent for calls that may run twice: before Go is after Accept, for all.
 MOMENTS = {
     "Accept": Moment("accept", taken=False),
@@ -126,9 +148,48 @@ async def crash(world: World, victim: str) -> None:
         await world.kill_worker()
 
 
+class Fault(NamedTuple):
+    """What happens when a step is reached, while it is under way or once it has arrived."""
+
+    step: str
+    taken: bool
+    what: str
+
+
+def faults_of(draw: random.Random, step: str) -> list[Fault]:
+    """One at this step, and in half of the draws another one at any step."""
+    steps = [step, *([draw.choice(STEPS)] if draw.random() < 0.5 else [])]
+    return [Fault(each, draw.random() < 0.5, draw.choice(WHATS)) for each in steps]
+
+
+async def suffer(world: World, fault: Fault, felt: Counter[str]) -> None:
+    """Let the fault happen at its step; a world that never gets there has none."""
+    while world.next_step() != fault.step:
+        if world.over or world.asks:
+            return
+        await world.step()
+    if fault.taken:
+        await world.step()
+    felt[fault.step] += 1
+    if fault.what.startswith("cut"):
+        await world.lose_connection(noticed=fault.what == "cut")
+    elif fault.what.startswith("worker"):
+        await world.kill_worker(noticed=fault.what == "worker")
+    else:
+        await crash(world, fault.what)
+
+
 async def until_settled(world: World) -> None:
     """Both sides come back, and go on until the run has ended or a person is asked."""
     while not (world.over or world.asks):
+        await world.step()
+
+
+async def until_over(world: World) -> None:
+    """A person answers by the ledger whatever is asked."""
+    while not world.over:
+        if world.asks:
+            world.decide_by_the_ledger()
         await world.step()
 
 
@@ -159,3 +220,36 @@ async def test_what_a_crash_means(new_store: Callable[[], ComparedStore]) -> Non
             found.append(row._replace(outcome=outcome_of(world)))
             assert {key for key, _ in world.ledger} <= {world.call.call_id}
     assert found == ROWS
+
+
+@scaled
+@pytest.mark.timeout(1_200)
+async def test_random_cuts_and_kills_of_either_side_double_no_effect(
+    new_store: Callable[[], ComparedStore],
+) -> None:
+    felt: Counter[str] = Counter()
+    executions: Counter[int] = Counter()
+    for number in range(DRAWS):
+        # given a call, in turn of each class for which a second execution is a second effect
+        draw = random.Random(number)
+        effect = CLASSES[2 + number // len(STEPS) % 2]
+        step = STEPS[number % len(STEPS)]
+        after_s = draw.choice(EFFECT_AFTER_S[step in ("heartbeat", "lease") :])
+        first = draw.random() < 0.5
+        async with aclosing(World(effect, new_store(), after_s, effect_first=first)) as world:
+            world.begin()
+
+            # when connections are cut and processes killed at random
+            for fault in faults_of(draw, step):
+                await suffer(world, fault, felt)
+            await until_over(world)
+
+            # then the run ends, and the ledger has the effect of one execution at most
+            check(world.system.tables)
+            assert len(world.ledger) <= 1, f"draw {number}: {world.ledger}"
+            assert len(world.ledger) == 1 or world.call.state is not CallState.SUCCEEDED
+            executions[len(world.ledger)] += 1
+
+    # and every step was hit often
+    print(f"\n{DRAWS} draws, {dict(executions)} executions, faults at {dict(felt)}")
+    assert all(felt[step] >= 0.08 * DRAWS for step in STEPS), felt

@@ -132,22 +132,36 @@ class WorkerProcess:
             labels=(),
             room=2,
         )
-        self.to_execute: list[pb.Call] = []
+        # Each with the time at which its effect happens.
+        self.to_execute: list[tuple[float, pb.Call]] = []
 
 
 class World:
     """One run whose model asks for one call of a tool, and everything that takes part in it.
+
+    Args:
+        effect_after_s: Seconds from the start of an execution to its effect.
+        effect_first: An effect that is due happens before messages under way arrive.
 
     Attributes:
         ledger: Of each effect that has happened: its key and the fence of the attempt.
         steps: How often each step was reached.
     """
 
-    def __init__(self, effect: EffectClass, store: MemoryStore) -> None:
+    def __init__(
+        self,
+        effect: EffectClass,
+        store: MemoryStore,
+        effect_after_s: float = 0.0,
+        *,
+        effect_first: bool = False,
+    ) -> None:
         tool = ToolSpec("lookup", "", "{}", effect, Approval.ALLOW, None, "v1")
         self.system = InMemoryRunControl(agent(tools=(tool,)), store)
         self.ledger: list[tuple[str, int]] = []
         self.steps: Counter[str] = Counter()
+        self._effect_after_s = effect_after_s
+        self._effect_first = effect_first
         self._lives = 0
         self._beaten_s = 0.0
         self.server = self._new_server()
@@ -176,13 +190,17 @@ class World:
     def next_step(self) -> str:
         """What comes next: a message that arrives, the effect, or ``time``."""
         connection = self.connection
+        now_s = self.system.clock.monotonic_s()
+        due = any(at_s <= now_s for at_s, _ in self.worker.to_execute)
+        if due and self._effect_first:
+            return "effect"
         if connection is None:
             return "connect"
         if connection.to_server:
             return str(connection.to_server[0].WhichOneof("message"))
         if connection.to_worker:
             return str(connection.to_worker[0].WhichOneof("message"))
-        return "effect" if self.worker.to_execute else "time"
+        return "effect" if due else "time"
 
     async def step(self) -> None:
         """Let the next thing happen, and everything that follows from it at once."""
@@ -190,14 +208,14 @@ class World:
         self.steps[name] += 1
         assert self.steps.total() <= MOST_STEPS, f"the exchange does not end: {self.steps}"
         connection = self.connection
-        if connection is None:
+        if name == "effect":
+            self._execute()
+        elif connection is None:
             self._connect()
         elif connection.to_server:
             self.server.hear(connection, connection.to_server.popleft())
         elif connection.to_worker:
             self._do(self.worker.session.heard(connection.to_worker.popleft()))
-        elif name == "effect":
-            self._execute()
         else:
             self._pass_a_second()
         await self._settle()
@@ -250,15 +268,16 @@ class World:
                     if self.connection is not None:
                         self.connection.to_server.append(message)
                 case Start(call):
-                    self.worker.to_execute.append(call)
+                    at_s = self.system.clock.monotonic_s() + self._effect_after_s
+                    self.worker.to_execute.append((at_s, call))
                 case Stop(call_id):
                     left = self.worker.to_execute
-                    left[:] = [each for each in left if each.ref.tool_call_id != call_id]
+                    left[:] = [each for each in left if each[1].ref.tool_call_id != call_id]
                 case Find(probe):
                     self._do(self.worker.session.found(self._found(probe)))
 
     def _execute(self) -> None:
-        call = self.worker.to_execute.pop(0)
+        _, call = self.worker.to_execute.pop(0)
         self.ledger.append((call.idempotency_key, call.ref.fence))
         succeeded = pb.Succeeded(content=f"effect {len(self.ledger)}")
         self._do(self.worker.session.ended(pb.Result(ref=call.ref, succeeded=succeeded)))

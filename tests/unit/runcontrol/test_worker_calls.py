@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,9 +13,12 @@ from services.runcontrol.core.events import (
     ToolCallAccepted,
     ToolCallDispatched,
     ToolCallProgress,
+    ToolCallWithheld,
 )
 from services.runcontrol.core.exchange import CallState
 from services.runcontrol.core.model import RunState, WaitingKind
+from services.runcontrol.core.ports import Wanted
+from services.runcontrol.core.schemas import schema_digest
 from services.runcontrol.core.specs import ToolSpec
 from services.runcontrol.core.tool_workers import Accepted, Progress
 from services.runcontrol.core.worker_calls import (
@@ -64,7 +68,7 @@ def test_only_a_call_that_must_not_run_twice_awaits_go(effect: EffectClass) -> N
 
 def test_a_call_is_given_once() -> None:
     at = desk()
-    keys = now(at.system.workers.waiting("default", "lookup", "", 10))
+    keys = now(at.system.workers.waiting("default", Wanted("lookup"), 10))
     assert now(at.system.workers.take(keys[0], WORKER)) is not None
     assert now(at.system.workers.take(keys[0], OTHER)) is None
 
@@ -78,7 +82,7 @@ def test_a_call_of_a_run_that_is_gone_is_not_given() -> None:
 
 def test_a_label_is_part_of_what_is_asked_for() -> None:
     at = desk(label="eu")
-    assert now(at.system.workers.waiting("default", "lookup", "", 10)) == []
+    assert now(at.system.workers.waiting("default", Wanted("lookup"), 10)) == []
     assert at.take() is not None
 
 
@@ -162,3 +166,42 @@ def test_progress_of_a_call_that_has_ended_meanwhile_is_no_event() -> None:
     )
     kinds = [type(event.kind) for event in at.system.tables.events.values()]
     assert ToolCallProgress not in kinds
+
+
+def test_a_call_is_withheld_from_a_worker_of_another_schema_once() -> None:
+    # given a call that waits
+    at = desk(timeout_s=2.5)
+    (waiting,) = now(at.system.workers.longest_ready("default", "lookup"))
+
+    # when a worker does not get it, for the second time too
+    for _ in range(2):
+        tool = now(at.system.workers.withhold(waiting, WORKER))
+        assert tool is not None
+        assert (tool.tool_id, tool.version) == ("lookup", "v1")
+
+    # then the run says so once, and the model is told when nobody else comes
+    kinds = [event.kind for event in at.system.tables.events.values()]
+    withheld = [kind for kind in kinds if isinstance(kind, ToolCallWithheld)]
+    assert withheld == [ToolCallWithheld(at.call.call_id, "clerk", "v1")]
+    assert at.call.withheld_from == "clerk"
+    assert at.pass_time(2.5) == 1
+    assert at.call.result == (
+        "no worker took the call within 2.5 s: clerk serves lookup for another schema"
+    )
+    assert at.call.withheld_from == ""
+
+
+def test_a_call_that_a_worker_has_is_not_withheld() -> None:
+    at = desk()
+    (waiting,) = now(at.system.workers.longest_ready("default", "lookup"))
+    at.taken()
+    assert now(at.system.workers.withhold(waiting, WORKER)) is None
+    gone = replace(waiting, run_id="none")
+    assert now(at.system.workers.withhold(gone, WORKER)) is None
+
+
+@pytest.mark.parametrize(("digest", "found"), [("", 1), (schema_digest("{}"), 1), ("other", 0)])
+def test_a_call_is_for_workers_of_its_schema_or_of_any(digest: str, found: int) -> None:
+    at = desk()
+    wanted = Wanted("lookup", schema_digest=digest)
+    assert len(now(at.system.workers.waiting("default", wanted, 10))) == found

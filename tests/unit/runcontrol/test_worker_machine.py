@@ -14,6 +14,7 @@ from services.runcontrol.core.events import ProbeOutcome, ToolCallAccepted, Tool
 from services.runcontrol.core.exchange import Call, CallState, VerdictKind
 from services.runcontrol.core.execution import Claim
 from services.runcontrol.core.model import Phase, RunState
+from services.runcontrol.core.ports import Wanted
 from services.runcontrol.core.specs import Specs, ToolSpec
 from services.runcontrol.core.tool_workers import Progress, TakenCall
 from services.runcontrol.core.worker_calls import (
@@ -126,7 +127,7 @@ class WorkerMachine(RunControlMachine):
     def take(self, worker: Worker, accepts: bool) -> None:
         """A worker is given every call that waits, and accepts them or says nothing."""
         for tool in SERVED:
-            for key in now(self.system.workers.waiting("default", tool.tool_id, "", 10)):
+            for key in now(self.system.workers.waiting("default", Wanted(tool.tool_id), 10)):
                 found = now(self.system.workers.take(key, worker))
                 assert found is not None
                 self.taken.append((worker, found))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from services.content.model import Approval, EffectClass
 from services.runcontrol.core.exchange import Call
+from services.runcontrol.core.ports import Wanted
 from services.runcontrol.core.specs import ToolSpec
 from services.runcontrol.core.tool_workers import Accepted, TakenCall
 from services.runcontrol.core.worker_calls import (
@@ -39,7 +40,7 @@ class Desk:
         return CallRef(self.call.call_id, self.call.attempt, self.call.fence)
 
     def take(self, worker: Worker = WORKER) -> TakenCall | None:
-        keys = now(self.system.workers.waiting("default", "lookup", self.call.label, 10))
+        keys = now(self.system.workers.waiting("default", Wanted("lookup", self.call.label), 10))
         return now(self.system.workers.take(keys[0], worker)) if keys else None
 
     def accept(self, ref: CallRef | None = None, worker: Worker = WORKER) -> Accepted:
@@ -84,7 +85,7 @@ def two_calls() -> tuple[InMemoryRunControl, list[CallRef]]:
     now(system.workers.begin_session("default", WORKER, ["lookup"], ()))
     system.start(LOOKUP, LOOKUP)
     refs = []
-    for key in now(system.workers.waiting("default", "lookup", "", 10)):
+    for key in now(system.workers.waiting("default", Wanted("lookup"), 10)):
         taken = now(system.workers.take(key, WORKER))
         assert taken is not None
         now(system.workers.accept("default", WORKER, taken.ref))

@@ -25,7 +25,7 @@ from services.chassis.access.policy import (
     denied,
 )
 from services.chassis.access.token_file import HEADER as AUTHORIZATION
-from services.chassis.caller import LOCAL_PRINCIPAL
+from services.chassis.caller import LOCAL_PRINCIPAL, Principal
 from services.chassis.calls.call import Call, begin_call
 from services.chassis.calls.rpc_status import WireStatus
 from services.chassis.errors import (
@@ -203,11 +203,7 @@ class _ServedCall:
         if len(metadata) != len(record.metadata) and (twice := _doubled(metadata) & _WHO):
             # Of two, a proxy before us may have checked the other.
             raise InvalidRequestError.of(Violation(key, "must be sent once") for key in twice)
-        authenticator = self._server.rules.authenticator
-        principal = LOCAL_PRINCIPAL
-        if authenticator is not None:
-            principal = authenticator.authenticate(record.metadata)
-        record.principal = principal
+        principal = record.principal = self._authenticated()
         if ON_BEHALF_OF in record.metadata:
             principal, self._acting_run = read_on_behalf(principal, record.metadata)
             record.principal, record.acting_run = principal, self._acting_run
@@ -266,6 +262,7 @@ class _ServedCall:
             self._acting_run,
             record.traceparent,
             large=isinstance(request, LargeRequest),
+            authenticate_again=self._principal_now,
         )
         record.call = call
         begin_call(call)
@@ -274,6 +271,19 @@ class _ServedCall:
             return await answering
         with long_work():
             return await answering
+
+    def _authenticated(self) -> Principal:
+        authenticator = self._server.rules.authenticator
+        if authenticator is None:
+            return LOCAL_PRINCIPAL
+        return authenticator.authenticate(self._record.metadata)
+
+    def _principal_now(self) -> Principal:
+        """Who the credential of the call stands for by now."""
+        principal = self._authenticated()
+        if ON_BEHALF_OF in self._record.metadata:
+            principal, _ = read_on_behalf(principal, self._record.metadata)
+        return principal
 
     def _left(self) -> float | None:
         """Seconds until the caller's deadline or the method's cap; None when there is neither."""

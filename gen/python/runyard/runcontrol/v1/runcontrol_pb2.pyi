@@ -329,7 +329,7 @@ class Dispatch(_message.Message):
     def __init__(self, dispatch_id: _Optional[str] = ..., run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., state: _Optional[_Union[Dispatch.State, str]] = ..., kind: _Optional[_Union[Dispatch.Kind, str]] = ..., attempt: _Optional[int] = ..., handoffs: _Optional[int] = ..., available_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_error: _Optional[str] = ..., redrive_of: _Optional[str] = ..., redriven_run_id: _Optional[str] = ...) -> None: ...
 
 class ToolInvocation(_message.Message):
-    __slots__ = ("tool_call_id", "model_call_id", "tool_id", "arguments_json", "argument_digest", "effect_class", "state", "attempt", "result", "child_run_id", "arguments_by", "arguments_chars", "result_chars", "worker_id", "plan_time", "dispatch_time", "accept_time", "settle_time", "step")
+    __slots__ = ("tool_call_id", "model_call_id", "tool_id", "arguments_json", "argument_digest", "effect_class", "state", "attempt", "result", "child_run_id", "arguments_by", "arguments_chars", "result_chars", "worker_id", "plan_time", "dispatch_time", "accept_time", "settle_time", "step", "withheld_from_worker_id")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[ToolInvocation.State]
@@ -373,6 +373,7 @@ class ToolInvocation(_message.Message):
     ACCEPT_TIME_FIELD_NUMBER: _ClassVar[int]
     SETTLE_TIME_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
+    WITHHELD_FROM_WORKER_ID_FIELD_NUMBER: _ClassVar[int]
     tool_call_id: str
     model_call_id: str
     tool_id: str
@@ -392,7 +393,8 @@ class ToolInvocation(_message.Message):
     accept_time: _timestamp_pb2.Timestamp
     settle_time: _timestamp_pb2.Timestamp
     step: int
-    def __init__(self, tool_call_id: _Optional[str] = ..., model_call_id: _Optional[str] = ..., tool_id: _Optional[str] = ..., arguments_json: _Optional[str] = ..., argument_digest: _Optional[bytes] = ..., effect_class: _Optional[_Union[_content_pb2.EffectClass, str]] = ..., state: _Optional[_Union[ToolInvocation.State, str]] = ..., attempt: _Optional[int] = ..., result: _Optional[str] = ..., child_run_id: _Optional[str] = ..., arguments_by: _Optional[str] = ..., arguments_chars: _Optional[int] = ..., result_chars: _Optional[int] = ..., worker_id: _Optional[str] = ..., plan_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., dispatch_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., accept_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settle_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., step: _Optional[int] = ...) -> None: ...
+    withheld_from_worker_id: str
+    def __init__(self, tool_call_id: _Optional[str] = ..., model_call_id: _Optional[str] = ..., tool_id: _Optional[str] = ..., arguments_json: _Optional[str] = ..., argument_digest: _Optional[bytes] = ..., effect_class: _Optional[_Union[_content_pb2.EffectClass, str]] = ..., state: _Optional[_Union[ToolInvocation.State, str]] = ..., attempt: _Optional[int] = ..., result: _Optional[str] = ..., child_run_id: _Optional[str] = ..., arguments_by: _Optional[str] = ..., arguments_chars: _Optional[int] = ..., result_chars: _Optional[int] = ..., worker_id: _Optional[str] = ..., plan_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., dispatch_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., accept_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settle_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., step: _Optional[int] = ..., withheld_from_worker_id: _Optional[str] = ...) -> None: ...
 
 class Ticket(_message.Message):
     __slots__ = ("ticket_id", "kind", "state", "run_id", "thread_id", "agent_id", "tool_call_id", "tool_id", "arguments_json", "argument_digest", "question", "decision", "void_reason", "create_time", "expire_time", "arguments_chars", "question_chars")
@@ -603,7 +605,7 @@ class ThreadMessage(_message.Message):
     def __init__(self, sequence: _Optional[int] = ..., run_id: _Optional[str] = ..., origin: _Optional[_Union[MessageOrigin, str]] = ..., message: _Optional[_Union[_content_pb2.Message, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., whole_bytes: _Optional[int] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("run_seq", "thread_seq", "run_id", "thread_id", "create_time", "step", "run_queued", "run_started", "run_resumed", "run_cancelling", "run_finished", "step_started", "step_ended", "step_reset", "text_delta", "reasoning_delta", "message_committed", "tool_call_planned", "tool_call_gated", "tool_call_dispatched", "tool_call_accepted", "tool_call_progress", "tool_call_settled", "ticket_opened", "ticket_decided", "ticket_expired", "ticket_voided", "input_queued", "input_consumed", "input_edited", "input_retracted", "attempt_failed", "routed", "run_parked", "run_woken", "usage_reported", "tool_call_probed")
+    __slots__ = ("run_seq", "thread_seq", "run_id", "thread_id", "create_time", "step", "run_queued", "run_started", "run_resumed", "run_cancelling", "run_finished", "step_started", "step_ended", "step_reset", "text_delta", "reasoning_delta", "message_committed", "tool_call_planned", "tool_call_gated", "tool_call_dispatched", "tool_call_accepted", "tool_call_progress", "tool_call_settled", "ticket_opened", "ticket_decided", "ticket_expired", "ticket_voided", "input_queued", "input_consumed", "input_edited", "input_retracted", "attempt_failed", "routed", "run_parked", "run_woken", "usage_reported", "tool_call_probed", "tool_call_withheld")
     RUN_SEQ_FIELD_NUMBER: _ClassVar[int]
     THREAD_SEQ_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
@@ -641,6 +643,7 @@ class Event(_message.Message):
     RUN_WOKEN_FIELD_NUMBER: _ClassVar[int]
     USAGE_REPORTED_FIELD_NUMBER: _ClassVar[int]
     TOOL_CALL_PROBED_FIELD_NUMBER: _ClassVar[int]
+    TOOL_CALL_WITHHELD_FIELD_NUMBER: _ClassVar[int]
     run_seq: int
     thread_seq: int
     run_id: str
@@ -678,7 +681,8 @@ class Event(_message.Message):
     run_woken: RunWoken
     usage_reported: UsageReported
     tool_call_probed: ToolCallProbed
-    def __init__(self, run_seq: _Optional[int] = ..., thread_seq: _Optional[int] = ..., run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., step: _Optional[int] = ..., run_queued: _Optional[_Union[RunQueued, _Mapping]] = ..., run_started: _Optional[_Union[RunStarted, _Mapping]] = ..., run_resumed: _Optional[_Union[RunResumed, _Mapping]] = ..., run_cancelling: _Optional[_Union[RunCancelling, _Mapping]] = ..., run_finished: _Optional[_Union[RunFinished, _Mapping]] = ..., step_started: _Optional[_Union[StepStarted, _Mapping]] = ..., step_ended: _Optional[_Union[StepEnded, _Mapping]] = ..., step_reset: _Optional[_Union[StepReset, _Mapping]] = ..., text_delta: _Optional[_Union[TextDelta, _Mapping]] = ..., reasoning_delta: _Optional[_Union[ReasoningDelta, _Mapping]] = ..., message_committed: _Optional[_Union[MessageCommitted, _Mapping]] = ..., tool_call_planned: _Optional[_Union[ToolCallPlanned, _Mapping]] = ..., tool_call_gated: _Optional[_Union[ToolCallGated, _Mapping]] = ..., tool_call_dispatched: _Optional[_Union[ToolCallDispatched, _Mapping]] = ..., tool_call_accepted: _Optional[_Union[ToolCallAccepted, _Mapping]] = ..., tool_call_progress: _Optional[_Union[ToolCallProgress, _Mapping]] = ..., tool_call_settled: _Optional[_Union[ToolCallSettled, _Mapping]] = ..., ticket_opened: _Optional[_Union[TicketOpened, _Mapping]] = ..., ticket_decided: _Optional[_Union[TicketDecided, _Mapping]] = ..., ticket_expired: _Optional[_Union[TicketExpired, _Mapping]] = ..., ticket_voided: _Optional[_Union[TicketVoided, _Mapping]] = ..., input_queued: _Optional[_Union[InputQueued, _Mapping]] = ..., input_consumed: _Optional[_Union[InputConsumed, _Mapping]] = ..., input_edited: _Optional[_Union[InputEdited, _Mapping]] = ..., input_retracted: _Optional[_Union[InputRetracted, _Mapping]] = ..., attempt_failed: _Optional[_Union[AttemptFailed, _Mapping]] = ..., routed: _Optional[_Union[Routed, _Mapping]] = ..., run_parked: _Optional[_Union[RunParked, _Mapping]] = ..., run_woken: _Optional[_Union[RunWoken, _Mapping]] = ..., usage_reported: _Optional[_Union[UsageReported, _Mapping]] = ..., tool_call_probed: _Optional[_Union[ToolCallProbed, _Mapping]] = ...) -> None: ...
+    tool_call_withheld: ToolCallWithheld
+    def __init__(self, run_seq: _Optional[int] = ..., thread_seq: _Optional[int] = ..., run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., step: _Optional[int] = ..., run_queued: _Optional[_Union[RunQueued, _Mapping]] = ..., run_started: _Optional[_Union[RunStarted, _Mapping]] = ..., run_resumed: _Optional[_Union[RunResumed, _Mapping]] = ..., run_cancelling: _Optional[_Union[RunCancelling, _Mapping]] = ..., run_finished: _Optional[_Union[RunFinished, _Mapping]] = ..., step_started: _Optional[_Union[StepStarted, _Mapping]] = ..., step_ended: _Optional[_Union[StepEnded, _Mapping]] = ..., step_reset: _Optional[_Union[StepReset, _Mapping]] = ..., text_delta: _Optional[_Union[TextDelta, _Mapping]] = ..., reasoning_delta: _Optional[_Union[ReasoningDelta, _Mapping]] = ..., message_committed: _Optional[_Union[MessageCommitted, _Mapping]] = ..., tool_call_planned: _Optional[_Union[ToolCallPlanned, _Mapping]] = ..., tool_call_gated: _Optional[_Union[ToolCallGated, _Mapping]] = ..., tool_call_dispatched: _Optional[_Union[ToolCallDispatched, _Mapping]] = ..., tool_call_accepted: _Optional[_Union[ToolCallAccepted, _Mapping]] = ..., tool_call_progress: _Optional[_Union[ToolCallProgress, _Mapping]] = ..., tool_call_settled: _Optional[_Union[ToolCallSettled, _Mapping]] = ..., ticket_opened: _Optional[_Union[TicketOpened, _Mapping]] = ..., ticket_decided: _Optional[_Union[TicketDecided, _Mapping]] = ..., ticket_expired: _Optional[_Union[TicketExpired, _Mapping]] = ..., ticket_voided: _Optional[_Union[TicketVoided, _Mapping]] = ..., input_queued: _Optional[_Union[InputQueued, _Mapping]] = ..., input_consumed: _Optional[_Union[InputConsumed, _Mapping]] = ..., input_edited: _Optional[_Union[InputEdited, _Mapping]] = ..., input_retracted: _Optional[_Union[InputRetracted, _Mapping]] = ..., attempt_failed: _Optional[_Union[AttemptFailed, _Mapping]] = ..., routed: _Optional[_Union[Routed, _Mapping]] = ..., run_parked: _Optional[_Union[RunParked, _Mapping]] = ..., run_woken: _Optional[_Union[RunWoken, _Mapping]] = ..., usage_reported: _Optional[_Union[UsageReported, _Mapping]] = ..., tool_call_probed: _Optional[_Union[ToolCallProbed, _Mapping]] = ..., tool_call_withheld: _Optional[_Union[ToolCallWithheld, _Mapping]] = ...) -> None: ...
 
 class RunQueued(_message.Message):
     __slots__ = ("dispatch_id", "agent_id")
@@ -795,6 +799,16 @@ class ToolCallProgress(_message.Message):
     progress_seq: int
     note: str
     def __init__(self, tool_call_id: _Optional[str] = ..., progress_seq: _Optional[int] = ..., note: _Optional[str] = ...) -> None: ...
+
+class ToolCallWithheld(_message.Message):
+    __slots__ = ("tool_call_id", "worker_id", "tool_version")
+    TOOL_CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    WORKER_ID_FIELD_NUMBER: _ClassVar[int]
+    TOOL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    tool_call_id: str
+    worker_id: str
+    tool_version: str
+    def __init__(self, tool_call_id: _Optional[str] = ..., worker_id: _Optional[str] = ..., tool_version: _Optional[str] = ...) -> None: ...
 
 class ToolCallProbed(_message.Message):
     __slots__ = ("tool_call_id", "outcome")

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from runyard.types.v1 import content_pb2 as runyard_dot_types_dot_v1_dot_content__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1erunyard/worker/v1/worker.proto\x12\x11runyard.worker.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1erunyard/types/v1/content.proto\"\xff\x01\n\x05Hello\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x14\n\x0cmin_protocol\x18\x03 \x01(\r\x12\x14\n\x0cmax_protocol\x18\x04 \x01(\r\x12,\n\x05tools\x18\x05 \x03(\x0b\x32\x1d.runyard.worker.v1.ServedTool\x12,\n\x08inflight\x18\x06 \x03(\x0b\x32\x1a.runyard.worker.v1.CallRef\x12\x36\n\x13undelivered_results\x18\x07 \x03(\x0b\x32\x19.runyard.worker.v1.Result\x12\x0e\n\x06labels\x18\x08 \x03(\t\"J\n\nServedTool\x12\x0f\n\x07tool_id\x18\x01 \x01(\t\x12\x15\n\rschema_digest\x18\x02 \x01(\x0c\x12\x14\n\x0cmax_parallel\x18\x03 \x01(\r\"?\n\x07\x43\x61llRef\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\r\n\x05\x66\x65nce\x18\x03 \x01(\x03\"\x90\x02\n\x07Welcome\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x15\n\rsession_epoch\x18\x02 \x01(\x03\x12\x10\n\x08protocol\x18\x03 \x01(\r\x12\x35\n\x12heartbeat_interval\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05lease\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0e\x61\x63\x63\x65pt_timeout\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x34\n\x08verdicts\x18\x07 \x03(\x0b\x32\".runyard.worker.v1.InflightVerdict\"\xbd\x01\n\x0fInflightVerdict\x12(\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.CallRef\x12\x39\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32).runyard.worker.v1.InflightVerdict.Action\"E\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x41\x43TION_KEEP\x10\x01\x12\x12\n\x0e\x41\x43TION_ABANDON\x10\x02\"\x17\n\x06\x43redit\x12\r\n\x05\x63\x61lls\x18\x01 \x01(\r\"\x90\x03\n\x04\x43\x61ll\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.CallRef\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x11\n\tthread_id\x18\x03 \x01(\t\x12\x0f\n\x07tool_id\x18\x04 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x05 \x01(\t\x12\x17\n\x0f\x61rgument_digest\x18\x06 \x01(\x0c\x12\x17\n\x0fidempotency_key\x18\x07 \x01(\t\x12\x33\n\x0c\x65\x66\x66\x65\x63t_class\x18\x08 \x01(\x0e\x32\x1d.runyard.types.v1.EffectClass\x12\x31\n\rdeadline_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btraceparent\x18\n \x01(\t\x12)\n\x06resume\x18\x0b \x01(\x0b\x32\x19.runyard.worker.v1.Resume\x12\x14\n\x0ctool_version\x18\x0c \x01(\t\x12\x10\n\x08\x61gent_id\x18\r \x01(\t\x12\x11\n\tprincipal\x18\x0e \x01(\t\"3\n\x06Resume\x12\x14\n\x0csealed_state\x18\x01 \x01(\x0c\x12\x13\n\x0b\x61nswer_json\x18\x02 \x01(\t\"1\n\x06\x41\x63\x63\x65pt\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.CallRef\"-\n\x02Go\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.CallRef\";\n\tHeartbeat\x12.\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x1f.runyard.worker.v1.CallProgress\"[\n\x0c\x43\x61llProgress\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.CallRef\x12\x14\n\x0cprogress_seq\x18\x02 \x01(\x03\x12\x0c\n\x04note\x18\x03 \x01(\t\"4\n\x05Lease\x12+\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x1c.runyard.worker.v1.CallLease\"d\n\tCallLease\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.CallRef\x12.\n\nuntil_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\\\n\tNeedInput\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.CallRef\x12\x10\n\x08question\x18\x02 \x01(\t\x12\x14\n\x0csealed_state\x18\x03 \x01(\x0c\"\xe5\x01\n\x05Probe\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.CallRef\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\x12\x0f\n\x07tool_id\x18\x03 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x04 \x01(\t\x12\x0e\n\x06run_id\x18\x05 \x01(\t\x12\x11\n\tthread_id\x18\x06 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x07 \x01(\t\x12\x11\n\tprincipal\x18\x08 \x01(\t\x12\x13\n\x0btraceparent\x18\t \x01(\t\x12\x14\n\x0ctool_version\x18\n \x01(\t\"r\n\x0bProbeResult\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.CallRef\x12)\n\x06\x65\x66\x66\x65\x63t\x18\x02 \x01(\x0e\x32\x19.runyard.worker.v1.Effect\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\t\"k\n\x06\x43\x61ncel\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.CallRef\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12(\n\x05grace\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xcf\x01\n\x06Result\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.CallRef\x12\x31\n\tsucceeded\x18\x02 \x01(\x0b\x32\x1c.runyard.worker.v1.SucceededH\x00\x12+\n\x06\x66\x61iled\x18\x03 \x01(\x0b\x32\x19.runyard.worker.v1.FailedH\x00\x12\x31\n\tcancelled\x18\x04 \x01(\x0b\x32\x1c.runyard.worker.v1.CancelledH\x00\x42\t\n\x07outcome\"\x1c\n\tSucceeded\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\t\":\n\x06\x46\x61iled\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tretryable\x18\x03 \x01(\x08\"6\n\tCancelled\x12)\n\x06\x65\x66\x66\x65\x63t\x18\x01 \x01(\x0e\x32\x19.runyard.worker.v1.Effect\"\xd1\x01\n\tResultAck\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.CallRef\x12\x35\n\x07outcome\x18\x02 \x01(\x0e\x32$.runyard.worker.v1.ResultAck.Outcome\"d\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_COMMITTED\x10\x01\x12\x15\n\x11OUTCOME_DUPLICATE\x10\x02\x12\x12\n\x0eOUTCOME_FENCED\x10\x03\":\n\x05\x44rain\x12\x31\n\rdeadline_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"3\n\x08Handback\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.CallRef*V\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_NONE\x10\x01\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_DONE\x10\x02\x12\x12\n\x0e\x45\x46\x46\x45\x43T_UNKNOWN\x10\x03\x42r\n\x15\x64\x65v.runyard.worker.v1P\x01Z-runyard.dev/gen/go/runyard/worker/v1;workerv1\xaa\x02\x11Runyard.Worker.V1\xea\x02\x13Runyard::Worker::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1erunyard/worker/v1/worker.proto\x12\x11runyard.worker.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1erunyard/types/v1/content.proto\"\xff\x01\n\x05Hello\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x14\n\x0cmin_protocol\x18\x03 \x01(\r\x12\x14\n\x0cmax_protocol\x18\x04 \x01(\r\x12,\n\x05tools\x18\x05 \x03(\x0b\x32\x1d.runyard.worker.v1.ServedTool\x12,\n\x08inflight\x18\x06 \x03(\x0b\x32\x1a.runyard.worker.v1.CallRef\x12\x36\n\x13undelivered_results\x18\x07 \x03(\x0b\x32\x19.runyard.worker.v1.Result\x12\x0e\n\x06labels\x18\x08 \x03(\t\"J\n\nServedTool\x12\x0f\n\x07tool_id\x18\x01 \x01(\t\x12\x15\n\rschema_digest\x18\x02 \x01(\x0c\x12\x14\n\x0cmax_parallel\x18\x03 \x01(\r\"?\n\x07\x43\x61llRef\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\r\n\x05\x66\x65nce\x18\x03 \x01(\x03\"\x90\x02\n\x07Welcome\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x15\n\rsession_epoch\x18\x02 \x01(\x03\x12\x10\n\x08protocol\x18\x03 \x01(\r\x12\x35\n\x12heartbeat_interval\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05lease\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0e\x61\x63\x63\x65pt_timeout\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x34\n\x08verdicts\x18\x07 \x03(\x0b\x32\".runyard.worker.v1.InflightVerdict\"\xbd\x01\n\x0fInflightVerdict\x12(\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.CallRef\x12\x39\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32).runyard.worker.v1.InflightVerdict.Action\"E\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x41\x43TION_KEEP\x10\x01\x12\x12\n\x0e\x41\x43TION_ABANDON\x10\x02\"\x17\n\x06\x43redit\x12\r\n\x05\x63\x61lls\x18\x01 \x01(\r\"\x90\x03\n\x04\x43\x61ll\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.CallRef\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x11\n\tthread_id\x18\x03 \x01(\t\x12\x0f\n\x07tool_id\x18\x04 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x05 \x01(\t\x12\x17\n\x0f\x61rgument_digest\x18\x06 \x01(\x0c\x12\x17\n\x0fidempotency_key\x18\x07 \x01(\t\x12\x33\n\x0c\x65\x66\x66\x65\x63t_class\x18\x08 \x01(\x0e\x32\x1d.runyard.types.v1.EffectClass\x12\x31\n\rdeadline_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btraceparent\x18\n \x01(\t\x12)\n\x06resume\x18\x0b \x01(\x0b\x32\x19.runyard.worker.v1.Resume\x12\x14\n\x0ctool_version\x18\x0c \x01(\t\x12\x10\n\x08\x61gent_id\x18\r \x01(\t\x12\x11\n\tprincipal\x18\x0e \x01(\t\"c\n\x0eSchemaMismatch\x12\x0f\n\x07tool_id\x18\x01 \x01(\t\x12\x14\n\x0ctool_version\x18\x02 \x01(\t\x12\x15\n\rschema_digest\x18\x03 \x01(\x0c\x12\x13\n\x0bjson_schema\x18\x04 \x01(\t\"3\n\x06Resume\x12\x14\n\x0csealed_state\x18\x01 \x01(\x0c\x12\x13\n\x0b\x61nswer_json\x18\x02 \x01(\t\"1\n\x06\x41\x63\x63\x65pt\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.CallRef\"-\n\x02Go\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.CallRef\";\n\tHeartbeat\x12.\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x1f.runyard.worker.v1.CallProgress\"[\n\x0c\x43\x61llProgress\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.CallRef\x12\x14\n\x0cprogress_seq\x18\x02 \x01(\x03\x12\x0c\n\x04note\x18\x03 \x01(\t\"4\n\x05Lease\x12+\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x1c.runyard.worker.v1.CallLease\"d\n\tCallLease\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.CallRef\x12.\n\nuntil_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\\\n\tNeedInput\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.CallRef\x12\x10\n\x08question\x18\x02 \x01(\t\x12\x14\n\x0csealed_state\x18\x03 \x01(\x0c\"\xe5\x01\n\x05Probe\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.CallRef\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\x12\x0f\n\x07tool_id\x18\x03 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x04 \x01(\t\x12\x0e\n\x06run_id\x18\x05 \x01(\t\x12\x11\n\tthread_id\x18\x06 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x07 \x01(\t\x12\x11\n\tprincipal\x18\x08 \x01(\t\x12\x13\n\x0btraceparent\x18\t \x01(\t\x12\x14\n\x0ctool_version\x18\n \x01(\t\"r\n\x0bProbeResult\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.CallRef\x12)\n\x06\x65\x66\x66\x65\x63t\x18\x02 \x01(\x0e\x32\x19.runyard.worker.v1.Effect\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\t\"k\n\x06\x43\x61ncel\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.CallRef\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12(\n\x05grace\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xcf\x01\n\x06Result\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.CallRef\x12\x31\n\tsucceeded\x18\x02 \x01(\x0b\x32\x1c.runyard.worker.v1.SucceededH\x00\x12+\n\x06\x66\x61iled\x18\x03 \x01(\x0b\x32\x19.runyard.worker.v1.FailedH\x00\x12\x31\n\tcancelled\x18\x04 \x01(\x0b\x32\x1c.runyard.worker.v1.CancelledH\x00\x42\t\n\x07outcome\"\x1c\n\tSucceeded\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\t\":\n\x06\x46\x61iled\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tretryable\x18\x03 \x01(\x08\"6\n\tCancelled\x12)\n\x06\x65\x66\x66\x65\x63t\x18\x01 \x01(\x0e\x32\x19.runyard.worker.v1.Effect\"\xd1\x01\n\tResultAck\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.CallRef\x12\x35\n\x07outcome\x18\x02 \x01(\x0e\x32$.runyard.worker.v1.ResultAck.Outcome\"d\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_COMMITTED\x10\x01\x12\x15\n\x11OUTCOME_DUPLICATE\x10\x02\x12\x12\n\x0eOUTCOME_FENCED\x10\x03\":\n\x05\x44rain\x12\x31\n\rdeadline_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"3\n\x08Handback\x12\'\n\x03ref\x18\x01 \x01(\x0b\x32\x1a.runyard.worker.v1.CallRef*V\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_NONE\x10\x01\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_DONE\x10\x02\x12\x12\n\x0e\x45\x46\x46\x45\x43T_UNKNOWN\x10\x03\x42r\n\x15\x64\x65v.runyard.worker.v1P\x01Z-runyard.dev/gen/go/runyard/worker/v1;workerv1\xaa\x02\x11Runyard.Worker.V1\xea\x02\x13Runyard::Worker::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,8 +35,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'runyard.worker.v1.worker_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\025dev.runyard.worker.v1P\001Z-runyard.dev/gen/go/runyard/worker/v1;workerv1\252\002\021Runyard.Worker.V1\352\002\023Runyard::Worker::V1'
-  _globals['_EFFECT']._serialized_start=3137
-  _globals['_EFFECT']._serialized_end=3223
+  _globals['_EFFECT']._serialized_start=3238
+  _globals['_EFFECT']._serialized_end=3324
   _globals['_HELLO']._serialized_start=151
   _globals['_HELLO']._serialized_end=406
   _globals['_SERVEDTOOL']._serialized_start=408
@@ -53,42 +53,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREDIT']._serialized_end=1039
   _globals['_CALL']._serialized_start=1042
   _globals['_CALL']._serialized_end=1442
-  _globals['_RESUME']._serialized_start=1444
-  _globals['_RESUME']._serialized_end=1495
-  _globals['_ACCEPT']._serialized_start=1497
-  _globals['_ACCEPT']._serialized_end=1546
-  _globals['_GO']._serialized_start=1548
-  _globals['_GO']._serialized_end=1593
-  _globals['_HEARTBEAT']._serialized_start=1595
-  _globals['_HEARTBEAT']._serialized_end=1654
-  _globals['_CALLPROGRESS']._serialized_start=1656
-  _globals['_CALLPROGRESS']._serialized_end=1747
-  _globals['_LEASE']._serialized_start=1749
-  _globals['_LEASE']._serialized_end=1801
-  _globals['_CALLLEASE']._serialized_start=1803
-  _globals['_CALLLEASE']._serialized_end=1903
-  _globals['_NEEDINPUT']._serialized_start=1905
-  _globals['_NEEDINPUT']._serialized_end=1997
-  _globals['_PROBE']._serialized_start=2000
-  _globals['_PROBE']._serialized_end=2229
-  _globals['_PROBERESULT']._serialized_start=2231
-  _globals['_PROBERESULT']._serialized_end=2345
-  _globals['_CANCEL']._serialized_start=2347
-  _globals['_CANCEL']._serialized_end=2454
-  _globals['_RESULT']._serialized_start=2457
-  _globals['_RESULT']._serialized_end=2664
-  _globals['_SUCCEEDED']._serialized_start=2666
-  _globals['_SUCCEEDED']._serialized_end=2694
-  _globals['_FAILED']._serialized_start=2696
-  _globals['_FAILED']._serialized_end=2754
-  _globals['_CANCELLED']._serialized_start=2756
-  _globals['_CANCELLED']._serialized_end=2810
-  _globals['_RESULTACK']._serialized_start=2813
-  _globals['_RESULTACK']._serialized_end=3022
-  _globals['_RESULTACK_OUTCOME']._serialized_start=2922
-  _globals['_RESULTACK_OUTCOME']._serialized_end=3022
-  _globals['_DRAIN']._serialized_start=3024
-  _globals['_DRAIN']._serialized_end=3082
-  _globals['_HANDBACK']._serialized_start=3084
-  _globals['_HANDBACK']._serialized_end=3135
+  _globals['_SCHEMAMISMATCH']._serialized_start=1444
+  _globals['_SCHEMAMISMATCH']._serialized_end=1543
+  _globals['_RESUME']._serialized_start=1545
+  _globals['_RESUME']._serialized_end=1596
+  _globals['_ACCEPT']._serialized_start=1598
+  _globals['_ACCEPT']._serialized_end=1647
+  _globals['_GO']._serialized_start=1649
+  _globals['_GO']._serialized_end=1694
+  _globals['_HEARTBEAT']._serialized_start=1696
+  _globals['_HEARTBEAT']._serialized_end=1755
+  _globals['_CALLPROGRESS']._serialized_start=1757
+  _globals['_CALLPROGRESS']._serialized_end=1848
+  _globals['_LEASE']._serialized_start=1850
+  _globals['_LEASE']._serialized_end=1902
+  _globals['_CALLLEASE']._serialized_start=1904
+  _globals['_CALLLEASE']._serialized_end=2004
+  _globals['_NEEDINPUT']._serialized_start=2006
+  _globals['_NEEDINPUT']._serialized_end=2098
+  _globals['_PROBE']._serialized_start=2101
+  _globals['_PROBE']._serialized_end=2330
+  _globals['_PROBERESULT']._serialized_start=2332
+  _globals['_PROBERESULT']._serialized_end=2446
+  _globals['_CANCEL']._serialized_start=2448
+  _globals['_CANCEL']._serialized_end=2555
+  _globals['_RESULT']._serialized_start=2558
+  _globals['_RESULT']._serialized_end=2765
+  _globals['_SUCCEEDED']._serialized_start=2767
+  _globals['_SUCCEEDED']._serialized_end=2795
+  _globals['_FAILED']._serialized_start=2797
+  _globals['_FAILED']._serialized_end=2855
+  _globals['_CANCELLED']._serialized_start=2857
+  _globals['_CANCELLED']._serialized_end=2911
+  _globals['_RESULTACK']._serialized_start=2914
+  _globals['_RESULTACK']._serialized_end=3123
+  _globals['_RESULTACK_OUTCOME']._serialized_start=3023
+  _globals['_RESULTACK_OUTCOME']._serialized_end=3123
+  _globals['_DRAIN']._serialized_start=3125
+  _globals['_DRAIN']._serialized_end=3183
+  _globals['_HANDBACK']._serialized_start=3185
+  _globals['_HANDBACK']._serialized_end=3236
 # @@protoc_insertion_point(module_scope)

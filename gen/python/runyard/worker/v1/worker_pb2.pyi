@@ -135,6 +135,18 @@ class Call(_message.Message):
     principal: str
     def __init__(self, ref: _Optional[_Union[CallRef, _Mapping]] = ..., run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., tool_id: _Optional[str] = ..., arguments_json: _Optional[str] = ..., argument_digest: _Optional[bytes] = ..., idempotency_key: _Optional[str] = ..., effect_class: _Optional[_Union[_content_pb2.EffectClass, str]] = ..., deadline_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ..., tool_version: _Optional[str] = ..., agent_id: _Optional[str] = ..., principal: _Optional[str] = ...) -> None: ...
 
+class SchemaMismatch(_message.Message):
+    __slots__ = ("tool_id", "tool_version", "schema_digest", "json_schema")
+    TOOL_ID_FIELD_NUMBER: _ClassVar[int]
+    TOOL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    JSON_SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    tool_id: str
+    tool_version: str
+    schema_digest: bytes
+    json_schema: str
+    def __init__(self, tool_id: _Optional[str] = ..., tool_version: _Optional[str] = ..., schema_digest: _Optional[bytes] = ..., json_schema: _Optional[str] = ...) -> None: ...
+
 class Resume(_message.Message):
     __slots__ = ("sealed_state", "answer_json")
     SEALED_STATE_FIELD_NUMBER: _ClassVar[int]

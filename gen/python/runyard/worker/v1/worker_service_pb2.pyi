@@ -30,7 +30,7 @@ class SessionRequest(_message.Message):
     def __init__(self, hello: _Optional[_Union[_worker_pb2.Hello, _Mapping]] = ..., credit: _Optional[_Union[_worker_pb2.Credit, _Mapping]] = ..., accept: _Optional[_Union[_worker_pb2.Accept, _Mapping]] = ..., heartbeat: _Optional[_Union[_worker_pb2.Heartbeat, _Mapping]] = ..., need_input: _Optional[_Union[_worker_pb2.NeedInput, _Mapping]] = ..., result: _Optional[_Union[_worker_pb2.Result, _Mapping]] = ..., probe_result: _Optional[_Union[_worker_pb2.ProbeResult, _Mapping]] = ..., drain: _Optional[_Union[_worker_pb2.Drain, _Mapping]] = ..., handback: _Optional[_Union[_worker_pb2.Handback, _Mapping]] = ...) -> None: ...
 
 class SessionResponse(_message.Message):
-    __slots__ = ("welcome", "call", "go", "lease", "cancel", "probe", "result_ack", "drain")
+    __slots__ = ("welcome", "call", "go", "lease", "cancel", "probe", "result_ack", "drain", "schema_mismatch")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     CALL_FIELD_NUMBER: _ClassVar[int]
     GO_FIELD_NUMBER: _ClassVar[int]
@@ -39,6 +39,7 @@ class SessionResponse(_message.Message):
     PROBE_FIELD_NUMBER: _ClassVar[int]
     RESULT_ACK_FIELD_NUMBER: _ClassVar[int]
     DRAIN_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_MISMATCH_FIELD_NUMBER: _ClassVar[int]
     welcome: _worker_pb2.Welcome
     call: _worker_pb2.Call
     go: _worker_pb2.Go
@@ -47,7 +48,8 @@ class SessionResponse(_message.Message):
     probe: _worker_pb2.Probe
     result_ack: _worker_pb2.ResultAck
     drain: _worker_pb2.Drain
-    def __init__(self, welcome: _Optional[_Union[_worker_pb2.Welcome, _Mapping]] = ..., call: _Optional[_Union[_worker_pb2.Call, _Mapping]] = ..., go: _Optional[_Union[_worker_pb2.Go, _Mapping]] = ..., lease: _Optional[_Union[_worker_pb2.Lease, _Mapping]] = ..., cancel: _Optional[_Union[_worker_pb2.Cancel, _Mapping]] = ..., probe: _Optional[_Union[_worker_pb2.Probe, _Mapping]] = ..., result_ack: _Optional[_Union[_worker_pb2.ResultAck, _Mapping]] = ..., drain: _Optional[_Union[_worker_pb2.Drain, _Mapping]] = ...) -> None: ...
+    schema_mismatch: _worker_pb2.SchemaMismatch
+    def __init__(self, welcome: _Optional[_Union[_worker_pb2.Welcome, _Mapping]] = ..., call: _Optional[_Union[_worker_pb2.Call, _Mapping]] = ..., go: _Optional[_Union[_worker_pb2.Go, _Mapping]] = ..., lease: _Optional[_Union[_worker_pb2.Lease, _Mapping]] = ..., cancel: _Optional[_Union[_worker_pb2.Cancel, _Mapping]] = ..., probe: _Optional[_Union[_worker_pb2.Probe, _Mapping]] = ..., result_ack: _Optional[_Union[_worker_pb2.ResultAck, _Mapping]] = ..., drain: _Optional[_Union[_worker_pb2.Drain, _Mapping]] = ..., schema_mismatch: _Optional[_Union[_worker_pb2.SchemaMismatch, _Mapping]] = ...) -> None: ...
 
 class ReportResultRequest(_message.Message):
     __slots__ = ("request_id", "result")

@@ -54,7 +54,10 @@ class ToolWorkerServiceServicer(object):
     """
 
     def Session(self, request_iterator, context):
-        """One session per worker process: Hello and Welcome, then everything both sides have to say.
+        """One session per worker process: Hello and Welcome, then everything both sides have to say. The
+        credential is examined again with every message of the worker, a heartbeat at the latest: once
+        the token has expired, or was removed or changed, the session ends with UNAUTHENTICATED. Calls
+        keep their leases as when a connection is lost; the worker comes back with a new token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -19,7 +19,11 @@ class ToolWorkerServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Session: _aio.StreamStreamMultiCallable[_worker_service_pb2.SessionRequest, _worker_service_pb2.SessionResponse]
-    """One session per worker process: Hello and Welcome, then everything both sides have to say."""
+    """One session per worker process: Hello and Welcome, then everything both sides have to say. The
+    credential is examined again with every message of the worker, a heartbeat at the latest: once
+    the token has expired, or was removed or changed, the session ends with UNAUTHENTICATED. Calls
+    keep their leases as when a connection is lost; the worker comes back with a new token.
+    """
     ReportResult: _aio.UnaryUnaryMultiCallable[_worker_service_pb2.ReportResultRequest, _worker_service_pb2.ReportResultResponse]
     """Report a result outside a session; the same message, the same answers."""
 
@@ -34,7 +38,11 @@ class ToolWorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _abc.AsyncIterator[_worker_service_pb2.SessionRequest],
         context: _aio.ServicerContext[_abc.AsyncIterator[_worker_service_pb2.SessionRequest], _abc.AsyncIterator[_worker_service_pb2.SessionResponse]],
     ) -> _abc.AsyncIterator[_worker_service_pb2.SessionResponse]:
-        """One session per worker process: Hello and Welcome, then everything both sides have to say."""
+        """One session per worker process: Hello and Welcome, then everything both sides have to say. The
+        credential is examined again with every message of the worker, a heartbeat at the latest: once
+        the token has expired, or was removed or changed, the session ends with UNAUTHENTICATED. Calls
+        keep their leases as when a connection is lost; the worker comes back with a new token.
+        """
 
     @_abc_1.abstractmethod
     def ReportResult(

@@ -1,11 +1,11 @@
-"""A worker is asked what has become of a lost call, until a certain time."""
+"""A worker is asked about lost calls, and gets those that were made for its schema."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
 
-from services.chassis.store.columns import UtcMicros
+from services.chassis.store.columns import Text, UtcMicros
 
 revision = "0014"
 down_revision = "0013"
@@ -13,6 +13,8 @@ down_revision = "0013"
 
 def upgrade() -> None:
     op.add_column("tool_call", sa.Column("probe_until", UtcMicros))
+    for name in ("schema_digest", "withheld_from"):
+        op.add_column("tool_call", sa.Column(name, Text, nullable=False, server_default=""))
     asked = sa.text("probe_until IS NOT NULL")
     op.create_index(
         "tool_call_probe",
