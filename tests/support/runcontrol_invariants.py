@@ -14,12 +14,19 @@ from services.runcontrol.core.events import (
     ToolCallDispatched,
     ToolCallSettled,
 )
-from services.runcontrol.core.exchange import CallState, TicketState, VerdictKind
+from services.runcontrol.core.exchange import CallState, TicketKind, TicketState, VerdictKind
 from services.runcontrol.core.model import DispatchState, InputState, RunState, WaitingKind
 from services.runcontrol.core.work import ready_at
 from tests.support.memory_runcontrol import MemoryTx
 from tests.support.memory_tables import Tables
 
+PEOPLE = (
+    WaitingKind.APPROVAL,
+    WaitingKind.USER_INPUT,
+    WaitingKind.RECONCILE,
+    WaitingKind.TOOL_INPUT,
+)
+APPROVING = (VerdictKind.APPROVE, VerdictKind.PASS_TO_TOOL)
 EXECUTING = (RunState.RUNNING, RunState.CANCELLING)
 
 
@@ -100,7 +107,7 @@ def _cancelled_waits(t: Tables) -> None:
 
 def _has_source(t: Tables, tenant: str, reason: object) -> bool:
     kind = getattr(reason, "kind", None)
-    if kind in (WaitingKind.APPROVAL, WaitingKind.USER_INPUT, WaitingKind.RECONCILE):
+    if kind in PEOPLE:
         ticket = t.tickets[tenant, getattr(reason, "ticket_id", "")]
         return ticket.state is TicketState.OPEN
     if kind is WaitingKind.BACKOFF:
@@ -144,9 +151,10 @@ def _tickets(t: Tables) -> None:
         used = ticket.state is TicketState.CONSUMED
         assert not used or ticket.winner is not None, "I7: consumed without a winner"
         call = t.calls[ticket.tenant, ticket.call_id]
-        if used and ticket.winner and ticket.winner.verdict.kind is VerdictKind.APPROVE:
+        approval = ticket.kind is TicketKind.APPROVAL
+        if used and approval and ticket.winner and ticket.winner.verdict.kind in APPROVING:
             assert call.digest == ticket.digest, "I8"
-        if sent[ticket.call_id] and ticket.kind.value == "approval":
+        if sent[ticket.call_id] and approval:
             assert used, "an effect without consent"
 
 

@@ -156,6 +156,7 @@ REQUESTS: Sequence[Message] = (
         pool_id="p", condition_id="c", run_id="r", status=run.WAKE_STATUS_TRIGGERED
     ),
     worker_service.SessionRequest(hello=HELLO),
+    worker_service.SessionRequest(need_input=worker.NeedInput(ref=REF, question="q")),
     worker_service.ReportResultRequest(result=RESULT),
     pool_service.OpenPoolRequest(pool_id="p"),
     pool_service.GetPoolRequest(pool_id="p"),

@@ -14,6 +14,7 @@ from services.chassis.protobuf.decoder import duration_to_pb, instant_to_pb
 from services.content.convert import EFFECT_CLASSES
 from services.runcontrol.api import enums
 from services.runcontrol.core import worker_messages as m
+from services.runcontrol.core.exchange import Call
 from services.runcontrol.core.worker_calls import (
     CallRef,
     ResultOutcome,
@@ -99,7 +100,14 @@ def _call(given: m.GivenCall) -> pb.Call:
         tool_version=taken.tool_version,
         agent_id=taken.agent_id,
         principal=taken.principal,
+        resume=_resume(call),
     )
+
+
+def _resume(call: Call) -> pb.Resume | None:
+    if not call.answer_json:
+        return None
+    return pb.Resume(sealed_state=call.sealed_state or b"", answer_json=call.answer_json)
 
 
 def _ref(ref: CallRef) -> pb.CallRef:

@@ -45,12 +45,14 @@ class TicketKind(Enum):
     APPROVAL = "approval"
     RECONCILE = "reconcile"
     QUESTION = "question"
+    TOOL_INPUT = "tool_input"
 
 
 class VerdictKind(Enum):
     APPROVE = "approve"
     DENY = "deny"
     ANSWER = "answer"
+    PASS_TO_TOOL = "pass_to_tool"
     CANCEL_CALL = "cancel_call"
     CANCEL_RUN = "cancel_run"
     HAPPENED = "happened"
@@ -87,6 +89,9 @@ class Call:
         worker_id: The worker of the newest attempt.
         worker_instance: The start of that worker.
         progress_seq: Of the newest progress of the attempt.
+        asked: The attempt that asked a person last; 0 when none did.
+        sealed_state: What that attempt left for the next one.
+        answer_json: What a person hands to the tool, as JSON; "" for nothing.
         planned_at: When the model asked for it.
         dispatched_at: When its newest attempt was sent to what executes it.
         accepted_at: When a worker accepted that attempt.
@@ -120,6 +125,9 @@ class Call:
     worker_id: str = ""
     worker_instance: str = ""
     progress_seq: int = 0
+    asked: int = 0
+    sealed_state: bytes | None = None
+    answer_json: str = ""
     planned_at: datetime | None = None
     dispatched_at: datetime | None = None
     accepted_at: datetime | None = None

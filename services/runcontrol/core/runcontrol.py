@@ -48,9 +48,10 @@ from services.runcontrol.core.tickets import (
     accept,
     decision_digest,
     judge,
+    refuse_payload,
 )
 from services.runcontrol.core.waking import WakeOutcome, wake
-from services.runcontrol.core.work import commit, load
+from services.runcontrol.core.work import commit, load, pinned_specs
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +266,7 @@ class RunControl:
             tx.add_decision(caller.tenant, ticket.ticket_id, decision)
         if won:
             before = load(tx, caller.tenant, ticket.run_id, now)
+            refuse_payload(ticket, decision.verdict, pinned_specs(tx, before))
             commit(tx, before, accept(before, decided.ticket, decision, self._ids))
         return decided
 

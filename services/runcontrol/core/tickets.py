@@ -7,6 +7,7 @@ OPEN, DECIDED -- the run ends, or new input comes instead --> VOID
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -35,12 +36,14 @@ from services.runcontrol.core.finishing import finish, settle_call
 from services.runcontrol.core.gating import argument_digest
 from services.runcontrol.core.model import Cause, RunState, Termination, TerminationReason
 from services.runcontrol.core.parking import resolve
+from services.runcontrol.core.specs import Specs
 from services.runcontrol.core.work import Work
 
 APPLICABLE: Mapping[TicketKind, frozenset[VerdictKind]] = {
     TicketKind.APPROVAL: frozenset(
         {
             VerdictKind.APPROVE,
+            VerdictKind.PASS_TO_TOOL,
             VerdictKind.ANSWER,
             VerdictKind.DENY,
             VerdictKind.CANCEL_CALL,
@@ -63,13 +66,23 @@ APPLICABLE: Mapping[TicketKind, frozenset[VerdictKind]] = {
             VerdictKind.CANCEL_RUN,
         }
     ),
+    TicketKind.TOOL_INPUT: frozenset(
+        {
+            VerdictKind.ANSWER,
+            VerdictKind.PASS_TO_TOOL,
+            VerdictKind.CANCEL_CALL,
+            VerdictKind.CANCEL_RUN,
+        }
+    ),
 }
 # The state of a call while its ticket is open.
 _STOPPED = {
     TicketKind.APPROVAL: CallState.GATED,
     TicketKind.QUESTION: CallState.SUSPENDED,
     TicketKind.RECONCILE: CallState.UNKNOWN,
+    TicketKind.TOOL_INPUT: CallState.SUSPENDED,
 }
+_APPROVALS = frozenset({VerdictKind.APPROVE, VerdictKind.PASS_TO_TOOL})
 
 
 class DecisionOutcome(Enum):
@@ -157,6 +170,17 @@ def judge(
     return Decided(DecisionOutcome.ACCEPTED, won)
 
 
+def refuse_payload(ticket: Ticket, verdict: Verdict, specs: Specs | None) -> None:
+    """Refuse to pass something to a tool that cannot be given anything but its arguments.
+
+    Raises:
+        VerdictNotApplicableError: It is a built-in tool.
+    """
+    tool = specs.tool(ticket.tool_id) if specs else None
+    if verdict.kind is VerdictKind.PASS_TO_TOOL and tool is not None and tool.builtin is not None:
+        raise VerdictNotApplicableError.of(verdict.kind, ticket.kind)
+
+
 def accept(work: Work, ticket: Ticket, winner: Decision, ids: IdSource) -> Work:
     """Store the winning decision; queue the continuation of a run that waits for it."""
     waiting = work.run.state is RunState.WAITING
@@ -180,14 +204,17 @@ def apply_decision(work: Work, call: Call, ticket: Ticket, version: str) -> Work
     if decision is None:
         return work
     verdict = decision.verdict
+    if ticket.kind is TicketKind.TOOL_INPUT:
+        return _answer_tool(work, call, ticket, verdict)
     digest = argument_digest(call.tool_id, version, call.arguments_json)
-    if verdict.kind is VerdictKind.APPROVE and digest != ticket.digest:
+    if verdict.kind in _APPROVALS and digest != ticket.digest:
         void = replace(ticket, state=TicketState.VOID, void_reason="args_changed")
         work = work.with_ticket(void).emit(TicketVoided(ticket.ticket_id, "args_changed"))
         return settle_call(work, call, CallState.FAILED, "the approval was for another call")
     work = work.with_ticket(replace(ticket, state=TicketState.CONSUMED))
-    if verdict.kind is VerdictKind.APPROVE:
-        return work.with_call(replace(call, state=CallState.READY))
+    if verdict.kind in _APPROVALS:
+        passed = verdict.text if verdict.kind is VerdictKind.PASS_TO_TOOL else ""
+        return work.with_call(replace(call, state=CallState.READY, answer_json=passed))
     if verdict.kind is VerdictKind.DID_NOT_HAPPEN:
         # Another generation: the effect of an attempt may happen once more.
         again = replace(call, state=CallState.READY, generation=call.generation + 1, tries=0)
@@ -196,6 +223,21 @@ def apply_decision(work: Work, call: Call, ticket: Ticket, version: str) -> Work
         return finish(work, Termination(TerminationReason.CANCELLED, verdict.text))
     state, text = _settlement(verdict)
     return settle_call(work, call, state, text)
+
+
+def _answer_tool(work: Work, call: Call, ticket: Ticket, verdict: Verdict) -> Work:
+    """Let a tool that asked go on with what a person says, or end its call."""
+    work = work.with_ticket(replace(ticket, state=TicketState.CONSUMED))
+    if verdict.kind is VerdictKind.CANCEL_RUN:
+        return finish(work, Termination(TerminationReason.CANCELLED, verdict.text))
+    if verdict.kind is VerdictKind.CANCEL_CALL:
+        return settle_call(work, call, *_settlement(verdict))
+    given = verdict.text
+    if verdict.kind is VerdictKind.ANSWER:
+        given = json.dumps(verdict.text, ensure_ascii=False)
+    # Another generation: the next question of the call has another ticket.
+    again = replace(call, state=CallState.READY, generation=call.generation + 1, tries=0)
+    return work.with_call(replace(again, answer_json=given))
 
 
 def _settlement(verdict: Verdict) -> tuple[CallState, str]:

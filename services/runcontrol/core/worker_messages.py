@@ -81,7 +81,18 @@ class StopGiving:
     deadline_at: datetime | None = None
 
 
-FromWorker: TypeAlias = Hello | Credit | Accept | Heartbeat | Result | Handback | StopGiving
+@dataclass(frozen=True, slots=True)
+class NeedInput:
+    """A tool asks a person; the attempt ends, and ``sealed_state`` comes back with the answer."""
+
+    ref: CallRef
+    question: str
+    sealed_state: bytes
+
+
+FromWorker: TypeAlias = (
+    Hello | Credit | Accept | Heartbeat | Result | NeedInput | Handback | StopGiving
+)
 
 
 class Verdict(Enum):
