@@ -52,7 +52,7 @@ class VerdictKind(Enum):
     APPROVE = "approve"
     DENY = "deny"
     ANSWER = "answer"
-    PASS_TO_TOOL = "pass_to_tool"
+    PASS_TO_TOOL = "pass_to_tool"  # noqa: S105  # the name of a verdict, not a secret
     CANCEL_CALL = "cancel_call"
     CANCEL_RUN = "cancel_run"
     HAPPENED = "happened"

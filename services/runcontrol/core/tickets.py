@@ -83,6 +83,7 @@ _STOPPED = {
     TicketKind.TOOL_INPUT: CallState.SUSPENDED,
 }
 _APPROVALS = frozenset({VerdictKind.APPROVE, VerdictKind.PASS_TO_TOOL})
+_ANSWERS = frozenset({VerdictKind.ANSWER, VerdictKind.PASS_TO_TOOL})
 
 
 class DecisionOutcome(Enum):
@@ -204,40 +205,37 @@ def apply_decision(work: Work, call: Call, ticket: Ticket, version: str) -> Work
     if decision is None:
         return work
     verdict = decision.verdict
-    if ticket.kind is TicketKind.TOOL_INPUT:
-        return _answer_tool(work, call, ticket, verdict)
     digest = argument_digest(call.tool_id, version, call.arguments_json)
-    if verdict.kind in _APPROVALS and digest != ticket.digest:
+    approved = ticket.kind is TicketKind.APPROVAL and verdict.kind in _APPROVALS
+    if approved and digest != ticket.digest:
         void = replace(ticket, state=TicketState.VOID, void_reason="args_changed")
         work = work.with_ticket(void).emit(TicketVoided(ticket.ticket_id, "args_changed"))
         return settle_call(work, call, CallState.FAILED, "the approval was for another call")
     work = work.with_ticket(replace(ticket, state=TicketState.CONSUMED))
-    if verdict.kind in _APPROVALS:
-        passed = verdict.text if verdict.kind is VerdictKind.PASS_TO_TOOL else ""
-        return work.with_call(replace(call, state=CallState.READY, answer_json=passed))
-    if verdict.kind is VerdictKind.DID_NOT_HAPPEN:
-        # Another generation: the effect of an attempt may happen once more.
-        again = replace(call, state=CallState.READY, generation=call.generation + 1, tries=0)
-        return work.with_call(replace(again, timeout_at=None))
+    ready = _made_ready(call, ticket.kind, verdict)
+    if ready is not None:
+        return work.with_call(ready)
     if verdict.kind is VerdictKind.CANCEL_RUN:
         return finish(work, Termination(TerminationReason.CANCELLED, verdict.text))
     state, text = _settlement(verdict)
     return settle_call(work, call, state, text)
 
 
-def _answer_tool(work: Work, call: Call, ticket: Ticket, verdict: Verdict) -> Work:
-    """Let a tool that asked go on with what a person says, or end its call."""
-    work = work.with_ticket(replace(ticket, state=TicketState.CONSUMED))
-    if verdict.kind is VerdictKind.CANCEL_RUN:
-        return finish(work, Termination(TerminationReason.CANCELLED, verdict.text))
-    if verdict.kind is VerdictKind.CANCEL_CALL:
-        return settle_call(work, call, *_settlement(verdict))
-    given = verdict.text
-    if verdict.kind is VerdictKind.ANSWER:
-        given = json.dumps(verdict.text, ensure_ascii=False)
-    # Another generation: the next question of the call has another ticket.
+def _made_ready(call: Call, asked: TicketKind, verdict: Verdict) -> Call | None:
+    """The call as it may be executed now; None when it is not to be."""
+    # Another generation: the effect of an attempt may happen once more, and the next question of
+    # the call has another ticket.
     again = replace(call, state=CallState.READY, generation=call.generation + 1, tries=0)
-    return work.with_call(replace(again, answer_json=given))
+    again = replace(again, timeout_at=None)
+    passed = verdict.text if verdict.kind is VerdictKind.PASS_TO_TOOL else ""
+    if verdict.kind is VerdictKind.DID_NOT_HAPPEN:
+        return again
+    if asked is TicketKind.APPROVAL and verdict.kind in _APPROVALS:
+        return replace(call, state=CallState.READY, answer_json=passed)
+    if asked is TicketKind.TOOL_INPUT and verdict.kind in _ANSWERS:
+        text = json.dumps(verdict.text, ensure_ascii=False)
+        return replace(again, answer_json=passed or text)
+    return None
 
 
 def _settlement(verdict: Verdict) -> tuple[CallState, str]:

@@ -8,7 +8,8 @@ A call that was not accepted goes back to READY. One whose worker is lost goes b
 twice; else a person, or a late result, says what has become of it.
 
 A tool that asks a person ends its attempt. Nobody holds the call while it is SUSPENDED: it has no
-lease, and the loss of the worker means nothing, whatever the effect class. The answer makes it READY.
+lease, and the loss of the worker means nothing, whatever the effect class. The answer makes it
+READY.
 """
 
 from __future__ import annotations
