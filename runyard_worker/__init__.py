@@ -15,7 +15,8 @@
 tools for ``runyard apply``. See the README of the folder.
 """
 
-from runyard_worker.tools import Context, EffectClass, RetryableError, ToolError
+from runyard_worker.errors import RetryableError, ToolError
+from runyard_worker.tools import Context, EffectClass
 from runyard_worker.worker import Worker
 
 __all__ = ["Context", "EffectClass", "RetryableError", "ToolError", "Worker"]

@@ -15,6 +15,13 @@ export interface Call {
   arguments_json: string;
   idempotency_key: string;
   effect_class: string;
+  resume: { sealed_state: Buffer; answer_json: string } | null;
+}
+
+export interface NeedInput {
+  ref: CallRef;
+  question: string;
+  sealed_state: Buffer;
 }
 
 export interface Result {
@@ -53,6 +60,7 @@ export interface FromWorker {
   accept?: { ref: CallRef };
   heartbeat?: { calls: { ref: CallRef; progress_seq: number; note: string }[] };
   result?: Result;
+  need_input?: NeedInput;
   drain?: object;
   handback?: { ref: CallRef };
 }

@@ -9,14 +9,14 @@ const LOOK_EVERY_MS = 20;
 const worker = new Worker(
   "note-worker-node",
   {
-    async note(args, { signal, progress }) {
+    async note(args, { signal, progress, ask }) {
       const line = String(args["line"]);
       await appendFile(String(args["ledger"]), `${line}\n`);
       progress(line);
       while (!existsSync(String(args["release"]))) {
         await pause(LOOK_EVERY_MS, undefined, { signal });
       }
-      return line;
+      return args["ask"] ? `${line}: ${ask(String(args["ask"]))}` : line;
     },
   },
   4,

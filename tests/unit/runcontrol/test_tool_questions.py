@@ -76,7 +76,7 @@ def test_the_answer_begins_another_attempt_by_any_worker(
     effect: EffectClass, kind: VerdictKind, text: str, given: str
 ) -> None:
     # given a tool that has asked, and a person who answers
-    at, ref = asking(effect)
+    at, _ = asking(effect)
     at.system.decide(kind, text, ticket_id=at.system.ticket().ticket_id)
     go_on(at)
 
