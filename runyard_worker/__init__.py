@@ -15,14 +15,13 @@
 tools for ``runyard apply``. See the README of the folder.
 """
 
+from runyard_worker.errors import RetryableError, ToolError
 from runyard_worker.tools import (
     Context,
     DidNotHappen,
     EffectClass,
     Happened,
     NotKnown,
-    RetryableError,
-    ToolError,
 )
 from runyard_worker.worker import Worker
 

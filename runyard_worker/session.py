@@ -1,13 +1,13 @@
 """What a worker says to what it hears: the protocol without connections, threads or clocks.
 
-``Session`` outlives connections: it keeps the attempts that run and the results that were not
-acknowledged. Each method returns what is to be done, in order.
+``Session`` outlives connections: it keeps the attempts that run, and the results and the questions
+that were not acknowledged. Each method returns what is to be done, in order.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from runyard.types.v1 import content_pb2 as content
@@ -84,12 +84,13 @@ class Session:
     room: int
     attempts: dict[str, Attempt] = field(default_factory=dict)
     unacknowledged: dict[str, pb.Result] = field(default_factory=dict)
+    questions: dict[str, pb.NeedInput] = field(default_factory=dict)
     stopping: bool = False
 
     @property
     def idle(self) -> bool:
-        """Whether nothing runs, and every result was acknowledged."""
-        return not self.attempts and not self.unacknowledged
+        """Whether nothing runs, and every result and every question was acknowledged."""
+        return not self.attempts and not self.unacknowledged and not self.questions
 
     def connected(self) -> list[Action]:
         """The first message of a connection."""
@@ -100,7 +101,10 @@ class Session:
             max_protocol=PROTOCOL,
             tools=self.tools,
             labels=self.labels,
-            inflight=[each.ref for each in self.attempts.values()],
+            inflight=[
+                *(each.ref for each in self.attempts.values()),
+                *(each.ref for each in self.questions.values()),
+            ],
             undelivered_results=self.unacknowledged.values(),
         )
         return [Send(service.SessionRequest(hello=hello))]
@@ -125,12 +129,18 @@ class Session:
             ref = message.result_ack.ref
             if self._is_newest(self.unacknowledged, ref):
                 del self.unacknowledged[ref.tool_call_id]
+            if self._is_newest(self.questions, ref):
+                del self.questions[ref.tool_call_id]
         return [Find(message.probe)] if kind == "probe" else []
 
     def _welcomed(self, welcome: pb.Welcome) -> Iterator[Action]:
         for verdict in welcome.verdicts:
             if verdict.action == pb.InflightVerdict.ACTION_ABANDON:
                 yield from self._give_up(verdict.call)
+                if self._is_newest(self.questions, verdict.call):
+                    del self.questions[verdict.call.tool_call_id]
+        for question in self.questions.values():
+            yield Send(service.SessionRequest(need_input=question))
         for attempt in self.attempts.values():
             if not attempt.started:
                 # Go may have been lost with the connection; it is given again.
@@ -212,6 +222,16 @@ class Session:
         """Say what has become of a lost attempt."""
         return [Send(service.SessionRequest(probe_result=result))]
 
+    def asked(self, question: pb.NeedInput) -> list[Action]:
+        """End an attempt with a question; nothing when it was given up meanwhile."""
+        attempt = self.attempts.get(question.ref.tool_call_id)
+        if attempt is None or attempt.ref != question.ref:
+            return []
+        del self.attempts[question.ref.tool_call_id]
+        self.questions[question.ref.tool_call_id] = question
+        said: list[Action] = [Send(service.SessionRequest(need_input=question))]
+        return said if self.stopping else [*said, self._credit(1)]
+
     def stop(self) -> list[Action]:
         """Take no more calls, and give back those that were not started."""
         self.stopping = True
@@ -226,8 +246,8 @@ class Session:
     def _credit(self, calls: int) -> Send:
         return Send(service.SessionRequest(credit=pb.Credit(calls=calls)))
 
-    def _is_newest(self, results: dict[str, pb.Result], ref: pb.CallRef) -> bool:
-        found = results.get(ref.tool_call_id)
+    def _is_newest(self, kept: Mapping[str, pb.Result | pb.NeedInput], ref: pb.CallRef) -> bool:
+        found = kept.get(ref.tool_call_id)
         return found is not None and found.ref == ref
 
 

@@ -11,30 +11,13 @@ from typing import Any, Literal, Protocol, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
+from runyard_worker.asking import Asking
+from runyard_worker.errors import ToolError
 from runyard_worker.schemas import schema_digest
 
 EffectClass = Literal["pure", "idempotent", "reconcilable", "at_most_once"]
 
 _ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
-
-
-class ToolError(Exception):
-    """The tool cannot do what is asked; the model reads the text.
-
-    Attributes:
-        code: A stable name of the failure, for programs.
-    """
-
-    def __init__(self, message: str, *, code: str = "FAILED") -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class RetryableError(ToolError):
-    """The tool cannot do it now. A call that may run twice is made again."""
-
-    def __init__(self, message: str, *, code: str = "UNAVAILABLE") -> None:
-        super().__init__(message, code=code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +75,26 @@ class Context:
     deadline: datetime | None
     traceparent: str
     _reporter: Reporter = field(repr=False)
+    _asking: Asking = field(default_factory=Asking, repr=False)
+
+    def ask(self, question: str) -> Any:
+        """Ask a person; the text or the JSON value that the person answers.
+
+        The first time it ends the attempt: nothing waits, no slot is held, and the worker may stop.
+        With the answer the function is called again from its beginning, here or at another worker,
+        and goes on behind the question. Ask before the effect, or note in ``kept`` what was done.
+        """
+        return self._asking.ask(question)
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """JSON values that the next attempt finds when this one ends with a question."""
+        return self._asking.kept
+
+    @property
+    def passed(self) -> Any:
+        """What a person handed over with an approval; None for nothing."""
+        return self._asking.passed
 
     def progress(self, note: str) -> None:
         """Tell those who follow the run how it is getting on; with the next sign of life."""

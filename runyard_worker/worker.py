@@ -22,15 +22,15 @@ from google.protobuf.duration_pb2 import Duration
 from runyard.worker.v1 import worker_pb2 as pb
 from runyard.worker.v1 import worker_service_pb2 as service
 from runyard.worker.v1.worker_service_pb2_grpc import ToolWorkerServiceStub
+from runyard_worker.asking import Asking, QuestionAsked
 from runyard_worker.channel import metadata, open_channel, target_of
+from runyard_worker.errors import RetryableError, ToolError
 from runyard_worker.probes import found_out
 from runyard_worker.session import Action, Find, Send, Session, Start, Stop
 from runyard_worker.tools import (
     Context,
     EffectClass,
-    RetryableError,
     Tool,
-    ToolError,
     result_text,
     tool_of,
 )
@@ -331,17 +331,23 @@ class _Serving:
         finally:
             if self._running.get(ref.tool_call_id) is running:
                 del self._running[ref.tool_call_id]
-        self._do(self.session.ended(result))
+        if isinstance(result, pb.NeedInput):
+            self._do(self.session.asked(result))
+        else:
+            self._do(self.session.ended(result))
 
-    async def _result(self, running: _Running) -> pb.Result:
+    async def _result(self, running: _Running) -> pb.Result | pb.NeedInput:
         ref = running.call.ref
         try:
             content = await self._call(running)
             return pb.Result(ref=ref, succeeded=pb.Succeeded(content=content))
+        except QuestionAsked as asked:
+            return pb.NeedInput(ref=ref, question=asked.question, sealed_state=asked.sealed_state)
         except ToolError as error:
             retryable = isinstance(error, RetryableError)
             failed = pb.Failed(code=error.code, message=str(error), retryable=retryable)
-        except Exception as error:
+        # A group of tasks may end with one that no other clause takes.
+        except (Exception, BaseExceptionGroup) as error:
             log.exception("tool %s failed", running.call.tool_id)
             # The text of an unexpected error may hold what no model should read.
             failed = pb.Failed(code="INTERNAL", message=f"the tool failed: {type(error).__name__}")
@@ -395,4 +401,5 @@ def _context(call: pb.Call, running: _Running) -> Context:
         deadline=call.deadline_time.ToDatetime() if call.HasField("deadline_time") else None,
         traceparent=call.traceparent,
         _reporter=running,
+        _asking=Asking(call.resume.sealed_state, call.resume.answer_json),
     )

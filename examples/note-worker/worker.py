@@ -21,14 +21,14 @@ def noted(line: str, ledger: str) -> Happened | DidNotHappen:
 
 
 @worker.tool(effect="reconcilable", probe=noted)
-async def note(line: str, ledger: str, release: str, context: Context) -> str:
-    """Writes a line into a ledger, and ends when it is released."""
+async def note(line: str, ledger: str, release: str, context: Context, ask: str = "") -> str:
+    """Writes a line into a ledger, and ends when it is released, with the answer to a question."""
     await asyncio.to_thread(append, Path(ledger), line)
     context.progress(line)
     # Another process makes the file.
     while not await asyncio.to_thread(Path(release).exists):  # noqa: ASYNC110
         await asyncio.sleep(LOOK_EVERY_S)
-    return line
+    return f"{line}: {context.ask(ask)}" if ask else line
 
 
 def append(ledger: Path, line: str) -> None:

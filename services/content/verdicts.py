@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 APPLICABLE: Mapping[str, tuple[str, ...]] = {
-    "approval": ("approve", "approve_edited", "deny", "answer", "cancel_call", "cancel_run"),
+    "approval": (
+        *("approve", "approve_edited", "pass_to_tool", "deny", "answer"),
+        *("cancel_call", "cancel_run"),
+    ),
     "question": ("answer", "deny", "cancel_call", "cancel_run"),
+    "tool_input": ("answer", "pass_to_tool", "cancel_call", "cancel_run"),
     "reconcile": ("happened", "did_not_happen", "abandon", "cancel_run"),
 }
 

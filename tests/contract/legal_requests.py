@@ -164,6 +164,8 @@ def _runcontrol(decided: run.Ticket, cancelled: run.Ticket, done: str, dead: str
             verdict=run.Verdict(deny=run.Deny(reason="no")),
         ),
         runs.ListTicketsRequest(page_size=2),
+        runs.SubscribeTicketsRequest(),
+        runs.GetToolCallRequest(run_id=decided.run_id, tool_call_id=decided.tool_call_id),
         runs.ListRunsRequest(page_size=2),
         runs.ListThreadsRequest(page_size=2),
         runs.ListDeadDispatchesRequest(page_size=2),

@@ -99,6 +99,16 @@ def _ends_with_the_server() -> None:
     _replace("heard", heard)
 
 
+def _asks_once() -> None:
+    original = Session.connected
+
+    def connected(self: Session) -> list[Action]:
+        self.questions.clear()
+        return original(self)
+
+    _replace("connected", connected)
+
+
 def _trusts_the_connection() -> None:
     running._seconds = lambda duration: 0.0 if duration.seconds else 0.2
 
@@ -118,6 +128,7 @@ FAULTS: Mapping[str, Callable[[], None]] = {
         _finds_nothing,
         _gives_nothing_back,
         _ends_with_the_server,
+        _asks_once,
         _trusts_the_connection,
     )
 }

@@ -15,13 +15,20 @@ from services.runcontrol.core.events import (
     ToolCallDispatched,
     ToolCallSettled,
 )
-from services.runcontrol.core.exchange import CallState, TicketState, VerdictKind
+from services.runcontrol.core.exchange import CallState, TicketKind, TicketState, VerdictKind
 from services.runcontrol.core.model import DispatchState, InputState, RunState, WaitingKind
 from services.runcontrol.core.work import ready_at
 from tests.support.memory_runcontrol import MemoryTx
 from tests.support.memory_tables import Tables
 
-APPROVALS = (VerdictKind.APPROVE, VerdictKind.APPROVE_EDITED)
+APPROVALS = (VerdictKind.APPROVE, VerdictKind.APPROVE_EDITED, VerdictKind.PASS_TO_TOOL)
+PEOPLE = (
+    WaitingKind.APPROVAL,
+    WaitingKind.USER_INPUT,
+    WaitingKind.RECONCILE,
+    WaitingKind.TOOL_INPUT,
+)
+APPROVING = (VerdictKind.APPROVE, VerdictKind.PASS_TO_TOOL)
 EXECUTING = (RunState.RUNNING, RunState.CANCELLING)
 
 
@@ -102,7 +109,7 @@ def _cancelled_waits(t: Tables) -> None:
 
 def _has_source(t: Tables, tenant: str, reason: object) -> bool:
     kind = getattr(reason, "kind", None)
-    if kind in (WaitingKind.APPROVAL, WaitingKind.USER_INPUT, WaitingKind.RECONCILE):
+    if kind in PEOPLE:
         ticket = t.tickets[tenant, getattr(reason, "ticket_id", "")]
         return ticket.state is TicketState.OPEN
     if kind is WaitingKind.BACKOFF:
@@ -158,13 +165,14 @@ def _tickets(t: Tables) -> None:
         assert not used or ticket.winner is not None, "I7: consumed without a winner"
         call = t.calls[ticket.tenant, ticket.call_id]
         verdict = ticket.winner.verdict if ticket.winner else None
-        if used and verdict and verdict.kind in APPROVALS:
+        approval = ticket.kind is TicketKind.APPROVAL
+        if used and approval and verdict and verdict.kind in APPROVALS:
             assert call.digest == ticket.digest, "I8"
             assert call.arguments_json == ticket.arguments_json, "I8: other arguments ran"
             edited = verdict.kind is VerdictKind.APPROVE_EDITED
             assert call.arguments_by == ("local" if edited else ""), "I8: by somebody else"
             assert not edited or call.arguments_json == verdict.text, "I8: not the approver's"
-        if sent[ticket.call_id] and ticket.kind.value == "approval":
+        if sent[ticket.call_id] and approval:
             assert used, "an effect without consent"
         expired = ticket.state is TicketState.EXPIRED
         assert expired == (ticket.ticket_id in timed_out), "expired without its event"

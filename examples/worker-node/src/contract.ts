@@ -15,6 +15,13 @@ export interface Call {
   arguments_json: string;
   idempotency_key: string;
   effect_class: string;
+  resume: { sealed_state: Buffer; answer_json: string } | null;
+}
+
+export interface NeedInput {
+  ref: CallRef;
+  question: string;
+  sealed_state: Buffer;
 }
 
 /** Whether a lost call took effect, and with which result. */
@@ -68,6 +75,7 @@ export interface FromWorker {
   heartbeat?: { calls: { ref: CallRef; progress_seq: number; note: string }[] };
   result?: Result;
   probe_result?: Finding & { ref: CallRef };
+  need_input?: NeedInput;
   drain?: object;
   handback?: { ref: CallRef };
 }

@@ -10,14 +10,14 @@ const worker = new Worker(
   "note-worker-node",
   {
     note: {
-      async call(args, { signal, progress }) {
+      async call(args, { signal, progress, ask }) {
         const line = String(args["line"]);
         await appendFile(String(args["ledger"]), `${line}\n`);
         progress(line);
         while (!existsSync(String(args["release"]))) {
           await pause(LOOK_EVERY_MS, undefined, { signal });
         }
-        return line;
+        return args["ask"] ? `${line}: ${ask(String(args["ask"]))}` : line;
       },
       async probe(args) {
         const line = String(args["line"]);

@@ -7,6 +7,7 @@ import {
   type FromServer,
   type FromWorker,
   type Probe,
+  type NeedInput,
   type Result,
   type Stream,
   type Welcome,
@@ -25,6 +26,38 @@ export interface Context {
   /** Aborted when the result is not wanted any more. */
   signal: AbortSignal;
   progress(note: string): void;
+  /** Ends the attempt; the next one is executed from its beginning and gets the answer here. */
+  ask(question: string): unknown;
+}
+
+/** What ends an attempt with a question. */
+class Asked {
+  constructor(
+    readonly question: string,
+    readonly sealedState: Buffer,
+  ) {}
+}
+
+/** How an attempt asks: the answers to earlier questions come first, in their order. */
+function asking({ resume }: Call): (question: string) => unknown {
+  const said: [string, unknown][] = [];
+  if (resume?.sealed_state.length) {
+    const state = JSON.parse(resume.sealed_state.toString()) as Sealed;
+    said.push(...state.said, [state.asked, JSON.parse(resume.answer_json)]);
+  }
+  const left = [...said];
+  return (asked) => {
+    const at = left.findIndex(([question]) => question === asked);
+    const found = at < 0 ? undefined : left.splice(at, 1)[0];
+    if (found) return found[1];
+    throw new Asked(asked, Buffer.from(JSON.stringify({ said, asked, kept: {} })));
+  };
+}
+
+/** The state of a call that has asked, as the Python library seals it. */
+interface Sealed {
+  said: [string, unknown][];
+  asked: string;
 }
 
 export interface Tool {
@@ -48,6 +81,7 @@ export class Worker {
   private readonly unacknowledged = new Map<string, Result>();
   // Also those that were given up and have not stopped yet.
   private readonly executing = new Set<string>();
+  private readonly questions = new Map<string, NeedInput>();
   private stream: Stream | undefined;
   private draining = false;
   private failures = 0;
@@ -109,7 +143,10 @@ export class Worker {
           min_protocol: 1,
           max_protocol: 1,
           tools: Object.keys(this.tools).map((tool_id) => ({ tool_id })),
-          inflight: [...this.attempts.values()].map((attempt) => attempt.call.ref),
+          inflight: [
+            ...[...this.attempts.values()].map((attempt) => attempt.call.ref),
+            ...[...this.questions.values()].map((question) => question.ref),
+          ],
           undelivered_results: [...this.unacknowledged.values()],
         },
       });
@@ -126,15 +163,21 @@ export class Worker {
     else if (message.probe) void this.find(message.probe);
     else if (message.result_ack) {
       const { ref } = message.result_ack;
-      const held = this.unacknowledged.get(ref.tool_call_id);
-      if (held && isSame(held.ref, ref)) this.unacknowledged.delete(ref.tool_call_id);
+      for (const kept of [this.unacknowledged, this.questions]) {
+        const held = kept.get(ref.tool_call_id);
+        if (held && isSame(held.ref, ref)) kept.delete(ref.tool_call_id);
+      }
     }
   }
 
   private welcomed(welcome: Welcome): void {
     for (const each of welcome.verdicts) {
-      if (each.action === "ACTION_ABANDON") this.giveUp(each.call);
+      if (each.action !== "ACTION_ABANDON") continue;
+      this.giveUp(each.call);
+      const asked = this.questions.get(each.call.tool_call_id);
+      if (asked && isSame(asked.ref, each.call)) this.questions.delete(each.call.tool_call_id);
     }
+    for (const need_input of this.questions.values()) this.say({ need_input });
     for (const { call, started } of this.attempts.values()) {
       // Go may have been lost with the session; it is given again.
       if (!started) this.say({ accept: { ref: call.ref } });
@@ -189,10 +232,14 @@ export class Worker {
       const tool = this.tools[call.tool_id];
       if (!tool) throw new Error(`there is no tool ${call.tool_id}`);
       const args = JSON.parse(call.arguments_json) as Record<string, unknown>;
-      const content = await tool.call(args, { call, signal: stopping.signal, progress });
+      const ask = asking(call);
+      const content = await tool.call(args, { call, signal: stopping.signal, progress, ask });
       this.report({ ref: call.ref, succeeded: { content } });
     } catch (error) {
-      if (stopping.signal.aborted) {
+      if (error instanceof Asked) {
+        const { question, sealedState } = error;
+        this.question({ ref: call.ref, question, sealed_state: sealedState });
+      } else if (stopping.signal.aborted) {
         this.report({ ref: call.ref, cancelled: { effect: "EFFECT_UNKNOWN" } });
       } else {
         const message = error instanceof Error ? error.message : "the tool failed";
@@ -228,6 +275,15 @@ export class Worker {
     if (!this.draining) this.say({ credit: { calls: 1 } });
   }
 
+  /** End an attempt with a question, unless it was given up meanwhile. */
+  private question(question: NeedInput): void {
+    if (!this.held(question.ref)) return;
+    this.attempts.delete(question.ref.tool_call_id);
+    this.questions.set(question.ref.tool_call_id, question);
+    this.say({ need_input: question });
+    if (!this.draining) this.say({ credit: { calls: 1 } });
+  }
+
   private beat(): void {
     const calls = [...this.attempts.values()].map((attempt) => ({
       ref: attempt.call.ref,
@@ -251,7 +307,8 @@ export class Worker {
   }
 
   private isDone(): boolean {
-    return this.draining && this.attempts.size === 0 && this.unacknowledged.size === 0;
+    const open = this.attempts.size + this.unacknowledged.size + this.questions.size;
+    return this.draining && open === 0;
   }
 
   private held(ref: CallRef): Attempt | undefined {

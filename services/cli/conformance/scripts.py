@@ -13,6 +13,7 @@ from services.cli.conformance.stage import Stage
 
 Script = Callable[[Stage], Awaitable[None]]
 
+QUESTION = "may it?"
 PURE = content.EFFECT_CLASS_PURE
 ONCE = content.EFFECT_CLASS_AT_MOST_ONCE
 RECONCILABLE = content.EFFECT_CLASS_RECONCILABLE
@@ -205,6 +206,35 @@ async def half_open_connection(stage: Stage) -> None:
     stage.ledger_is(["a-1"], "the call runs once")
 
 
+async def question(stage: Stage) -> None:
+    """A tool asks a person: asked again until it is acknowledged; the answer begins an attempt."""
+    session = await stage.session()
+    first = stage.call("a", PURE, ask=QUESTION)
+    await _begins(stage, session, first)
+    stage.release(first)
+    asked = await _asked(session, first)
+    session.cut()
+    session = await stage.session_again(
+        inflight=[first.ref], verdict=pb.InflightVerdict.ACTION_KEEP
+    )
+    again = await _asked(session, first)
+    if again != asked:
+        raise Deviation("the same question as before", " ".join(str(again).split()))
+    outcome = pb.ResultAck.OUTCOME_COMMITTED
+    session.say(result_ack=pb.ResultAck(ref=first.ref, outcome=outcome))
+    await session.beat_with(lambda beat: not beat.calls, "no heartbeat for a call that has asked")
+    second = stage.call("a", PURE, attempt=2, ask=QUESTION)
+    answer = pb.Resume(sealed_state=asked.sealed_state, answer_json='"yes"')
+    second.resume.CopyFrom(answer)
+    await _begins(stage, session, second)
+    stage.release(second)
+    _acknowledge(session, await _result(session, second, "a-2: yes"))
+    session.cut()
+    session = await stage.session_again()
+    await _finishes(stage, session, await _running(stage, session, "b"))
+    stage.ledger_is(["a-1", "a-2", "b-1"], "each attempt runs once")
+
+
 SCRIPTS: tuple[Script, ...] = (
     heartbeat_with_progress,
     credit_not_exceeded,
@@ -219,6 +249,7 @@ SCRIPTS: tuple[Script, ...] = (
     drain_with_handback,
     drain_of_the_server,
     half_open_connection,
+    question,
 )
 
 
@@ -240,8 +271,8 @@ async def _takes(session: Conversation, call: pb.Call) -> None:
 
 
 async def _running(stage: Stage, session: Conversation, name: str, attempt: int = 1) -> pb.Call:
-    call = await _accepted(stage, session, name, PURE, attempt)
-    await stage.ledger_has(f"{name}-{attempt}", "a pure call starts without Go")
+    call = stage.call(name, PURE, attempt)
+    await _begins(stage, session, call)
     return call
 
 
@@ -262,9 +293,26 @@ async def _finds(session: Conversation, lost: pb.Call, expected: pb.ProbeResult,
         raise Deviation(rule, " ".join(str(found).split()))
 
 
-async def _result(session: Conversation, call: pb.Call) -> pb.Result:
-    """The result of a call that succeeds."""
+async def _begins(stage: Stage, session: Conversation, call: pb.Call) -> None:
+    """Give a call, which the worker takes and starts."""
+    await session.credit_of(1, "credit for a call")
+    session.give(call)
+    await _takes(session, call)
     line = f"{call.ref.tool_call_id}-{call.ref.attempt}"
+    await stage.ledger_has(line, "a pure call starts without Go")
+
+
+async def _asked(session: Conversation, call: pb.Call) -> pb.NeedInput:
+    """The question of a call."""
+    asked: pb.NeedInput = await session.next("need_input", "NeedInput of the call")
+    if asked.ref != call.ref or asked.question != QUESTION:
+        raise Deviation(f"NeedInput with the question {QUESTION}", " ".join(str(asked).split()))
+    return asked
+
+
+async def _result(session: Conversation, call: pb.Call, content: str = "") -> pb.Result:
+    """The result of a call that succeeds."""
+    line = content or f"{call.ref.tool_call_id}-{call.ref.attempt}"
     result: pb.Result = await session.next("result", f"the result of {line}")
     if result.ref != call.ref or result.succeeded.content != line:
         raise Deviation(f"Succeeded of {line} with this text", " ".join(str(result).split()))

@@ -89,14 +89,16 @@ class Stage:
         self._welcome(session, [pb.InflightVerdict(call=ref, action=verdict) for ref in inflight])
         return session
 
-    def call(self, name: str, effect: int, attempt: int = 1) -> pb.Call:
-        """A call of the tool that writes the line ``name-attempt``."""
+    def call(self, name: str, effect: int, attempt: int = 1, ask: str = "") -> pb.Call:
+        """A call of the tool that writes the line ``name-attempt``, and asks a question."""
         line = f"{name}-{attempt}"
         arguments = {
             "line": line,
             "ledger": str(self._ledger),
             "release": str(self._folder / line),
         }
+        if ask:
+            arguments["ask"] = ask
         return pb.Call(
             ref=pb.CallRef(tool_call_id=name, attempt=attempt, fence=1),
             run_id="run",

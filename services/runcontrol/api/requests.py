@@ -19,6 +19,7 @@ from services.content.convert import messages_from_pb
 from services.content.model import Message
 from services.runcontrol.api import enums
 from services.runcontrol.core.exchange import TicketState, Verdict, VerdictKind
+from services.runcontrol.core.gating import is_json
 from services.runcontrol.core.injecting import InjectCommand
 from services.runcontrol.core.limits import (
     MAX_ANSWER_BYTES,
@@ -283,6 +284,14 @@ _TEXTS = {
 }
 
 
+def _payload(passed: pb.PassToTool, decoder: Decoder) -> str:
+    field = "verdict.pass_to_tool.payload_json"
+    text = decoder.sized_text(passed.payload_json, field, MAX_ANSWER_BYTES)
+    if not is_json(text):
+        decoder.wrong(field, "is not a JSON value of at most 64 levels")
+    return text
+
+
 def _verdict(verdict: pb.Verdict, decoder: Decoder) -> Verdict:
     arm = decoder.required_arm(verdict, "verdict", "")
     if arm in _PLAIN:
@@ -299,6 +308,8 @@ def _verdict(verdict: pb.Verdict, decoder: Decoder) -> Verdict:
         kind, name = _TEXTS[arm]
         text = getattr(getattr(verdict, arm), name)
         return Verdict(kind, decoder.sized_text(text, f"verdict.{arm}.{name}", MAX_ANSWER_BYTES))
+    if arm == "pass_to_tool":
+        return Verdict(VerdictKind.PASS_TO_TOOL, _payload(verdict.pass_to_tool, decoder))
     raise UnimplementedError(f"verdict {arm} is not served by this version", verdict=arm)
 
 

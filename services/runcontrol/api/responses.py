@@ -213,6 +213,9 @@ _VERDICTS: Mapping[VerdictKind, Callable[[str], pb.Verdict]] = {
     ),
     VerdictKind.DENY: lambda text: pb.Verdict(deny=pb.Deny(reason=text)),
     VerdictKind.ANSWER: lambda text: pb.Verdict(answer=pb.Answer(content=text)),
+    VerdictKind.PASS_TO_TOOL: lambda text: pb.Verdict(
+        pass_to_tool=pb.PassToTool(payload_json=text)
+    ),
     VerdictKind.CANCEL_CALL: lambda _: pb.Verdict(cancel_call=pb.CancelCall()),
     VerdictKind.CANCEL_RUN: lambda _: pb.Verdict(cancel_run=pb.CancelWholeRun()),
     VerdictKind.HAPPENED: lambda text: pb.Verdict(happened=pb.Happened(content=text)),

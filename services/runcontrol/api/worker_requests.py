@@ -143,6 +143,12 @@ def _ref(ref: pb.CallRef, at: str, decoder: Decoder) -> CallRef:
     )
 
 
+def _question(asked: pb.NeedInput, decoder: Decoder) -> m.NeedInput:
+    decoder.not_empty(asked.question, "need_input.question")
+    ref = _ref(asked.ref, "need_input.ref", decoder)
+    return m.NeedInput(ref, asked.question, asked.sealed_state)
+
+
 def _result(result: pb.Result, at: str, decoder: Decoder) -> m.Result:
     ref = _ref(result.ref, path(at, "ref"), decoder)
     return m.Result(ref, _outcome(result, at, decoder))
@@ -177,6 +183,7 @@ _READERS: Mapping[str, Callable[[Any, Decoder], m.FromWorker]] = {
     "heartbeat": lambda beat, decoder: m.Heartbeat(_progress(beat, decoder)),
     "result": lambda result, decoder: _result(result, "result", decoder),
     "probe_result": _finding,
+    "need_input": _question,
     "handback": lambda given, decoder: m.Handback(_ref(given.ref, "handback.ref", decoder)),
     "drain": lambda drain, decoder: m.StopGiving(decoder.time(drain, "deadline_time", "drain")),
 }

@@ -14,6 +14,7 @@ from services.chassis.protobuf.decoder import duration_to_pb, instant_to_pb
 from services.content.convert import EFFECT_CLASSES
 from services.runcontrol.api import enums
 from services.runcontrol.core import worker_messages as m
+from services.runcontrol.core.exchange import Call
 from services.runcontrol.core.schemas import schema_digest
 from services.runcontrol.core.specs import ToolSpec
 from services.runcontrol.core.tool_workers import TakenCall
@@ -106,6 +107,7 @@ def _call(taken: TakenCall) -> pb.Call:
         tool_version=taken.tool_version,
         agent_id=taken.agent_id,
         principal=taken.principal,
+        resume=_resume(call),
     )
 
 
@@ -132,6 +134,12 @@ def _probe(taken: TakenCall) -> pb.Probe:
         traceparent=call.traceparent,
         tool_version=taken.tool_version,
     )
+
+
+def _resume(call: Call) -> pb.Resume | None:
+    if not call.answer_json:
+        return None
+    return pb.Resume(sealed_state=call.sealed_state or b"", answer_json=call.answer_json)
 
 
 def _ref(ref: CallRef) -> pb.CallRef:

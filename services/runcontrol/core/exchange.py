@@ -45,6 +45,7 @@ class TicketKind(Enum):
     APPROVAL = "approval"
     RECONCILE = "reconcile"
     QUESTION = "question"
+    TOOL_INPUT = "tool_input"
 
 
 class VerdictKind(Enum):
@@ -52,6 +53,7 @@ class VerdictKind(Enum):
     APPROVE_EDITED = "approve_edited"
     DENY = "deny"
     ANSWER = "answer"
+    PASS_TO_TOOL = "pass_to_tool"  # noqa: S105  # the name of a verdict, not a secret
     CANCEL_CALL = "cancel_call"
     CANCEL_RUN = "cancel_run"
     HAPPENED = "happened"
@@ -90,6 +92,9 @@ class Call:
         progress_seq: Of the newest progress of the attempt.
         probe_until: Until when a worker is asked whether a lost attempt took effect.
         arguments_by: The approver who wrote the arguments; "" when the model did.
+        asked: The attempt that asked a person last; 0 when none did.
+        sealed_state: What that attempt left for the next one.
+        answer_json: What a person hands to the tool, as JSON; "" for nothing.
         planned_at: When the model asked for it.
         dispatched_at: When its newest attempt was sent to what executes it.
         accepted_at: When a worker accepted that attempt.
@@ -127,6 +132,9 @@ class Call:
     progress_seq: int = 0
     probe_until: datetime | None = None
     arguments_by: str = ""
+    asked: int = 0
+    sealed_state: bytes | None = None
+    answer_json: str = ""
     planned_at: datetime | None = None
     dispatched_at: datetime | None = None
     accepted_at: datetime | None = None

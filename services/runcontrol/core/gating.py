@@ -40,15 +40,25 @@ def canonical(arguments_json: str) -> str | None:
     also for what not every reader of JSON takes: lone surrogates, numbers that are not finite or
     have thousands of digits, and nesting beyond 64 levels.
     """
+    text = _canonical_value(arguments_json or "{}")
+    return text if text is not None and text.startswith("{") else None
+
+
+def is_json(text: str) -> bool:
+    """Whether a text is a JSON value that every reader takes, by the rules of ``canonical``."""
+    return _canonical_value(text) is not None
+
+
+def _canonical_value(json_text: str) -> str | None:
     try:
-        value = json.loads(arguments_json or "{}")
+        value = json.loads(json_text)
         text = json.dumps(
             value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
         )
         text.encode()
     except (ValueError, RecursionError):
         return None
-    return text if isinstance(value, dict) and not _deeper_than(MAX_DEPTH, value) else None
+    return None if _deeper_than(MAX_DEPTH, value) else text
 
 
 def _deeper_than(levels: int, value: Any) -> bool:

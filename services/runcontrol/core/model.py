@@ -50,6 +50,7 @@ class WaitingKind(Enum):
     TOOL = "tool"
     WAKE = "wake"
     RECONCILE = "reconcile"
+    TOOL_INPUT = "tool_input"
     BACKOFF = "backoff"
 
 

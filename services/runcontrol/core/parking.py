@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from services.chassis.ids import IdSource
 from services.runcontrol.core.events import RunParked
-from services.runcontrol.core.exchange import Call, CallState
+from services.runcontrol.core.exchange import Call, CallState, TicketKind
 from services.runcontrol.core.model import (
     Cause,
     Dispatch,
@@ -54,7 +54,9 @@ def _reason(work: Work, call: Call) -> WaitingReason:
     if call.state is CallState.GATED and ticket is not None:
         return WaitingReason(WaitingKind.APPROVAL, call.call_id, ticket.ticket_id)
     if call.state is CallState.SUSPENDED and ticket is not None:
-        return WaitingReason(WaitingKind.USER_INPUT, call.call_id, ticket.ticket_id)
+        of_tool = ticket.kind is TicketKind.TOOL_INPUT
+        kind = WaitingKind.TOOL_INPUT if of_tool else WaitingKind.USER_INPUT
+        return WaitingReason(kind, call.call_id, ticket.ticket_id)
     if call.state is CallState.SUSPENDED:
         return WaitingReason(WaitingKind.WAKE, call.call_id, condition_id=call.condition_id)
     return WaitingReason(WaitingKind.TOOL, call.call_id, until=call.timeout_at)

@@ -5,7 +5,7 @@
 | a wake | settles the call CANCELLED; the pool is told that nobody waits any more |
 | an answer to a question | is the answer: the call succeeds, and the input follows its result |
 | the next attempt | starts it at once |
-| an approval, a reconciliation | stays pending until the ticket is decided, or void |
+| an approval, a reconciliation, a question of a tool | stays pending until it is decided, or void |
 | a call that executes elsewhere | stays pending until the call is settled |
 
 One wait that input cannot end keeps all of them: the run goes on once, with everything.
@@ -31,7 +31,7 @@ from services.runcontrol.core.work import Work
 # Why a ticket is void that input has made obsolete.
 VOID_REASON = "input"
 
-_PEOPLE = frozenset({WaitingKind.APPROVAL, WaitingKind.RECONCILE})
+_PEOPLE = frozenset({WaitingKind.APPROVAL, WaitingKind.RECONCILE, WaitingKind.TOOL_INPUT})
 _WITHDRAWN = "withdrawn: the user said something else instead"
 _NOT_AWAITED = "cancelled: the user said something before it happened"
 _ANSWERED = "answered by the message that follows"

@@ -53,6 +53,7 @@ from services.runcontrol.core.tickets import (
     expire_ticket,
     has_expired,
     judge,
+    refuse_payload,
 )
 from services.runcontrol.core.waking import WakeOutcome, wake
 from services.runcontrol.core.work import (
@@ -313,6 +314,7 @@ class RunControl:
             tx.add_decision(caller.tenant, ticket.ticket_id, decision)
         if won:
             before = load(tx, caller.tenant, ticket.run_id, now)
+            refuse_payload(ticket, decision.verdict, pinned_specs(tx, before))
             commit(tx, before, accept(before, decided.ticket, decision, self._ids))
         return decided
 

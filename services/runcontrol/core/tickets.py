@@ -9,6 +9,7 @@ DECIDED -- the call is not the one that was approved any more --> VOID, and anot
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
@@ -48,9 +49,10 @@ _STOPPED = {
     TicketKind.APPROVAL: CallState.GATED,
     TicketKind.QUESTION: CallState.SUSPENDED,
     TicketKind.RECONCILE: CallState.UNKNOWN,
+    TicketKind.TOOL_INPUT: CallState.SUSPENDED,
 }
-
-_APPROVALS = frozenset({VerdictKind.APPROVE, VerdictKind.APPROVE_EDITED})
+_APPROVALS = frozenset({VerdictKind.APPROVE, VerdictKind.APPROVE_EDITED, VerdictKind.PASS_TO_TOOL})
+_ANSWERS = frozenset({VerdictKind.ANSWER, VerdictKind.PASS_TO_TOOL})
 # Why a ticket is void whose call has changed.
 _CHANGED = "args_changed"
 
@@ -171,6 +173,17 @@ def check_applicable(ticket: Ticket, verdict: Verdict) -> None:
         raise VerdictNotApplicableError.of(verdict.kind, ticket.kind)
 
 
+def refuse_payload(ticket: Ticket, verdict: Verdict, specs: Specs | None) -> None:
+    """Refuse to pass something to a tool that cannot be given anything but its arguments.
+
+    Raises:
+        VerdictNotApplicableError: It is a built-in tool.
+    """
+    tool = specs.tool(ticket.tool_id) if specs else None
+    if verdict.kind is VerdictKind.PASS_TO_TOOL and tool is not None and tool.builtin is not None:
+        raise VerdictNotApplicableError.of(verdict.kind, ticket.kind)
+
+
 def accept(work: Work, ticket: Ticket, winner: Decision, ids: IdSource) -> Work:
     """Store the winning decision; queue the continuation of a run that waits for it."""
     waiting = work.run.state is RunState.WAITING
@@ -205,13 +218,12 @@ def apply_decision(work: Work, call: Call, ticket: Ticket, specs: Specs, trace: 
     if decision is None:
         return work
     verdict = decision.verdict
-    if verdict.kind in _APPROVALS:
+    if ticket.kind is TicketKind.APPROVAL and verdict.kind in _APPROVALS:
         return _approve(work, call, ticket, decision, specs, trace)
     work = work.with_ticket(replace(ticket, state=TicketState.CONSUMED))
-    if verdict.kind is VerdictKind.DID_NOT_HAPPEN:
-        # Another generation: the effect of an attempt may happen once more.
-        again = replace(call, state=CallState.READY, generation=call.generation + 1, tries=0)
-        return work.with_call(replace(again, timeout_at=None))
+    again = _again(call, ticket.kind, verdict)
+    if again is not None:
+        return work.with_call(again)
     if verdict.kind is VerdictKind.CANCEL_RUN:
         return finish(work, Termination(TerminationReason.CANCELLED, verdict.text))
     state, text = _settlement(verdict)
@@ -239,7 +251,25 @@ def _approve(
     work = work.with_ticket(replace(ticket, state=TicketState.CONSUMED))
     ready = replace(call, state=CallState.READY, arguments_json=arguments, digest=ticket.digest)
     by = decision.decided_by if edited else call.arguments_by
-    return work.with_call(replace(ready, arguments_by=by))
+    passed = decision.verdict.text if decision.verdict.kind is VerdictKind.PASS_TO_TOOL else ""
+    return work.with_call(replace(ready, arguments_by=by, answer_json=passed))
+
+
+def _again(call: Call, asked: TicketKind, verdict: Verdict) -> Call | None:
+    """A call that was executed before, ready for another attempt; None when there is to be none.
+
+    In another generation: the effect of an attempt may happen once more, and the next question of
+    the call has another ticket.
+    """
+    again = replace(call, state=CallState.READY, generation=call.generation + 1, tries=0)
+    again = replace(again, timeout_at=None)
+    if verdict.kind is VerdictKind.DID_NOT_HAPPEN:
+        return again
+    if asked is TicketKind.TOOL_INPUT and verdict.kind in _ANSWERS:
+        is_json = verdict.kind is VerdictKind.PASS_TO_TOOL
+        text = verdict.text if is_json else json.dumps(verdict.text, ensure_ascii=False)
+        return replace(again, answer_json=text)
+    return None
 
 
 def _settlement(verdict: Verdict) -> tuple[CallState, str]:

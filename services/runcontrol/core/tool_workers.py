@@ -25,11 +25,13 @@ from services.runcontrol.core.worker_calls import (
     Worker,
     WorkerTimes,
     accept,
+    ask,
     deny,
     dispatch,
     end,
     hand_back,
     is_attempt,
+    may_ask,
     may_be_taken,
     note_progress,
     refuse_foreign_tools,
@@ -243,7 +245,7 @@ class ToolWorkers:
             if before is None or not is_attempt(stored, ref):
                 return ResultOutcome.FENCED
             call = before.find_call(ref.call_id)
-            if call is None or call.settled:
+            if call is None or call.settled or call.asked == ref.attempt:
                 return ResultOutcome.DUPLICATE
             commit(tx, before, end(before, call, outcome, self._ids))
             return ResultOutcome.COMMITTED
@@ -279,6 +281,28 @@ class ToolWorkers:
                 commit(tx, before, take_finding(before, call, effect, content, self._ids))
 
         await self._store.write(fn)
+
+    async def ask(
+        self, tenant: str, worker: Worker, ref: CallRef, question: str, sealed_state: bytes
+    ) -> ResultOutcome:
+        """Ask a person on behalf of a tool, whose attempt ends with it."""
+
+        def fn(tx: Tx) -> ResultOutcome:
+            before = self._load(tx, tenant, ref)
+            stored = tx.call(tenant, ref.call_id)
+            if before is None or stored is None or not is_attempt(stored, ref):
+                return ResultOutcome.FENCED
+            if stored.worker_instance != worker.instance_id:
+                return ResultOutcome.FENCED
+            call = before.find_call(ref.call_id)
+            if call is None or call.settled or call.asked == ref.attempt:
+                return ResultOutcome.DUPLICATE
+            if not may_ask(before, call):
+                return ResultOutcome.FENCED
+            commit(tx, before, ask(before, call, question, sealed_state))
+            return ResultOutcome.COMMITTED
+
+        return await self._store.write(fn)
 
     async def hand_back(self, tenant: str, worker: Worker, ref: CallRef) -> None:
         """Let another worker have a call that this one has not started."""

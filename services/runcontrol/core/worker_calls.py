@@ -1,7 +1,8 @@
 """The transitions of a call that a worker executes.
 
 READY -> DISPATCHED -> ACCEPTED -> SUCCEEDED | FAILED | CANCELLED
-  ^----------/------------/ \\----> UNKNOWN, until somebody says what has become of it
+  ^----------/------------/ | \\---> UNKNOWN, until somebody says what has become of it
+  ^-------- SUSPENDED <-----/
 
 A call that was not accepted goes back to READY. One whose worker is lost goes back if it may run
 twice; else a worker of its tool is asked what has become of it if the effect can be looked up, and
@@ -239,6 +240,40 @@ def end(work: Work, call: Call, outcome: Outcome, ids: IdSource) -> Work:
     return _settle(work, call, CallState.FAILED, text, ids)
 
 
+def may_ask(work: Work, call: Call) -> bool:
+    """Whether an attempt that is the newest may still end with a question.
+
+    One that was lost meanwhile may, until somebody has said what became of it.
+    """
+    ticket = work.ticket_of(call.call_id)
+    unanswered = ticket is None or ticket.state is TicketState.OPEN
+    return call.state in (CallState.ACCEPTED, CallState.READY, CallState.UNKNOWN) and unanswered
+
+
+def ask(work: Work, call: Call, question: str, sealed_state: bytes) -> Work:
+    """End an attempt that may ask; the person's answer and ``sealed_state`` begin the next one."""
+    ended = replace(
+        call,
+        asked=call.attempt,
+        sealed_state=sealed_state,
+        answer_json="",
+        due_at=None,
+        timeout_at=None,
+    )
+    work = _void(work, call)
+    work = open_ticket(work, ended, TicketKind.TOOL_INPUT, question, call.traceparent)
+    return wait_for_person(work, work.call(call.call_id))
+
+
+def _void(work: Work, call: Call) -> Work:
+    """Withdraw the question of what has become of a call: its worker has said so."""
+    ticket = work.ticket_of(call.call_id)
+    if ticket is None:
+        return work
+    void = replace(ticket, state=TicketState.VOID, void_reason=_LATE)
+    return work.with_ticket(void).emit(TicketVoided(ticket.ticket_id, _LATE))
+
+
 def _stopped(work: Work, call: Call, effect: Effect, ids: IdSource) -> Work:
     if effect is Effect.UNKNOWN:
         return lose(work, call, "was stopped", ids)
@@ -333,11 +368,7 @@ def _ready_again(work: Work, call: Call, pause_s: float) -> Work:
 
 def _settle(work: Work, call: Call, state: CallState, text: str, ids: IdSource) -> Work:
     """Give a call its result, and let the run that waits for it continue."""
-    ticket = work.ticket_of(call.call_id)
-    if ticket is not None:
-        void = replace(ticket, state=TicketState.VOID, void_reason=_LATE)
-        work = work.with_ticket(void).emit(TicketVoided(ticket.ticket_id, _LATE))
-    work = settle_call(work, call, state, text)
+    work = settle_call(_void(work, call), call, state, text)
     if work.run.state is RunState.WAITING:
         work = work.emit(RunWoken("tool_result", call.call_id, None, call.traceparent))
     return resolve(work, call.call_id, Cause("tool_result", "", call.traceparent), ids)

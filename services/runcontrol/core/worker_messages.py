@@ -97,8 +97,17 @@ class StopGiving:
     deadline_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class NeedInput:
+    """A tool asks a person; the attempt ends, and ``sealed_state`` comes back with the answer."""
+
+    ref: CallRef
+    question: str
+    sealed_state: bytes
+
+
 FromWorker: TypeAlias = (
-    Hello | Credit | Accept | Heartbeat | Result | Finding | Handback | StopGiving
+    Hello | Credit | Accept | Heartbeat | Result | Finding | NeedInput | Handback | StopGiving
 )
 
 

@@ -38,6 +38,7 @@ from services.runcontrol.core.worker_messages import (
     Heartbeat,
     Hello,
     Leases,
+    NeedInput,
     Result,
     ResultAck,
     ServerStops,
@@ -178,6 +179,8 @@ class LiveSessions:
                 await self._take_result(session, message)
             case Finding():
                 await self._probing.take(session, message)
+            case NeedInput():
+                await self._take_question(session, message)
             case Handback(ref):
                 session.drop(ref)
                 await self._workers.hand_back(tenant, worker, ref)
@@ -207,6 +210,15 @@ class LiveSessions:
         session.drop(result.ref)
         if isinstance(outcome, ResultOutcome):
             session.out.put_nowait(ResultAck(result.ref, outcome))
+        self._notifier.notify(CALLS)
+
+    async def _take_question(self, session: Session, asked: NeedInput) -> None:
+        worker = session.hello.worker
+        outcome = await self._workers.ask(
+            session.tenant, worker, asked.ref, asked.question, asked.sealed_state
+        )
+        session.drop(asked.ref)
+        session.out.put_nowait(ResultAck(asked.ref, outcome))
         self._notifier.notify(CALLS)
 
     async def _tell_of_drain(self, session: Session) -> None:

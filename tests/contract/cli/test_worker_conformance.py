@@ -28,6 +28,7 @@ SCRIPTS = [
     "drain-with-handback",
     "drain-of-the-server",
     "half-open-connection",
+    "question",
 ]
 
 Found = tuple[str, str, int, str]
@@ -72,6 +73,7 @@ FOUND: list[Found] = [
         "Handback of the call that waits for Go",
     ),
     ("ends-with-the-server", "drain-of-the-server", 5, "a session after the lost one"),
+    ("asks-once", "question", 5, "Hello.inflight: a-1"),
     ("trusts-the-connection", "half-open-connection", 12, "a session after the lost one"),
 ]
 

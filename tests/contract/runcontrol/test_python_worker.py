@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
+from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
 from runyard_worker import (
     Context,
     DidNotHappen,
@@ -297,3 +298,48 @@ async def test_a_cancelled_shell_command_is_stopped(suite: Suite, worker: Worker
 
         # then it has ended
         await stopped.wait()
+
+
+async def asked_by_tool(suite: Suite, run_id: str) -> pb.Ticket:
+    await suite.until_parked(run_id, pb.WAITING_KIND_TOOL_INPUT)
+    listed = await suite.runs.ListTickets(service.ListTicketsRequest(run_id=run_id))
+    return listed.tickets[0]
+
+
+@pytest.mark.parametrize("kind", ["plain", "async"])
+async def test_a_function_asks_a_person_and_another_worker_goes_on(
+    suite: Suite, worker: Worker, kind: str
+) -> None:
+    # given a worker whose function asks a person
+    begun: list[int] = []
+
+    def lookup(order: int, context: Context) -> str:
+        begun.append(context.attempt)
+        try:
+            amount = context.ask(f"how much of {order}?")
+        except Exception:  # what a careful author writes
+            return "failed"
+        return f"{amount} paid"
+
+    async def lookup_async(order: int, context: Context) -> str:
+        return lookup(order, context)
+
+    function = lookup if kind == "plain" else lookup_async
+    worker.tool(name="lookup")(function)
+    await apply_clerk(suite, worker)
+    async with serving(worker):
+        run_id = await submitted(suite)
+        ticket = await asked_by_tool(suite, run_id)
+
+    # when the worker is gone, the person answers, and another worker comes
+    answer = pb.Verdict(answer=pb.Answer(content="half"))
+    await suite.decide(answer, ticket_id=ticket.ticket_id)
+    other = Worker("other", target=worker.target)
+    other.tool(name="lookup")(function)
+    async with serving(other):
+        events = await suite.follow(run_id)
+
+    # then its function has the answer
+    assert ticket.question == "how much of 4711?"
+    assert events[-1].run_finished.output_text == "it says half paid"
+    assert begun == [1, 2]

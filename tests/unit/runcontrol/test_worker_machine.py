@@ -11,7 +11,13 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from services.content.model import Approval, EffectClass
 from services.runcontrol.core.events import ProbeOutcome, ToolCallAccepted, ToolCallProbed
-from services.runcontrol.core.exchange import Call, CallState, VerdictKind
+from services.runcontrol.core.exchange import (
+    Call,
+    CallState,
+    TicketKind,
+    TicketState,
+    VerdictKind,
+)
 from services.runcontrol.core.execution import Claim
 from services.runcontrol.core.model import Phase, RunState
 from services.runcontrol.core.ports import Wanted
@@ -62,7 +68,17 @@ OUTCOMES = st.sampled_from(
     ]
 )
 WORKERS = st.sampled_from([WORKER, OTHER])
+TO_TOOL = [VerdictKind.ANSWER, VerdictKind.PASS_TO_TOOL, VerdictKind.CANCEL_CALL]
 SAID = [VerdictKind.HAPPENED, VerdictKind.DID_NOT_HAPPEN, VerdictKind.ABANDON]
+
+
+# What lets a call be executed once more, by the kind of its ticket.
+AGAIN = {
+    TicketKind.APPROVAL: (),
+    TicketKind.QUESTION: (),
+    TicketKind.RECONCILE: (VerdictKind.DID_NOT_HAPPEN,),
+    TicketKind.TOOL_INPUT: (VerdictKind.ANSWER, VerdictKind.PASS_TO_TOOL),
+}
 
 
 def served_agent() -> Specs:
@@ -169,10 +185,46 @@ class WorkerMachine(RunControlMachine):
         if not current:
             assert answer is ResultOutcome.FENCED
         else:
-            expected = ResultOutcome.DUPLICATE if call.settled else ResultOutcome.COMMITTED
-            assert answer is expected
+            said = call.settled or call.asked == found.ref.attempt
+            assert answer is (ResultOutcome.DUPLICATE if said else ResultOutcome.COMMITTED)
         if answer is not ResultOutcome.COMMITTED:
             assert self.system.tables.calls == before.calls
+
+    @precondition(lambda self: self.taken)
+    @rule(number=PICK, sealed=st.sampled_from([b"", b"half done"]))
+    def ask(self, number: int, sealed: bytes) -> None:
+        """A tool asks a person, in its newest attempt or an older one, late or once more."""
+        worker, found = self.pick(self.taken, number)
+        before = self.system.tables
+        call = before.calls["default", found.call.call_id]
+        current = is_attempt(call, found.ref)
+        given = (worker, found.ref, "how much?", sealed)
+        answer = now(self.system.workers.ask("default", *given))
+        if not current:
+            assert answer is ResultOutcome.FENCED
+        elif call.settled or call.asked == found.ref.attempt:
+            assert answer is ResultOutcome.DUPLICATE
+        if answer is ResultOutcome.COMMITTED:
+            asked = self.system.tables.calls["default", call.call_id]
+            assert (asked.state, asked.due_at) == (CallState.SUSPENDED, None)
+        else:
+            assert self.system.tables.calls == before.calls
+
+    def tools_that_ask(self) -> list[str]:
+        tickets = self.system.tables.tickets.values()
+        return [
+            each.ticket_id
+            for each in tickets
+            if (each.kind, each.state) == (TicketKind.TOOL_INPUT, TicketState.OPEN)
+        ]
+
+    @precondition(lambda self: self.tools_that_ask())
+    @rule(number=PICK, kind=st.sampled_from(TO_TOOL))
+    def answer_tool(self, number: int, kind: VerdictKind) -> None:
+        """A person answers a tool, or ends its call."""
+        named = f"a{len(self.system.tables.decisions)}"
+        ticket_id = self.pick(self.tools_that_ask(), number)
+        self.system.decide(kind, "17", named, ticket_id=ticket_id)
 
     @precondition(lambda self: self.taken)
     @rule(worker=WORKERS)
@@ -203,7 +255,11 @@ class WorkerMachine(RunControlMachine):
         calls = [call for call in self.system.tables.calls.values() if call.reconciling]
         live = {call.call_id for call in calls}
         tickets = self.system.tables.tickets.values()
-        return [each.ticket_id for each in tickets if each.call_id in live]
+        return [
+            each.ticket_id
+            for each in tickets
+            if each.call_id in live and each.kind is TicketKind.RECONCILE
+        ]
 
     @precondition(lambda self: self.asked())
     @rule(number=PICK, kind=st.sampled_from(SAID))
@@ -233,7 +289,7 @@ class WorkerMachine(RunControlMachine):
         repeated = Counter(
             ticket.call_id
             for ticket in t.tickets.values()
-            if ticket.winner and ticket.winner.verdict.kind is VerdictKind.DID_NOT_HAPPEN
+            if ticket.winner and ticket.winner.verdict.kind in AGAIN[ticket.kind]
         )
         repeated += Counter(
             kind.call_id

@@ -224,3 +224,75 @@ def test_a_probe_is_answered_with_what_is_found() -> None:
     # then it says what was found
     found = pb.ProbeResult(ref=ref(), effect=pb.EFFECT_DONE, content="x")
     assert session.found(found) == [Send(service.SessionRequest(probe_result=found))]
+
+
+def asked(of: pb.CallRef | None = None) -> pb.NeedInput:
+    return pb.NeedInput(ref=of or ref(), question="how much?", sealed_state=b"half done")
+
+
+def test_a_question_is_sent_again_until_it_is_acknowledged() -> None:
+    # given a call whose tool asks
+    session = new()
+    session.heard(welcome())
+    session.heard(call())
+    first = session.asked(asked())
+
+    # when the connection is lost, and the attempt is still the worker's
+    greeting = hello(session)
+    keep = pb.InflightVerdict(call=ref(), action=pb.InflightVerdict.ACTION_KEEP)
+    again = session.heard(welcome(keep))
+    session.heard(acknowledged())
+
+    # then the question frees its room, is brought along, asked again, and forgotten
+    assert said(first) == ["need_input", "credit"]
+    assert list(greeting.inflight) == [ref()]
+    assert said(again) == ["need_input", "credit"]
+    assert list(hello(session).inflight) == []
+    assert session.idle
+
+
+def test_a_question_that_was_heard_is_not_asked_again() -> None:
+    # given a question whose acknowledgement was lost
+    session = new()
+    session.heard(call())
+    session.asked(asked())
+
+    # when run control says that the attempt is over
+    abandon = pb.InflightVerdict(call=ref(), action=pb.InflightVerdict.ACTION_ABANDON)
+    actions = session.heard(welcome(abandon))
+
+    # then it is forgotten
+    assert said(actions) == ["credit"]
+    assert session.idle
+
+
+def test_an_attempt_that_was_given_up_asks_nothing() -> None:
+    # given a call that another worker has by now
+    session = new()
+    session.heard(call())
+    fenced = pb.Lease(calls=[pb.CallLease(ref=ref())])
+    session.heard(service.SessionResponse(lease=fenced))
+
+    # when its tool asks
+    # then nothing is said
+    assert session.asked(asked()) == []
+    assert session.asked(asked(ref("other"))) == []
+
+
+def test_a_worker_that_stops_waits_until_its_question_is_heard() -> None:
+    # given a worker that stops while a call runs
+    session = new()
+    session.heard(welcome())
+    session.heard(call())
+    session.stop()
+
+    # when its tool asks
+    actions = session.asked(asked())
+
+    # then the worker ends once that is acknowledged
+    assert said(actions) == ["need_input"]
+    assert not session.idle
+    session.heard(acknowledged(ref(attempt=2)))
+    assert not session.idle
+    session.heard(acknowledged())
+    assert session.idle

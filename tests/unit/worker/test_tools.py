@@ -9,7 +9,8 @@ import pytest
 from pydantic import Field
 
 from runyard_worker.channel import metadata, target_of
-from runyard_worker.tools import Context, ToolError, result_text, tool_of
+from runyard_worker.errors import ToolError
+from runyard_worker.tools import Context, result_text, tool_of
 from runyard_worker.worker import Worker
 from services.cli.manifests.resources import load
 

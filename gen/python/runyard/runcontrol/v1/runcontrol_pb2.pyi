@@ -35,6 +35,7 @@ class WaitingKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     WAITING_KIND_WAKE: _ClassVar[WaitingKind]
     WAITING_KIND_RECONCILE: _ClassVar[WaitingKind]
     WAITING_KIND_BACKOFF: _ClassVar[WaitingKind]
+    WAITING_KIND_TOOL_INPUT: _ClassVar[WaitingKind]
 
 class Priority(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -92,6 +93,7 @@ WAITING_KIND_TOOL: WaitingKind
 WAITING_KIND_WAKE: WaitingKind
 WAITING_KIND_RECONCILE: WaitingKind
 WAITING_KIND_BACKOFF: WaitingKind
+WAITING_KIND_TOOL_INPUT: WaitingKind
 PRIORITY_UNSPECIFIED: Priority
 PRIORITY_HIGH: Priority
 PRIORITY_NORMAL: Priority
@@ -418,10 +420,12 @@ class Ticket(_message.Message):
         KIND_APPROVAL: _ClassVar[Ticket.Kind]
         KIND_RECONCILE: _ClassVar[Ticket.Kind]
         KIND_QUESTION: _ClassVar[Ticket.Kind]
+        KIND_TOOL_INPUT: _ClassVar[Ticket.Kind]
     KIND_UNSPECIFIED: Ticket.Kind
     KIND_APPROVAL: Ticket.Kind
     KIND_RECONCILE: Ticket.Kind
     KIND_QUESTION: Ticket.Kind
+    KIND_TOOL_INPUT: Ticket.Kind
     TICKET_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
