@@ -259,6 +259,7 @@ def ask(work: Work, call: Call, question: str, sealed_state: bytes) -> Work:
         answer_json="",
         due_at=None,
         timeout_at=None,
+        probe_until=None,
     )
     work = _void(work, call)
     work = open_ticket(work, ended, TicketKind.TOOL_INPUT, question, call.traceparent)

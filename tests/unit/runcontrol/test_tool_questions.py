@@ -97,6 +97,12 @@ def test_the_answer_begins_another_attempt_by_any_worker(
     check(at.system.tables)
 
 
+def no_worker_can_tell(at: Desk) -> None:
+    """Let the time pass in which workers are asked about a lost call, if they are."""
+    if at.call.probe_until is not None:
+        at.pass_time(31.0)
+
+
 @pytest.mark.parametrize("effect", CLASSES)
 def test_a_worker_that_is_lost_after_the_answer_is_lost_as_ever(effect: EffectClass) -> None:
     # given a tool that got its answer
@@ -114,6 +120,7 @@ def test_a_worker_that_is_lost_after_the_answer_is_lost_as_ever(effect: EffectCl
     else:
         assert effect in ONCE
         assert at.call.state is CallState.UNKNOWN
+        no_worker_can_tell(at)
         assert at.system.ticket().kind is TicketKind.RECONCILE
         at.system.decide(VerdictKind.DID_NOT_HAPPEN, ticket_id=at.system.ticket().ticket_id)
         go_on(at)
@@ -184,6 +191,7 @@ def test_a_lost_worker_that_comes_back_with_a_question_is_heard(effect: EffectCl
     at = desk(effect)
     ref = at.accepted()
     at.pass_time(16.0)
+    no_worker_can_tell(at)
     lost = at.system.ticket()
 
     # when the worker comes back, and its tool asks
@@ -197,6 +205,25 @@ def test_a_lost_worker_that_comes_back_with_a_question_is_heard(effect: EffectCl
     check(at.system.tables)
 
 
+def test_a_question_ends_the_search_for_what_became_of_a_lost_call() -> None:
+    # given a lost call about which workers are asked
+    at = desk(EffectClass.RECONCILABLE)
+    ref = at.accepted()
+    at.pass_time(16.0)
+    assert at.call.probe_until is not None
+
+    # when its worker comes back with a question, and then another one says what it found
+    outcome = ask(at, ref)
+    now(at.system.workers.take_finding("default", ref, Effect.DONE, "paid"))
+    at.pass_time(31.0)
+
+    # then the question alone counts
+    assert outcome is ResultOutcome.COMMITTED
+    assert (at.call.state, at.call.probe_until) == (CallState.SUSPENDED, None)
+    assert [each.kind for each in at.system.tables.tickets.values()] == [TicketKind.TOOL_INPUT]
+    check(at.system.tables)
+
+
 @pytest.mark.parametrize("effect", ONCE)
 def test_a_question_comes_too_late_once_a_person_has_said_what_happened(
     effect: EffectClass,
@@ -205,6 +232,7 @@ def test_a_question_comes_too_late_once_a_person_has_said_what_happened(
     at = desk(effect)
     ref = at.accepted()
     at.pass_time(16.0)
+    no_worker_can_tell(at)
     at.system.decide(VerdictKind.HAPPENED, "paid", ticket_id=at.system.ticket().ticket_id)
 
     # when its worker comes back, and its tool asks
