@@ -15,7 +15,7 @@ from services.chassis.protobuf.enums import ReadTable
 from services.router.clients.credentials import masked
 from services.router.clients.error_facts import status_in
 from services.router.clients.grpc_windows import windows_of_status
-from services.router.clients.http_failures import OF_STATUS
+from services.router.clients.http_failures import class_of_status
 from services.router.clients.retry_hints import MAX_RETRY_AFTER_S
 from services.router.core.failures import QUOTA, Failure, FailureClass
 from services.router.core.quota_windows import refused_until
@@ -105,7 +105,7 @@ def _kind(facts: ErrorFacts, *, began: bool) -> FailureClass:
         return FailureClass.STREAM_MALFORMED if ours else FailureClass.CONTEXT_LENGTH
     if facts.code is StatusCode.UNAVAILABLE and facts.retry_after_s is not None:
         return FailureClass.OVERLOADED
-    if facts.code in _OF_PROXIES and (denial := OF_STATUS.get(status_in(facts.message) or 0)):
+    if facts.code in _OF_PROXIES and (denial := class_of_status(status_in(facts.message))):
         return denial
     if began and facts.code in _BREAKS:
         return FailureClass.STREAM_TRUNCATED

@@ -23,7 +23,7 @@ from services.router.core.quota_windows import refused_until
 
 # The caller can correct these, so it gets the text of the provider.
 _WITH_DETAIL = frozenset({FailureClass.INVALID_REQUEST, FailureClass.CONTEXT_LENGTH})
-OF_STATUS: Mapping[int, FailureClass] = {
+_OF_STATUS: Mapping[int, FailureClass] = {
     401: FailureClass.AUTH,
     402: FailureClass.PAYMENT,
     403: FailureClass.PERMISSION,
@@ -136,6 +136,11 @@ def page_in_place_of_answer(page: bytes, secrets: tuple[str, ...]) -> Failure:
     return Failure(FailureClass.STREAM_MALFORMED, 200, words=words)
 
 
+def class_of_status(status: int | None) -> FailureClass | None:
+    """The class that an HTTP status alone says; None for one that says no more than 4xx or 5xx."""
+    return None if status is None else _OF_STATUS.get(status)
+
+
 def failure_in_stream(error: ErrorBody, secrets: tuple[str, ...]) -> Failure | None:
     """The failure behind an event of a stream; None when the event is no error."""
     if not _is_error(error):
@@ -211,8 +216,8 @@ def _kind(status: int, facts: ErrorFacts) -> FailureClass:
         return said
     if status >= 500 and any("invalid_request" in code for code in facts.codes):
         return FailureClass.INVALID_REQUEST
-    if status in OF_STATUS:
-        return OF_STATUS[status]
+    if status in _OF_STATUS:
+        return _OF_STATUS[status]
     return FailureClass.INVALID_REQUEST if 400 <= status < 500 else FailureClass.SERVER_ERROR
 
 
