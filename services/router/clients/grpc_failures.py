@@ -13,7 +13,9 @@ from runyard.provider.v1 import errors_pb2
 from services.chassis.calls.rpc_status import ErrorFacts, reason_of
 from services.chassis.protobuf.enums import ReadTable
 from services.router.clients.credentials import masked
+from services.router.clients.error_facts import status_in
 from services.router.clients.grpc_windows import windows_of_status
+from services.router.clients.http_failures import class_of_status
 from services.router.clients.retry_hints import MAX_RETRY_AFTER_S
 from services.router.core.failures import QUOTA, Failure, FailureClass
 from services.router.core.quota_windows import refused_until
@@ -67,6 +69,8 @@ _CODES: Mapping[StatusCode, FailureClass] = {
 }
 # With these a connection says that it broke.
 _BREAKS = frozenset({StatusCode.CANCELLED, StatusCode.UNAVAILABLE})
+# What gRPC makes of an answer of HTTP; its words have the number.
+_OF_PROXIES = frozenset({StatusCode.INTERNAL, StatusCode.UNAVAILABLE, StatusCode.UNKNOWN})
 # The caller can correct these, so it gets the text of the provider.
 _WITH_DETAIL = frozenset({FailureClass.INVALID_REQUEST, FailureClass.CONTEXT_LENGTH})
 # Said by the libraries of C++, Go and Java; the first one names the side.
@@ -101,6 +105,8 @@ def _kind(facts: ErrorFacts, *, began: bool) -> FailureClass:
         return FailureClass.STREAM_MALFORMED if ours else FailureClass.CONTEXT_LENGTH
     if facts.code is StatusCode.UNAVAILABLE and facts.retry_after_s is not None:
         return FailureClass.OVERLOADED
+    if facts.code in _OF_PROXIES and (denial := class_of_status(status_in(facts.message))):
+        return denial
     if began and facts.code in _BREAKS:
         return FailureClass.STREAM_TRUNCATED
     return _CODES[facts.code]

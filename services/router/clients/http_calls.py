@@ -38,12 +38,22 @@ def open_session() -> aiohttp.ClientSession:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """What is posted; ``secrets`` are those among the headers."""
+    """What is posted.
+
+    Attributes:
+        secrets: Those among the headers.
+        extra_field: A field of the body that a provider may not know; empty for none.
+    """
 
     url: str
     headers: Mapping[str, str]
     body: bytes
     secrets: tuple[str, ...]
+    extra_field: str = ""
+
+
+class ExtraFieldRefusedError(UpstreamError):
+    """The provider finds the request invalid, and names its extra field."""
 
 
 def headers_of(
@@ -101,11 +111,12 @@ class HttpCalls:
         """Post, and read the answer with ``reader``.
 
         Raises:
-            UpstreamError: The provider refused or could not be reached.
+            UpstreamError: The provider refused or could not be reached; ExtraFieldRefusedError if
+                it may accept the request without its extra field.
         """
         response = await self._response(request)
         try:
-            head = await self._accepted(response, request.secrets)
+            head = await self._accepted(response, request)
             windows = quota_windows(response.headers, self._clock.now())
             yield EventStream(response.content, head, reader, self._clock, windows)
         finally:
@@ -123,16 +134,17 @@ class HttpCalls:
         except (aiohttp.ClientError, OSError, ValueError):
             raise UpstreamError(Failure(FailureClass.SERVER_ERROR)) from None
 
-    async def _accepted(self, response: aiohttp.ClientResponse, secrets: tuple[str, ...]) -> bytes:
+    async def _accepted(self, response: aiohttp.ClientResponse, request: HttpRequest) -> bytes:
         """What was read of the answer to see that it is one, as events.
 
         A whole answer as a JSON document becomes one event. What it is labelled as says nothing:
         some servers label their events as JSON, and documents as events.
         """
-        now, headers = self._clock.now(), response.headers
+        now, headers, secrets = self._clock.now(), response.headers, request.secrets
         if response.status != 200:
             body = await _read(response.content, MAX_ERROR_BYTES)
-            raise UpstreamError(failure_of_response(response.status, headers, body, secrets, now))
+            refused = failure_of_response(response.status, headers, body, secrets, now)
+            raise _refusal(refused, body, request)
         head = await _start_of(response.content)
         if head.lstrip().startswith(b"<"):
             raise UpstreamError(page_in_place_of_answer(head, secrets))
@@ -141,10 +153,17 @@ class HttpCalls:
         document = head + await _read(response.content, MAX_EVENT_BYTES)
         failure = failure_of_document(document, headers, secrets, now)
         if failure is not None:
-            raise UpstreamError(failure)
+            raise _refusal(failure, document, request)
         # JSON has line breaks between its values only.
         line = document.replace(b"\r", b" ").replace(b"\n", b" ")
         return b"data: " + line + b"\n\n"
+
+
+def _refusal(failure: Failure, body: bytes, request: HttpRequest) -> UpstreamError:
+    extra = request.extra_field.encode()
+    if extra and failure.kind is FailureClass.INVALID_REQUEST and extra in body:
+        return ExtraFieldRefusedError(failure)
+    return UpstreamError(failure)
 
 
 async def _start_of(content: aiohttp.StreamReader) -> bytes:

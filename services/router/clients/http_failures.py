@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-import msgspec
-
 from services.router.clients.credentials import masked
-from services.router.clients.json_leaves import (
-    MAX_LEVELS,
-    UNDECODABLE,
-    decoded,
-    object_in,
-    objects_in,
-    text_in,
+from services.router.clients.error_facts import (
+    ErrorBody,
+    ErrorFacts,
+    error_body_of,
+    error_facts,
 )
+from services.router.clients.json_leaves import MAX_LEVELS, UNDECODABLE, decoded
 from services.router.clients.quota_headers import quota_windows
-from services.router.clients.retry_hints import duration_s, retry_after_s
+from services.router.clients.retry_hints import retry_after_s
 from services.router.core.failures import QUOTA, Failure, FailureClass
 from services.router.core.quota_windows import refused_until
 
@@ -107,20 +104,6 @@ _OF_TEXT: tuple[tuple[FailureClass, tuple[str, ...]], ...] = (
 )
 
 
-class ErrorBody(msgspec.Struct):
-    """An error body: ``{"error": {…}}``, ``{"error": "…"}``, or the fields at the top."""
-
-    error: Any = None
-    object: Any = None
-    message: Any = None
-    type: Any = None
-    code: Any = None
-    status: Any = None
-    details: Any = None
-    detail: Any = None
-    errors: Any = None
-
-
 def failure_of_response(
     status: int, headers: Mapping[str, str], body: bytes, secrets: tuple[str, ...], now: datetime
 ) -> Failure:
@@ -130,7 +113,7 @@ def failure_of_response(
         headers: A mapping whose look-up ignores case.
         secrets: Masked in the detail, in case the provider repeats them.
     """
-    facts = _facts(_error_body(body))
+    facts = error_facts(_error_body(body))
     failure = _failure(status, headers, facts, secrets, now)
     page = body.decode("utf-8", "replace")
     return replace(failure, words=masked(facts.message or page, secrets))
@@ -143,8 +126,8 @@ def failure_of_document(
     found = _error_body(body)
     if not _is_error(found):
         return None
-    facts = _facts(found)
-    return _failure(facts.status or 500, headers, facts, secrets, now)
+    facts = error_facts(found)
+    return _failure(facts.status or facts.named or 500, headers, facts, secrets, now)
 
 
 def page_in_place_of_answer(page: bytes, secrets: tuple[str, ...]) -> Failure:
@@ -153,36 +136,26 @@ def page_in_place_of_answer(page: bytes, secrets: tuple[str, ...]) -> Failure:
     return Failure(FailureClass.STREAM_MALFORMED, 200, words=words)
 
 
+def class_of_status(status: int | None) -> FailureClass | None:
+    """The class that an HTTP status alone says; None for one that says no more than 4xx or 5xx."""
+    return None if status is None else _OF_STATUS.get(status)
+
+
 def failure_in_stream(error: ErrorBody, secrets: tuple[str, ...]) -> Failure | None:
     """The failure behind an event of a stream; None when the event is no error."""
     if not _is_error(error):
         return None
-    facts = _facts(error)
-    kind = _kind(facts.status or 500, facts)
+    facts = error_facts(error)
+    kind = _kind(facts.status or facts.named or 500, facts)
     words = masked(facts.message, secrets)
     detail = words if kind in _WITH_DETAIL else ""
     return Failure(kind, facts.status or 0, facts.retry_after_s, detail, words=words)
 
 
-def error_body_of(value: Any) -> ErrorBody:
-    """The error body in a decoded value of any type."""
-    known = {name: object_in(value).get(name) for name in ErrorBody.__struct_fields__}
-    return ErrorBody(**known) if object_in(value) else ErrorBody(message=text_in(value))
-
-
-class _Facts(msgspec.Struct):
-    """Attributes: ``codes`` in lower case; ``status`` when the code is one of HTTP."""
-
-    codes: list[str]
-    message: str
-    status: int | None
-    retry_after_s: float | None
-
-
 def _failure(
     status: int,
     headers: Mapping[str, str],
-    facts: _Facts,
+    facts: ErrorFacts,
     secrets: tuple[str, ...],
     now: datetime,
 ) -> Failure:
@@ -234,33 +207,7 @@ def _says_something(value: Any, levels: int = MAX_LEVELS) -> bool:
             return bool(value)
 
 
-def _facts(body: ErrorBody) -> _Facts:
-    place = error_body_of(body.error) if object_in(body.error) else body
-    message = text_in(place.message) if place is not body else text_in(body.error)
-    details = [each for each in objects_in(place.details) if each]
-    named = [place.code, place.type, place.status]
-    named += [each.get(field) for each in details for field in ("error_code", "reason")]
-    codes = [text_in(each).lower() for each in named]
-    hints = filter(None, (duration_s(each.get("retryDelay")) for each in details))
-    words = next(filter(None, (message, *_words(body))), "")
-    return _Facts([each for each in codes if each], words, _status(place.code), next(hints, None))
-
-
-def _words(body: ErrorBody) -> Iterator[str]:
-    """What frameworks say in place of ``error``: ``detail`` or ``errors``."""
-    yield text_in(body.message)
-    for part in (body.detail, body.errors):
-        for each in objects_in(part):
-            yield text_in(each.get("msg") or each.get("message") or each.get("text"))
-
-
-def _status(code: object) -> int | None:
-    if isinstance(code, str) and len(code) == 3 and code.isdecimal():
-        code = int(code)
-    return code if isinstance(code, int) and 400 <= code <= 599 else None
-
-
-def _kind(status: int, facts: _Facts) -> FailureClass:
+def _kind(status: int, facts: ErrorFacts) -> FailureClass:
     if status == 413:
         # Also said of a request that alone exceeds a rate limit: a repeat is as large.
         return FailureClass.CONTEXT_LENGTH
@@ -274,7 +221,7 @@ def _kind(status: int, facts: _Facts) -> FailureClass:
     return FailureClass.INVALID_REQUEST if 400 <= status < 500 else FailureClass.SERVER_ERROR
 
 
-def _said_by_code(facts: _Facts) -> FailureClass | None:
+def _said_by_code(facts: ErrorFacts) -> FailureClass | None:
     for code in facts.codes:
         if code in _OF_CODE:
             return _OF_CODE[code]
@@ -283,7 +230,7 @@ def _said_by_code(facts: _Facts) -> FailureClass | None:
     return None
 
 
-def _said_by_text(facts: _Facts) -> FailureClass | None:
+def _said_by_text(facts: ErrorFacts) -> FailureClass | None:
     text = " ".join((*facts.codes, facts.message)).lower()
     return next(
         (kind for kind, phrases in _OF_TEXT if any(phrase in text for phrase in phrases)), None

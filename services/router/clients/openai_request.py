@@ -16,6 +16,8 @@ from services.router.clients.openai_messages import encoded
 from services.router.core.model import Member, OpenAi
 from services.router.core.request import JsonObject, JsonSchema, Prompt, ToolChoice, ToolChoiceMode
 
+# The field that asks for token counts; some servers refuse it.
+USAGE_FIELD = "stream_options"
 # Only this host knows ``prompt_cache_key``; strict servers refuse unknown fields.
 _CACHE_KEY_HOST = "api.openai.com"
 
@@ -34,7 +36,7 @@ def request_body(adapter: OpenAi, member: Member, prompt: Prompt, cache_key: str
         "stream": True,
     }
     if adapter.stream_usage:
-        body["stream_options"] = {"include_usage": True}
+        body[USAGE_FIELD] = {"include_usage": True}
     body |= _sampling(prompt.sampling, adapter.output_limit_field)
     if prompt.tools:
         body["tools"] = [_tool(tool) for tool in prompt.tools]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.router.clients.http_failures import ErrorBody, error_body_of, failure_in_stream
+from services.router.clients.error_facts import ErrorBody, error_body_of, is_denial
+from services.router.clients.http_failures import failure_in_stream
 from services.router.clients.json_leaves import UNDECODABLE, decoded, object_in, text_in
 from services.router.clients.sse import Event
 from services.router.core.failures import Failure, FailureClass, UpstreamError
@@ -35,7 +36,7 @@ def object_of(event: Event, secrets: tuple[str, ...], *, complete: bool) -> dict
         complete: The answer is: now only an error changes what it means.
 
     Raises:
-        UpstreamError: It is an error as plain text, or no event.
+        UpstreamError: It is an error as plain text or by its number, or no event.
     """
     value: Any
     try:
@@ -47,6 +48,8 @@ def object_of(event: Event, secrets: tuple[str, ...], *, complete: bool) -> dict
         raise_error(event.name, {"message": text_in(value)}, secrets)
     if not found and value not in (None, "", {}, []) and not complete:
         raise UpstreamError(Failure(FailureClass.STREAM_MALFORMED))
+    if is_denial(found):
+        raise_error(b"error", found, secrets)
     return found
 
 

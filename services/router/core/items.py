@@ -145,6 +145,8 @@ def commits(item: UpstreamItem) -> bool:
 def size_bytes(item: UpstreamItem | Item) -> int:
     """The approximate size of the item in a message."""
     match item:
+        case Opened(response_id, upstream_model):
+            return len(response_id) + len(upstream_model) + 64
         case TextDelta(text):
             return len(text) + 8
         case ReasoningDelta(text, _, state):

@@ -60,8 +60,9 @@ class ProviderAdapter(Protocol):
     def open(self, call: UpstreamCall) -> AbstractAsyncContextManager[UpstreamStream]:
         """Send the request; entering waits until the provider has accepted it.
 
-        Leaving closes the connection unless the answer was read to its end. Sends one request,
-        never repeats it, and applies no clock but its own for connecting.
+        Leaving closes the connection unless the answer was read to its end. Sends one request, and
+        another one only without a field that the provider has refused, which costs nothing; applies
+        no clock but its own for connecting.
 
         Raises:
             UpstreamError: The provider refused or could not be reached.

@@ -162,6 +162,19 @@ BROKEN: dict[str, tuple[list[Move], FailureClass]] = {
     "CANCELLED": ([Abort(Code.CANCELLED)], FailureClass.STREAM_TRUNCATED),
     "overload": ([Abort(Code.UNAVAILABLE, "", [reason("OVERLOADED")])], FailureClass.OVERLOADED),
     "INTERNAL": ([Abort(Code.INTERNAL)], FailureClass.SERVER_ERROR),
+    "a proxy that limits": (
+        [Abort(Code.UNAVAILABLE, "Received http2 header with status: 429")],
+        FailureClass.RATE_LIMIT,
+    ),
+    "a proxy that wants money": (
+        [Abort(Code.UNKNOWN, "402 Payment Required")],
+        FailureClass.PAYMENT,
+    ),
+    "a proxy that fails": (
+        [Abort(Code.UNAVAILABLE, "Received http2 header with status: 502")],
+        FailureClass.STREAM_TRUNCATED,
+    ),
+    "a count": ([Abort(Code.UNKNOWN, "took 429 ms")], FailureClass.SERVER_ERROR),
     "no message": ([b"\xff"], FailureClass.STREAM_MALFORMED),
     "too large a message": ([text("x" * (5 << 20))], FailureClass.STREAM_MALFORMED),
     "a finish without a reason": ([finish(0)], FailureClass.STREAM_MALFORMED),  # type: ignore[arg-type]

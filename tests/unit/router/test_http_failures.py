@@ -4,11 +4,8 @@ import json
 
 import pytest
 
-from services.router.clients.http_failures import (
-    ErrorBody,
-    failure_in_stream,
-    failure_of_response,
-)
+from services.router.clients.error_facts import ErrorBody, error_body_of
+from services.router.clients.http_failures import failure_in_stream, failure_of_response
 from services.router.clients.retry_hints import retry_after_s
 from services.router.core.failures import Failure, FailureClass
 from tests.unit.router.builders import NOW
@@ -266,34 +263,58 @@ def test_a_secret_that_the_provider_repeats_is_masked() -> None:
 @pytest.mark.parametrize(
     ("body", "kind", "status"),
     [
-        (ErrorBody(error={"message": "x", "code": 502}), FailureClass.SERVER_ERROR, 502),
-        (ErrorBody(error={"message": "x", "code": "429"}), FailureClass.RATE_LIMIT, 429),
-        (ErrorBody(error={"type": "overloaded_error"}), FailureClass.OVERLOADED, 0),
-        (ErrorBody(error={"type": "invalid_request_error"}), FailureClass.INVALID_REQUEST, 0),
-        (ErrorBody(error={"message": "maximum context length"}), FailureClass.CONTEXT_LENGTH, 0),
-        (ErrorBody(error="went wrong"), FailureClass.SERVER_ERROR, 0),
-        (ErrorBody(object="error", message="no", code=400), FailureClass.INVALID_REQUEST, 400),
-        (ErrorBody(error={"code": 12}), FailureClass.SERVER_ERROR, 0),
-        (ErrorBody(error=17), FailureClass.SERVER_ERROR, 0),
-        (ErrorBody(type="error", message="Too many requests"), FailureClass.RATE_LIMIT, 0),
-        (ErrorBody(error="Too many requests"), FailureClass.RATE_LIMIT, 0),
+        (error_body_of({"error": {"message": "x", "code": 502}}), FailureClass.SERVER_ERROR, 502),
+        (error_body_of({"error": {"message": "x", "code": "429"}}), FailureClass.RATE_LIMIT, 429),
+        (error_body_of({"error": {"type": "overloaded_error"}}), FailureClass.OVERLOADED, 0),
         (
-            ErrorBody(error={"type": "invalid_request_error", "message": "Too many requests"}),
+            error_body_of({"error": {"type": "invalid_request_error"}}),
+            FailureClass.INVALID_REQUEST,
+            0,
+        ),
+        (
+            error_body_of({"error": {"message": "maximum context length"}}),
+            FailureClass.CONTEXT_LENGTH,
+            0,
+        ),
+        (error_body_of({"error": "went wrong"}), FailureClass.SERVER_ERROR, 0),
+        (
+            error_body_of({"object": "error", "message": "no", "code": 400}),
+            FailureClass.INVALID_REQUEST,
+            400,
+        ),
+        (error_body_of({"error": {"code": 12}}), FailureClass.SERVER_ERROR, 0),
+        (error_body_of({"error": 17}), FailureClass.SERVER_ERROR, 0),
+        (
+            error_body_of({"type": "error", "message": "Too many requests"}),
+            FailureClass.RATE_LIMIT,
+            0,
+        ),
+        (error_body_of({"error": "Too many requests"}), FailureClass.RATE_LIMIT, 0),
+        (
+            error_body_of(
+                {"error": {"type": "invalid_request_error", "message": "Too many requests"}}
+            ),
             FailureClass.RATE_LIMIT,
             0,
         ),
         (
-            ErrorBody(object="error", code="Throttling.AllocationQuota", message="x"),
+            error_body_of(
+                {"object": "error", "code": "Throttling.AllocationQuota", "message": "x"}
+            ),
             FailureClass.RATE_LIMIT,
             0,
         ),
-        (ErrorBody(error={"type": "rate_limit_reached_error"}), FailureClass.RATE_LIMIT, 0),
-        (ErrorBody(error={"type": "engine_overloaded_error"}), FailureClass.OVERLOADED, 0),
-        (ErrorBody(error={"type": "insufficient_balance_error"}), FailureClass.PAYMENT, 0),
-        (ErrorBody(error={"status": "RESOURCE_EXHAUSTED"}), FailureClass.RATE_LIMIT, 0),
-        (ErrorBody(error={"code": 1302}), FailureClass.RATE_LIMIT, 0),
-        (ErrorBody(error={"code": "1305"}), FailureClass.OVERLOADED, 0),
-        (ErrorBody(error={"code": "1113"}), FailureClass.PAYMENT, 0),
+        (
+            error_body_of({"error": {"type": "rate_limit_reached_error"}}),
+            FailureClass.RATE_LIMIT,
+            0,
+        ),
+        (error_body_of({"error": {"type": "engine_overloaded_error"}}), FailureClass.OVERLOADED, 0),
+        (error_body_of({"error": {"type": "insufficient_balance_error"}}), FailureClass.PAYMENT, 0),
+        (error_body_of({"error": {"status": "RESOURCE_EXHAUSTED"}}), FailureClass.RATE_LIMIT, 0),
+        (error_body_of({"error": {"code": 1302}}), FailureClass.RATE_LIMIT, 0),
+        (error_body_of({"error": {"code": "1305"}}), FailureClass.OVERLOADED, 0),
+        (error_body_of({"error": {"code": "1113"}}), FailureClass.PAYMENT, 0),
     ],
 )
 def test_an_error_inside_a_stream_is_classified(
@@ -308,4 +329,7 @@ def test_an_error_inside_a_stream_is_classified(
     "error", [None, "", {}, [], False, [{}], {"message": "", "code": None}, {"details": [{}]}]
 )
 def test_an_ordinary_chunk_is_no_error(error: object) -> None:
-    assert failure_in_stream(ErrorBody(error=error, object="chat.completion.chunk"), ()) is None
+    assert (
+        failure_in_stream(error_body_of({"error": error, "object": "chat.completion.chunk"}), ())
+        is None
+    )
