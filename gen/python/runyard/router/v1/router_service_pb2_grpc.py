@@ -97,7 +97,8 @@ class RouterServiceServicer(object):
 
         - RESOURCE_EXHAUSTED with RetryInfo: rate limit or quota of the members.
         - UNAVAILABLE: overload, failure, time-out; ALL_MEMBERS_UNAVAILABLE and MEMBERS_EXHAUSTED name
-        every member's cause; STREAM_INTERRUPTED follows an Interrupted item; SNAPSHOT_BEHIND.
+        every member's cause; STREAM_INTERRUPTED follows an Interrupted item; SNAPSHOT_BEHIND;
+        ROUTER_OVERLOADED: the router's own machine is short of resources.
         - FAILED_PRECONDITION UPSTREAM_REJECTED: a member's credential, payment or upstream model;
         NO_CAPABLE_MEMBER: no member can do what the request needs;
         CREDENTIAL_MISSING: the router has no credential for its provider.
