@@ -11,6 +11,7 @@ import stat
 from hashlib import sha256
 from typing import TypeAlias
 
+from services.router.clients.local_limits import local_limit
 from services.router.core.failures import Failure, FailureClass, UpstreamError
 from services.router.core.model import Credential, Provider
 
@@ -30,7 +31,8 @@ def read_secret(provider_id: str, credential: Credential) -> str:
 
     Raises:
         UpstreamError: CREDENTIAL_MISSING: the variable is not set, the file cannot be read, or it
-            is empty. Its detail names the reference and says what to do.
+            is empty. Its detail names the reference and says what to do. LOCAL_LIMIT: this machine
+            has no file descriptor to read it with.
     """
     try:
         return _secret(credential)
@@ -58,6 +60,10 @@ def digest_of(provider: Provider) -> str:
             digest.update(sha256(secret).digest())
         except _MissingError:
             digest.update(b"missing")
+        except UpstreamError:
+            # Whether it has changed cannot be told now.
+            _, known = _files.get(credential.file, (None, ""))
+            digest.update(sha256(known.encode()).digest())
     return digest.hexdigest()[:16]
 
 
@@ -85,6 +91,8 @@ def _in_file(path: str) -> str:
         if known is None or known[0] != stamp:
             known = _files[path] = stamp, _content(path, found)
     except OSError as error:
+        if (failure := local_limit(error)) is not None:
+            raise UpstreamError(failure) from None
         _files.pop(path, None)
         cause = (error.strerror or "input or output error").lower()
         raise _MissingError(f"file {path} cannot be read ({cause}); {todo}") from None

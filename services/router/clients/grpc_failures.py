@@ -16,6 +16,7 @@ from services.router.clients.credentials import masked
 from services.router.clients.error_facts import status_in
 from services.router.clients.grpc_windows import windows_of_status
 from services.router.clients.http_failures import class_of_status
+from services.router.clients.local_limits import LOCAL_ERRNOS, of_errno
 from services.router.clients.retry_hints import MAX_RETRY_AFTER_S
 from services.router.core.failures import QUOTA, Failure, FailureClass
 from services.router.core.quota_windows import refused_until
@@ -73,6 +74,8 @@ _BREAKS = frozenset({StatusCode.CANCELLED, StatusCode.UNAVAILABLE})
 _OF_PROXIES = frozenset({StatusCode.INTERNAL, StatusCode.UNAVAILABLE, StatusCode.UNKNOWN})
 # The caller can correct these, so it gets the text of the provider.
 _WITH_DETAIL = frozenset({FailureClass.INVALID_REQUEST, FailureClass.CONTEXT_LENGTH})
+# Said by our own side of a connection; the last error of the system has its number at the end.
+_NOT_CONNECTED = re.compile(r"failed to connect to all addresses; .*\((\d+)\)\Z", re.DOTALL)
 # Said by the libraries of C++, Go and Java; the first one names the side.
 _TOO_LARGE = re.compile(r"message larger than max|message exceeds maximum size", re.IGNORECASE)
 
@@ -87,6 +90,8 @@ def failure_of_status(
         began: Part of the answer has arrived.
     """
     facts = reason_of(error)
+    if (shortage := _local_limit(facts)) is not None:
+        return shortage
     kind, hint_s = _kind(facts, began=began), _hint_s(facts)
     windows = windows_of_status(error, hint_s, now)
     if hint_s is None and kind in QUOTA and (until := refused_until(windows)) is not None:
@@ -94,6 +99,15 @@ def failure_of_status(
     words = masked(_words(facts), secrets)
     detail = words if kind in _WITH_DETAIL else ""
     return Failure(kind, retry_after_s=hint_s, detail=detail, words=words, windows=windows)
+
+
+def _local_limit(facts: ErrorFacts) -> Failure | None:
+    """The failure when no connection could be made for want of files, memory or ports here."""
+    found = _NOT_CONNECTED.match(facts.message)
+    if found is None or facts.code is not StatusCode.UNAVAILABLE:
+        return None
+    number = int(found[1])
+    return of_errno(number) if number in LOCAL_ERRNOS else None
 
 
 def _kind(facts: ErrorFacts, *, began: bool) -> FailureClass:

@@ -16,6 +16,7 @@ from services.router.clients.http_failures import (
     failure_of_response,
     page_in_place_of_answer,
 )
+from services.router.clients.local_limits import local_limit
 from services.router.clients.quota_headers import quota_windows
 from services.router.clients.sse import MAX_EVENT_BYTES
 from services.router.core.failures import Failure, FailureClass, UpstreamError
@@ -131,8 +132,9 @@ class HttpCalls:
             )
         except aiohttp.ConnectionTimeoutError:
             raise UpstreamError(Failure(FailureClass.TIMEOUT_CONNECT)) from None
-        except (aiohttp.ClientError, OSError, ValueError):
-            raise UpstreamError(Failure(FailureClass.SERVER_ERROR)) from None
+        except (aiohttp.ClientError, OSError, ValueError, MemoryError, RuntimeError) as error:
+            failure = local_limit(error) or Failure(FailureClass.SERVER_ERROR)
+            raise UpstreamError(failure) from None
 
     async def _accepted(self, response: aiohttp.ClientResponse, request: HttpRequest) -> bytes:
         """What was read of the answer to see that it is one, as events.

@@ -162,5 +162,6 @@ _NEUTRAL = frozenset(
         FailureClass.OVERLOADED,
         FailureClass.CANCELLED,
         FailureClass.CREDENTIAL_MISSING,
+        FailureClass.LOCAL_LIMIT,
     }
 )

@@ -14,6 +14,7 @@ DomainError
 │   ├── UpstreamFailedError    UNAVAILABLE          5xx, time-out, truncated or malformed answer
 │   ├── UpstreamRejectedError  FAILED_PRECONDITION  credential, payment, unknown upstream model
 │   ├── CredentialMissingError FAILED_PRECONDITION  no credential to send
+│   ├── RouterOverloadedError  UNAVAILABLE          this machine is short of files, ports or memory
 │   ├── UpstreamInvalidError   INVALID_ARGUMENT     the provider finds the request invalid
 │   └── ContextOverflowError   INVALID_ARGUMENT
 ├── StreamInterruptedError     UNAVAILABLE          broke off after part of it was sent
@@ -47,6 +48,7 @@ _TEXT: Mapping[FailureClass, str] = {
     FailureClass.NOT_FOUND: "is unknown to the provider",
     FailureClass.PAYMENT: "needs the provider's account to be paid",
     FailureClass.CREDENTIAL_MISSING: "is not called",
+    FailureClass.LOCAL_LIMIT: "cannot be called, since the router's machine is short of resources",
     FailureClass.RATE_LIMIT: "is rate limited",
     FailureClass.QUOTA_EXHAUSTED: "has used up its quota",
     FailureClass.OVERLOADED: "is overloaded",
@@ -160,10 +162,15 @@ class NoCapableMemberError(DomainError):
 
 
 class MemberFailedError(DomainError):
-    """The failure of one member ends the call."""
+    """The failure of one member ends the call.
+
+    Attributes:
+        pause_s: When to repeat the call, if nothing is known of the member; None is left open.
+    """
 
     kind = ErrorKind.UNAVAILABLE
     retry = Retry.RETRYABLE
+    pause_s: float | None = None
 
     @staticmethod
     def of(
@@ -175,9 +182,11 @@ class MemberFailedError(DomainError):
             retry_after_s: When the member may be called again, if ``failure`` does not say.
         """
         text = f"model {member_id!r} {_TEXT.get(failure.kind, 'failed')}"
-        error = _ERROR_OF.get(failure.kind, UpstreamFailedError)(
+        made = _ERROR_OF.get(failure.kind, UpstreamFailedError)
+        hints_s = failure.retry_after_s, retry_after_s, made.pause_s
+        error = made(
             f"{text}: {failure.detail}" if failure.detail else text,
-            retry_after_s=retry_after_s if failure.retry_after_s is None else failure.retry_after_s,
+            retry_after_s=next((hint_s for hint_s in hints_s if hint_s is not None), None),
             member_id=member_id,
             failure=failure.kind.value,
         )
@@ -224,6 +233,12 @@ class CredentialMissingError(MemberFailedError):
     kind = ErrorKind.PRECONDITION
     reason = "CREDENTIAL_MISSING"
     retry = Retry.HOST_CONFIGURATION_NEEDED
+
+
+class RouterOverloadedError(MemberFailedError):
+    reason = "ROUTER_OVERLOADED"
+    # Files and ports become free as other calls end.
+    pause_s = 1.0
 
 
 class UpstreamInvalidError(MemberFailedError):
@@ -286,6 +301,7 @@ _ERROR_OF: Mapping[FailureClass, type[MemberFailedError]] = {
     FailureClass.OVERLOADED: UpstreamOverloadedError,
     **dict.fromkeys(PERMANENT, UpstreamRejectedError),
     FailureClass.CREDENTIAL_MISSING: CredentialMissingError,
+    FailureClass.LOCAL_LIMIT: RouterOverloadedError,
 }
 
 

@@ -28,6 +28,7 @@ class FailureClass(Enum):
     STREAM_MALFORMED = "stream_malformed"
     CANCELLED = "cancelled"
     CREDENTIAL_MISSING = "credential_missing"
+    LOCAL_LIMIT = "local_limit"
 
 
 QUOTA = frozenset({FailureClass.RATE_LIMIT, FailureClass.QUOTA_EXHAUSTED, FailureClass.OVERLOADED})
@@ -67,7 +68,7 @@ class Failure:
         http_status: Of the provider's answer; 0 when there was none.
         retry_after_s: The provider's hint when to repeat; None when it gave none.
         detail: For the caller, without secrets: the provider's text if the request is at fault, the
-            credential that is missing; else empty.
+            credential that is missing, what this machine is short of; else empty.
         repeatable: False when the provider said that a repeat is of no use.
         words: What the provider said, without credentials, for the log alone.
         windows: What the answer tells of the provider's limits.

@@ -259,7 +259,8 @@ def test_each_failure_class_is_one_of_three_results(kind: FailureClass) -> None:
         "stream_truncated",
         "stream_malformed",
     }
-    neutral = {"rate_limit", "quota_exhausted", "overloaded", "cancelled", "credential_missing"}
+    neutral = {"rate_limit", "quota_exhausted", "overloaded", "cancelled"}
+    neutral |= {"credential_missing", "local_limit"}
     expected = NEUTRAL if kind.value in neutral else SUCCESS
     assert result_of(kind) is (FAILURE if kind.value in failures else expected)
 

@@ -30,6 +30,7 @@ CALL = ToolCall("c1", "look", '{"a": 1}')
         (FailureClass.SERVER_ERROR, errors.UpstreamFailedError, ErrorKind.UNAVAILABLE),
         (FailureClass.TIMEOUT_IDLE, errors.UpstreamFailedError, ErrorKind.UNAVAILABLE),
         (FailureClass.CREDENTIAL_MISSING, errors.CredentialMissingError, ErrorKind.PRECONDITION),
+        (FailureClass.LOCAL_LIMIT, errors.RouterOverloadedError, ErrorKind.UNAVAILABLE),
     ],
 )
 def test_each_failure_class_has_its_error(

@@ -42,6 +42,7 @@ def collected(*items: Item) -> Draft:
         ("UNAVAILABLE", "MEMBERS_EXHAUSTED", "", False, RetryClass.THROTTLED),
         ("UNAVAILABLE", "SNAPSHOT_BEHIND", "", False, RetryClass.THROTTLED),
         ("UNAVAILABLE", "UPSTREAM_OVERLOADED", "overloaded", False, RetryClass.THROTTLED),
+        ("UNAVAILABLE", "ROUTER_OVERLOADED", "local_limit", False, RetryClass.THROTTLED),
         ("UNAVAILABLE", "UPSTREAM_FAILED", "timeout_connect", False, RetryClass.THROTTLED),
         ("UNAVAILABLE", "UPSTREAM_FAILED", "server_error", False, RetryClass.THROTTLED),
         ("UNAVAILABLE", "UPSTREAM_FAILED", "circuit_open", False, RetryClass.THROTTLED),

@@ -45,6 +45,7 @@ class FailureClass(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FAILURE_CLASS_STREAM_MALFORMED: _ClassVar[FailureClass]
     FAILURE_CLASS_CANCELLED: _ClassVar[FailureClass]
     FAILURE_CLASS_CREDENTIAL_MISSING: _ClassVar[FailureClass]
+    FAILURE_CLASS_LOCAL_LIMIT: _ClassVar[FailureClass]
 TOOL_CHOICE_MODE_UNSPECIFIED: ToolChoiceMode
 TOOL_CHOICE_MODE_AUTO: ToolChoiceMode
 TOOL_CHOICE_MODE_NONE: ToolChoiceMode
@@ -74,6 +75,7 @@ FAILURE_CLASS_STREAM_TRUNCATED: FailureClass
 FAILURE_CLASS_STREAM_MALFORMED: FailureClass
 FAILURE_CLASS_CANCELLED: FailureClass
 FAILURE_CLASS_CREDENTIAL_MISSING: FailureClass
+FAILURE_CLASS_LOCAL_LIMIT: FailureClass
 
 class ToolChoice(_message.Message):
     __slots__ = ("mode", "tool_id")

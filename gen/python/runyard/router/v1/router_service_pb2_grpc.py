@@ -95,9 +95,11 @@ class RouterServiceServicer(object):
         up to there another member may take over unseen. Cancelling the call cancels the request to
         the provider. Every stream ends with Finished and OK, or with an error:
 
-        - RESOURCE_EXHAUSTED with RetryInfo: rate limit or quota of the members.
-        - UNAVAILABLE: overload, failure, time-out; ALL_MEMBERS_UNAVAILABLE and MEMBERS_EXHAUSTED name
-        every member's cause; STREAM_INTERRUPTED follows an Interrupted item; SNAPSHOT_BEHIND.
+        - RESOURCE_EXHAUSTED UPSTREAM_EXHAUSTED, with RetryInfo where known: rate limit or quota of the
+        model, or of every member of the pool.
+        - UNAVAILABLE: overload, failure, time-out; ALL_MEMBERS_UNAVAILABLE and MEMBERS_EXHAUSTED, for
+        mixed causes, name that of every member; STREAM_INTERRUPTED follows an Interrupted item; SNAPSHOT_BEHIND;
+        ROUTER_OVERLOADED: the router's own machine is short of resources.
         - FAILED_PRECONDITION UPSTREAM_REJECTED: a member's credential, payment or upstream model;
         NO_CAPABLE_MEMBER: no member can do what the request needs;
         CREDENTIAL_MISSING: the router has no credential for its provider.
@@ -184,7 +186,7 @@ class RouterServiceServicer(object):
         whose home it is and that was called on it before, because nothing is stored of such a session; it
         is pinned where it goes. Calls without a session go to the next member too. Nothing fails over to
         it, even when no other member can be called: then the call ends with ALL_MEMBERS_UNAVAILABLE or
-        MEMBERS_EXHAUSTED.
+        MEMBERS_EXHAUSTED, whatever keeps the others.
 
         Holds for this pool alone, on all replicas within a second, across restarts and changes of the
         pool, until UncordonMember. Has no effect while the member is the only one. Idempotent by nature: a
