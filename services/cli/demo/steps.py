@@ -29,7 +29,7 @@ from services.cli.runs.answer import stream
 from services.cli.runs.pools import open_pool
 from services.cli.runs.quiet import Quiet
 from services.cli.runs.submit import messages
-from services.cli.runs.tickets import VerdictName, open_tickets, submit_decision
+from services.cli.runs.tickets import open_tickets, submit_decision
 from services.cli.runs.view import RunView
 from services.cli.talk.clients import Clients
 from services.cli.talk.command import new_request_id
@@ -149,9 +149,8 @@ class DemoSteps:
             raise CliError(f"ticket {ticket.ticket_id} is not in the list of open tickets")
         self.terminal.line(("you     ", "bold yellow"), "decide: approve")
         with telemetry.span("runyard decide", parent=""):
-            await submit_decision(
-                self.stubs, ticket.ticket_id, VerdictName.APPROVE, reason="part of the demo"
-            )
+            approve = pb.Verdict(approve=pb.Approve())
+            await submit_decision(self.stubs, ticket.ticket_id, approve, comment="part of the demo")
 
     async def _trace(self) -> None:
         narrator = await self._traces("narrator", {LINK_FAILOVER_FROM})

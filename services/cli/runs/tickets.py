@@ -7,17 +7,56 @@ from uuid import uuid4
 
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service_pb
+from services.cli.base.exits import EXIT_USAGE, CliError
+from services.cli.base.messages import short_name
 from services.cli.talk.clients import Clients
 from services.cli.talk.paging import pages
+from services.content.verdicts import APPLICABLE, misfit
 
 _PAGE_SIZE = 200
 
 
 class VerdictName(StrEnum):
-    """What the command can decide."""
+    """What a person can decide, named as in the contract."""
 
     APPROVE = "approve"
+    APPROVE_EDITED = "approve_edited"
     DENY = "deny"
+    ANSWER = "answer"
+    CANCEL_CALL = "cancel_call"
+    CANCEL_RUN = "cancel_run"
+    HAPPENED = "happened"
+    DID_NOT_HAPPEN = "did_not_happen"
+    ABANDON = "abandon"
+
+
+def verdict_of(name: VerdictName, *, reason: str, arguments: str, content: str) -> pb.Verdict:
+    """The verdict with what it says.
+
+    Raises:
+        CliError: It lacks what it has to say, or something is given that it does not say.
+    """
+    takes = {VerdictName.APPROVE_EDITED: "--arguments", VerdictName.ANSWER: "--content"}
+    takes[VerdictName.HAPPENED] = "--content"
+    for option, value in (("--arguments", arguments), ("--content", content)):
+        if bool(value) != (takes.get(name) == option):
+            needs = "does not take" if value else "needs"
+            raise CliError(
+                f"{name} {needs} {option}", reason="INVALID_OPTION", exit_code=EXIT_USAGE
+            )
+    match name:
+        case VerdictName.APPROVE_EDITED:
+            return pb.Verdict(approve_edited=pb.ApproveEdited(arguments_json=arguments))
+        case VerdictName.DENY:
+            return pb.Verdict(deny=pb.Deny(reason=reason))
+        case VerdictName.ANSWER:
+            return pb.Verdict(answer=pb.Answer(content=content))
+        case VerdictName.HAPPENED:
+            return pb.Verdict(happened=pb.Happened(content=content))
+        case _:
+            verdict = pb.Verdict()
+            getattr(verdict, name).SetInParent()
+            return verdict
 
 
 async def open_tickets(stubs: Clients, run_id: str = "") -> list[pb.Ticket]:
@@ -28,14 +67,24 @@ async def open_tickets(stubs: Clients, run_id: str = "") -> list[pb.Ticket]:
 
 
 async def submit_decision(
-    stubs: Clients, ticket_id: str, verdict: VerdictName, *, reason: str = "", decision_id: str = ""
+    stubs: Clients, ticket_id: str, verdict: pb.Verdict, *, comment: str = "", decision_id: str = ""
 ) -> service_pb.SubmitDecisionResponse:
+    """Decide a ticket.
+
+    Raises:
+        CliError: The verdict does not decide tickets of this kind, or the server refused.
+    """
+    wanted = service_pb.GetTicketRequest(ticket_id=ticket_id)
+    found = await stubs.call("runcontrol", stubs.runcontrol.GetTicket, wanted)
+    kind = short_name(pb.Ticket.Kind.DESCRIPTOR, found.ticket.kind)
+    name = verdict.WhichOneof("verdict") or ""
+    # A kind of a newer server is left to it.
+    if kind in APPLICABLE and (text := misfit(name, kind)):
+        raise CliError(text, reason="VERDICT_NOT_APPLICABLE")
     request = service_pb.SubmitDecisionRequest(
         ticket_id=ticket_id,
         decision_id=decision_id or f"cli-{uuid4()}",
-        verdict=pb.Verdict(approve=pb.Approve())
-        if verdict is VerdictName.APPROVE
-        else pb.Verdict(deny=pb.Deny(reason=reason)),
-        comment=reason,
+        verdict=verdict,
+        comment=comment,
     )
     return await stubs.call("runcontrol", stubs.runcontrol.SubmitDecision, request)

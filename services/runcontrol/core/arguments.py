@@ -92,7 +92,7 @@ def _refusal(call: ToolCall, tool: ToolSpec | None, budget: Budget) -> str:
     found = violations(tool, call.arguments_json, budget)
     if found in ((), _NO_OBJECT):
         return "".join(found)
-    return "\n- ".join(("the arguments do not fit the tool:", *found))
+    return f"the arguments do not fit the tool: {'; '.join(found)}"
 
 
 def violations(tool: ToolSpec, arguments_json: str, budget: Budget) -> tuple[str, ...]:

@@ -48,6 +48,11 @@ class Tickets(rpc.RunControlServiceServicer):
         still_open = self.ticket.state == pb.Ticket.STATE_OPEN
         return service_pb.ListTicketsResponse(tickets=[self.ticket] if still_open else [])
 
+    async def GetTicket(
+        self, request: service_pb.GetTicketRequest, context: Any
+    ) -> service_pb.GetTicketResponse:
+        return service_pb.GetTicketResponse(ticket=self.ticket)
+
     async def SubmitDecision(
         self, request: service_pb.SubmitDecisionRequest, context: Any
     ) -> service_pb.SubmitDecisionResponse:
@@ -181,6 +186,61 @@ async def test_tickets_are_listed_and_decided_once() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "verdict", "fitting"),
+    [
+        ("question", ("approve",), "answer, deny, cancel_call, cancel_run"),
+        ("reconcile", ("answer", "--content", "yes"), "happened, did_not_happen, abandon"),
+        ("approval", ("did_not_happen",), "approve, approve_edited, deny, answer"),
+    ],
+)
+async def test_a_verdict_that_does_not_fit_the_ticket_is_not_sent(
+    kind: str, verdict: tuple[str, ...], fitting: str
+) -> None:
+    # given a ticket
+    scripted = Tickets()  # type: ignore[abstract]  # no other method is called
+    scripted.ticket.kind = pb.Ticket.Kind.Value(f"KIND_{kind.upper()}")
+    async with served(rpc.add_RunControlServiceServicer_to_server, scripted) as address:
+        # when something is decided that does not fit its kind
+        at = {"RUNYARD_ENDPOINTS": f"runcontrol={address}"}
+        done = await runyard("decide", "t1", *verdict, **at)
+
+    # then it is refused with what fits, and the ticket is open
+    assert done.code == 1
+    said = " ".join(done.err.split())
+    assert f"{verdict[0]} does not decide a {kind} ticket; these do: {fitting}" in said
+    assert scripted.ticket.state == pb.Ticket.STATE_OPEN
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "verdict"),
+    [
+        (
+            pb.Ticket.KIND_APPROVAL,
+            ("approve_edited", "--arguments", '{"a": 1}'),
+            pb.Verdict(approve_edited=pb.ApproveEdited(arguments_json='{"a": 1}')),
+        ),
+        (
+            pb.Ticket.KIND_RECONCILE,
+            ("happened", "--content", "shipped"),
+            pb.Verdict(happened=pb.Happened(content="shipped")),
+        ),
+        (99, ("cancel_call",), pb.Verdict(cancel_call=pb.CancelCall())),
+    ],
+    ids=["edited", "happened", "a kind of a newer server"],
+)
+async def test_a_verdict_is_sent_with_what_it_says(
+    kind: pb.Ticket.Kind.ValueType, arguments: tuple[str, ...], verdict: pb.Verdict
+) -> None:
+    scripted = Tickets()  # type: ignore[abstract]  # no other method is called
+    scripted.ticket.kind = kind
+    async with served(rpc.add_RunControlServiceServicer_to_server, scripted) as address:
+        at = {"RUNYARD_ENDPOINTS": f"runcontrol={address}"}
+        done = await runyard("decide", "t1", *arguments, **at)
+    assert done.code == 0
+    assert scripted.ticket.decision.verdict == verdict
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
         (("infer", "narration", "hi", "--endpoint", "router=127.0.0.1:1"), 3, "runyard up"),
@@ -188,6 +248,7 @@ async def test_tickets_are_listed_and_decided_once() -> None:
         (("run", "narrator", "hi", "--topic", "t"), 2, "--topic needs --pool"),
         (("watch", "run", "r", "--after", "#"), 2, "no cursor"),
         (("apply", "-f", "/nowhere.yaml"), 2, "cannot read /nowhere.yaml"),
+        (("decide", "t1", "approve_edited"), 2, "approve_edited needs --arguments"),
         (("trace", "abcdef", "--data", "/nowhere"), 2, "--data DIR"),
         (("demo", "--base-url", "http://127.0.0.1:1/v1"), 2, "go together"),
         (("demo", "--base-url", "x", "--model", "m", "--api-key-env", "NO"), 2, "NO is not set"),

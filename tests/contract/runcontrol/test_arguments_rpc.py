@@ -59,7 +59,7 @@ async def test_a_worker_gets_no_call_that_violates_its_schema(suite: Suite) -> N
         pb.ToolInvocation.STATE_SUCCEEDED,
     )
     assert first.result == (
-        "the arguments do not fit the tool:\n- $.order: '4711' is not of type 'integer'"
+        "the arguments do not fit the tool: $.order: '4711' is not of type 'integer'"
     )
 
 

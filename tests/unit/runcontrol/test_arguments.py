@@ -253,9 +253,8 @@ def test_a_call_that_violates_its_schema_fails_before_anybody_sees_it() -> None:
     assert [c.state for c in system.tables.calls.values()] == [CallState.FAILED] * 3
     assert [c.result for c in system.tables.calls.values()] == [
         (
-            "the arguments do not fit the tool:\n"
-            "- $.q: 5 is not of type 'string'\n"
-            "- $: 'n' is a required property"
+            "the arguments do not fit the tool: "
+            "$.q: 5 is not of type 'string'; $: 'n' is a required property"
         ),
         "the arguments are not a JSON object",
         "there is no tool other",
