@@ -56,12 +56,16 @@ class RunView:
     """A run with the calls of its step, its open tickets and its pending inputs.
 
     Inputs that are larger than 1 MiB, with those before them, have no messages here.
+
+    Attributes:
+        lease: Of the server that executes it; None when none does.
     """
 
     run: Run
     calls: tuple[Call, ...]
     open_tickets: tuple[Ticket, ...]
     pending_inputs: tuple[Input, ...]
+    lease: Lease | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +148,10 @@ class ThreadTx(Tombstones, Protocol):
     def input(self, tenant: str, input_id: str) -> Input | None:
         """The input, in any state."""
 
-    def head(self, thread: Thread) -> Dispatch | None:
-        """The first queued dispatch: that of the open run, then by priority, then by arrival."""
+    def head(self, thread: Thread, now: datetime) -> Dispatch | None:
+        """The first queued dispatch: that of the open run, then by priority and arrival those that
+        may start at ``now``, then the one that may start first.
+        """
 
     def set_ready(self, thread: Thread, ready_at: datetime | None) -> None:
         """Store when the thread's first dispatch can be claimed; notifies ``READY``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Table, bindparam, func, or_, select, text, tuple_
+from sqlalchemy import ColumnElement, Table, TextClause, bindparam, func, or_, select, text, tuple_
 
 from services.chassis.outbox.statements import forget_for
 from services.chassis.store.columns import Integer
@@ -59,7 +59,8 @@ _UNFINISHED = text("state <> 'done'")
 UNFINISHED = statement(
     select(t.run.c.run_id)
     .where(*where(t.run, "tenant", "thread_id"), _UNFINISHED)
-    .order_by(t.run.c.created_at, t.run.c.run_id)
+    # An expression, so that the planner does not read the runs of all threads in this order.
+    .order_by(t.run.c.created_at, t.run.c.run_id.concat(""))
     .limit(bindparam("limit"))
 )
 
@@ -95,7 +96,7 @@ FORGET = forget_for(
 )
 
 
-def _slice(table: Table, *conditions: ColumnElement[bool]) -> Statement:
+def _slice(table: Table, *conditions: ColumnElement[bool] | TextClause) -> Statement:
     """Delete up to ``limit`` rows."""
     keys = [table.c[column.name] for column in table.primary_key.columns]
     chosen = select(*keys).where(*conditions).limit(bindparam("limit", type_=Integer))
@@ -103,17 +104,20 @@ def _slice(table: Table, *conditions: ColumnElement[bool]) -> Statement:
 
 
 # By tenant and thread.
-PURGE_THREAD = tuple(
-    _slice(table, *where(table, "tenant", "thread_id"))
-    for table in (t.event, t.message, t.dispatch, t.request)
+PURGE_THREAD = (
+    *(_slice(table, *where(table, "tenant", "thread_id")) for table in (t.event, t.message)),
+    _slice(t.request, *where(t.request, "tenant", "thread_id"), t.OF_THREAD),
+    # None is queued any more.
+    _slice(t.dispatch, *where(t.dispatch, "tenant", "thread_id"), t.BEGUN),
 )
 
-_decided = (
-    select(t.ticket.c.ticket_id).where(*where(t.ticket, "tenant", "run_id")).scalar_subquery()
-)
+_decided = select(t.ticket.c.ticket_id).where(*where(t.ticket, "tenant", "run_id"))
+_of_wakes = where(t.wake, "tenant", "run_id")
 # By tenant and run; decisions before the tickets by which they are found.
 PURGE_RUN = (
     _slice(t.decision, *where(t.decision, "tenant"), t.decision.c.ticket_id.in_(_decided)),
+    _slice(t.wake, *_of_wakes, t.TAKEN),
+    _slice(t.wake, *_of_wakes, t.UNTAKEN),
     *(
         _slice(table, *where(table, "tenant", "run_id"))
         for table in (
@@ -121,7 +125,6 @@ PURGE_RUN = (
             t.tool_call,
             t.thread_input,
             t.checkpoint,
-            t.wake,
             t.delivery,
             t.membership,
             covered,

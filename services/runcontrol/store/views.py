@@ -10,7 +10,15 @@ from services.chassis.store.statement import Statement
 from services.runcontrol.core.exchange import Call, Ticket
 from services.runcontrol.core.limits import PAGE_BYTES
 from services.runcontrol.core.listing import MessageQuery, Place, ThreadView
-from services.runcontrol.core.model import Dispatch, Input, Run, RunState, StoredMessage, Thread
+from services.runcontrol.core.model import (
+    Dispatch,
+    Input,
+    Lease,
+    Run,
+    RunState,
+    StoredMessage,
+    Thread,
+)
 from services.runcontrol.core.ports import Codec, Feed, InputPage, RunView, TicketFilter
 from services.runcontrol.core.subscribing import fitting
 from services.runcontrol.store import list_statements as lists
@@ -37,6 +45,7 @@ class SqlViews(SqlTombstones):
             calls=every(self._tx, Call, sql.CALLS_OF_RUN, **key),
             open_tickets=every(self._tx, Ticket, sql.OPEN_TICKETS_OF_RUN, **key),
             pending_inputs=tuple(self._readable(pending)),
+            lease=one(self._tx, Lease, sql.FIND_LEASE, thread_id=run.thread_id, **key),
         )
 
     def events(self, tenant: str, run_id: str, after: int, limit: int) -> Feed | None:
