@@ -277,6 +277,15 @@ class UpkeepTx(Protocol):
     def count_unfinished(self, tenant: str, thread_id: str) -> int:
         """How many runs of a thread are not done."""
 
+    def tenants(self) -> list[str]:
+        """The tenants that have a thread that is not deleted, by name."""
+
+    def idle_threads(self, tenant: str, until: datetime, limit: int) -> list[str]:
+        """Ids of threads that have nothing to do and were used last before ``until``, oldest first.
+
+        Deleted ones are left out.
+        """
+
     def deleted_threads(self, limit: int) -> list[ThreadKey]:
         """Deleted threads of which there are rows left."""
 

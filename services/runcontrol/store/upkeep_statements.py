@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Table, TextClause, bindparam, func, or_, select, text, tuple_
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Table,
+    TextClause,
+    bindparam,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    tuple_,
+)
 
 from services.chassis.outbox.statements import forget_for
 from services.chassis.store.columns import Integer
@@ -83,6 +96,33 @@ DELETED_THREADS = statement(
     select(t.thread.c.tenant, t.thread.c.thread_id)
     .where(t.UNPURGED)
     .order_by(t.thread.c.deleted_at, t.thread.c.tenant, t.thread.c.thread_id)
+    .limit(bindparam("limit"))
+)
+
+
+def _tenant_after(tenant: Any) -> Any:
+    first = select(func.min(t.thread.c.tenant)).where(t.LIVING)
+    return first.where(t.thread.c.tenant > tenant).scalar_subquery()
+
+
+# From tenant to tenant through the index.
+_tenants = select(_tenant_after(literal("")).label("tenant")).cte("tenants", recursive=True)
+_tenants = _tenants.union_all(
+    select(_tenant_after(_tenants.c.tenant)).where(_tenants.c.tenant.is_not(None))
+)
+TENANTS = statement(select(_tenants.c.tenant).where(_tenants.c.tenant.is_not(None)))
+
+IDLE_THREADS = statement(
+    select(t.thread.c.thread_id)
+    .where(
+        *where(t.thread, "tenant"),
+        t.LIVING,
+        t.thread.c.updated_at < bindparam("until", type_=t.thread.c.updated_at.type),
+        t.thread.c.active_run_id == "",
+        t.thread.c.open_run_id == "",
+        t.thread.c.ready_at.is_(None),
+    )
+    .order_by(t.thread.c.updated_at, t.thread.c.thread_id)
     .limit(bindparam("limit"))
 )
 
