@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import get_args
+from typing import get_args, get_origin
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -43,6 +43,8 @@ def settings_of(service: str) -> type[ServiceSettings]:
 
 
 def kind(field: FieldInfo) -> str:
+    if get_origin(field.annotation) is dict:
+        return "JSON object"
     return " or ".join(word(part) for part in get_args(field.annotation) or [field.annotation])
 
 

@@ -40,6 +40,7 @@ from services.runcontrol.core.execution import Execution
 from services.runcontrol.core.limits import MAX_MESSAGES, MAX_PENDING_INPUTS, MAX_TOPICS
 from services.runcontrol.core.ports import READY
 from services.runcontrol.core.reading import Reading
+from services.runcontrol.core.retention import Retention
 from services.runcontrol.core.runcontrol import RunControl
 from services.runcontrol.core.steering import Steering
 from services.runcontrol.core.tool_workers import ToolWorkers
@@ -89,7 +90,11 @@ async def assemble(settings: RunControlSettings, chassis: Chassis, database: Sto
     chassis.tasks.start("overdue calls", sessions.sweep_forever)
     compaction = Compaction(store, chassis.clock, settings.keep_deltas_s)
     deletion = Deletion(store, chassis.clock)
-    chassis.tasks.start("upkeep", Upkeep(compaction, deletion, chassis.clock).run)
+    retention = Retention(
+        store, chassis.clock, settings.retention_days, settings.retention_days_by_tenant
+    )
+    upkeep = Upkeep(compaction, deletion, retention, chassis.clock)
+    chassis.tasks.start("upkeep", upkeep.run)
     return Assembly(
         _servicers(
             RunControlServicer(runs, steering, reading, dead_letters, deletion, streams, tickets),

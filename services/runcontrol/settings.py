@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -76,4 +78,15 @@ class RunControlSettings(ServiceSettings):
         le=31_536_000.0,
         description="Seconds for which the deltas of a model's answer can be read after the "
         "message that repeats them; then they are deleted.",
+    )
+    retention_days: int = Field(
+        default=0,
+        ge=0,
+        le=36_500,
+        description="Days after its last use at which a thread that has nothing to do is deleted; "
+        "0 keeps threads for ever.",
+    )
+    retention_days_by_tenant: dict[str, Annotated[int, Field(ge=0, le=36_500)]] = Field(
+        default={},
+        description='The same for single tenants, such as `{"acme": 30}`.',
     )

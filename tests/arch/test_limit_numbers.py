@@ -54,6 +54,7 @@ NUMBERS: Mapping[str, Mapping[str, object]] = {
     "runcontrol.core.limits": {
         "MAX_ROUNDS": 1_000,
         "MAX_DEADLINE_S": 86_400.0,
+        "MAX_DELAY_S": 31_622_400.0,
         "MAX_BODY_BYTES": 65_536,
         "MAX_WAIT_S": 2_592_000.0,
         "MAX_CHECKED_MESSAGES": 64,

@@ -277,14 +277,19 @@ class MemoryTx(MemoryUpkeep):
             raise AssertionError(f"{key} is there already")
         table[key] = value
 
-    def head(self, thread: model.Thread) -> model.Dispatch | None:
+    def head(self, thread: model.Thread, now: datetime) -> model.Dispatch | None:
         queued = [
             d
             for d in self.t.dispatches.values()
             if (d.tenant, d.thread_id, d.epoch) == (thread.tenant, thread.thread_id, thread.epoch)
             and d.state is model.DispatchState.QUEUED
         ]
-        order = lambda d: (d.run_id != thread.open_run_id, d.priority, d.seq)  # noqa: E731
+        order = lambda d: (  # noqa: E731
+            d.run_id != thread.open_run_id,
+            max(d.available_at, now),
+            d.priority,
+            d.seq,
+        )
         return min(queued, key=order, default=None)
 
     def queued(self, thread: model.Thread) -> list[model.Dispatch]:
@@ -423,7 +428,9 @@ class MemoryTx(MemoryUpkeep):
         opened.sort(key=lambda x: (x.created_at, x.ticket_id))
         pending = [i for i in self._of(self.t.inputs, run) if i.state is model.InputState.PENDING]
         shown = tuple(part_of(call, 0, 0, MAX_SHOWN_CHARS) for call in calls[-MAX_SHOWN_CALLS:])
-        return RunView(run, shown, tuple(opened), tuple(pending))
+        lease = self.t.leases.get((tenant, run.thread_id))
+        mine = lease if lease and lease.run_id == run_id else None
+        return RunView(run, shown, tuple(opened), tuple(pending), mine)
 
     def call_view(
         self, tenant: str, run_id: str, call_id: str, arguments_from: int, result_from: int

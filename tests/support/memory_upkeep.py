@@ -43,6 +43,18 @@ class MemoryUpkeep:
         ]
         return sorted(found, key=lambda run: (run.created_at, run.run_id))
 
+    def tenants(self) -> list[str]:
+        return sorted({x.tenant for x in self.t.threads.values() if x.deleted_at is None})
+
+    def idle_threads(self, tenant: str, until: datetime, limit: int) -> list[str]:
+        found = [
+            x
+            for x in self.t.threads.values()
+            if x.tenant == tenant and x.updated_at < until and not x.deleted_at and not x.busy
+        ]
+        found.sort(key=lambda x: (x.updated_at, x.thread_id))
+        return [x.thread_id for x in found[:limit]]
+
     def deleted_threads(self, limit: int) -> list[ThreadKey]:
         found = [x for x in self.t.threads.values() if x.deleted_at and not x.purged]
         found.sort(key=lambda x: (x.deleted_at, x.tenant, x.thread_id))

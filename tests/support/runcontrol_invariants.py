@@ -83,7 +83,13 @@ def _threads(t: Tables) -> None:
         active = [r.run_id for r in t.runs.values() if r.state in EXECUTING]
         active = [r for r in active if t.runs[thread.tenant, r].thread_id == thread.thread_id]
         assert active == ([thread.active_run_id] if thread.active_run_id else [])
-        assert thread.ready_at == ready_at(thread, MemoryTx(t).head(thread)), "ready_at is stale"
+        earliest = ready_at(thread, MemoryTx(t).head(thread, thread.created_at))
+        assert (thread.ready_at is None) == (earliest is None), "ready_at is stale"
+        queued = {d.available_at for d in MemoryTx(t).queued(thread)}
+        assert earliest is None or earliest <= (thread.ready_at or earliest), (
+            "ready_at is too early"
+        )
+        assert thread.ready_at is None or thread.ready_at in queued, "ready_at is of no dispatch"
 
 
 def _waits(t: Tables) -> None:

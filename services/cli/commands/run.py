@@ -8,12 +8,13 @@ import typer
 
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service_pb
+from services.chassis.clock import SystemClock
 from services.cli.base.messages import as_json
 from services.cli.base.terminal import Output, Terminal, read_input
 from services.cli.runs.following import Following
 from services.cli.runs.labels import labels_of
 from services.cli.runs.show import show
-from services.cli.runs.submit import messages, submit
+from services.cli.runs.submit import later, messages, submit
 from services.cli.talk.command import clients, new_request_id, run
 from services.cli.talk.options import (
     EndpointOption,
@@ -22,6 +23,13 @@ from services.cli.talk.options import (
     OutputOption,
     VerboseOption,
 )
+
+_NotBefore = Annotated[
+    str,
+    typer.Option(
+        "--not-before", metavar="TIME", help="Do not start it before: 2h, 2027-01-31T09:00Z."
+    ),
+]
 
 
 def run_agent(
@@ -42,6 +50,7 @@ def run_agent(
         list[str] | None,
         typer.Option("--label", metavar="NAME=VALUE", help="For lists; may be repeated."),
     ] = None,
+    not_before: _NotBefore = "",
     follow: Annotated[
         bool, typer.Option(help="Show the run until it ends; leaving does not stop it.")
     ] = True,
@@ -71,6 +80,8 @@ def run_agent(
         request.pool.CopyFrom(pb.PoolMembership(pool_id=pool, topics=topic or ()))
 
     async def work(terminal: Terminal) -> None:
+        if not_before:
+            request.not_before_time.FromDatetime(later(not_before, SystemClock().now()))
         request.messages.extend(messages(read_input() if text == "-" else text))
         async with clients("run", endpoint) as stubs:
             submitted = await submit(stubs, request)

@@ -53,7 +53,7 @@ from services.runcontrol.core.ticket_feed import (
 def active_to_pb(found: tuple[ThreadView, RunView | None]) -> service.GetActiveRunResponse:
     view, run = found
     return service.GetActiveRunResponse(
-        run=run_to_pb(run.run) if run else None,
+        run=run_to_pb(run.run, run.lease) if run else None,
         open_tickets=_tickets(run.open_tickets) if run else (),
         queued_dispatches=view.queued,
         head_seq=view.thread.event_seq,
@@ -244,7 +244,7 @@ def _snapshot(view: RunView | None, head_seq: int) -> pb.RunSnapshot:
     if view is None:
         return pb.RunSnapshot(head_seq=head_seq)
     return pb.RunSnapshot(
-        run=run_to_pb(view.run),
+        run=run_to_pb(view.run, view.lease),
         open_tickets=_tickets(view.open_tickets),
         pending_inputs=[input_to_pb(each) for each in view.pending_inputs],
         head_seq=head_seq,

@@ -73,6 +73,7 @@ def submit_from_pb(request: service.SubmitRunRequest) -> SubmitCommand:
             request.min_registry_incarnation, "min_registry_incarnation"
         ),
         labels=labels_from_pb(request.labels, decoder),
+        not_before=decoder.time(request, "not_before_time", ""),
     )
     _check_disconnect(request, decoder)
     decoder.found += submit_violations(command)

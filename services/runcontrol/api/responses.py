@@ -19,6 +19,7 @@ from services.runcontrol.core.model import (
     Input,
     InputDisposition,
     InputState,
+    Lease,
     PoolMembership,
     Run,
     StoredMessage,
@@ -58,7 +59,7 @@ def submitted_to_pb(submitted: Submitted) -> service.SubmitRunResponse:
 def view_to_pb(view: RunView) -> service.GetRunResponse:
     chars = share_chars(2 * (len(view.calls) + len(view.open_tickets)))
     return service.GetRunResponse(
-        run=run_to_pb(view.run),
+        run=run_to_pb(view.run, view.lease),
         tool_calls=[call_view_to_pb(call, chars) for call in view.calls],
         open_tickets=[ticket_to_pb(ticket, chars) for ticket in view.open_tickets],
     )
@@ -83,7 +84,7 @@ def ticket_response(ticket: Ticket) -> service.GetTicketResponse:
     return service.GetTicketResponse(ticket=ticket_to_pb(ticket))
 
 
-def run_to_pb(run: Run) -> pb.Run:
+def run_to_pb(run: Run, lease: Lease | None = None) -> pb.Run:
     return pb.Run(
         run_id=run.run_id,
         thread_id=run.thread_id,
@@ -111,6 +112,16 @@ def run_to_pb(run: Run) -> pb.Run:
         parent_tool_call_id=run.parent_call_id,
         submitted_by=run.principal,
         labels=[pb.Label(name=name, value=value) for name, value in run.labels],
+        executor=_executor_to_pb(lease) if lease else None,
+        not_before_time=instant_to_pb(run.not_before),
+    )
+
+
+def _executor_to_pb(lease: Lease) -> pb.Executor:
+    return pb.Executor(
+        instance_id=lease.instance_id,
+        fence=lease.fence,
+        lease_until_time=instant_to_pb(lease.until),
     )
 
 

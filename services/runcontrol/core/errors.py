@@ -17,9 +17,14 @@ class ThreadBusyError(DomainError):
     reason = "THREAD_BUSY"
 
     @classmethod
-    def of(cls, thread_id: str, run_id: str) -> ThreadBusyError:
-        """Name the run that keeps the thread busy."""
-        return cls(f"thread {thread_id} has work", thread_id=thread_id, run_id=run_id)
+    def of(cls, thread_id: str, run_id: str, dispatch_id: str) -> ThreadBusyError:
+        """Name the run that keeps the thread busy, and its dispatch, "" if it has none."""
+        return cls(
+            f"thread {thread_id} has work",
+            thread_id=thread_id,
+            run_id=run_id,
+            dispatch_id=dispatch_id,
+        )
 
 
 class ThreadNotFoundError(DomainError):

@@ -134,7 +134,7 @@ class Execution:
         # Another server may have claimed it since it was found.
         if thread is None or thread.ready_at is None or thread.ready_at > now:
             return None
-        head = tx.head(thread)
+        head = tx.head(thread, now)
         before = tx.load(tenant, head.run_id, now) if head else None
         if head is None or before is None:
             return None

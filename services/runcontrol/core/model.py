@@ -149,6 +149,11 @@ class Thread:
     def busy(self) -> bool:
         return bool(self.active_run_id or self.open_run_id) or self.ready_at is not None
 
+    def free_at(self, now: datetime) -> bool:
+        """Whether a run that is queued now has nothing before it."""
+        due = self.ready_at is not None and self.ready_at <= now
+        return not (self.active_run_id or self.open_run_id or due)
+
 
 @dataclass(frozen=True, slots=True)
 class WaitingReason:
@@ -193,6 +198,7 @@ class Run:
         parent_call_id: The call of that run that waits for its end; "" when none does.
         depth: How many runs are above it.
         labels: What the submitter said of it, as sorted pairs.
+        not_before: When it may start; None = at once.
     """
 
     tenant: str
@@ -228,6 +234,7 @@ class Run:
     parent_call_id: str = ""
     depth: int = 0
     labels: tuple[tuple[str, str], ...] = ()
+    not_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

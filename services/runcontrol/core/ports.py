@@ -87,12 +87,16 @@ class RunView:
 
     Calls have the beginning of long texts. Inputs that are larger than 1 MiB, with those before
     them, have no messages here.
+
+    Attributes:
+        lease: Of the server that executes it; None when none does.
     """
 
     run: Run
     calls: tuple[CallView, ...]
     open_tickets: tuple[Ticket, ...]
     pending_inputs: tuple[Input, ...]
+    lease: Lease | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +195,10 @@ class ThreadTx(Tombstones, Protocol):
     def input(self, tenant: str, input_id: str) -> Input | None:
         """The input, in any state."""
 
-    def head(self, thread: Thread) -> Dispatch | None:
-        """The first queued dispatch: that of the open run, then by priority, then by arrival."""
+    def head(self, thread: Thread, now: datetime) -> Dispatch | None:
+        """The first queued dispatch: that of the open run, then by priority and arrival those that
+        may start at ``now``, then the one that may start first.
+        """
 
     def set_ready(self, thread: Thread, ready_at: datetime | None) -> None:
         """Store when the thread's first dispatch can be claimed; notifies ``READY``."""
@@ -322,6 +328,15 @@ class UpkeepTx(Protocol):
 
     def count_unfinished(self, tenant: str, thread_id: str) -> int:
         """How many runs of a thread are not done."""
+
+    def tenants(self) -> list[str]:
+        """The tenants that have a thread that is not deleted, by name."""
+
+    def idle_threads(self, tenant: str, until: datetime, limit: int) -> list[str]:
+        """Ids of threads that have nothing to do and were used last before ``until``, oldest first.
+
+        Deleted ones are left out.
+        """
 
     def deleted_threads(self, limit: int) -> list[ThreadKey]:
         """Deleted threads of which there are rows left."""

@@ -41,6 +41,7 @@ from services.runcontrol.core.submission import (
     check_served,
     choose_agent,
     pinned_agent,
+    start_at,
     submit,
 )
 from services.runcontrol.core.ticket_pages import page_of_tickets
@@ -178,7 +179,8 @@ class RunControl:
         now = self._clock.now()
         thread_id = command.thread_id or self._ids.new_id()
         thread = found or Thread(caller.tenant, thread_id, now, now)
-        check_busy(thread, command.busy_policy)
+        check_busy(tx, thread, command.busy_policy, now)
+        not_before = start_at(command, now)
         check_served(tx, caller.tenant, pinned.specs)
         if found and command.busy_policy is BusyPolicy.INTERRUPT:
             thread = interrupt_thread(tx, found, now).thread
@@ -186,7 +188,8 @@ class RunControl:
         work = submit(thread, command, pinned, caller, self._ids, now)
         commit(tx, None, work)
         run, input_id = work.run, work.inputs[0].input_id
-        return Submitted(run.run_id, thread_id, run.dispatch_id, input_id, running=not thread.busy)
+        running = not_before == now and thread.free_at(now)
+        return Submitted(run.run_id, thread_id, run.dispatch_id, input_id, running=running)
 
     async def view(self, caller: Caller, run_id: str) -> RunView:
         """The run as of its newest commit.

@@ -17,7 +17,7 @@ from services.runcontrol.core.errors import (
     ToolNotSupportedError,
 )
 from services.runcontrol.core.events import InputQueued, RunQueued
-from services.runcontrol.core.limits import MAX_DEADLINE_S, MAX_ROUNDS
+from services.runcontrol.core.limits import MAX_DEADLINE_S, MAX_DELAY_S, MAX_ROUNDS
 from services.runcontrol.core.model import (
     Dispatch,
     DispatchKind,
@@ -28,7 +28,7 @@ from services.runcontrol.core.model import (
     Run,
     Thread,
 )
-from services.runcontrol.core.ports import WorkerTx
+from services.runcontrol.core.ports import ThreadTx, WorkerTx
 from services.runcontrol.core.specs import Catalog, Specs
 from services.runcontrol.core.work import Work
 
@@ -68,6 +68,7 @@ class SubmitCommand:
         min_registry_incarnation: "" = any.
         started_by: None when a caller submits it.
         labels: Sorted pairs.
+        not_before: When it may start; None = at once.
     """
 
     messages: tuple[Message, ...]
@@ -83,6 +84,7 @@ class SubmitCommand:
     min_registry_incarnation: str = ""
     started_by: StartedBy | None = None
     labels: tuple[tuple[str, str], ...] = ()
+    not_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,19 @@ def submit_violations(command: SubmitCommand) -> Iterator[Violation]:
         yield Violation("min_registry_version", "must be at least 0")
 
 
+def start_at(command: SubmitCommand, now: datetime) -> datetime:
+    """When the run may start.
+
+    Raises:
+        InvalidRequestError: That is more than 366 days from now.
+    """
+    latest = timedelta(seconds=MAX_DELAY_S)
+    if command.not_before is not None and command.not_before - now > latest:
+        text = f"must be at most {latest.days} days from now"
+        raise InvalidRequestError.of([Violation("not_before_time", text)])
+    return max(command.not_before or now, now)
+
+
 def choose_agent(wanted: str, thread: Thread | None) -> str:
     """The agent that the request names, else that of the thread's newest run.
 
@@ -145,15 +160,18 @@ def pinned_agent(catalog: Catalog, agent_id: str) -> Pinned:
     return Pinned(specs, specs.digest(), catalog.version)
 
 
-def check_busy(thread: Thread, policy: BusyPolicy) -> None:
+def check_busy(tx: ThreadTx, thread: Thread, policy: BusyPolicy, now: datetime) -> None:
     """Refuse a thread that has work if the policy requires an idle one.
 
     Raises:
         ThreadBusyError: The thread has work, and the policy is REJECT.
     """
     if policy is BusyPolicy.REJECT and thread.busy:
-        run_id = thread.active_run_id or thread.open_run_id or thread.latest_run_id
-        raise ThreadBusyError.of(thread.thread_id, run_id)
+        current = thread.active_run_id or thread.open_run_id
+        if not current and (head := tx.head(thread, now)):
+            raise ThreadBusyError.of(thread.thread_id, head.run_id, head.dispatch_id)
+        work = tx.load(thread.tenant, current, now)
+        raise ThreadBusyError.of(thread.thread_id, current, work.run.dispatch_id if work else "")
 
 
 def check_served(tx: WorkerTx, tenant: str, specs: Specs) -> None:
@@ -198,7 +216,7 @@ def submit(
         epoch=thread.epoch,
         priority=command.priority,
         seq=thread.input_seq + 1,
-        available_at=now,
+        available_at=start_at(command, now),
         created_at=now,
         traceparent=caller.traceparent,
     )
@@ -243,7 +261,8 @@ def _run(
         agent_id=agent.agent_id,
         spec_digest=pinned.digest,
         registry_version=pinned.registry_version,
-        deadline_at=now + timedelta(seconds=min(command.deadline_s, MAX_DEADLINE_S)),
+        deadline_at=start_at(command, now)
+        + timedelta(seconds=min(command.deadline_s, MAX_DEADLINE_S)),
         created_at=now,
         max_rounds=min(command.max_rounds or agent.max_rounds, agent.max_rounds),
         max_total_tokens=min(tokens, default=0),
@@ -255,4 +274,5 @@ def _run(
         parent_call_id=parent.call_id,
         depth=parent.depth,
         labels=command.labels,
+        not_before=command.not_before,
     )

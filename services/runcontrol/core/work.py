@@ -194,7 +194,7 @@ def commit(tx: ThreadTx, before: Work | None, after: Work) -> Work:
         tx.save(None, successor)
         thread = successor.thread
     if before is None or _queue_changed(before, after):
-        ready = ready_at(thread, tx.head(thread))
+        ready = ready_at(thread, tx.head(thread, after.now))
         if ready != thread.ready_at:
             tx.set_ready(thread, ready)
     return after
@@ -210,7 +210,8 @@ def ready_at(thread: Thread, head: Dispatch | None) -> datetime | None:
     """When the thread's first dispatch can be claimed; None when none can.
 
     Args:
-        head: The first queued dispatch: the open run's, then by priority, then by arrival.
+        head: The first queued dispatch: the open run's, then one that may start, by priority and by
+            arrival, then the one that may start first.
     """
     if thread.active_run_id or head is None:
         return None

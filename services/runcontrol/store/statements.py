@@ -158,17 +158,16 @@ MEMBERSHIPS = find(
     t.membership, *where(t.membership, "tenant", "run_id"), order_by=(t.membership.c.pool_id,)
 )
 
-_QUEUE_ORDER = (
-    case((t.dispatch.c.run_id == bindparam("open_run_id"), 0), else_=1),
-    t.dispatch.c.priority,
-    t.dispatch.c.seq,
-)
+_OPEN_RUN_FIRST = case((t.dispatch.c.run_id == bindparam("open_run_id"), 0), else_=1)
+_BY_ARRIVAL = (t.dispatch.c.priority, t.dispatch.c.seq)
+_at = bindparam("now", type_=t.dispatch.c.available_at.type)
+_DUE_FIRST = case((t.dispatch.c.available_at > _at, t.dispatch.c.available_at), else_=_at)
 
 QUEUE_HEAD = find(
     t.dispatch,
     *where(t.dispatch, "tenant", "thread_id", "epoch"),
     t.QUEUED,
-    order_by=_QUEUE_ORDER,
+    order_by=(_OPEN_RUN_FIRST, _DUE_FIRST, *_BY_ARRIVAL),
     limit=1,
 )
 
@@ -176,7 +175,7 @@ QUEUE = find(
     t.dispatch,
     *where(t.dispatch, "tenant", "thread_id"),
     t.QUEUED,
-    order_by=_QUEUE_ORDER,
+    order_by=(_OPEN_RUN_FIRST, *_BY_ARRIVAL),
 )
 
 SET_READY = statement(

@@ -88,6 +88,7 @@ def _flag(name: str) -> Column[object]:
 
 
 # A partial index serves only queries that repeat its condition word for word, not as parameters.
+BEGUN = text("state <> 'queued'")
 QUEUED = text("state = 'queued'")
 CLAIMED = text("state = 'claimed'")
 DEAD = text("state = 'dead'")
@@ -95,9 +96,11 @@ EXPIRING = text("state = 'open' AND expires_at IS NOT NULL")
 IDLE = text("state IN ('queued', 'waiting') AND paused_at IS NULL")
 LIVING = text("deleted_at IS NULL")
 LIVE = text("state IN ('open', 'decided')")
+OF_THREAD = text("thread_id <> ''")
 OPEN = text("state = 'open'")
 PENDING = text("state = 'pending'")
 READY = text("ready_at IS NOT NULL")
+TAKEN = text("taken")
 UNPURGED = text("deleted_at IS NOT NULL AND NOT purged")
 UNSHOWN = text("NOT shown")
 UNTAKEN = text("NOT taken")
@@ -171,6 +174,7 @@ run = _table(
     Column("parent_call_id", Text, nullable=False, server_default=""),
     Column("depth", Integer, nullable=False, server_default="0"),
     Column("labels", Json(tuple[tuple[str, str], ...]), nullable=False, server_default="[]"),
+    _instant("not_before", nullable=True),
 )
 Index("run_created", run.c.tenant, run.c.created_at, run.c.run_id)
 Index("run_thread", run.c.tenant, run.c.thread_id, run.c.created_at)
@@ -214,7 +218,8 @@ _partial(
     dispatch.c.seq,
     where=QUEUED,
 )
-Index("dispatch_thread", dispatch.c.tenant, dispatch.c.thread_id)
+# Not of queued ones: the planner would read the queue of a thread by it.
+_partial("dispatch_begun", dispatch.c.tenant, dispatch.c.thread_id, where=BEGUN)
 _partial("dispatch_dead", dispatch.c.tenant, dispatch.c.created_at, where=DEAD)
 
 # A separate, narrow table: its rows are written every few seconds for every running run.
@@ -396,7 +401,7 @@ wake = _table(
     _flag("taken"),
     _json("events", tuple[WakeEvent, ...]),
 )
-Index("wake_run", wake.c.tenant, wake.c.run_id)
+_partial("wake_taken", wake.c.tenant, wake.c.run_id, where=TAKEN)
 _partial("wake_untaken", wake.c.tenant, wake.c.run_id, where=UNTAKEN)
 
 delivery = _table(
@@ -430,5 +435,5 @@ pinned_spec = _table(
 outbox = outbox_table(metadata)
 # An answer with content knows the thread that the content is from.
 request = requests_table(metadata, Column("thread_id", Text, nullable=False, server_default=""))
-_partial("request_thread", request.c.tenant, request.c.thread_id, where=text("thread_id <> ''"))
+_partial("request_thread", request.c.tenant, request.c.thread_id, where=OF_THREAD)
 kept_snapshot = kept_snapshot_tables(metadata)

@@ -236,7 +236,7 @@ class SqlThreads:
             now=after.now,
         )
 
-    def head(self, thread: Thread) -> Dispatch | None:
+    def head(self, thread: Thread, now: datetime) -> Dispatch | None:
         return one(
             self._tx,
             Dispatch,
@@ -245,6 +245,7 @@ class SqlThreads:
             thread_id=thread.thread_id,
             epoch=thread.epoch,
             open_run_id=thread.open_run_id,
+            now=now,
         )
 
     def queued(self, thread: Thread) -> list[Dispatch]:

@@ -51,6 +51,13 @@ class SqlUpkeep(SqlTombstones):
         (row,) = self._tx.all(sql.COUNT_UNFINISHED, tenant=tenant, thread_id=thread_id)
         return int(row.runs)
 
+    def tenants(self) -> list[str]:
+        return [row.tenant for row in self._tx.all(sql.TENANTS)]
+
+    def idle_threads(self, tenant: str, until: datetime, limit: int) -> list[str]:
+        rows = self._tx.all(sql.IDLE_THREADS, tenant=tenant, until=until, limit=limit)
+        return [row.thread_id for row in rows]
+
     def deleted_threads(self, limit: int) -> list[ThreadKey]:
         return [tuple(row) for row in self._tx.all(sql.DELETED_THREADS, limit=limit)]
 

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Table, bindparam, func, or_, select, text, tuple_
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Table,
+    TextClause,
+    bindparam,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    tuple_,
+)
 
 from services.chassis.outbox.statements import forget_for
 from services.chassis.store.columns import Integer
@@ -60,7 +73,8 @@ _UNFINISHED = text("state <> 'done'")
 UNFINISHED = statement(
     select(t.run.c.run_id)
     .where(*where(t.run, "tenant", "thread_id"), _UNFINISHED)
-    .order_by(t.run.c.created_at, t.run.c.run_id)
+    # An expression, so that the planner does not read the runs of all threads in this order.
+    .order_by(t.run.c.created_at, t.run.c.run_id.concat(""))
     .limit(bindparam("limit"))
 )
 
@@ -86,6 +100,33 @@ DELETED_THREADS = statement(
     .limit(bindparam("limit"))
 )
 
+
+def _tenant_after(tenant: Any) -> Any:
+    first = select(func.min(t.thread.c.tenant)).where(t.LIVING)
+    return first.where(t.thread.c.tenant > tenant).scalar_subquery()
+
+
+# From tenant to tenant through the index.
+_tenants = select(_tenant_after(literal("")).label("tenant")).cte("tenants", recursive=True)
+_tenants = _tenants.union_all(
+    select(_tenant_after(_tenants.c.tenant)).where(_tenants.c.tenant.is_not(None))
+)
+TENANTS = statement(select(_tenants.c.tenant).where(_tenants.c.tenant.is_not(None)))
+
+IDLE_THREADS = statement(
+    select(t.thread.c.thread_id)
+    .where(
+        *where(t.thread, "tenant"),
+        t.LIVING,
+        t.thread.c.updated_at < bindparam("until", type_=t.thread.c.updated_at.type),
+        t.thread.c.active_run_id == "",
+        t.thread.c.open_run_id == "",
+        t.thread.c.ready_at.is_(None),
+    )
+    .order_by(t.thread.c.updated_at, t.thread.c.thread_id)
+    .limit(bindparam("limit"))
+)
+
 # What tells others that the runs have ended is still sent; it has nothing of what was said.
 FORGET = forget_for(
     t.outbox,
@@ -96,7 +137,7 @@ FORGET = forget_for(
 )
 
 
-def _slice(table: Table, *conditions: ColumnElement[bool]) -> Statement:
+def _slice(table: Table, *conditions: ColumnElement[bool] | TextClause) -> Statement:
     """Delete up to ``limit`` rows."""
     keys = [table.c[column.name] for column in table.primary_key.columns]
     chosen = select(*keys).where(*conditions).limit(bindparam("limit", type_=Integer))
@@ -104,20 +145,23 @@ def _slice(table: Table, *conditions: ColumnElement[bool]) -> Statement:
 
 
 # By tenant and thread.
-PURGE_THREAD = tuple(
-    _slice(table, *where(table, "tenant", "thread_id"))
-    for table in (t.event, t.message, t.dispatch, t.request)
+PURGE_THREAD = (
+    *(_slice(table, *where(table, "tenant", "thread_id")) for table in (t.event, t.message)),
+    _slice(t.request, *where(t.request, "tenant", "thread_id"), t.OF_THREAD),
+    # None is queued any more.
+    _slice(t.dispatch, *where(t.dispatch, "tenant", "thread_id"), t.BEGUN),
 )
 
-_of_tickets = (
-    select(t.ticket.c.ticket_id).where(*where(t.ticket, "tenant", "run_id")).scalar_subquery()
-)
+_of_tickets = select(t.ticket.c.ticket_id).where(*where(t.ticket, "tenant", "run_id"))
+_of_wakes = where(t.wake, "tenant", "run_id")
 # By tenant and run; what belongs to a ticket before the tickets by which it is found.
 PURGE_RUN = (
     *(
         _slice(table, *where(table, "tenant"), table.c.ticket_id.in_(_of_tickets))
         for table in (t.decision, ticket_change)
     ),
+    _slice(t.wake, *_of_wakes, t.TAKEN),
+    _slice(t.wake, *_of_wakes, t.UNTAKEN),
     *(
         _slice(table, *where(table, "tenant", "run_id"))
         for table in (
@@ -125,7 +169,6 @@ PURGE_RUN = (
             t.tool_call,
             t.thread_input,
             t.checkpoint,
-            t.wake,
             t.delivery,
             t.membership,
             covered,

@@ -11,7 +11,15 @@ from services.runcontrol.core.excerpts import MAX_SHOWN_CHARS
 from services.runcontrol.core.exchange import Call, Ticket
 from services.runcontrol.core.limits import MAX_SHOWN_CALLS, PAGE_BYTES, PART_CHARS
 from services.runcontrol.core.listing import MessageQuery, Place, ThreadView
-from services.runcontrol.core.model import Dispatch, Input, Run, RunState, StoredMessage, Thread
+from services.runcontrol.core.model import (
+    Dispatch,
+    Input,
+    Lease,
+    Run,
+    RunState,
+    StoredMessage,
+    Thread,
+)
 from services.runcontrol.core.ports import (
     CallView,
     Codec,
@@ -49,6 +57,7 @@ class SqlViews(SqlTombstones):
             calls=self._newest_calls(key),
             open_tickets=every(self._tx, Ticket, sql.OPEN_TICKETS_OF_RUN, **key),
             pending_inputs=tuple(self._readable(pending)),
+            lease=one(self._tx, Lease, sql.FIND_LEASE, thread_id=run.thread_id, **key),
         )
 
     def events(self, tenant: str, run_id: str, after: int, limit: int) -> Feed | None:

@@ -22,6 +22,7 @@ from services.runcontrol.core.exchange import Verdict, VerdictKind
 from services.runcontrol.core.injecting import InjectCommand
 from services.runcontrol.core.listing import NEWEST
 from services.runcontrol.core.model import InputMode
+from services.runcontrol.core.retention import Retention
 from services.runcontrol.core.runcontrol import CancelCommand, DecideCommand
 from services.runcontrol.core.steering import ReviseCommand, Steering
 from services.runcontrol.core.stepping import ModelAnswer
@@ -216,6 +217,75 @@ def test_those_who_wait_for_a_deleted_run_are_told(system: InMemoryRunControl) -
     rows = store.query("SELECT kind FROM outbox WHERE due_at IS NOT NULL")
     kinds = store.query("SELECT kind FROM outbox")
     assert rows == kinds == [("pool.cancel_wake",)]
+
+
+DAY_S = 86_400.0
+
+
+def test_threads_that_have_ended_are_deleted_when_they_are_too_old(
+    system: InMemoryRunControl,
+) -> None:
+    # given an ended thread, and others that wait, run, and have work queued, at first; a second
+    # ended one later
+    ended(system)
+    system.start(QUESTION, thread_id="waits")
+    system.claim_new(thread_id="runs")
+    system.submit(thread_id="queued")
+    system.clock.advance(DAY_S)
+    system.submit(thread_id="later")
+    system.clock.advance(9 * DAY_S)
+    retention = Retention(system.store, system.clock, 10, {})
+    assert retention.limited
+
+    # when threads are kept for ten days after their last use
+    on_the_day = now(retention.bury_old())
+    system.clock.advance(0.001)
+    after = [now(retention.bury_old()), now(retention.bury_old())]
+
+    # then the first is deleted after that, by nobody, and no other
+    assert (on_the_day, after) == (0, [1, 0])
+    buried = [x for x in system.tables.threads.values() if x.deleted_at]
+    assert [(x.thread_id, x.deleted_by) for x in buried] == [("t", "")]
+    assert now(Deletion(system.store, system.clock).resume()) == 1
+    with pytest.raises(DomainError, match="by the retention of its tenant"):
+        system.submit(thread_id="t")
+
+
+@pytest.mark.parametrize(
+    ("days", "days_of", "expected"),
+    [
+        (0, {}, 0), (10, {}, 1), (10, {"default": 0}, 0), (0, {"default": 10}, 1),
+        (10, {"default": 50}, 0), (0, {"other": 10}, 0),
+    ],
+)  # fmt: skip
+def test_a_tenant_has_its_own_retention(
+    system: InMemoryRunControl, days: int, days_of: dict[str, int], expected: int
+) -> None:
+    ended(system)
+    system.clock.advance(20 * DAY_S)
+
+    retention = Retention(system.store, system.clock, days, days_of)
+
+    assert now(retention.bury_old()) == expected
+    assert retention.limited == bool(days or any(days_of.values()))
+
+
+def test_a_thread_that_is_used_meanwhile_is_kept(system: InMemoryRunControl) -> None:
+    # given an old thread that a server has found
+    ended(system)
+    system.clock.advance(20 * DAY_S)
+    retention = Retention(system.store, system.clock, 10, {})
+
+    # when it is used before it is buried
+    async def used_first(key: Any) -> int:
+        system.submit(thread_id="t")
+        return await bury_one(key)
+
+    bury_one, retention._bury = retention._bury, used_first  # type: ignore[method-assign]  # what happens in between
+
+    # then it stays
+    assert now(retention.bury_old()) == 0
+    assert system.tables.threads["default", "t"].deleted_at is None
 
 
 def test_an_unknown_thread_cannot_be_deleted(system: InMemoryRunControl) -> None:

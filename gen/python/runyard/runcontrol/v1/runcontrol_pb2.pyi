@@ -163,7 +163,7 @@ class Thread(_message.Message):
     def __init__(self, thread_id: _Optional[str] = ..., state: _Optional[_Union[Thread.State, str]] = ..., epoch: _Optional[int] = ..., fence: _Optional[int] = ..., agent_id: _Optional[str] = ..., active_run_id: _Optional[str] = ..., open_run_id: _Optional[str] = ..., latest_run_id: _Optional[str] = ..., queued_dispatches: _Optional[int] = ..., head_seq: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("run_id", "thread_id", "agent_id", "state", "termination", "waiting_reasons", "dispatch_id", "step", "rounds", "usage", "output_text", "registry_version", "spec_digest", "pool", "deadline_time", "budget", "priority", "head_seq", "create_time", "start_time", "end_time", "traceparent", "parent_run_id", "parent_tool_call_id", "submitted_by", "labels")
+    __slots__ = ("run_id", "thread_id", "agent_id", "state", "termination", "waiting_reasons", "dispatch_id", "step", "rounds", "usage", "output_text", "registry_version", "spec_digest", "pool", "deadline_time", "budget", "priority", "head_seq", "create_time", "start_time", "end_time", "traceparent", "parent_run_id", "parent_tool_call_id", "submitted_by", "labels", "executor", "not_before_time")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Run.State]
@@ -204,6 +204,8 @@ class Run(_message.Message):
     PARENT_TOOL_CALL_ID_FIELD_NUMBER: _ClassVar[int]
     SUBMITTED_BY_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    EXECUTOR_FIELD_NUMBER: _ClassVar[int]
+    NOT_BEFORE_TIME_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     thread_id: str
     agent_id: str
@@ -230,7 +232,19 @@ class Run(_message.Message):
     parent_tool_call_id: str
     submitted_by: str
     labels: _containers.RepeatedCompositeFieldContainer[Label]
-    def __init__(self, run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., state: _Optional[_Union[Run.State, str]] = ..., termination: _Optional[_Union[Termination, _Mapping]] = ..., waiting_reasons: _Optional[_Iterable[_Union[WaitingReason, _Mapping]]] = ..., dispatch_id: _Optional[str] = ..., step: _Optional[int] = ..., rounds: _Optional[int] = ..., usage: _Optional[_Union[_content_pb2.Usage, _Mapping]] = ..., output_text: _Optional[str] = ..., registry_version: _Optional[int] = ..., spec_digest: _Optional[bytes] = ..., pool: _Optional[_Union[PoolMembership, _Mapping]] = ..., deadline_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., head_seq: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., parent_run_id: _Optional[str] = ..., parent_tool_call_id: _Optional[str] = ..., submitted_by: _Optional[str] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ...) -> None: ...
+    executor: Executor
+    not_before_time: _timestamp_pb2.Timestamp
+    def __init__(self, run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., state: _Optional[_Union[Run.State, str]] = ..., termination: _Optional[_Union[Termination, _Mapping]] = ..., waiting_reasons: _Optional[_Iterable[_Union[WaitingReason, _Mapping]]] = ..., dispatch_id: _Optional[str] = ..., step: _Optional[int] = ..., rounds: _Optional[int] = ..., usage: _Optional[_Union[_content_pb2.Usage, _Mapping]] = ..., output_text: _Optional[str] = ..., registry_version: _Optional[int] = ..., spec_digest: _Optional[bytes] = ..., pool: _Optional[_Union[PoolMembership, _Mapping]] = ..., deadline_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., head_seq: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., parent_run_id: _Optional[str] = ..., parent_tool_call_id: _Optional[str] = ..., submitted_by: _Optional[str] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ..., executor: _Optional[_Union[Executor, _Mapping]] = ..., not_before_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class Executor(_message.Message):
+    __slots__ = ("instance_id", "fence", "lease_until_time")
+    INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
+    FENCE_FIELD_NUMBER: _ClassVar[int]
+    LEASE_UNTIL_TIME_FIELD_NUMBER: _ClassVar[int]
+    instance_id: str
+    fence: int
+    lease_until_time: _timestamp_pb2.Timestamp
+    def __init__(self, instance_id: _Optional[str] = ..., fence: _Optional[int] = ..., lease_until_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Label(_message.Message):
     __slots__ = ("name", "value")

@@ -89,7 +89,7 @@ DECISION_OUTCOME_CONFLICT: DecisionOutcome
 DECISION_OUTCOME_STALE: DecisionOutcome
 
 class SubmitRunRequest(_message.Message):
-    __slots__ = ("request_id", "thread_id", "agent_id", "messages", "busy_policy", "priority", "pool", "deadline", "budget", "on_disconnect", "min_registry_version", "min_registry_incarnation", "labels")
+    __slots__ = ("request_id", "thread_id", "agent_id", "messages", "busy_policy", "priority", "pool", "deadline", "budget", "on_disconnect", "min_registry_version", "min_registry_incarnation", "labels", "not_before_time")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     THREAD_ID_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -103,6 +103,7 @@ class SubmitRunRequest(_message.Message):
     MIN_REGISTRY_VERSION_FIELD_NUMBER: _ClassVar[int]
     MIN_REGISTRY_INCARNATION_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    NOT_BEFORE_TIME_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     thread_id: str
     agent_id: str
@@ -116,7 +117,8 @@ class SubmitRunRequest(_message.Message):
     min_registry_version: int
     min_registry_incarnation: str
     labels: _containers.RepeatedCompositeFieldContainer[_runcontrol_pb2.Label]
-    def __init__(self, request_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_content_pb2.Message, _Mapping]]] = ..., busy_policy: _Optional[_Union[BusyPolicy, str]] = ..., priority: _Optional[_Union[_runcontrol_pb2.Priority, str]] = ..., pool: _Optional[_Union[_runcontrol_pb2.PoolMembership, _Mapping]] = ..., deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., budget: _Optional[_Union[_runcontrol_pb2.Budget, _Mapping]] = ..., on_disconnect: _Optional[_Union[DisconnectPolicy, str]] = ..., min_registry_version: _Optional[int] = ..., min_registry_incarnation: _Optional[str] = ..., labels: _Optional[_Iterable[_Union[_runcontrol_pb2.Label, _Mapping]]] = ...) -> None: ...
+    not_before_time: _timestamp_pb2.Timestamp
+    def __init__(self, request_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_content_pb2.Message, _Mapping]]] = ..., busy_policy: _Optional[_Union[BusyPolicy, str]] = ..., priority: _Optional[_Union[_runcontrol_pb2.Priority, str]] = ..., pool: _Optional[_Union[_runcontrol_pb2.PoolMembership, _Mapping]] = ..., deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., budget: _Optional[_Union[_runcontrol_pb2.Budget, _Mapping]] = ..., on_disconnect: _Optional[_Union[DisconnectPolicy, str]] = ..., min_registry_version: _Optional[int] = ..., min_registry_incarnation: _Optional[str] = ..., labels: _Optional[_Iterable[_Union[_runcontrol_pb2.Label, _Mapping]]] = ..., not_before_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class SubmitRunResponse(_message.Message):
     __slots__ = ("run_id", "thread_id", "dispatch_id", "disposition", "input_id")

@@ -1,4 +1,4 @@
-"""Ranges of events whose deltas are covered, and what is left of deleted threads.
+"""Covered ranges of events, what is left of deleted threads, and when runs may start.
 
 Deltas that were covered before stay: what covers them is only in the bodies of events. Answers that
 were stored before do not know their thread; they expire within seven days.
@@ -38,6 +38,7 @@ def upgrade() -> None:
     op.add_column(
         "thread", sa.Column("purged", Bool, nullable=False, server_default=sa.text("false"))
     )
+    op.add_column("run", sa.Column("not_before", UtcMicros, nullable=True))
     op.add_column("request", sa.Column("thread_id", Text, nullable=False, server_default=""))
     op.drop_index("thread_used", "thread")
     op.drop_index("thread_input_pending", "thread_input")
@@ -45,8 +46,8 @@ def upgrade() -> None:
     _partial("thread_deleted", "thread", ["deleted_at"], "deleted_at IS NOT NULL AND NOT purged")
     _partial("request_thread", "request", ["tenant", "thread_id"], "thread_id <> ''")
     op.create_index("thread_input_run", "thread_input", ["tenant", "run_id", "seq"])
-    op.create_index("dispatch_thread", "dispatch", ["tenant", "thread_id"])
-    op.create_index("wake_run", "wake", ["tenant", "run_id"])
+    _partial("dispatch_begun", "dispatch", ["tenant", "thread_id"], "state <> 'queued'")
+    _partial("wake_taken", "wake", ["tenant", "run_id"], "taken")
 
 
 def _partial(name: str, table: str, columns: list[str], where: str) -> None:
