@@ -6,17 +6,22 @@ from typing import Annotated
 
 import typer
 
-from runyard.runcontrol.v1 import runcontrol_service_pb2 as service_pb
-from services.cli.base.exits import CliError
 from services.cli.base.messages import as_json
 from services.cli.base.terminal import Output, Terminal
-from services.cli.runs.tickets import VerdictName, submit_decision
+from services.cli.runs.tickets import (
+    VerdictName,
+    show_outcome,
+    submit_decision,
+    whole_ticket_id,
+)
 from services.cli.talk.command import clients, run
 from services.cli.talk.options import EndpointOption, OutputOption
 
 
 def decide(
-    ticket: Annotated[str, typer.Argument(help="The ticket's id.")],
+    ticket: Annotated[
+        str, typer.Argument(help="The ticket's id, or its first 6 characters or more.")
+    ],
     verdict: Annotated[VerdictName, typer.Argument(help="May the call run?")],
     reason: Annotated[
         str, typer.Option("--reason", help="Why; the model reads it when you deny.")
@@ -35,24 +40,11 @@ def decide(
 
     async def work(terminal: Terminal) -> None:
         async with clients("decide", endpoint) as stubs:
+            ticket_id = await whole_ticket_id(stubs, ticket)
             answer = await submit_decision(
-                stubs, ticket, verdict, reason=reason, decision_id=decision_id
+                stubs, ticket_id, verdict, reason=reason, decision_id=decision_id
             )
         terminal.data(as_json(answer))
-        _show_outcome(answer, terminal)
+        show_outcome(answer, terminal)
 
     run(output, work)
-
-
-def _show_outcome(answer: service_pb.SubmitDecisionResponse, terminal: Terminal) -> None:
-    outcome = answer.outcome
-    decided = answer.ticket.decision
-    verdict = decided.verdict.WhichOneof("verdict") or "nothing"
-    if outcome == service_pb.DECISION_OUTCOME_CONFLICT:
-        raise CliError(
-            f"decided before: {verdict} by {decided.decided_by or 'somebody'}", reason="CONFLICT"
-        )
-    if outcome == service_pb.DECISION_OUTCOME_STALE:
-        raise CliError(f"too late: {answer.stale_reason}", reason="STALE")
-    again = " (it was accepted before)" if outcome == service_pb.DECISION_OUTCOME_DUPLICATE else ""
-    terminal.line(("decided: ", "bold"), (verdict, "bold green"), again)
