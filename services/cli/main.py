@@ -49,6 +49,7 @@ _COMMANDS: Mapping[str, str] = {
     "threads": "threads",
     "tickets": "tickets",
     "decide": "decide",
+    "answer": "answer",
     "trace": "trace",
     "demo": "demo",
     "fake-provider": "fake_provider",

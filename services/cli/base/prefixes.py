@@ -1,4 +1,4 @@
-"""Ids of runs by their beginning."""
+"""Ids of runs and tickets by their beginning."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from collections.abc import Iterable
 from services.cli.base.exits import EXIT_USAGE, CliError
 
 SHORTEST_PREFIX = 6
-# Run control makes ids of this length.
+# Run control makes ids of these lengths.
 _WHOLE_CHARS = 36
+_WHOLE_TICKET_CHARS = 34
 
 
 def is_prefix(typed: str) -> bool:
     """Whether it can only be the beginning of a run's id."""
     return SHORTEST_PREFIX <= len(typed) < _WHOLE_CHARS
+
+
+def is_ticket_prefix(typed: str) -> bool:
+    """Whether it can only be the beginning of a ticket's id."""
+    return SHORTEST_PREFIX <= len(typed) < _WHOLE_TICKET_CHARS
 
 
 def only_run(typed: str, run_ids: Iterable[str]) -> str:
@@ -22,11 +28,20 @@ def only_run(typed: str, run_ids: Iterable[str]) -> str:
     Raises:
         CliError: There are several.
     """
-    found = sorted({run_id for run_id in run_ids if run_id.startswith(typed)})
+    return _only(typed, run_ids, "run")
+
+
+def only_ticket(typed: str, ticket_ids: Iterable[str]) -> str:
+    """As ``only_run``, for tickets."""
+    return _only(typed, ticket_ids, "ticket")
+
+
+def _only(typed: str, ids: Iterable[str], what: str) -> str:
+    found = sorted({each for each in ids if each.startswith(typed)})
     if len(found) > 1:
         raise CliError(
-            f"{len(found)} runs begin with {typed}",
-            reason="AMBIGUOUS_RUN",
+            f"{len(found)} {what}s begin with {typed}",
+            reason=f"AMBIGUOUS_{what.upper()}",
             hint="type more of the id",
             details=tuple(found),
             exit_code=EXIT_USAGE,

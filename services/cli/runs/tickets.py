@@ -9,6 +9,8 @@ from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service_pb
 from services.cli.base.exits import EXIT_USAGE, CliError
 from services.cli.base.messages import short_name
+from services.cli.base.prefixes import is_ticket_prefix, only_ticket
+from services.cli.base.terminal import Terminal
 from services.cli.talk.clients import Clients
 from services.cli.talk.paging import pages
 from services.content.verdicts import APPLICABLE, misfit
@@ -23,6 +25,7 @@ class VerdictName(StrEnum):
     APPROVE_EDITED = "approve_edited"
     DENY = "deny"
     ANSWER = "answer"
+    PASS_TO_TOOL = "pass_to_tool"  # noqa: S105  # the name of a verdict, not a secret
     CANCEL_CALL = "cancel_call"
     CANCEL_RUN = "cancel_run"
     HAPPENED = "happened"
@@ -37,7 +40,7 @@ def verdict_of(name: VerdictName, *, reason: str, arguments: str, content: str) 
         CliError: It lacks what it has to say, or something is given that it does not say.
     """
     takes = {VerdictName.APPROVE_EDITED: "--arguments", VerdictName.ANSWER: "--content"}
-    takes[VerdictName.HAPPENED] = "--content"
+    takes |= dict.fromkeys((VerdictName.HAPPENED, VerdictName.PASS_TO_TOOL), "--content")
     for option, value in (("--arguments", arguments), ("--content", content)):
         if bool(value) != (takes.get(name) == option):
             needs = "does not take" if value else "needs"
@@ -51,6 +54,8 @@ def verdict_of(name: VerdictName, *, reason: str, arguments: str, content: str) 
             return pb.Verdict(deny=pb.Deny(reason=reason))
         case VerdictName.ANSWER:
             return pb.Verdict(answer=pb.Answer(content=content))
+        case VerdictName.PASS_TO_TOOL:
+            return pb.Verdict(pass_to_tool=pb.PassToTool(payload_json=content))
         case VerdictName.HAPPENED:
             return pb.Verdict(happened=pb.Happened(content=content))
         case _:
@@ -64,6 +69,29 @@ async def open_tickets(stubs: Clients, run_id: str = "") -> list[pb.Ticket]:
     request = service_pb.ListTicketsRequest(page_size=_PAGE_SIZE, run_id=run_id or None)
     listing = pages(stubs, "runcontrol", stubs.runcontrol.ListTickets, request)
     return [ticket async for page in listing for ticket in page.tickets]
+
+
+async def whole_ticket_id(stubs: Clients, typed: str) -> str:
+    """The open ticket whose id begins with ``typed``; ``typed`` itself when there is none.
+
+    Raises:
+        CliError: There are several.
+    """
+    if not is_ticket_prefix(typed):
+        return typed
+    return only_ticket(typed, [ticket.ticket_id for ticket in await open_tickets(stubs)])
+
+
+async def ticket_named(stubs: Clients, typed: str) -> pb.Ticket:
+    """The ticket with this id, or the open one whose id begins so.
+
+    Raises:
+        CliError: There is none, or there are several.
+    """
+    ticket_id = await whole_ticket_id(stubs, typed)
+    request = service_pb.GetTicketRequest(ticket_id=ticket_id)
+    answer = await stubs.call("runcontrol", stubs.runcontrol.GetTicket, request)
+    return answer.ticket
 
 
 async def submit_decision(
@@ -88,3 +116,20 @@ async def submit_decision(
         comment=comment,
     )
     return await stubs.call("runcontrol", stubs.runcontrol.SubmitDecision, request)
+
+
+def show_outcome(answer: service_pb.SubmitDecisionResponse, terminal: Terminal) -> None:
+    """Raises:
+    CliError: Another decision won, or the ticket is not open any more.
+    """
+    outcome = answer.outcome
+    decided = answer.ticket.decision
+    verdict = decided.verdict.WhichOneof("verdict") or "nothing"
+    if outcome == service_pb.DECISION_OUTCOME_CONFLICT:
+        raise CliError(
+            f"decided before: {verdict} by {decided.decided_by or 'somebody'}", reason="CONFLICT"
+        )
+    if outcome == service_pb.DECISION_OUTCOME_STALE:
+        raise CliError(f"too late: {answer.stale_reason}", reason="STALE")
+    again = " (it was accepted before)" if outcome == service_pb.DECISION_OUTCOME_DUPLICATE else ""
+    terminal.line(("decided: ", "bold"), (verdict, "bold green"), again)
