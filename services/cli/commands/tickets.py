@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -10,7 +11,7 @@ from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from services.cli.base.messages import as_json, short_name
 from services.cli.base.prefixes import is_prefix
 from services.cli.base.terminal import Output, Terminal
-from services.cli.runs.tickets import open_tickets
+from services.cli.runs.tickets import late_results, open_tickets
 from services.cli.talk.command import clients, run
 from services.cli.talk.options import EndpointOption, OutputOption
 
@@ -32,9 +33,10 @@ def tickets(
         async with clients("tickets", endpoint) as stubs:
             # The server knows whole ids only.
             waiting = await open_tickets(stubs, "" if is_prefix(run_id) else run_id)
-        waiting = [one for one in waiting if one.run_id.startswith(run_id)]
+            waiting = [one for one in waiting if one.run_id.startswith(run_id)]
+            late = {each.ticket_id: await late_results(stubs, each) for each in waiting}
         for ticket in waiting:
-            _show(ticket, terminal)
+            _show(ticket, late[ticket.ticket_id], terminal)
         if not waiting:
             terminal.line("nothing waits for a decision")
         terminal.data({"tickets": [as_json(t) for t in waiting]})
@@ -42,7 +44,7 @@ def tickets(
     run(output, work)
 
 
-def _show(ticket: pb.Ticket, terminal: Terminal) -> None:
+def _show(ticket: pb.Ticket, late: Sequence[pb.LateResult], terminal: Terminal) -> None:
     kind = short_name(pb.Ticket.Kind.DESCRIPTOR, ticket.kind)
     since = f"{ticket.create_time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"
     terminal.line((ticket.ticket_id, "bold"), f"  {kind}  since {since}")
@@ -50,4 +52,8 @@ def _show(ticket: pb.Ticket, terminal: Terminal) -> None:
     terminal.prose(asked, lead=["  "], rest=["  "])
     if ticket.arguments_json:
         terminal.line((f"  {ticket.arguments_json}", "dim"))
+    for each in late:
+        state = short_name(pb.ToolInvocation.State.DESCRIPTOR, each.state)
+        who = each.worker_id or each.reported_by
+        terminal.line(f"  {who} reported attempt {each.attempt} late: {state}  {each.text}")
     terminal.line((f"  run {ticket.run_id}", "dim"))

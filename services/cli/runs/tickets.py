@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from uuid import uuid4
 
@@ -25,6 +26,15 @@ async def open_tickets(stubs: Clients, run_id: str = "") -> list[pb.Ticket]:
     request = service_pb.ListTicketsRequest(page_size=_PAGE_SIZE, run_id=run_id or None)
     listing = pages(stubs, "runcontrol", stubs.runcontrol.ListTickets, request)
     return [ticket async for page in listing for ticket in page.tickets]
+
+
+async def late_results(stubs: Clients, ticket: pb.Ticket) -> Sequence[pb.LateResult]:
+    """What workers reported of a call that a person is asked about."""
+    if ticket.kind != pb.Ticket.KIND_RECONCILE:
+        return ()
+    request = service_pb.GetTicketRequest(ticket_id=ticket.ticket_id)
+    found = await stubs.call("runcontrol", stubs.runcontrol.GetTicket, request)
+    return found.tool_call.late_results
 
 
 async def submit_decision(

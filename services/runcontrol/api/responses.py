@@ -13,7 +13,14 @@ from services.chassis.protobuf.pages import page_token
 from services.content.convert import EFFECT_CLASSES, message_to_pb, usage_to_pb
 from services.runcontrol.api import enums
 from services.runcontrol.api.requests import EPOCH
-from services.runcontrol.core.exchange import Call, Decision, Ticket, Verdict, VerdictKind
+from services.runcontrol.core.exchange import (
+    Call,
+    Decision,
+    LateResult,
+    Ticket,
+    Verdict,
+    VerdictKind,
+)
 from services.runcontrol.core.limits import MAX_SUPERSEDED_IDS, PAGE_BYTES, page_size
 from services.runcontrol.core.model import (
     Input,
@@ -67,8 +74,9 @@ def decided_to_pb(decided: Decided) -> service.SubmitDecisionResponse:
     )
 
 
-def ticket_response(ticket: Ticket) -> service.GetTicketResponse:
-    return service.GetTicketResponse(ticket=ticket_to_pb(ticket))
+def ticket_response(ticket: Ticket, call: Call | None) -> service.GetTicketResponse:
+    about = call_to_pb(call) if call else None
+    return service.GetTicketResponse(ticket=ticket_to_pb(ticket), tool_call=about)
 
 
 def tickets_to_pb(
@@ -154,6 +162,19 @@ def call_to_pb(call: Call) -> pb.ToolInvocation:
         result=call.result,
         child_run_id=call.child_run_id,
         withheld_from_worker_id=call.withheld_from,
+        late_results=[_late_to_pb(late) for late in call.late_results],
+    )
+
+
+def _late_to_pb(late: LateResult) -> pb.LateResult:
+    return pb.LateResult(
+        attempt=late.attempt,
+        fence=late.fence,
+        reported_by=late.reported_by,
+        worker_id=late.worker_id,
+        state=enums.CALL_STATES.to_pb[late.state],
+        text=late.text,
+        report_time=instant_to_pb(late.received_at),
     )
 
 

@@ -66,6 +66,24 @@ class WakeStatus(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class LateResult:
+    """What a worker reported of an attempt, and what is not the result of the call.
+
+    Attributes:
+        reported_by: Name of the worker's principal.
+        worker_id: "" for a result that was reported outside a session.
+    """
+
+    attempt: int
+    fence: int
+    reported_by: str
+    worker_id: str
+    state: CallState
+    text: str
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """A tool call as run control executes it.
 
@@ -90,6 +108,7 @@ class Call:
         probe_until: Until when a worker is asked whether a lost attempt took effect.
         schema_digest: Of the schema of its tool; "" = any worker of the tool may have it.
         withheld_from: The worker that serves the tool with another schema; "" unless READY.
+        late_results: The newest, in the order of their arrival.
     """
 
     tenant: str
@@ -122,6 +141,7 @@ class Call:
     probe_until: datetime | None = None
     schema_digest: str = ""
     withheld_from: str = ""
+    late_results: tuple[LateResult, ...] = ()
 
     @property
     def settled(self) -> bool:

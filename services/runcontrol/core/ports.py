@@ -239,6 +239,9 @@ class WorkerTx(Protocol):
     def longest_ready(self, tenant: str, tool_id: str, now: datetime, limit: int) -> list[Call]:
         """Calls of a tool that can be given to a worker of any kind, longest ready first."""
 
+    def keep_late_results(self, call: Call) -> None:
+        """Store the late results of a call of any step, and nothing else of it."""
+
     def probed_calls(self, tenant: str, limit: int) -> list[Call]:
         """Lost calls of which workers are asked what has become of them, longest lost first."""
 
@@ -270,6 +273,8 @@ class Reads(Lists, Protocol):
         """As ``events``, of all runs of a thread, in the thread's order."""
 
     def ticket(self, tenant: str, ticket_id: str) -> Ticket | None: ...
+
+    def call(self, tenant: str, call_id: str) -> Call | None: ...
 
     def pending_inputs(
         self, tenant: str, thread_id: str, after: int, limit: int

@@ -17,10 +17,10 @@ from services.runcontrol.core.errors import (
     TicketAmbiguousError,
     TicketNotFoundError,
 )
-from services.runcontrol.core.exchange import Decision, Ticket, Verdict, Wake
+from services.runcontrol.core.exchange import Call, Decision, Ticket, Verdict, Wake
 from services.runcontrol.core.interrupting import interrupt_thread
 from services.runcontrol.core.model import Run, RunState, Thread
-from services.runcontrol.core.ports import Catalogs, Feed, RunView, Store, TicketFilter, Tx
+from services.runcontrol.core.ports import Catalogs, Feed, Reads, RunView, Store, TicketFilter, Tx
 from services.runcontrol.core.specs import Catalog
 from services.runcontrol.core.submission import (
     BusyPolicy,
@@ -183,16 +183,20 @@ class RunControl:
             raise RunNotFoundError.of(run_id)
         return feed
 
-    async def ticket(self, caller: Caller, ticket_id: str) -> Ticket:
-        """The ticket with this id, in any state.
+    async def ticket(self, caller: Caller, ticket_id: str) -> tuple[Ticket, Call | None]:
+        """The ticket with this id, in any state, and the call that it is about.
 
         Raises:
             TicketNotFoundError: There is no such ticket.
         """
-        found = await self._store.read(lambda reads: reads.ticket(caller.tenant, ticket_id))
-        if found is None:
-            raise TicketNotFoundError.of(ticket_id)
-        return found
+
+        def fn(reads: Reads) -> tuple[Ticket, Call | None]:
+            found = reads.ticket(caller.tenant, ticket_id)
+            if found is None:
+                raise TicketNotFoundError.of(ticket_id)
+            return found, reads.call(caller.tenant, found.call_id)
+
+        return await self._store.read(fn)
 
     async def list_tickets(self, caller: Caller, wanted: TicketFilter) -> list[Ticket]:
         """A page of the tickets that match ``wanted``, oldest first."""

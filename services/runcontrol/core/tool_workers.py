@@ -13,6 +13,7 @@ from services.chassis.each_row import each_row
 from services.chassis.ids import IdSource
 from services.runcontrol.core.errors import CallNotFoundError
 from services.runcontrol.core.exchange import REPEATS_ARE_EFFECTS, Call, CallState
+from services.runcontrol.core.late_results import keep, late_result
 from services.runcontrol.core.ports import CallKey, Store, Tx, Wanted
 from services.runcontrol.core.specs import ToolSpec
 from services.runcontrol.core.work import Work, commit, pinned_specs
@@ -206,9 +207,12 @@ class ToolWorkers:
                 commit(tx, before, after)
 
     async def report(
-        self, caller: Caller, ref: CallRef, outcome: Outcome
+        self, caller: Caller, ref: CallRef, outcome: Outcome, worker_id: str = ""
     ) -> ResultOutcome | Replay:
-        """Take the result of an attempt.
+        """Take the result of an attempt; one that does not count is kept as evidence.
+
+        Args:
+            worker_id: The worker that reports it in a session.
 
         Raises:
             CallNotFoundError: There is no such call.
@@ -224,14 +228,15 @@ class ToolWorkers:
             refuse_foreign_tools(caller.principal, [stored.tool_id])
             before = tx.load(tenant, stored.run_id, self._clock.now())
             # Read again, now that its thread is locked.
-            stored = tx.call(tenant, ref.call_id)
-            if before is None or not is_attempt(stored, ref):
-                return ResultOutcome.FENCED
-            call = before.find_call(ref.call_id)
-            if call is None or call.settled:
-                return ResultOutcome.DUPLICATE
-            commit(tx, before, end(before, call, outcome, self._ids))
-            return ResultOutcome.COMMITTED
+            stored = tx.call(tenant, ref.call_id) or stored
+            call = before.find_call(ref.call_id) if before else None
+            if before is not None and is_attempt(call, ref) and call and not call.settled:
+                commit(tx, before, end(before, call, outcome, self._ids))
+                return ResultOutcome.COMMITTED
+            reporter, now = caller.principal.name, self._clock.now()
+            tx.keep_late_results(keep(stored, late_result(ref, outcome, reporter, worker_id, now)))
+            is_newest = is_attempt(stored, ref)
+            return ResultOutcome.DUPLICATE if is_newest else ResultOutcome.FENCED
 
         return await self._store.write(lambda tx: once(tx, caller, lambda: fn(tx)))
 

@@ -15,6 +15,7 @@ from services.runcontrol.core.ports import Codec, Feed, InputPage, RunView, Tick
 from services.runcontrol.core.subscribing import fitting
 from services.runcontrol.store import list_statements as lists
 from services.runcontrol.store import statements as sql
+from services.runcontrol.store import worker_statements
 from services.runcontrol.store.rows import entity_of, every, one, unread_input
 
 
@@ -67,6 +68,9 @@ class SqlViews:
 
     def ticket(self, tenant: str, ticket_id: str) -> Ticket | None:
         return one(self._tx, Ticket, sql.FIND_TICKET, tenant=tenant, ticket_id=ticket_id)
+
+    def call(self, tenant: str, call_id: str) -> Call | None:
+        return one(self._tx, Call, worker_statements.FIND_CALL, tenant=tenant, call_id=call_id)
 
     def pending_inputs(
         self, tenant: str, thread_id: str, after: int, limit: int

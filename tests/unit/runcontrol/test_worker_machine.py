@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import settings
@@ -172,7 +173,10 @@ class WorkerMachine(RunControlMachine):
             expected = ResultOutcome.DUPLICATE if call.settled else ResultOutcome.COMMITTED
             assert answer is expected
         if answer is not ResultOutcome.COMMITTED:
-            assert self.system.tables.calls == before.calls
+            # It is kept with its call at most.
+            assert self.system.tables.events == before.events
+            after = self.system.tables.calls["default", found.call.call_id]
+            assert replace(after, late_results=call.late_results) == call
 
     @precondition(lambda self: self.taken)
     @rule(worker=WORKERS)
