@@ -170,6 +170,10 @@ class MemoryTx(MemoryUpkeep):
         ]
         return sorted(found, key=lambda call: (call.due_at or now, call.call_id))
 
+    def keep_late_results(self, call: exchange.Call) -> None:
+        key = (call.tenant, call.call_id)
+        self.t.calls[key] = replace(self.t.calls[key], late_results=call.late_results)
+
     def probed_calls(self, tenant: str, limit: int) -> list[exchange.Call]:
         calls = [c for c in self.t.calls.values() if c.tenant == tenant and c.probe_until]
         return sorted(calls, key=lambda c: (c.probe_until, c.call_id))[:limit]

@@ -1,4 +1,6 @@
 // The messages of runyard.worker.v1 that a worker reads and writes, and a channel to run control.
+import { readFileSync } from "node:fs";
+import { isIPv4 } from "node:net";
 import { fileURLToPath } from "node:url";
 import * as grpc from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
@@ -94,7 +96,7 @@ const definition = loadSync("runyard/worker/v1/worker_service.proto", {
 });
 
 interface Client extends grpc.Client {
-  Session(): Stream;
+  Session(metadata: grpc.Metadata): Stream;
 }
 
 interface Package {
@@ -110,12 +112,53 @@ interface Package {
 const { ToolWorkerService } = (grpc.loadPackageDefinition(definition) as unknown as Package).runyard
   .worker.v1;
 
-/** A client of run control, found as the command `runyard` finds it; without TLS and tokens. */
+/** A client of run control, found as the command `runyard` finds it. */
 export function connect(): Client {
-  const entries = (process.env["RUNYARD_ENDPOINTS"] ?? "").split(",");
+  return new ToolWorkerService(target(), credentials());
+}
+
+function target(): string {
+  const entries = setting("RUNYARD_ENDPOINTS").split(",");
   const found = entries.find((entry) => entry.trim().startsWith("runcontrol="));
-  const target = found?.trim().slice("runcontrol=".length) ?? "127.0.0.1:7403";
-  return new ToolWorkerService(target, grpc.credentials.createInsecure());
+  return found?.trim().slice("runcontrol=".length) ?? "127.0.0.1:7403";
+}
+
+/** TLS when RUNYARD_CA_FILE is set, and mutual TLS with the other two files. */
+function credentials(): grpc.ChannelCredentials {
+  const [ca, key, certificate] = ["RUNYARD_CA_FILE", "RUNYARD_KEY_FILE", "RUNYARD_CERT_FILE"].map(
+    (name) => (setting(name) ? readFileSync(setting(name)) : null),
+  );
+  return ca ? grpc.credentials.createSsl(ca, key, certificate) : grpc.credentials.createInsecure();
+}
+
+/** The token of RUNYARD_TOKEN_FILE, read for each session, or of RUNYARD_TOKEN. */
+export function bearer(): grpc.Metadata {
+  const file = setting("RUNYARD_TOKEN_FILE");
+  const token = file ? readFileSync(file, "utf8").trim() : setting("RUNYARD_TOKEN");
+  const metadata = new grpc.Metadata();
+  if (!token) return metadata;
+  const insecure = ["1", "true", "yes", "on"].includes(setting("RUNYARD_INSECURE").toLowerCase());
+  if (!setting("RUNYARD_CA_FILE") && !insecure && !staysHere(target())) {
+    throw new Error(
+      `the token would travel unencrypted to ${target()}: set RUNYARD_CA_FILE, or accept the ` +
+        "risk with RUNYARD_INSECURE=true",
+    );
+  }
+  metadata.set("authorization", `Bearer ${token}`);
+  return metadata;
+}
+
+function staysHere(address: string): boolean {
+  const host = address.slice(0, address.lastIndexOf(":")).replace(/^\[|\]$/g, "");
+  return address.startsWith("unix:") || host === "localhost" || host === "::1" || isLoopback(host);
+}
+
+function isLoopback(host: string): boolean {
+  return isIPv4(host) && host.startsWith("127.");
+}
+
+function setting(name: string): string {
+  return process.env[name] ?? "";
 }
 
 export function milliseconds(duration: Duration): number {

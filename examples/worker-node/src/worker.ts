@@ -11,6 +11,7 @@ import {
   type Result,
   type Stream,
   type Welcome,
+  bearer,
   connect,
   isSame,
   milliseconds,
@@ -98,7 +99,7 @@ export class Worker {
     while (!this.isDone()) {
       // A new client is a new connection: the one before may be dead without being closed.
       const client = connect();
-      await this.converse(client.Session());
+      await this.converse(client.Session(bearer()));
       client.close();
       const bound = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.failures++);
       if (!this.isDone()) await new Promise((then) => setTimeout(then, Math.random() * bound));
@@ -125,8 +126,9 @@ export class Worker {
           beating = setInterval(() => this.beat(), milliseconds(message.welcome.heartbeat_interval));
         }
         clearTimeout(silence);
-        // Every heartbeat is answered: silence for a lease is a connection that is gone.
-        if (leaseMs) silence = setTimeout(end, leaseMs);
+        // Every heartbeat is answered, three in a lease: after two that were not, the connection is
+        // gone, and what runs here has to be brought along before its lease ends.
+        if (leaseMs) silence = setTimeout(end, (leaseMs * 2) / 3);
         this.hear(message);
         if (this.isDone()) end();
       });

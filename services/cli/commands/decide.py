@@ -40,7 +40,7 @@ def decide(
         typer.Option(
             "--content",
             metavar="TEXT",
-            help="With answer and happened: the result; with pass_to_tool: a JSON value for the tool.",
+            help="With answer and happened: the result; with pass_to_tool: JSON for the tool.",
         ),
     ] = "",
     decision_id: Annotated[

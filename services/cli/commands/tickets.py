@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from services.cli.base.messages import as_json, short_name
 from services.cli.base.prefixes import is_prefix
 from services.cli.base.terminal import Output, Terminal
 from services.cli.runs.ticket_watch import TicketWatch
-from services.cli.runs.tickets import open_tickets
+from services.cli.runs.tickets import late_results, open_tickets
 from services.cli.talk.command import clients, run
 from services.cli.talk.options import EndpointOption, OutputOption
 
@@ -44,9 +45,10 @@ def tickets(
         async with clients("tickets", endpoint) as stubs:
             # The server knows whole ids only.
             waiting = await open_tickets(stubs, "" if is_prefix(run_id) else run_id)
-        waiting = [one for one in waiting if one.run_id.startswith(run_id)]
+            waiting = [one for one in waiting if one.run_id.startswith(run_id)]
+            late = {each.ticket_id: await late_results(stubs, each) for each in waiting}
         for ticket in waiting:
-            _show(ticket, terminal)
+            _show(ticket, late[ticket.ticket_id], terminal)
         if not waiting:
             terminal.line("nothing waits for a decision")
         terminal.data({"tickets": [as_json(t) for t in waiting]})
@@ -64,7 +66,7 @@ async def follow_tickets(watching: TicketWatch, run_id: str, terminal: Terminal)
                 continue
             terminal.data(as_json(ticket))
             if ticket.state == pb.Ticket.STATE_OPEN:
-                _show(ticket, terminal)
+                _show(ticket, (), terminal)
             else:
                 _show_end(ticket, terminal)
 
@@ -78,7 +80,7 @@ def _show_end(ticket: pb.Ticket, terminal: Terminal) -> None:
     terminal.line((ticket.ticket_id, "bold"), f"  {'decided' if verdict else state}: {how}")
 
 
-def _show(ticket: pb.Ticket, terminal: Terminal) -> None:
+def _show(ticket: pb.Ticket, late: Sequence[pb.LateResult], terminal: Terminal) -> None:
     kind = short_name(pb.Ticket.Kind.DESCRIPTOR, ticket.kind)
     since = f"{ticket.create_time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"
     terminal.line((ticket.ticket_id, "bold"), f"  {kind}  since {since}")
@@ -87,4 +89,8 @@ def _show(ticket: pb.Ticket, terminal: Terminal) -> None:
     if ticket.arguments_json:
         rest = f" … ({ticket.arguments_chars} characters)" if ticket.arguments_chars else ""
         terminal.line((f"  {ticket.arguments_json}{rest}", "dim"))
+    for each in late:
+        state = short_name(pb.ToolInvocation.State.DESCRIPTOR, each.state)
+        who = each.worker_id or each.reported_by
+        terminal.line(f"  {who} reported attempt {each.attempt} late: {state}  {each.text}")
     terminal.line((f"  run {ticket.run_id}", "dim"))

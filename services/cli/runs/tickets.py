@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from uuid import uuid4
 
@@ -92,6 +93,15 @@ async def ticket_named(stubs: Clients, typed: str) -> pb.Ticket:
     request = service_pb.GetTicketRequest(ticket_id=ticket_id)
     answer = await stubs.call("runcontrol", stubs.runcontrol.GetTicket, request)
     return answer.ticket
+
+
+async def late_results(stubs: Clients, ticket: pb.Ticket) -> Sequence[pb.LateResult]:
+    """What workers reported of a call that a person is asked about."""
+    if ticket.kind != pb.Ticket.KIND_RECONCILE:
+        return ()
+    request = service_pb.GetTicketRequest(ticket_id=ticket.ticket_id)
+    found = await stubs.call("runcontrol", stubs.runcontrol.GetTicket, request)
+    return found.tool_call.late_results
 
 
 async def submit_decision(

@@ -13,7 +13,15 @@ from services.chassis.protobuf.pages import page_token
 from services.content.convert import EFFECT_CLASSES, message_to_pb, usage_to_pb
 from services.runcontrol.api import enums
 from services.runcontrol.core.excerpts import MAX_SHOWN_CHARS, left_out, share_chars
-from services.runcontrol.core.exchange import Call, Decision, Ticket, Verdict, VerdictKind
+from services.runcontrol.core.exchange import (
+    Call,
+    Decision,
+    LateResult,
+    Ticket,
+    Verdict,
+    VerdictKind,
+)
+from services.runcontrol.core.late_results import MAX_LATE_RESULTS
 from services.runcontrol.core.limits import MAX_SUPERSEDED_IDS, PAGE_BYTES
 from services.runcontrol.core.model import (
     Input,
@@ -57,7 +65,7 @@ def submitted_to_pb(submitted: Submitted) -> service.SubmitRunResponse:
 
 
 def view_to_pb(view: RunView) -> service.GetRunResponse:
-    chars = share_chars(2 * (len(view.calls) + len(view.open_tickets)))
+    chars = share_chars(3 * len(view.calls) + 2 * len(view.open_tickets))
     return service.GetRunResponse(
         run=run_to_pb(view.run, view.lease),
         tool_calls=[call_view_to_pb(call, chars) for call in view.calls],
@@ -80,8 +88,9 @@ def decided_to_pb(decided: Decided) -> service.SubmitDecisionResponse:
     )
 
 
-def ticket_response(ticket: Ticket) -> service.GetTicketResponse:
-    return service.GetTicketResponse(ticket=ticket_to_pb(ticket))
+def ticket_response(ticket: Ticket, call: CallView | None) -> service.GetTicketResponse:
+    about = call_view_to_pb(call, MAX_SHOWN_CHARS) if call else None
+    return service.GetTicketResponse(ticket=ticket_to_pb(ticket), tool_call=about)
 
 
 def run_to_pb(run: Run, lease: Lease | None = None) -> pb.Run:
@@ -181,6 +190,20 @@ def call_view_to_pb(view: CallView, chars: int) -> pb.ToolInvocation:
         settle_time=instant_to_pb(call.settled_at),
         step=call.step,
         withheld_from_worker_id=call.withheld_from,
+        # Together they are as long as one of the other texts.
+        late_results=[_late_to_pb(late, chars // MAX_LATE_RESULTS) for late in call.late_results],
+    )
+
+
+def _late_to_pb(late: LateResult, chars: int) -> pb.LateResult:
+    return pb.LateResult(
+        attempt=late.attempt,
+        fence=late.fence,
+        reported_by=late.reported_by,
+        worker_id=late.worker_id,
+        state=enums.CALL_STATES.to_pb[late.state],
+        text=late.text[:chars],
+        report_time=instant_to_pb(late.received_at),
     )
 
 

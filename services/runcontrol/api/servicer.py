@@ -100,7 +100,7 @@ class RunControlServicer(rpc.RunControlServiceServicer):
         self, request: pb.GetTicketRequest, context: Context
     ) -> pb.GetTicketResponse:
         ticket_id = requests.required_id(request.ticket_id, "ticket_id")
-        return responses.ticket_response(await self._runs.ticket(current_caller(), ticket_id))
+        return responses.ticket_response(*await self._runs.ticket(current_caller(), ticket_id))
 
     async def SubscribeThread(
         self, request: pb.SubscribeThreadRequest, context: Context

@@ -69,6 +69,24 @@ class WakeStatus(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class LateResult:
+    """What a worker reported of an attempt, and what is not the result of the call.
+
+    Attributes:
+        reported_by: Name of the worker's principal.
+        worker_id: "" for a result that was reported outside a session.
+    """
+
+    attempt: int
+    fence: int
+    reported_by: str
+    worker_id: str
+    state: CallState
+    text: str
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """A tool call as run control executes it.
 
@@ -101,6 +119,7 @@ class Call:
         settled_at: When it got its result.
         schema_digest: Of the schema of its tool; "" = any worker of the tool may have it.
         withheld_from: The worker that serves the tool with another schema; "" unless READY.
+        late_results: The newest, in the order of their arrival.
     """
 
     tenant: str
@@ -141,6 +160,7 @@ class Call:
     settled_at: datetime | None = None
     schema_digest: str = ""
     withheld_from: str = ""
+    late_results: tuple[LateResult, ...] = ()
 
     @property
     def settled(self) -> bool:

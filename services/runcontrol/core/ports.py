@@ -296,6 +296,9 @@ class WorkerTx(Protocol):
     def longest_ready(self, tenant: str, tool_id: str, now: datetime, limit: int) -> list[Call]:
         """Calls of a tool that can be given to a worker of any kind, longest ready first."""
 
+    def keep_late_results(self, call: Call) -> None:
+        """Store the late results of a call of any step, and nothing else of it."""
+
     def probed_calls(self, tenant: str, limit: int) -> list[Call]:
         """Lost calls of which workers are asked what has become of them, longest lost first."""
 

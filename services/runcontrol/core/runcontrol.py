@@ -23,6 +23,7 @@ from services.runcontrol.core.interrupting import interrupt_thread
 from services.runcontrol.core.listing import Page, Place
 from services.runcontrol.core.model import Run, RunState, Thread
 from services.runcontrol.core.ports import (
+    CallView,
     Catalogs,
     Feed,
     Reads,
@@ -221,16 +222,20 @@ class RunControl:
 
         return await self._store.read(read)
 
-    async def ticket(self, caller: Caller, ticket_id: str) -> Ticket:
-        """The ticket with this id, in any state.
+    async def ticket(self, caller: Caller, ticket_id: str) -> tuple[Ticket, CallView | None]:
+        """The ticket with this id, in any state, and the call that it is about.
 
         Raises:
             TicketNotFoundError: There is no such ticket.
         """
-        found = await self._store.read(lambda reads: reads.ticket(caller.tenant, ticket_id))
-        if found is None:
-            raise TicketNotFoundError.of(ticket_id)
-        return found
+
+        def read(reads: Reads) -> tuple[Ticket, CallView | None]:
+            found = reads.ticket(caller.tenant, ticket_id)
+            if found is None:
+                raise TicketNotFoundError.of(ticket_id)
+            return found, reads.call_view(caller.tenant, found.run_id, found.call_id, 0, 0)
+
+        return await self._store.read(read)
 
     async def list_tickets(self, caller: Caller, wanted: TicketFilter) -> Page[Ticket, Place]:
         """A page of the tickets that match ``wanted``, oldest first."""

@@ -14,6 +14,7 @@ from services.chassis.ids import IdSource
 from services.runcontrol.core.errors import CallNotFoundError
 from services.runcontrol.core.exchange import REPEATS_ARE_EFFECTS, Call, CallState
 from services.runcontrol.core.forbidding import in_force
+from services.runcontrol.core.late_results import keep, late_result
 from services.runcontrol.core.ports import CallKey, Catalogs, Store, Tx, Wanted
 from services.runcontrol.core.specs import Catalog, ToolSpec
 from services.runcontrol.core.work import Work, commit, pinned_specs
@@ -223,9 +224,12 @@ class ToolWorkers:
                 commit(tx, before, after)
 
     async def report(
-        self, caller: Caller, ref: CallRef, outcome: Outcome
+        self, caller: Caller, ref: CallRef, outcome: Outcome, worker_id: str = ""
     ) -> ResultOutcome | Replay:
-        """Take the result of an attempt.
+        """Take the result of an attempt; one that does not count is kept as evidence.
+
+        Args:
+            worker_id: The worker that reports it in a session.
 
         Raises:
             CallNotFoundError: There is no such call.
@@ -241,14 +245,16 @@ class ToolWorkers:
             refuse_foreign_tools(caller.principal, [stored.tool_id])
             before = tx.load(tenant, stored.run_id, self._clock.now())
             # Read again, now that its thread is locked.
-            stored = tx.call(tenant, ref.call_id)
-            if before is None or not is_attempt(stored, ref):
-                return ResultOutcome.FENCED
-            call = before.find_call(ref.call_id)
-            if call is None or call.settled or call.asked == ref.attempt:
-                return ResultOutcome.DUPLICATE
-            commit(tx, before, end(before, call, outcome, self._ids))
-            return ResultOutcome.COMMITTED
+            stored = tx.call(tenant, ref.call_id) or stored
+            call = before.find_call(ref.call_id) if before else None
+            may_end = call is not None and not call.settled and call.asked != ref.attempt
+            if before is not None and call is not None and is_attempt(call, ref) and may_end:
+                commit(tx, before, end(before, call, outcome, self._ids))
+                return ResultOutcome.COMMITTED
+            reporter, now = caller.principal.name, self._clock.now()
+            tx.keep_late_results(keep(stored, late_result(ref, outcome, reporter, worker_id, now)))
+            is_newest = is_attempt(stored, ref)
+            return ResultOutcome.DUPLICATE if is_newest else ResultOutcome.FENCED
 
         return await self._store.write(lambda tx: once(tx, caller, lambda: fn(tx)))
 

@@ -278,8 +278,15 @@ def _void(work: Work, call: Call) -> Work:
 def _stopped(work: Work, call: Call, effect: Effect, ids: IdSource) -> Work:
     if effect is Effect.UNKNOWN:
         return lose(work, call, "was stopped", ids)
+    return _settle(work, call, CallState.CANCELLED, stopped_text(effect), ids)
+
+
+def stopped_text(effect: Effect) -> str:
+    """What is said of a call that was stopped."""
+    if effect is Effect.UNKNOWN:
+        return "stopped; whether it took effect is not known"
     when = "before" if effect is Effect.NONE else "after"
-    return _settle(work, call, CallState.CANCELLED, f"stopped {when} it took effect", ids)
+    return f"stopped {when} it took effect"
 
 
 def sweep(work: Work, call: Call, ids: IdSource) -> Work:

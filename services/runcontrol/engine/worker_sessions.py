@@ -206,7 +206,8 @@ class LiveSessions:
         session.out.put_nowait(Leases(tuple(leases)))
 
     async def _take_result(self, session: Session, result: Result) -> None:
-        outcome = await self._workers.report(session.caller, result.ref, result.outcome)
+        worker_id = session.hello.worker.worker_id
+        outcome = await self._workers.report(session.caller, result.ref, result.outcome, worker_id)
         session.drop(result.ref)
         if isinstance(outcome, ResultOutcome):
             session.out.put_nowait(ResultAck(result.ref, outcome))

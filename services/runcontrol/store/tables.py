@@ -27,6 +27,7 @@ from services.content.model import EffectClass, Usage
 from services.runcontrol.core.exchange import (
     CallState,
     Decision,
+    LateResult,
     TicketKind,
     TicketState,
     Verdict,
@@ -300,6 +301,7 @@ tool_call = _table(
     _instant("settled_at", nullable=True),
     Column("schema_digest", Text, nullable=False, server_default=""),
     Column("withheld_from", Text, nullable=False, server_default=""),
+    Column("late_results", Json(tuple[LateResult, ...]), nullable=False, server_default="[]"),
 )
 Index("tool_call_run", tool_call.c.tenant, tool_call.c.run_id, tool_call.c.step, tool_call.c.index)
 

@@ -82,6 +82,12 @@ EXTEND_CALL = statement(
     .values(due_at=_instant("to_due_at"))
 )
 
+KEEP_LATE_RESULTS = statement(
+    update(t.tool_call)
+    .where(*where(t.tool_call, "tenant", "call_id"))
+    .values(late_results=bindparam("to_late_results", type_=_call.late_results.type))
+)
+
 OVERDUE_CALLS = statement(
     select(*_KEY)
     .select_from(t.tool_call.join(t.run, _RUN).join(t.thread, _THREAD))

@@ -56,6 +56,14 @@ class SqlWorkers:
         )
         return list(found)
 
+    def keep_late_results(self, call: Call) -> None:
+        self._tx.run(
+            sql.KEEP_LATE_RESULTS,
+            tenant=call.tenant,
+            call_id=call.call_id,
+            to_late_results=call.late_results,
+        )
+
     def probed_calls(self, tenant: str, limit: int) -> list[Call]:
         return list(every(self._tx, Call, sql.PROBED_CALLS, tenant=tenant, limit=limit))
 

@@ -11,6 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from runyard.registry.v1 import registry_pb2 as registry
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
+from runyard.runcontrol.v1 import runcontrol_service_pb2 as service
 from runyard.types.v1 import content_pb2 as content
 from runyard.worker.v1 import worker_pb2 as worker
 from runyard.worker.v1 import worker_service_pb2 as worker_service
@@ -21,6 +22,7 @@ from tests.support.engines import on_both_engines
 from tests.support.event_order import uncovered_gaps
 from tests.support.raw_worker import hello, session
 from tests.support.refusals import refused
+from tests.support.waiting import within_limit
 
 AT_MOST_ONCE = content.EFFECT_CLASS_AT_MOST_ONCE
 IDEMPOTENT = content.EFFECT_CLASS_IDEMPOTENT
@@ -441,3 +443,36 @@ async def test_an_unknown_call_is_told(suite: Suite) -> None:
     stub = ToolWorkerServiceStub(suite.channel("runcontrol"))
     request = worker_service.ReportResultRequest(result=result)
     assert (await refused(stub.ReportResult(request))).reason == "CALL_NOT_FOUND"
+
+
+@on_both_engines
+async def test_a_person_reads_what_a_fenced_worker_reported(suite: Suite) -> None:
+    # given a call that ran again because a person said that it had not happened, and was lost again
+    await apply_clerk(suite, worker_tool("lookup", timeout_s=1.0))
+    async with session(suite.channel("runcontrol"), hello("lookup"), credit=2) as clerk:
+        run_id = await suite.submit("clerk")
+        first = await clerk.take()
+        await suite.until_parked(run_id, pb.WAITING_KIND_RECONCILE)
+        (ticket,) = (await suite.view(run_id)).open_tickets
+        verdict = pb.Verdict(did_not_happen=pb.DidNotHappen())
+        await suite.decide(verdict, ticket_id=ticket.ticket_id)
+        second = await clerk.take()
+
+        # when the first attempt is reported
+        ack = await clerk.succeed(first.ref, "shipped")
+        async with within_limit():
+            while not (opened := (await suite.view(run_id)).open_tickets):
+                pass
+        (ticket,) = opened
+
+    # then it does not count, and is shown with the next ticket and with the call
+    request = service.GetTicketRequest(ticket_id=ticket.ticket_id)
+    call = (await suite.runs.GetTicket(request)).tool_call
+    (late,) = call.late_results
+    assert ack.outcome == worker.ResultAck.OUTCOME_FENCED
+    assert (late.attempt, late.fence) == (first.ref.attempt, first.ref.fence)
+    assert (late.worker_id, late.reported_by, late.text) == ("worker", "local", "shipped")
+    assert late.state == pb.ToolInvocation.STATE_SUCCEEDED
+    assert late.HasField("report_time")
+    assert call.attempt == second.ref.attempt
+    assert list((await suite.view(run_id)).tool_calls) == [call]

@@ -345,7 +345,7 @@ class Dispatch(_message.Message):
     def __init__(self, dispatch_id: _Optional[str] = ..., run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., state: _Optional[_Union[Dispatch.State, str]] = ..., kind: _Optional[_Union[Dispatch.Kind, str]] = ..., attempt: _Optional[int] = ..., handoffs: _Optional[int] = ..., available_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_error: _Optional[str] = ..., redrive_of: _Optional[str] = ..., redriven_run_id: _Optional[str] = ...) -> None: ...
 
 class ToolInvocation(_message.Message):
-    __slots__ = ("tool_call_id", "model_call_id", "tool_id", "arguments_json", "argument_digest", "effect_class", "state", "attempt", "result", "child_run_id", "arguments_by", "arguments_chars", "result_chars", "worker_id", "plan_time", "dispatch_time", "accept_time", "settle_time", "step", "withheld_from_worker_id")
+    __slots__ = ("tool_call_id", "model_call_id", "tool_id", "arguments_json", "argument_digest", "effect_class", "state", "attempt", "result", "child_run_id", "arguments_by", "arguments_chars", "result_chars", "worker_id", "plan_time", "dispatch_time", "accept_time", "settle_time", "step", "withheld_from_worker_id", "late_results")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[ToolInvocation.State]
@@ -390,6 +390,7 @@ class ToolInvocation(_message.Message):
     SETTLE_TIME_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
     WITHHELD_FROM_WORKER_ID_FIELD_NUMBER: _ClassVar[int]
+    LATE_RESULTS_FIELD_NUMBER: _ClassVar[int]
     tool_call_id: str
     model_call_id: str
     tool_id: str
@@ -410,7 +411,26 @@ class ToolInvocation(_message.Message):
     settle_time: _timestamp_pb2.Timestamp
     step: int
     withheld_from_worker_id: str
-    def __init__(self, tool_call_id: _Optional[str] = ..., model_call_id: _Optional[str] = ..., tool_id: _Optional[str] = ..., arguments_json: _Optional[str] = ..., argument_digest: _Optional[bytes] = ..., effect_class: _Optional[_Union[_content_pb2.EffectClass, str]] = ..., state: _Optional[_Union[ToolInvocation.State, str]] = ..., attempt: _Optional[int] = ..., result: _Optional[str] = ..., child_run_id: _Optional[str] = ..., arguments_by: _Optional[str] = ..., arguments_chars: _Optional[int] = ..., result_chars: _Optional[int] = ..., worker_id: _Optional[str] = ..., plan_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., dispatch_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., accept_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settle_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., step: _Optional[int] = ..., withheld_from_worker_id: _Optional[str] = ...) -> None: ...
+    late_results: _containers.RepeatedCompositeFieldContainer[LateResult]
+    def __init__(self, tool_call_id: _Optional[str] = ..., model_call_id: _Optional[str] = ..., tool_id: _Optional[str] = ..., arguments_json: _Optional[str] = ..., argument_digest: _Optional[bytes] = ..., effect_class: _Optional[_Union[_content_pb2.EffectClass, str]] = ..., state: _Optional[_Union[ToolInvocation.State, str]] = ..., attempt: _Optional[int] = ..., result: _Optional[str] = ..., child_run_id: _Optional[str] = ..., arguments_by: _Optional[str] = ..., arguments_chars: _Optional[int] = ..., result_chars: _Optional[int] = ..., worker_id: _Optional[str] = ..., plan_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., dispatch_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., accept_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settle_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., step: _Optional[int] = ..., withheld_from_worker_id: _Optional[str] = ..., late_results: _Optional[_Iterable[_Union[LateResult, _Mapping]]] = ...) -> None: ...
+
+class LateResult(_message.Message):
+    __slots__ = ("attempt", "fence", "reported_by", "worker_id", "state", "text", "report_time")
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    FENCE_FIELD_NUMBER: _ClassVar[int]
+    REPORTED_BY_FIELD_NUMBER: _ClassVar[int]
+    WORKER_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    REPORT_TIME_FIELD_NUMBER: _ClassVar[int]
+    attempt: int
+    fence: int
+    reported_by: str
+    worker_id: str
+    state: ToolInvocation.State
+    text: str
+    report_time: _timestamp_pb2.Timestamp
+    def __init__(self, attempt: _Optional[int] = ..., fence: _Optional[int] = ..., reported_by: _Optional[str] = ..., worker_id: _Optional[str] = ..., state: _Optional[_Union[ToolInvocation.State, str]] = ..., text: _Optional[str] = ..., report_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Ticket(_message.Message):
     __slots__ = ("ticket_id", "kind", "state", "run_id", "thread_id", "agent_id", "tool_call_id", "tool_id", "arguments_json", "argument_digest", "question", "decision", "void_reason", "create_time", "expire_time", "arguments_chars", "question_chars")

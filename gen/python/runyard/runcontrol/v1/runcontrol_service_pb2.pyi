@@ -485,10 +485,12 @@ class GetTicketRequest(_message.Message):
     def __init__(self, ticket_id: _Optional[str] = ...) -> None: ...
 
 class GetTicketResponse(_message.Message):
-    __slots__ = ("ticket",)
+    __slots__ = ("ticket", "tool_call")
     TICKET_FIELD_NUMBER: _ClassVar[int]
+    TOOL_CALL_FIELD_NUMBER: _ClassVar[int]
     ticket: _runcontrol_pb2.Ticket
-    def __init__(self, ticket: _Optional[_Union[_runcontrol_pb2.Ticket, _Mapping]] = ...) -> None: ...
+    tool_call: _runcontrol_pb2.ToolInvocation
+    def __init__(self, ticket: _Optional[_Union[_runcontrol_pb2.Ticket, _Mapping]] = ..., tool_call: _Optional[_Union[_runcontrol_pb2.ToolInvocation, _Mapping]] = ...) -> None: ...
 
 class InjectInputRequest(_message.Message):
     __slots__ = ("request_id", "thread_id", "run_id", "mode", "agent_id", "messages", "void_tickets", "min_registry_version", "min_registry_incarnation")

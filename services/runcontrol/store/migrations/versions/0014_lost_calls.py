@@ -1,4 +1,4 @@
-"""A worker is asked about lost calls, and gets those that were made for its schema."""
+"""A worker is asked about lost calls, and gets those of its schema; late results are kept."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ def upgrade() -> None:
     op.add_column("tool_call", sa.Column("probe_until", UtcMicros))
     for name in ("schema_digest", "withheld_from"):
         op.add_column("tool_call", sa.Column(name, Text, nullable=False, server_default=""))
+    op.add_column("tool_call", sa.Column("late_results", Text, nullable=False, server_default="[]"))
     asked = sa.text("probe_until IS NOT NULL")
     op.create_index(
         "tool_call_probe",
