@@ -35,6 +35,7 @@ from services.runcontrol.clients.router import RouterModels
 from services.runcontrol.core.commands import CommandRefusal, decode_answer, decode_command
 from services.runcontrol.core.compacting import Compaction
 from services.runcontrol.core.dead_letters import DeadLetters
+from services.runcontrol.core.deciding import Decisions
 from services.runcontrol.core.deleting import Deletion
 from services.runcontrol.core.execution import Execution
 from services.runcontrol.core.limits import MAX_MESSAGES, MAX_PENDING_INPUTS, MAX_TOPICS
@@ -71,6 +72,7 @@ async def assemble(settings: RunControlSettings, chassis: Chassis, database: Sto
     store = SqlStore(database, ProtobufCodec(), chassis.clock)
     catalogs = await _follow_registry(settings, chassis, database)
     runs = RunControl(store, catalogs, chassis.clock, chassis.ids)
+    decisions = Decisions(store, chassis.clock, chassis.ids)
     executor = await _execute(settings, chassis, database, store, catalogs, runs)
     steering = Steering(store, catalogs, chassis.clock, chassis.ids)
     reading = Reading(store)
@@ -97,7 +99,9 @@ async def assemble(settings: RunControlSettings, chassis: Chassis, database: Sto
     chassis.tasks.start("upkeep", upkeep.run)
     return Assembly(
         _servicers(
-            RunControlServicer(runs, steering, reading, dead_letters, deletion, streams, tickets),
+            RunControlServicer(
+                runs, decisions, steering, reading, dead_letters, deletion, streams, tickets
+            ),
             RunControlInternalServicer(runs),
             ToolWorkerServicer(workers, sessions),
         ),

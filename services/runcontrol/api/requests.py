@@ -18,6 +18,7 @@ from services.chassis.protobuf.pages import page_position
 from services.content.convert import messages_from_pb
 from services.content.model import Message
 from services.runcontrol.api import enums
+from services.runcontrol.core.deciding import DecideCommand
 from services.runcontrol.core.exchange import TicketState, Verdict, VerdictKind
 from services.runcontrol.core.gating import is_json
 from services.runcontrol.core.injecting import InjectCommand
@@ -31,7 +32,7 @@ from services.runcontrol.core.limits import (
 )
 from services.runcontrol.core.model import InputMode, PoolMembership, Priority
 from services.runcontrol.core.ports import TicketFilter
-from services.runcontrol.core.runcontrol import CancelCommand, DecideCommand
+from services.runcontrol.core.runcontrol import CancelCommand
 from services.runcontrol.core.steering import InputFilter, InterruptCommand, ReviseCommand
 from services.runcontrol.core.submission import (
     BusyPolicy,

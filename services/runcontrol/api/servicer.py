@@ -13,6 +13,7 @@ from runyard.runcontrol.v1 import runcontrol_service_pb2_grpc as rpc
 from services.chassis.calls.call import current_caller, decoded
 from services.runcontrol.api import read_requests, read_responses, requests, responses
 from services.runcontrol.core.dead_letters import DeadLetters
+from services.runcontrol.core.deciding import Decisions
 from services.runcontrol.core.deleting import Deletion
 from services.runcontrol.core.reading import Reading
 from services.runcontrol.core.runcontrol import RunControl
@@ -29,6 +30,7 @@ class RunControlServicer(rpc.RunControlServiceServicer):
     def __init__(
         self,
         runs: RunControl,
+        decisions: Decisions,
         steering: Steering,
         reading: Reading,
         dead_letters: DeadLetters,
@@ -37,6 +39,7 @@ class RunControlServicer(rpc.RunControlServiceServicer):
         ticket_streams: TicketStreams,
     ) -> None:
         self._runs = runs
+        self._decisions = decisions
         self._steering = steering
         self._reading = reading
         self._dead_letters = dead_letters
@@ -77,7 +80,7 @@ class RunControlServicer(rpc.RunControlServiceServicer):
     ) -> pb.SubmitDecisionResponse:
         command = requests.decision_from_pb(request)
         return await responses.DECIDED.answer(
-            request, lambda caller: self._runs.decide(caller, command)
+            request, lambda caller: self._decisions.decide(caller, command)
         )
 
     async def ListTickets(

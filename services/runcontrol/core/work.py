@@ -282,3 +282,14 @@ def load_owned(tx: ThreadTx, tenant: str, run_id: str, now: datetime) -> Work:
 def pinned_specs(tx: ThreadTx, work: Work) -> Specs | None:
     """The specifications that the run was submitted with; None when they are lost."""
     return tx.pinned(work.run.tenant, work.run.spec_digest)
+
+
+def current_run(tx: ThreadTx, tenant: str, thread_id: str) -> str:
+    """Id of the run that a thread executes or that waits on it; "" when there is none.
+
+    Raises:
+        ThreadNotFoundError: There is no such thread.
+        ThreadDeletedError: It was deleted.
+    """
+    thread = living_thread(tx.thread(tenant, thread_id), thread_id)
+    return thread.active_run_id or thread.open_run_id

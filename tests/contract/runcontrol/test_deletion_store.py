@@ -15,6 +15,7 @@ from services.chassis.store.opening import open_store
 from services.chassis.store.statement import statement
 from services.content.model import FinishReason, Message, Role, Text, ToolCall, Usage
 from services.runcontrol.core.commands import CancelWakeCommand, SendCommand
+from services.runcontrol.core.deciding import DecideCommand
 from services.runcontrol.core.deleting import Deleted, Deletion, bury
 from services.runcontrol.core.errors import FencedError
 from services.runcontrol.core.events import TextDelta
@@ -23,7 +24,7 @@ from services.runcontrol.core.injecting import InjectCommand
 from services.runcontrol.core.listing import NEWEST
 from services.runcontrol.core.model import InputMode
 from services.runcontrol.core.retention import Retention
-from services.runcontrol.core.runcontrol import CancelCommand, DecideCommand
+from services.runcontrol.core.runcontrol import CancelCommand
 from services.runcontrol.core.steering import ReviseCommand, Steering
 from services.runcontrol.core.stepping import ModelAnswer
 from services.runcontrol.core.submission import SubmitCommand
@@ -337,7 +338,7 @@ async def conversation(server: Server, clock: ManualClock) -> None:
     await steering.edit(keyed(LOCAL, "edit"), ReviseCommand(said.input_id, 1, (text,)))
     verdict = Verdict(VerdictKind.ANSWER, MARKER)
     decide = DecideCommand("d", verdict, ticket.ticket_id, comment=MARKER)
-    await server.runs.decide(keyed(LOCAL, "decide"), decide)
+    await server.decisions.decide(keyed(LOCAL, "decide"), decide)
     await server.runs.submit(LOCAL, SubmitCommand((text,), "t", "helper"))
     cancel = CancelCommand(run_id=run_id, reason=MARKER)
     await server.runs.cancel(keyed(LOCAL, "cancel"), cancel)

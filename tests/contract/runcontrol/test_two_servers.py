@@ -17,11 +17,12 @@ from services.chassis.store.port import Store
 from services.content.model import FinishReason, Message, Role, Text, ToolCall, Usage
 from services.runcontrol.api.codec import ProtobufCodec
 from services.runcontrol.core.claiming import LEASE_S
+from services.runcontrol.core.deciding import DecideCommand, Decisions
 from services.runcontrol.core.errors import FencedError
 from services.runcontrol.core.exchange import Verdict, VerdictKind
 from services.runcontrol.core.execution import Claim, Execution
 from services.runcontrol.core.model import RunState
-from services.runcontrol.core.runcontrol import DecideCommand, RunControl
+from services.runcontrol.core.runcontrol import RunControl
 from services.runcontrol.core.stepping import Infer, ModelAnswer
 from services.runcontrol.core.submission import SubmitCommand, Submitted
 from services.runcontrol.core.tickets import Decided, DecisionOutcome
@@ -57,6 +58,7 @@ class Server:
         self.store = store = SqlStore(database, ProtobufCodec(), clock)
         catalogs = FixedCatalogs({"helper": agent()})
         self.runs = RunControl(store, catalogs, clock, ids)
+        self.decisions = Decisions(store, clock, ids)
         self.execution = Execution(store, catalogs, clock, ids, name, lambda: 1.0)
 
     async def submit(self, thread_id: str) -> Submitted:
@@ -136,7 +138,7 @@ async def test_of_two_decisions_at_once_one_wins(both: Both) -> None:
         # when it is decided on both servers at once
         approve = DecideCommand("a", Verdict(VerdictKind.APPROVE), ticket_id=ticket.ticket_id)
         deny = DecideCommand("b", Verdict(VerdictKind.DENY), ticket_id=ticket.ticket_id)
-        calls = (first.runs.decide(LOCAL, approve), second.runs.decide(LOCAL, deny))
+        calls = (first.decisions.decide(LOCAL, approve), second.decisions.decide(LOCAL, deny))
         decided = await asyncio.gather(*calls)
 
         # then one decided it, and the other is a conflict, not a repeat

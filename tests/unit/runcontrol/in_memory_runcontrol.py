@@ -20,6 +20,7 @@ from services.content.model import (
 )
 from services.runcontrol.core.arguments import refusals
 from services.runcontrol.core.commands import Command, CommandOutcome, CommandResult
+from services.runcontrol.core.deciding import DecideCommand, Decisions
 from services.runcontrol.core.exchange import Call, Ticket, Verdict, VerdictKind, Wake, WakeStatus
 from services.runcontrol.core.execution import Claim, Execution
 from services.runcontrol.core.injecting import InjectCommand
@@ -33,7 +34,7 @@ from services.runcontrol.core.model import (
     Thread,
 )
 from services.runcontrol.core.ports import InputPage
-from services.runcontrol.core.runcontrol import CancelCommand, Cancelled, DecideCommand, RunControl
+from services.runcontrol.core.runcontrol import CancelCommand, Cancelled, RunControl
 from services.runcontrol.core.specs import AgentSpec, Builtin, Catalog, Rule, Specs, ToolSpec
 from services.runcontrol.core.steering import (
     InputFilter,
@@ -151,6 +152,7 @@ class InMemoryRunControl:
         other = replace(helper, agent=replace(helper.agent, agent_id="other"))
         self.catalogs = FixedCatalogs({"helper": helper, "other": other})
         self.runs = RunControl(self.store, self.catalogs, self.clock, ids)
+        self.decisions = Decisions(self.store, self.clock, ids)
         self.steering = Steering(self.store, self.catalogs, self.clock, ids)
         common = (self.store, self.catalogs, self.clock, ids)
         self.execution = Execution(*common, "server-1", lambda: 1.0)
@@ -280,7 +282,7 @@ class InMemoryRunControl:
         if not fields.keys() & {"ticket_id", "call_id"}:
             fields["ticket_id"] = self.ticket().ticket_id
         command = DecideCommand(decision_id, Verdict(kind, text), **fields)
-        answer = now(self.runs.decide(LOCAL, command))
+        answer = now(self.decisions.decide(LOCAL, command))
         assert isinstance(answer, Decided)
         return answer
 

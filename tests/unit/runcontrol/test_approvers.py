@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from services.chassis.caller import Caller, Principal, Role
+from services.runcontrol.core.deciding import DecideCommand
 from services.runcontrol.core.errors import OwnRunError
 from services.runcontrol.core.exchange import TicketState, Verdict, VerdictKind
-from services.runcontrol.core.runcontrol import DecideCommand
 from services.runcontrol.core.submission import StartedBy
 from services.runcontrol.core.tickets import Decided, DecisionOutcome
 from tests.support.callers import LOCAL
@@ -23,7 +23,7 @@ def caller(name: str, *roles: Role, for_whom: str | None = None) -> Caller:
 
 def decide(system: InMemoryRunControl, by: Caller, verdict: Verdict) -> Decided:
     command = DecideCommand("d", verdict, ticket_id=system.ticket().ticket_id)
-    answer = now(system.runs.decide(by, command))
+    answer = now(system.decisions.decide(by, command))
     assert isinstance(answer, Decided)
     return answer
 
