@@ -11,6 +11,7 @@ SAID = {
     VerdictName.APPROVE_EDITED: {"arguments": "{}"},
     VerdictName.ANSWER: {"content": "yes"},
     VerdictName.HAPPENED: {"content": "shipped"},
+    VerdictName.PASS_TO_TOOL: {"content": "[1]"},
 }
 
 
@@ -22,6 +23,7 @@ def test_every_verdict_is_made_as_the_contract_names_it(name: VerdictName) -> No
     assert verdict.deny.reason == ("because" if name == "deny" else "")
     assert verdict.answer.content == ("yes" if name == "answer" else "")
     assert verdict.happened.content == ("shipped" if name == "happened" else "")
+    assert verdict.pass_to_tool.payload_json == ("[1]" if name == "pass_to_tool" else "")
     assert verdict.approve_edited.arguments_json == ("{}" if name == "approve_edited" else "")
 
 
@@ -32,6 +34,7 @@ def test_every_verdict_is_made_as_the_contract_names_it(name: VerdictName) -> No
         ("approve_edited", {"content": "x"}, "approve_edited needs --arguments"),
         ("answer", {}, "answer needs --content"),
         ("happened", {}, "happened needs --content"),
+        ("pass_to_tool", {}, "pass_to_tool needs --content"),
         ("approve", {"arguments": "{}"}, "approve does not take --arguments"),
         ("deny", {"content": "x"}, "deny does not take --content"),
         ("answer", {"content": "x", "arguments": "{}"}, "answer does not take --arguments"),

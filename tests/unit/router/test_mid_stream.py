@@ -197,6 +197,7 @@ def test_what_another_member_may_cure_starts_over(kind: FailureClass) -> None:
         FailureClass.CONTENT_POLICY,
         FailureClass.TIMEOUT_TOTAL,
         FailureClass.CANCELLED,
+        FailureClass.LOCAL_LIMIT,
     }
     by_policy = (QUOTA | FINAL) - never
     assert starts_over(Failure(kind), SwitchPolicy()) == (kind not in never)

@@ -332,13 +332,15 @@ def test_tickets_can_be_read_and_listed() -> None:
     ticket = system.ticket()
 
     # when it is read and listed, and an unknown one is read
-    found = now(system.runs.ticket(LOCAL, ticket.ticket_id))
+    found, about = now(system.runs.ticket(LOCAL, ticket.ticket_id))
     listed = now(system.runs.list_tickets(LOCAL, TicketFilter()))
     with pytest.raises(TicketNotFoundError):
         now(system.runs.ticket(LOCAL, "none"))
 
     # then both return it, and the other is not found
     assert (found, listed.entries, listed.following) == (ticket, (ticket,), None)
+    assert about is not None
+    assert about.call == system.call()
 
 
 MIXED_ARGUMENTS = '{"b": [1, 2.5, null], "a": "é 🚀"}'
