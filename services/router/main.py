@@ -19,7 +19,7 @@ from services.router.api.servicer import RouterServicer
 from services.router.api.sizes import SIZES
 from services.router.clients.anthropic import AnthropicAdapter
 from services.router.clients.builtin import BuiltinAdapter
-from services.router.clients.credentials import digest_of
+from services.router.clients.credentials import digest_of, look
 from services.router.clients.grpc_channels import GrpcChannels
 from services.router.clients.grpc_provider import GrpcAdapter
 from services.router.clients.http_calls import HttpCalls, open_session
@@ -152,7 +152,9 @@ async def _dependencies(
     watchdog = Watchdog(chassis.clock)
     chassis.tasks.start("watchdog", watchdog.run)
     retries = Retries(chassis.clock, random)
-    return InferenceDependencies(adapters, routing, retries, watchdog, chassis.clock, chassis.ids)
+    return InferenceDependencies(
+        adapters, routing, retries, watchdog, chassis.clock, chassis.ids, look
+    )
 
 
 SERVICE = ServiceDefinition(

@@ -32,7 +32,7 @@ from services.runcontrol.core.specs import Specs
 from services.runcontrol.core.subscribing import fitting
 from services.runcontrol.core.ticket_feed import changed
 from services.runcontrol.core.work import Work
-from tests.support.memory_tables import Tables, part_of
+from tests.support.memory_tables import Tables, is_past, part_of
 from tests.support.memory_upkeep import MemoryUpkeep
 from tests.support.memory_workers import MemoryWorkers
 
@@ -271,7 +271,7 @@ class MemoryTx(MemoryUpkeep, MemoryWorkers):
         found = [
             x
             for x in self.t.tickets.values()
-            if _is_past(x.expires_at, now, x.state is exchange.TicketState.OPEN)
+            if is_past(x.expires_at, now, x.state is exchange.TicketState.OPEN)
         ]
         found.sort(key=lambda x: (x.expires_at or now, x.tenant, x.ticket_id))
         return [(x.tenant, x.thread_id, x.run_id, x.ticket_id) for x in found[:limit]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from services.runcontrol.core import exchange, model
@@ -49,3 +50,7 @@ def part_of(call: exchange.Call, arguments_from: int, result_from: int, chars: i
         result=call.result[result_from : result_from + chars],
     )
     return CallView(part, len(call.arguments_json), len(call.result))
+
+
+def is_past(instant: datetime | None, now: datetime, counts: bool) -> bool:
+    return counts and instant is not None and instant <= now

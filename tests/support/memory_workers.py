@@ -8,7 +8,7 @@ from datetime import datetime
 from services.runcontrol.core import exchange
 from services.runcontrol.core.ports import CallKey, Wanted
 from services.runcontrol.core.worker_calls import CallRef, Worker
-from tests.support.memory_tables import Tables
+from tests.support.memory_tables import Tables, is_past
 
 
 class MemoryWorkers:
@@ -56,9 +56,9 @@ class MemoryWorkers:
         found = [
             call
             for call in self.t.calls.values()
-            if _is_past(call.due_at, now, call.state in (state.DISPATCHED, state.ACCEPTED))
-            or _is_past(call.timeout_at, now, call.state in (state.READY, state.ACCEPTED))
-            or _is_past(call.probe_until, now, call.state is state.UNKNOWN)
+            if is_past(call.due_at, now, call.state in (state.DISPATCHED, state.ACCEPTED))
+            or is_past(call.timeout_at, now, call.state in (state.READY, state.ACCEPTED))
+            or is_past(call.probe_until, now, call.state is state.UNKNOWN)
         ]
         return [self._key(call) for call in sorted(found, key=lambda c: c.call_id)[:limit]]
 
@@ -87,10 +87,6 @@ class MemoryWorkers:
             call
             for call in self.t.calls.values()
             if (call.tenant, call.tool_id) == (tenant, tool_id)
-            and _is_past(call.due_at, now, call.state is exchange.CallState.READY)
+            and is_past(call.due_at, now, call.state is exchange.CallState.READY)
         ]
         return sorted(found, key=lambda call: (call.due_at or now, call.call_id))
-
-
-def _is_past(instant: datetime | None, now: datetime, counts: bool) -> bool:
-    return counts and instant is not None and instant <= now

@@ -1,13 +1,16 @@
 """Reads secrets by reference; logs none.
 
-A file is read when it has changed since it was read last; else a call costs one look at its
-modification time.
+A call looks at the files of its target once, in a thread: a volume may hang. A file is read when it
+has changed since it was read last; else a look costs one look at its modification time.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from typing import TypeAlias
 
@@ -20,10 +23,22 @@ MAX_FILE_BYTES = 64 * 1024
 # Device, inode, size, and when content and inode changed, in nanoseconds.
 _Stamp: TypeAlias = tuple[int, int, int, int, int]
 
-# By path, for as long as the file stays as it is.
-_files: dict[str, tuple[_Stamp, str]] = {}
+# The secret, or why there is none.
+_Found: TypeAlias = "tuple[_Stamp | None, str | _MissingError | UpstreamError]"
+
+# By path, as of the last look at it.
+_files: dict[str, _Found] = {}
+_readers = ThreadPoolExecutor(4, "secret-files")
 
 MAX_DETAIL_CHARS = 500
+
+
+async def look(providers: Iterable[Provider]) -> None:
+    """Look at the files that have secrets of the providers; from now on the secrets are those."""
+    secrets = (secret for provider in providers for secret in provider.secrets)
+    paths = {secret.file for secret in secrets if secret.file}
+    if paths:
+        await asyncio.get_running_loop().run_in_executor(_readers, _look_at, paths)
 
 
 def read_secret(provider_id: str, credential: Credential) -> str:
@@ -51,19 +66,17 @@ def masked(text: str, secrets: tuple[str, ...]) -> str:
 
 
 def digest_of(provider: Provider) -> str:
-    """16 hexadecimal digits that change with the secrets of a provider as they are now."""
+    """16 hexadecimal digits that change with the secrets of a provider, those in files as of the
+    last look at them.
+    """
     digest = sha256()
     for credential in provider.secrets:
         try:
             # A variable may have bytes that are no text.
             secret = _secret(credential).encode("utf-8", "surrogateescape")
             digest.update(sha256(secret).digest())
-        except _MissingError:
+        except (_MissingError, UpstreamError):
             digest.update(b"missing")
-        except UpstreamError:
-            # Whether it has changed cannot be told now.
-            _, known = _files.get(credential.file, (None, ""))
-            digest.update(sha256(known.encode()).digest())
     return digest.hexdigest()[:16]
 
 
@@ -83,22 +96,35 @@ def _secret(credential: Credential) -> str:
 
 
 def _in_file(path: str) -> str:
+    if path not in _files:
+        _look_at([path])
+    _, found = _files[path]
+    if isinstance(found, str):
+        return found
+    raise found if isinstance(found, UpstreamError) else _MissingError(str(found))
+
+
+def _look_at(paths: Iterable[str]) -> None:
+    for path in paths:
+        _files[path] = _as_it_is(path, _files.get(path))
+
+
+def _as_it_is(path: str, known: _Found | None) -> _Found:
     todo = "put the credential there, readable for the router"
     try:
         found = os.stat(path)
         stamp = found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-        known = _files.get(path)
-        if known is None or known[0] != stamp:
-            known = _files[path] = stamp, _content(path, found)
+        if known is not None and known[0] == stamp:
+            return known
+        return stamp, _content(path, found)
     except OSError as error:
         if (failure := local_limit(error)) is not None:
-            raise UpstreamError(failure) from None
-        _files.pop(path, None)
+            # Whether it has changed cannot be told now.
+            return known or (None, UpstreamError(failure))
         cause = (error.strerror or "input or output error").lower()
-        raise _MissingError(f"file {path} cannot be read ({cause}); {todo}") from None
+        return None, _MissingError(f"file {path} cannot be read ({cause}); {todo}")
     except ValueError as error:
-        raise _MissingError(f"file {path} {error}; {todo}") from None
-    return known[1]
+        return None, _MissingError(f"file {path} {error}; {todo}")
 
 
 def _content(path: str, found: os.stat_result) -> str:

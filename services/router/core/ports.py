@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ from services.router.core.decision import RouteDecision
 from services.router.core.explanation import Explanation
 from services.router.core.items import Item, UpstreamItem
 from services.router.core.member_state import MemberState
-from services.router.core.model import Member, Snapshot
+from services.router.core.model import Member, Provider, Snapshot
 from services.router.core.pins import Pin, PinQuery
 from services.router.core.request import InferCommand, Prompt
 from services.router.core.shared_entry import Entry
@@ -22,6 +22,8 @@ from services.router.core.watching import RoutingEvent
 
 # Seconds until the caller's deadline; None when there is none.
 TimeLeft: TypeAlias = Callable[[], float | None]
+# Finds out off the event loop whether the files have changed that have the secrets of providers.
+LookAtSecrets: TypeAlias = Callable[[Iterable[Provider]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,8 @@ class StreamInference:
         target = await find_target(snapshot, command.target_id)
         call_id = self._dependencies.ids.new_id()
         session = command.session
+        if secretive := [m.provider for m in target.members if m.provider.secrets]:
+            await self._dependencies.look(secretive)
         key = session_key(principal.tenant, session, target.pool.sticky_scope, call_id)
         return RouteRequest(target, key, session.run_id, command.needs), snapshot.version
 

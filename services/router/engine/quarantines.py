@@ -33,7 +33,7 @@ CAPACITY = 10_000
 # How soon to ask again while a probe is in flight: it may end the quarantine at any time.
 PROBING_PAUSE_S = 1.0
 
-# A digest that changes with the secrets of a provider; it may look at files, and reads none twice.
+# A digest that changes with the secrets of a provider; without I/O.
 DigestOf: TypeAlias = Callable[[Provider], str]
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class Quarantines:
         self._capacity = capacity
 
     def digest(self, member: Member) -> str:
-        """Of the secrets of the member's provider as they are now; empty when it has none."""
+        """Of the secrets of the member's provider as last looked at; empty when it has none."""
         return self._digest_of(member.provider) if member.provider.secrets else ""
 
     def skip(self, target: Target, member: Member, now: datetime) -> Skipped | None:

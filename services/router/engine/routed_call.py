@@ -25,7 +25,7 @@ from services.router.core.errors import (
 from services.router.core.failures import Failure, UpstreamError
 from services.router.core.limits import LONGEST_CALL_S
 from services.router.core.model import Adapter, Member, MidStream
-from services.router.core.ports import ProviderAdapter, TimeLeft, UpstreamCall
+from services.router.core.ports import LookAtSecrets, ProviderAdapter, TimeLeft, UpstreamCall
 from services.router.core.request import InferCommand
 from services.router.core.selection import (
     capable_members,
@@ -79,6 +79,7 @@ class InferenceDependencies:
     watchdog: Watchdog
     clock: Clock
     ids: IdSource
+    look: LookAtSecrets
 
 
 class RoutedCall:

@@ -49,8 +49,7 @@ class RouteRequest:
 
 
 class RoutingState:
-    """Synchronous, so that no call sees a half-made change of another; without I/O, but for a look
-    whether the files of secrets have changed.
+    """Synchronous, so that no call sees a half-made change of another; without I/O.
 
     Args:
         changes: Told of everything that changes, by calls, by operators and by ``merge``.

@@ -11,7 +11,7 @@ from typing import Any
 from services.chassis.caller import LOCAL_PRINCIPAL
 from services.chassis.errors import DomainError
 from services.content.model import FinishReason
-from services.router.clients.credentials import digest_of
+from services.router.clients.credentials import digest_of, look
 from services.router.core.decision import AttemptKind, AttemptOutcome, RouteDecision
 from services.router.core.failures import Failure, FailureClass
 from services.router.core.home import ranking
@@ -89,6 +89,7 @@ class Router:
             self.watchdog,
             self.clock,
             SequentialIds("id"),
+            look,
         )
         self.inference = StreamInference(self.snapshots, dependencies)
 

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from services.router.clients import credentials
-from services.router.clients.credentials import digest_of, read_secret
+from services.router.clients.credentials import digest_of, look, read_secret
 from services.router.core.failures import FailureClass, UpstreamError
 from services.router.core.model import Anthropic, Builtin, Credential, Header, OpenAi, Provider
 from services.router.core.script import Script
@@ -21,29 +24,78 @@ def key(tmp_path: Path) -> Path:
     return file
 
 
-def test_a_file_that_changes_is_read_again(key: Path) -> None:
+def written(file: Path, secret: str) -> Path:
+    file.write_text(f"{secret}\n")
+    return file
+
+
+def keyed(file: Path) -> Provider:
+    return Provider("p", OpenAi("http://x"), Credential(file=str(file)))
+
+
+async def test_a_file_that_changes_is_read_again(key: Path) -> None:
     # given
-    reference = Credential(file=str(key))
+    reference, provider = Credential(file=str(key)), keyed(key)
     first = read_secret("p", reference)
 
     # when it is written anew, and when another file takes its place
-    key.write_text("sk-other\n")
+    written(key, "sk-other")
+    await look([provider])
     second = read_secret("p", reference)
-    (key.parent / "new").write_text("sk-three\n")
-    (key.parent / "new").replace(key)
+    written(key.parent / "new", "sk-three").replace(key)
+    await look([provider])
 
     # then
     assert (first, second) == ("sk-one", "sk-other")
     assert read_secret("p", reference) == "sk-three"
 
 
-def test_a_file_that_stays_is_not_read_again(key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_file_is_looked_at_off_the_event_loop(
+    key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given what threads look at files
+    threads: list[int] = []
+    stat, opened = os.stat, open
+
+    def noted(path: Any, *rest: Any, by: Callable[..., Any], **named: Any) -> Any:
+        if str(path) == str(key):
+            threads.append(threading.get_ident())
+        return by(path, *rest, **named)
+
+    monkeypatch.setattr(credentials.os, "stat", partial(noted, by=stat))
+    monkeypatch.setattr(credentials, "open", partial(noted, by=opened), raising=False)
+
+    # when a call looks, and uses what was found
+    await look([keyed(key)])
+    seen = len(threads)
+    read_secret("p", Credential(file=str(key)))
+    digest_of(keyed(key))
+
+    # then
+    assert seen == len(threads) == 2
+    assert threading.get_ident() not in threads
+
+
+async def test_without_files_there_is_nothing_to_look_at() -> None:
+    # given a provider with a variable, and one without a secret
+    provider = Provider("p", OpenAi("http://x"), Credential(env="TEST_ROUTER_KEY"))
+
+    # when, then no thread is asked
+    looking = look([provider, Provider("q", Builtin(Script()))])
+    with pytest.raises(StopIteration):
+        looking.send(None)
+
+
+async def test_a_file_that_stays_is_not_read_again(
+    key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # given a file that was read
     read_secret("p", Credential(file=str(key)))
     reads: list[object] = []
     monkeypatch.setattr(credentials, "open", lambda *_: reads.append(_), raising=False)
 
     # when
+    await look([keyed(key)])
     again = read_secret("p", Credential(file=str(key)))
 
     # then
@@ -77,12 +129,13 @@ def binary(file: Path) -> None:
         (binary, "is not text in UTF-8"),
     ],
 )
-def test_a_file_without_a_credential_is_named(
+async def test_a_file_without_a_credential_is_named(
     key: Path, make: Callable[[Path], None], state: str
 ) -> None:
     # given one that held a credential before
     read_secret("p", Credential(file=str(key)))
     make(key)
+    await look([keyed(key)])
 
     # when
     with pytest.raises(UpstreamError) as raised:
@@ -113,7 +166,7 @@ def test_a_variable_without_a_credential_is_named(value: str | None, state: str)
     )
 
 
-def test_the_digest_changes_with_every_secret_of_the_provider(key: Path) -> None:
+async def test_the_digest_changes_with_every_secret_of_the_provider(key: Path) -> None:
     # given a credential in a variable, and a header from a file
     extra = (Header("X-Team", "blue"), Header("X-Key", secret=Credential(file=str(key))))
     provider = Provider("p", OpenAi("http://x", headers=extra), Credential(env="TEST_ROUTER_KEY"))
@@ -123,11 +176,14 @@ def test_the_digest_changes_with_every_secret_of_the_provider(key: Path) -> None
     for secret in ("sk-a", "sk-b"):
         with exported({"TEST_ROUTER_KEY": secret}):
             seen.append(digest_of(provider))
-    key.write_text("sk-two\n")
+    written(key, "sk-two")
+    await look([provider])
     seen.append(digest_of(provider))
-    key.write_text("sk-three\n")
+    written(key, "sk-three")
+    await look([provider])
     seen.append(digest_of(provider))
-    key.write_text("sk-two\n")
+    written(key, "sk-two")
+    await look([provider])
 
     # then it is the same for the same secrets
     assert len(set(seen)) == 5

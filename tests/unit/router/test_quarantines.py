@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from services.router.clients.credentials import digest_of
+from services.router.clients.credentials import digest_of, look
 from services.router.core.breaker import Permit
 from services.router.core.decision import Skipped, SkipReason
 from services.router.core.failures import FailureClass
@@ -256,6 +256,7 @@ async def test_what_fails_with_the_old_key_does_not_quarantine_the_new_one(tmp_p
     found = Quarantines(digest_of)
     old = found.digest(keyed)
     key.write_text("sk-new")
+    await look([keyed.provider])
 
     # when it fails
     pool = named("pool", keyed, B)
@@ -265,6 +266,7 @@ async def test_what_fails_with_the_old_key_does_not_quarantine_the_new_one(tmp_p
     assert found.skip(pool, keyed, NOW) is None
     assert found.key(keyed) not in found.entries
     key.write_text("sk-old")
+    await look([keyed.provider])
     assert found.skip(pool, keyed, NOW) is not None
     assert list(found.entries) == [found.key(keyed)]
 

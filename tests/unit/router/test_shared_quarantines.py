@@ -11,6 +11,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.router.clients.credentials import look
 from services.router.core.decision import Skipped, SkipReason
 from services.router.core.failures import FailureClass
 from services.router.core.model import Credential, Target
@@ -193,7 +194,7 @@ def test_what_begins_after_a_reset_stays_whichever_clock_is_ahead() -> None:
     assert skips(other, 6) == skips(new, 6) == aside(904)
 
 
-def test_a_replica_with_another_key_goes_on_calling(tmp_path: Path) -> None:
+async def test_a_replica_with_another_key_goes_on_calling(tmp_path: Path) -> None:
     # given a provider with its key in a file
     key = tmp_path / "key"
     key.write_text("sk-old")
@@ -204,9 +205,11 @@ def test_a_replica_with_another_key_goes_on_calling(tmp_path: Path) -> None:
 
     # when
     key.write_text("sk-new")
+    await look([keyed.provider])
     other.take(begun)
     changed = skips(other, 1, pool), other.routing.member_states(pool, at(1))[0].quarantine
     key.write_text("sk-old")
+    await look([keyed.provider])
     same = skips(other, 1, pool), other.routing.member_states(pool, at(1))[0].quarantine
 
     # then
