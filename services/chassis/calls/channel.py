@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -66,6 +68,12 @@ def open_channel(
         options.append(_NO_PROXY)
     bare = peers.channel(target, options) if peers else grpc.aio.insecure_channel(target, options)
     return OutboundChannel(bare, target, peers)
+
+
+def system_authorities() -> grpc.ChannelCredentials:
+    """The authorities of the system; those that gRPC brings along where it has no such file."""
+    file = ssl.get_default_verify_paths().cafile
+    return grpc.ssl_channel_credentials(Path(file).read_bytes() if file else None)
 
 
 def open_outside_channel(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from services.chassis.startup import StartupRefusedError
 from services.cli.base.services import SERVICES
 from services.cli.checks import machine, servers
+from services.cli.checks.capabilities import capabilities
 from services.cli.checks.credentials import credentials
 from services.cli.checks.findings import Finding, fail, ok
 from services.cli.checks.servers import ServerStatus
@@ -55,6 +56,8 @@ async def _resources(
     async for finding in servers.snapshots(clients, sights):
         yield finding
     async for finding in credentials(clients, sights):
+        yield finding
+    async for finding in capabilities(clients, sights):
         yield finding
 
 

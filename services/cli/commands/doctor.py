@@ -25,8 +25,9 @@ def doctor(
     """Examine this machine and the servers, and say what to do: changes nothing.
 
     Looks at libraries, settings and credentials, databases and their schemas, room on disks, ports,
-    servers, their versions, whether router and run control have the registry's newest version, and
-    the credentials that the providers refer to, as far as they can be seen from here.
+    servers, their versions, whether router and run control have the registry's newest version,
+    the credentials that the providers refer to, as far as they can be seen from here, and whether
+    grpc providers say of their models what the registry declares.
     Exit code 1 if a check failed; a warning is none.
 
     Example: runyard doctor --endpoint registry=registry.internal:7401

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import grpc
 
-from services.chassis.calls.channel import open_outside_channel
+from services.chassis.calls.channel import open_outside_channel, system_authorities
 from services.router.core.model import Grpc, Provider, Snapshot
 
 
@@ -79,6 +77,4 @@ class GrpcChannels:
 
     @cached_property
     def _credentials(self) -> grpc.ChannelCredentials:
-        """The authorities of the system; those that gRPC brings along where it has no such file."""
-        file = ssl.get_default_verify_paths().cafile
-        return grpc.ssl_channel_credentials(Path(file).read_bytes() if file else None)
+        return system_authorities()

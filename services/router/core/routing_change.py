@@ -30,6 +30,17 @@ class ModelChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowsChanged:
+    """What answers tell of a model's limits, as nearly each of them does.
+
+    Attributes:
+        quota_key: As ``Member.quota_key``.
+    """
+
+    quota_key: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Switched:
     """A session left a member.
 
@@ -59,4 +70,6 @@ class MemberReset:
     member_id: str
 
 
-RoutingChange: TypeAlias = MemberChanged | ModelChanged | Pinned | Unpinned | Switched | MemberReset
+RoutingChange: TypeAlias = (
+    MemberChanged | ModelChanged | WindowsChanged | Pinned | Unpinned | Switched | MemberReset
+)

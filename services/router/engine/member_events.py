@@ -16,6 +16,9 @@ from services.router.core.ports import Snapshots
 from services.router.core.shared_entry import Key
 from services.router.engine.routing_state import RoutingState
 
+# Windows change with nearly each answer; they are told no sooner after they were told last.
+WINDOWS_PAUSE_S = 1.0
+
 # Target and member.
 _Place: TypeAlias = tuple[str, str]
 _Places: TypeAlias = Mapping[Key, Iterable[_Place]]
@@ -43,6 +46,9 @@ class MemberEvents:
         self._turns: list[tuple[datetime, _Place]] = []
         self._awaited: set[tuple[datetime, _Place]] = set()
         self._models: set[Key] = set()
+        # Models whose windows have changed, and when they may be told.
+        self._windows: set[Key] = set()
+        self._windows_due_s = 0.0
         self._indexed: tuple[Snapshot | None, _Places] = None, {}
 
     def changed(self, target_id: str, member_id: str) -> None:
@@ -56,6 +62,10 @@ class MemberEvents:
     def model_changed(self, quota_key: Key) -> None:
         """Let ``advance`` tell the state of all members with the model."""
         self._models.add(quota_key)
+
+    def windows_changed(self, quota_key: Key) -> None:
+        """Let ``advance`` tell the same, at most every ``WINDOWS_PAUSE_S``."""
+        self._windows.add(quota_key)
 
     def await_turns(self, places: Iterable[_Place]) -> None:
         """Tell the state of these members also when time changes it."""
@@ -71,7 +81,12 @@ class MemberEvents:
         """Seconds until ``advance`` has something to tell; None for never."""
         if self._models:
             return 0.0
-        return (self._turns[0][0] - self._clock.now()).total_seconds() if self._turns else None
+        pauses_s = []
+        if self._windows:
+            pauses_s.append(self._windows_due_s - self._clock.monotonic_s())
+        if self._turns:
+            pauses_s.append((self._turns[0][0] - self._clock.now()).total_seconds())
+        return min(pauses_s, default=None)
 
     async def advance(self) -> None:
         """Tell what has become due."""
@@ -80,6 +95,11 @@ class MemberEvents:
             self._awaited.discard(turn)
             if at in self._turns_of(place, at):
                 self.changed(*place)
+        now_s = self._clock.monotonic_s()
+        if self._windows and self._windows_due_s <= now_s:
+            self._windows_due_s = now_s + WINDOWS_PAUSE_S
+            self._models |= self._windows
+            self._windows = set()
         if self._models:
             places = await self._places()
             changed, self._models = self._models, set()
@@ -89,7 +109,7 @@ class MemberEvents:
 
     def clear(self) -> None:
         """Tell nothing until ``await_turns`` or a change."""
-        self._turns, self._awaited, self._models = [], set(), set()
+        self._turns, self._awaited, self._models, self._windows = [], set(), set(), set()
         self._indexed = None, {}
 
     def _turns_of(self, place: _Place, now: datetime) -> list[datetime]:

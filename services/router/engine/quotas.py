@@ -20,7 +20,7 @@ from services.router.core.quota import (
     until_reset,
 )
 from services.router.core.quota_windows import QuotaWindow, exhausted_until, live, merged
-from services.router.core.routing_change import ModelChanged
+from services.router.core.routing_change import ModelChanged, WindowsChanged
 from services.router.core.shared_entry import Changes, Entry, Kind, Latest, ended, later_than
 from services.router.engine.tracing import measure_windows
 
@@ -113,5 +113,8 @@ class Quotas:
                 for k, kept in self.windows.items()
                 if any(each.reset_at for each in live(kept, now))
             }
-        self.windows[key] = merged(self.windows.get(key, ()), windows, now)
+        before = self.windows.get(key, ())
+        self.windows[key] = merged(before, windows, now)
         measure_windows(key, windows)
+        if self.windows[key] != before:
+            self._changes.tell(WindowsChanged(key))

@@ -21,7 +21,12 @@ from services.router.core.member_state import MemberState
 from services.router.core.model import Target
 from services.router.core.pins import Pin, Pinned, is_live
 from services.router.core.ports import Snapshots, WatchFrame
-from services.router.core.routing_change import MemberChanged, ModelChanged, RoutingChange
+from services.router.core.routing_change import (
+    MemberChanged,
+    ModelChanged,
+    RoutingChange,
+    WindowsChanged,
+)
 from services.router.core.watching import (
     Happening,
     Heartbeat,
@@ -83,6 +88,8 @@ class StateWatches:
                 self._members.changed(target_id, member_id)
             case ModelChanged(quota_key):
                 self._members.model_changed(quota_key)
+            case WindowsChanged(quota_key):
+                self._members.windows_changed(quota_key)
             case _:
                 self._add(change)
         self._notifier.notify(_TURNS)

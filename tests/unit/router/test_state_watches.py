@@ -19,6 +19,7 @@ from services.router.core.member_state import MemberState
 from services.router.core.model import BreakerPolicy, HomeStrategy, Snapshot, Target
 from services.router.core.pins import Pinned, Pins, Unpinned
 from services.router.core.ports import WatchFrame
+from services.router.core.quota_windows import QuotaWindow
 from services.router.core.routing_change import MemberReset, Switched
 from services.router.core.session import SessionKey
 from services.router.core.watching import (
@@ -210,6 +211,54 @@ async def test_the_end_of_a_quota_deadline_is_told_of_every_member_that_has_the_
     assert {e.quota_until for e in began} == {at(20)}
     assert sorted((e.target_id, e.member_id) for e in ended) == places
     assert {e.quota_until for e in ended} == {None}
+
+
+def remaining(count: int) -> QuotaWindow:
+    return QuotaWindow("requests", 5_000, count, at(3600), "x-ratelimit")
+
+
+def counts(told: list[MemberState]) -> list[list[int | None]]:
+    return [[window.remaining for window in each.windows] for each in told]
+
+
+async def test_windows_that_change_with_each_answer_are_told_at_most_once_a_second() -> None:
+    async with watching() as (watched, told):
+        # given 1,000 answers, one a millisecond, each of which tells of a limit
+        found: list[MemberState] = []
+        for number in range(1_000):
+            watched.routing.record_windows(A, [remaining(2_000 - number)], watched.clock.now())
+            await settle()
+            watched.clock.advance(0.001)
+        found += await told.members(1)
+        in_the_first_second = [each for each in told.taken() if each != Heartbeat()]
+
+        # when the second is over
+        await watched.pass_time(0.001)
+        found += await told.members(1)
+        # and the same is told again, for a while
+        for _ in range(3):
+            watched.routing.record_windows(A, [remaining(1_001)], watched.clock.now())
+            await watched.pass_time(1)
+
+    # then the first one is told at once, the last one at the end of the second, and nothing else
+    assert counts(found) == [[2_000], [1_001]]
+    assert in_the_first_second == []
+    assert [each for each in told.taken() if each != Heartbeat()] == []
+
+
+async def test_a_window_that_is_exhausted_is_told_without_delay() -> None:
+    async with watching() as (watched, told):
+        # given a limit that was just told of
+        watched.routing.record_windows(A, [remaining(1)], watched.clock.now())
+        await told.members(1)
+
+        # when nothing remains of it
+        watched.routing.record_windows(A, [remaining(0)], watched.clock.now())
+        exhausted, *_ = await told.members(1)
+
+    # then
+    assert exhausted.quota_until == at(3600)
+    assert counts([exhausted]) == [[0]]
 
 
 async def test_nothing_is_told_of_what_the_registry_no_longer_has() -> None:

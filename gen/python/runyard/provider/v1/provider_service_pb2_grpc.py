@@ -84,7 +84,7 @@ class InferenceProviderServiceServicer(object):
 
     def GetCapabilities(self, request, context):
         """Tells which models are served and what they can do. Changes nothing. The router does not call
-        it: capabilities are declared in the registry.
+        it, since capabilities are declared in the registry; "runyard doctor" compares the two.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,7 +35,7 @@ class InferenceProviderServiceStub:
     """
     GetCapabilities: _aio.UnaryUnaryMultiCallable[_provider_service_pb2.GetCapabilitiesRequest, _provider_service_pb2.GetCapabilitiesResponse]
     """Tells which models are served and what they can do. Changes nothing. The router does not call
-    it: capabilities are declared in the registry.
+    it, since capabilities are declared in the registry; "runyard doctor" compares the two.
     """
 
 class InferenceProviderServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -71,7 +71,7 @@ class InferenceProviderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_provider_service_pb2.GetCapabilitiesRequest, _abc.Awaitable[_provider_service_pb2.GetCapabilitiesResponse]],
     ) -> _abc.Awaitable[_provider_service_pb2.GetCapabilitiesResponse]:
         """Tells which models are served and what they can do. Changes nothing. The router does not call
-        it: capabilities are declared in the registry.
+        it, since capabilities are declared in the registry; "runyard doctor" compares the two.
         """
 
 def add_InferenceProviderServiceServicer_to_server(servicer: InferenceProviderServiceServicer, server: _aio.Server) -> None: ...
