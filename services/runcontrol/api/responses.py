@@ -12,7 +12,12 @@ from services.chassis.protobuf.decoder import instant_to_pb
 from services.chassis.protobuf.pages import page_token
 from services.content.convert import EFFECT_CLASSES, message_to_pb, usage_to_pb
 from services.runcontrol.api import enums
-from services.runcontrol.core.excerpts import MAX_SHOWN_CHARS, left_out, share_chars
+from services.runcontrol.core.excerpts import (
+    MAX_SHOWN_CHARS,
+    ShownTicket,
+    share_chars,
+    shown,
+)
 from services.runcontrol.core.exchange import Call, Decision, Ticket, Verdict, VerdictKind
 from services.runcontrol.core.limits import MAX_SUPERSEDED_IDS, PAGE_BYTES
 from services.runcontrol.core.model import (
@@ -178,6 +183,11 @@ def call_view_to_pb(view: CallView, chars: int) -> pb.ToolInvocation:
 
 def ticket_to_pb(ticket: Ticket, chars: int = MAX_SHOWN_CHARS) -> pb.Ticket:
     """The ticket with at most so many characters of its arguments and of its question."""
+    return shown_ticket_to_pb(shown(ticket, chars))
+
+
+def shown_ticket_to_pb(view: ShownTicket) -> pb.Ticket:
+    ticket = view.ticket
     return pb.Ticket(
         ticket_id=ticket.ticket_id,
         kind=enums.TICKET_KINDS.to_pb[ticket.kind],
@@ -187,11 +197,11 @@ def ticket_to_pb(ticket: Ticket, chars: int = MAX_SHOWN_CHARS) -> pb.Ticket:
         agent_id=ticket.agent_id,
         tool_call_id=ticket.call_id,
         tool_id=ticket.tool_id,
-        arguments_json=ticket.arguments_json[:chars],
-        arguments_chars=left_out(ticket.arguments_json, chars),
+        arguments_json=ticket.arguments_json,
+        arguments_chars=view.arguments_chars,
         argument_digest=ticket.digest,
-        question=ticket.question[:chars],
-        question_chars=left_out(ticket.question, chars),
+        question=ticket.question,
+        question_chars=view.question_chars,
         decision=decision_to_pb(ticket.winner) if ticket.winner else None,
         void_reason=ticket.void_reason,
         create_time=instant_to_pb(ticket.created_at),
