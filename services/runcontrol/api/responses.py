@@ -15,11 +15,12 @@ from services.runcontrol.api import enums
 from services.runcontrol.core.excerpts import (
     MAX_SHOWN_CHARS,
     ShownTicket,
+    left_out,
     share_chars,
     shown,
 )
 from services.runcontrol.core.exchange import Call, Decision, Ticket, Verdict, VerdictKind
-from services.runcontrol.core.limits import MAX_SUPERSEDED_IDS, PAGE_BYTES
+from services.runcontrol.core.limits import MAX_SUPERSEDED_IDS, PAGE_BYTES, PART_CHARS
 from services.runcontrol.core.model import (
     Input,
     InputDisposition,
@@ -105,7 +106,8 @@ def run_to_pb(run: Run) -> pb.Run:
         step=run.step,
         rounds=run.rounds,
         usage=usage_to_pb(run.usage),
-        output_text=run.output_text,
+        output_text=run.output_text[:PART_CHARS],
+        output_chars=left_out(run.output_text, PART_CHARS),
         registry_version=run.registry_version,
         spec_digest=run.spec_digest,
         pool=pool_to_pb(run.pool),
