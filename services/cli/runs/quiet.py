@@ -10,7 +10,12 @@ HOLD_S = 0.1
 _HELD = frozenset({"tool_call_planned", "run_parked"})
 # Their lines say what the run waits for, and their decision that it goes on.
 _TICKET_WAITS = frozenset(
-    {pb.WAITING_KIND_APPROVAL, pb.WAITING_KIND_USER_INPUT, pb.WAITING_KIND_RECONCILE}
+    {
+        pb.WAITING_KIND_APPROVAL,
+        pb.WAITING_KIND_USER_INPUT,
+        pb.WAITING_KIND_RECONCILE,
+        pb.WAITING_KIND_TOOL_INPUT,
+    }
 )
 # A resumption for one of these has no line of its own before.
 _UNANNOUNCED = frozenset({"backoff", "recovery"})

@@ -174,7 +174,10 @@ def _ticket(view: RunView, event: pb.Event) -> Lines:
     view.untold.pop(ticket.tool_call_id, None)
     asked = ticket.question or f"may it call {ticket.tool_id} with {ticket.arguments_json}"
     yield [("asks for a decision: ", "bold yellow"), asked]
-    yield ["  runyard decide ", (ticket.ticket_id, "bold"), " approve"]
+    if ticket.kind in (pb.Ticket.KIND_QUESTION, pb.Ticket.KIND_TOOL_INPUT):
+        yield ["  runyard answer ", (ticket.ticket_id, "bold"), ' "…"']
+    else:
+        yield ["  runyard decide ", (ticket.ticket_id, "bold"), " approve"]
 
 
 def _decided(_: RunView, event: pb.Event) -> Lines:

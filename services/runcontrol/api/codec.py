@@ -25,6 +25,7 @@ from services.runcontrol.api.responses import (
 )
 from services.runcontrol.core import events as e
 from services.runcontrol.core.excerpts import MAX_SHOWN_CHARS, left_out
+from services.runcontrol.core.limits import PART_CHARS
 
 
 def event_to_pb(event: e.Event) -> pb.Event:
@@ -63,7 +64,8 @@ def _finished(kind: e.RunFinished) -> pb.RunFinished:
     return pb.RunFinished(
         termination=termination_to_pb(kind.termination),
         usage=usage_to_pb(kind.usage),
-        output_text=kind.output_text,
+        output_text=kind.output_text[:PART_CHARS],
+        output_chars=left_out(kind.output_text, PART_CHARS),
         unknown_tool_call_ids=kind.unknown_call_ids,
     )
 

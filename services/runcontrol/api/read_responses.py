@@ -24,6 +24,7 @@ from services.runcontrol.api.responses import (
     call_view_to_pb,
     input_to_pb,
     run_to_pb,
+    shown_ticket_to_pb,
     stored_message_to_pb,
     ticket_to_pb,
 )
@@ -223,13 +224,15 @@ def _ticket_items(tenant: str, item: TicketItem) -> list[service.TicketItem]:
     at = partial(TICKET_CURSORS.encode, tenant)
     match item:
         case OpenTickets(tickets):
-            return [service.TicketItem(open_ticket=ticket_to_pb(each)) for each in tickets]
+            return [service.TicketItem(open_ticket=shown_ticket_to_pb(each)) for each in tickets]
         case OpenTicketsEnd(seq, count):
             end = service.OpenTicketsEnd(tickets=count)
             return [service.TicketItem(cursor=at(seq), open_tickets_end=end)]
         case TicketChanges(changes):
             return [
-                service.TicketItem(cursor=at(each.seq), changed_ticket=ticket_to_pb(each.ticket))
+                service.TicketItem(
+                    cursor=at(each.seq), changed_ticket=shown_ticket_to_pb(each.shown)
+                )
                 for each in changes
             ]
         case RunHeartbeat(seq, instant):

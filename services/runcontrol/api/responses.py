@@ -12,7 +12,13 @@ from services.chassis.protobuf.decoder import instant_to_pb
 from services.chassis.protobuf.pages import page_token
 from services.content.convert import EFFECT_CLASSES, message_to_pb, usage_to_pb
 from services.runcontrol.api import enums
-from services.runcontrol.core.excerpts import MAX_SHOWN_CHARS, left_out, share_chars
+from services.runcontrol.core.excerpts import (
+    MAX_SHOWN_CHARS,
+    ShownTicket,
+    left_out,
+    share_chars,
+    shown,
+)
 from services.runcontrol.core.exchange import (
     Call,
     Decision,
@@ -22,7 +28,7 @@ from services.runcontrol.core.exchange import (
     VerdictKind,
 )
 from services.runcontrol.core.late_results import MAX_LATE_RESULTS
-from services.runcontrol.core.limits import MAX_SUPERSEDED_IDS, PAGE_BYTES
+from services.runcontrol.core.limits import MAX_SUPERSEDED_IDS, PAGE_BYTES, PART_CHARS
 from services.runcontrol.core.model import (
     Input,
     InputDisposition,
@@ -105,7 +111,8 @@ def run_to_pb(run: Run, lease: Lease | None = None) -> pb.Run:
         step=run.step,
         rounds=run.rounds,
         usage=usage_to_pb(run.usage),
-        output_text=run.output_text,
+        output_text=run.output_text[:PART_CHARS],
+        output_chars=left_out(run.output_text, PART_CHARS),
         registry_version=run.registry_version,
         spec_digest=run.spec_digest,
         pool=pool_to_pb(run.pool),
@@ -209,6 +216,11 @@ def _late_to_pb(late: LateResult, chars: int) -> pb.LateResult:
 
 def ticket_to_pb(ticket: Ticket, chars: int = MAX_SHOWN_CHARS) -> pb.Ticket:
     """The ticket with at most so many characters of its arguments and of its question."""
+    return shown_ticket_to_pb(shown(ticket, chars))
+
+
+def shown_ticket_to_pb(view: ShownTicket) -> pb.Ticket:
+    ticket = view.ticket
     return pb.Ticket(
         ticket_id=ticket.ticket_id,
         kind=enums.TICKET_KINDS.to_pb[ticket.kind],
@@ -218,11 +230,11 @@ def ticket_to_pb(ticket: Ticket, chars: int = MAX_SHOWN_CHARS) -> pb.Ticket:
         agent_id=ticket.agent_id,
         tool_call_id=ticket.call_id,
         tool_id=ticket.tool_id,
-        arguments_json=ticket.arguments_json[:chars],
-        arguments_chars=left_out(ticket.arguments_json, chars),
+        arguments_json=ticket.arguments_json,
+        arguments_chars=view.arguments_chars,
         argument_digest=ticket.digest,
-        question=ticket.question[:chars],
-        question_chars=left_out(ticket.question, chars),
+        question=ticket.question,
+        question_chars=view.question_chars,
         decision=decision_to_pb(ticket.winner) if ticket.winner else None,
         void_reason=ticket.void_reason,
         create_time=instant_to_pb(ticket.created_at),

@@ -5,11 +5,36 @@ Lengths are in characters, which both databases and every language count alike: 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from services.runcontrol.core.exchange import Ticket
 
 MAX_SHOWN_CHARS = 16 * 1024
 # Of all texts of one answer; each character has at most four bytes.
 _ANSWER_CHARS = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ShownTicket:
+    """A ticket with the beginning of its texts.
+
+    Attributes:
+        arguments_chars: Length of the whole arguments; 0 when they are whole.
+        question_chars: The same of the question.
+    """
+
+    ticket: Ticket
+    arguments_chars: int
+    question_chars: int
+
+
+def shown(ticket: Ticket, chars: int = MAX_SHOWN_CHARS) -> ShownTicket:
+    """The ticket with at most so many characters of its arguments and of its question."""
+    lengths = left_out(ticket.arguments_json, chars), left_out(ticket.question, chars)
+    cut = replace(
+        ticket, arguments_json=ticket.arguments_json[:chars], question=ticket.question[:chars]
+    )
+    return ShownTicket(cut if any(lengths) else ticket, *lengths)
 
 
 def left_out(text: str, shown_chars: int) -> int:

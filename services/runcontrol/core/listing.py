@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar, Generic, Protocol, TypeVar
 
-from services.runcontrol.core.limits import DEFAULT_PAGE
+from services.runcontrol.core.limits import DEFAULT_PAGE, PART_CHARS
 from services.runcontrol.core.model import Dispatch, Run, RunState, StoredMessage, Thread
 
 # Of one page: how many entries are looked at, and about how large it gets.
@@ -128,7 +128,7 @@ def page_of_runs(lists: Lists, tenant: str, query: RunQuery) -> Page[Run, Place]
             at = (run.created_at, run.run_id)
             if query.matches(run):
                 found.append(run)
-                size_bytes += len(run.output_text)
+                size_bytes += len(run.output_text[:PART_CHARS].encode())
             if len(found) == query.limit or size_bytes >= MAX_PAGE_BYTES:
                 return Page(tuple(found), at)
         if len(batch) < _BATCH:

@@ -12,8 +12,8 @@ from typing import Protocol, TypeAlias
 
 from services.chassis.caller import Caller
 from services.runcontrol.core.errors import CursorOutOfRangeError
+from services.runcontrol.core.excerpts import ShownTicket
 from services.runcontrol.core.exchange import Ticket, TicketState
-from services.runcontrol.core.ports import TicketChange
 from services.runcontrol.core.subscribing import RunHeartbeat, RunReconnect
 
 # A frame is held in memory for as long as its reader does not take it.
@@ -24,7 +24,7 @@ MAX_FRAME_TICKETS = 16
 class OpenTickets:
     """Tickets that were open when the stream began."""
 
-    tickets: tuple[Ticket, ...]
+    tickets: tuple[ShownTicket, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,16 @@ class OpenTicketsEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownChange:
+    """A ticket as it is, and the sequence of its newest change."""
+
+    seq: int
+    shown: ShownTicket
+
+
+@dataclass(frozen=True, slots=True)
 class TicketChanges:
-    changes: tuple[TicketChange, ...]
+    changes: tuple[ShownChange, ...]
 
 
 TicketItem: TypeAlias = OpenTickets | OpenTicketsEnd | TicketChanges | RunHeartbeat | RunReconnect

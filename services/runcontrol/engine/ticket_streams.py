@@ -11,16 +11,17 @@ from services.chassis.drain import Drain
 from services.chassis.follow.feed import Draining, Idle, Items, Page, follow
 from services.chassis.follow.feed_ring import FeedRings
 from services.chassis.follow.notifier import Notifier
-from services.runcontrol.core.excerpts import ticket_bytes
+from services.runcontrol.core.excerpts import shown, ticket_bytes
 from services.runcontrol.core.listing import Place
 from services.runcontrol.core.model import tickets_channel
-from services.runcontrol.core.ports import TicketChange, TicketFilter
+from services.runcontrol.core.ports import TicketFilter
 from services.runcontrol.core.runcontrol import RunControl
 from services.runcontrol.core.subscribing import RunHeartbeat, RunReconnect, fitting
 from services.runcontrol.core.ticket_feed import (
     MAX_FRAME_TICKETS,
     OpenTickets,
     OpenTicketsEnd,
+    ShownChange,
     TicketChanges,
     TicketItem,
     changes_after,
@@ -38,8 +39,9 @@ class FeedTicketStreams:
         self._notifier = notifier
         self._clock = clock
         self._drain = drain
-        self._rings: FeedRings[TicketChange] = FeedRings(
-            seq=lambda change: change.seq, size_bytes=lambda change: ticket_bytes(change.ticket)
+        self._rings: FeedRings[ShownChange] = FeedRings(
+            seq=lambda change: change.seq,
+            size_bytes=lambda change: ticket_bytes(change.shown.ticket),
         )
 
     async def follow(self, caller: Caller, after: int | None) -> AsyncGenerator[TicketItem, None]:
@@ -61,19 +63,22 @@ class FeedTicketStreams:
             wanted = TicketFilter(limit=MAX_FRAME_TICKETS, after=place)
             page = await self._runs.list_tickets(caller, wanted)
             count += len(page.entries)
-            left = page.entries
+            # Cut at once: a reader that stops holds its frame.
+            left = tuple(map(shown, page.entries))
+            place = page.following
+            del page
             while left:
-                fits = fitting([ticket_bytes(ticket) for ticket in left])
+                fits = fitting([ticket_bytes(each.ticket) for each in left])
                 yield OpenTickets(left[:fits])
                 left = left[fits:]
-            place = page.following
         yield OpenTicketsEnd(head, count)
 
     async def _tail(self, caller: Caller, after: int) -> AsyncGenerator[TicketItem, None]:
-        async def load(cursor: int) -> Page[TicketChange]:
+        async def load(cursor: int) -> Page[ShownChange]:
             feed = await self._runs.ticket_changes(caller, cursor, MAX_FRAME_TICKETS)
             more = len(feed.changes) == MAX_FRAME_TICKETS
-            return Page(feed.changes, feed.changes[-1].seq if more else feed.head, more=more)
+            changes = [ShownChange(each.seq, shown(each.ticket)) for each in feed.changes]
+            return Page(changes, changes[-1].seq if more else feed.head, more=more)
 
         channel = tickets_channel(caller.tenant)
         with (
@@ -86,12 +91,12 @@ class FeedTicketStreams:
                     for item in self._items(each):
                         yield item
 
-    def _items(self, each: Items[TicketChange] | Idle | Draining) -> Iterator[TicketItem]:
+    def _items(self, each: Items[ShownChange] | Idle | Draining) -> Iterator[TicketItem]:
         match each:
             case Items(changes):
                 left = tuple(changes)
                 while left:
-                    fits = fitting([ticket_bytes(change.ticket) for change in left])
+                    fits = fitting([ticket_bytes(change.shown.ticket) for change in left])
                     yield TicketChanges(left[:fits])
                     left = left[fits:]
             case Idle(seq):

@@ -58,6 +58,7 @@ async def read(suite: Suite, run_id: str, call_id: str) -> pb.ToolInvocation:
         return await whole_call(stubs, run_id, call_id)
 
 
+@pytest.mark.slow
 @on_both_engines
 async def test_sixty_four_calls_of_70_kb_can_be_listed_followed_and_read(suite: Suite) -> None:
     # given a run that waits for the approval of 64 calls, with a body of 70 KB in each

@@ -35,6 +35,7 @@ from tests.support.callers import LOCAL
 from tests.support.clock import ManualClock
 from tests.support.engines import on_postgresql
 from tests.support.event_order import uncovered_gaps
+from tests.support.waiting import within_limit
 from tests.unit.runcontrol.in_memory_runcontrol import ASK_TOOL, FixedCatalogs, agent
 
 pytestmark = on_postgresql
@@ -145,6 +146,36 @@ async def test_of_two_decisions_at_once_one_wins(both: Both) -> None:
         assert {type(each) for each in decided} == {Decided}
         outcomes = sorted(each.outcome.value for each in decided)
         assert outcomes == [DecisionOutcome.ACCEPTED.value, DecisionOutcome.CONFLICT.value]
+
+
+async def test_no_change_of_a_ticket_appears_behind_a_reader(both: Both) -> None:
+    # given twenty claimed runs, whose tickets are about to be opened by two servers
+    work = []
+    for number in range(20):
+        server = both[number % 2]
+        await server.submit(f"t-{number}")
+        (claimed,) = await server.execution.claim(1)
+        assert claimed.specs is not None
+        assert await server.execution.advance(claimed, "") == Infer(1)
+        work.append((server, claimed, claimed.specs))
+
+    # when both open them at once, and a reader follows at one of the servers
+    async def follow() -> list[int]:
+        seen: list[int] = []
+        while len(seen) < 20:
+            after = seen[-1] if seen else 0
+            feed = await both[1].runs.ticket_changes(LOCAL, after, 16)
+            seen += [change.seq for change in feed.changes]
+        return seen
+
+    async with within_limit():
+        seen, *_ = await asyncio.gather(
+            follow(),
+            *(s.execution.commit_answer(each, specs, ASKS, "") for s, each, specs in work),
+        )
+
+    # then it has seen each, in order: none became visible behind its cursor
+    assert seen == list(range(1, 21))
 
 
 async def test_a_lapsed_lease_is_freed_once_and_a_renewed_one_never(

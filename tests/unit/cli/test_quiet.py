@@ -210,3 +210,19 @@ async def test_what_nothing_follows_is_shown_after_100_ms() -> None:
         '· calls pool_send {"body":"hi"}',
         "· pool_send succeeded: sent",
     ]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pb.WAITING_KIND_APPROVAL,
+        pb.WAITING_KIND_USER_INPUT,
+        pb.WAITING_KIND_RECONCILE,
+        pb.WAITING_KIND_TOOL_INPUT,
+    ],
+)
+def test_a_wait_for_a_ticket_has_no_line_of_its_own(kind: pb.WaitingKind) -> None:
+    parked = at(0, run_parked={"reasons": [{"kind": kind, "ticket_id": "t1"}]})
+    assert lines(at(0, ticket_opened={"ticket": TICKET}), parked) == lines(
+        at(0, ticket_opened={"ticket": TICKET})
+    )

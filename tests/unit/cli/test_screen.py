@@ -387,3 +387,12 @@ def test_a_plan_says_where_it_is_not_complete() -> None:
         "      more fields differ than fit into an answer",
         "1 updated; the registry would be at version 3",
     ]
+
+
+@pytest.mark.parametrize("kind", [pb.Ticket.KIND_QUESTION, pb.Ticket.KIND_TOOL_INPUT])
+def test_a_question_says_how_it_is_answered(kind: pb.Ticket.Kind) -> None:
+    ticket = pb.Ticket(ticket_id="t1", kind=kind, question="which one?")
+    assert shown(pb.Event(ticket_opened={"ticket": ticket})) == [
+        "· asks for a decision: which one?",
+        '·   runyard answer t1 "…"',
+    ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from runyard.types.v1 import content_pb2 as content
@@ -14,14 +16,28 @@ from services.content.model import (
     Text,
     ToolCall,
     ToolResult,
+    Usage,
 )
-from services.runcontrol.api.responses import MAX_SHOWN_MESSAGE_BYTES, stored_message_to_pb
+from services.runcontrol.api.codec import event_to_pb
+from services.runcontrol.api.responses import (
+    MAX_SHOWN_MESSAGE_BYTES,
+    run_to_pb,
+    stored_message_to_pb,
+)
+from services.runcontrol.core.events import Event, RunFinished
 from services.runcontrol.core.excerpts import share_chars
-from services.runcontrol.core.model import MessageOrigin, StoredMessage
+from services.runcontrol.core.model import (
+    MessageOrigin,
+    StoredMessage,
+    Termination,
+    TerminationReason,
+)
 from tests.support.clock import ManualClock
+from tests.unit.runcontrol.in_memory_runcontrol import InMemoryRunControl
 
 HALF = "🚀" * (MAX_SHOWN_MESSAGE_BYTES // 8)
 MIB = 1 << 20
+ENDED = Termination(TerminationReason.NATURAL_END)
 
 
 def stored(*parts: object) -> StoredMessage:
@@ -66,6 +82,27 @@ def test_a_message_of_2_mib_is_shown_whole() -> None:
     assert (fits.message.parts[0].text.text, fits.whole_bytes) == (text, 0)
     assert larger.whole_bytes == MAX_SHOWN_MESSAGE_BYTES + 1
     assert isinstance(larger.message, content.Message)
+
+
+@pytest.mark.parametrize(
+    ("length", "shown", "told"), [(262_144, 262_144, 0), (262_145, 262_144, 262_145)]
+)
+def test_an_output_text_is_shown_up_to_262144_characters(
+    system: InMemoryRunControl, length: int, shown: int, told: int
+) -> None:
+    # given a run that has answered a long text
+    system.start()
+    text = "🚀" * length
+    run = replace(system.run(), output_text=text)
+
+    # when it is read, and its end is streamed
+    read = run_to_pb(run)
+    ended = Event(1, 1, "r", "t", run.created_at, 1, RunFinished(ENDED, Usage(), text, ()))
+    streamed = event_to_pb(ended).run_finished
+
+    # then both have as much of it, and say how long it is
+    for found in (read, streamed):
+        assert (found.output_text, found.output_chars) == (text[:shown], told)
 
 
 @pytest.mark.parametrize(

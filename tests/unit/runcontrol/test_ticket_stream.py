@@ -18,7 +18,7 @@ from services.runcontrol.core.exchange import Ticket, TicketState, VerdictKind
 from services.runcontrol.core.listing import MAX_PAGE_BYTES
 from services.runcontrol.core.ports import TicketFilter
 from services.runcontrol.core.subscribing import MAX_FRAME_BYTES
-from services.runcontrol.core.ticket_feed import changed
+from services.runcontrol.core.ticket_feed import OpenTicketsEnd, changed
 from services.runcontrol.engine.ticket_streams import FeedTicketStreams
 from tests.support.callers import LOCAL
 from tests.support.waiting import until
@@ -88,6 +88,23 @@ async def test_frames_of_large_tickets_are_small(system: InMemoryRunControl) -> 
     assert tickets[0].arguments_chars == 0
 
 
+async def test_a_reader_that_stops_holds_the_beginning_of_texts_only(
+    system: InMemoryRunControl,
+) -> None:
+    # given open tickets with arguments of 70 KB, one of which changes
+    open_more(system, 16, BIG)
+    async with aclosing(streams(system).follow(LOCAL, None)) as items:
+        # when a reader takes them, and each change
+        frames = [await anext(items)]
+        while not isinstance(frames[-1], OpenTicketsEnd):
+            frames.append(await anext(items))
+    tickets = [each for frame in frames[:-1] for each in frame.tickets]  # type: ignore[union-attr]
+
+    # then what is held for it has been cut
+    assert len(tickets) == 17
+    assert max(len(each.ticket.arguments_json) for each in tickets) == 16_384
+
+
 async def test_pages_of_large_tickets_are_about_1_mib(system: InMemoryRunControl) -> None:
     # given 201 open tickets with arguments of 70 KB but one
     added = open_more(system, 200, BIG)
@@ -145,12 +162,10 @@ async def test_what_changes_while_the_open_tickets_are_read_comes_after_them(
 
     # then it came as it was, and comes again as it is
     opened = [*first.tickets, *rest[0].tickets, *rest[1].tickets]  # type: ignore[union-attr]
-    assert decided in opened
+    assert decided in [each.ticket for each in opened]
     (change,) = rest[3].changes  # type: ignore[union-attr]
-    assert (change.ticket.ticket_id, change.ticket.state) == (
-        decided.ticket_id,
-        TicketState.DECIDED,
-    )
+    found = change.shown.ticket
+    assert (found.ticket_id, found.state) == (decided.ticket_id, TicketState.DECIDED)
 
 
 async def test_an_idle_stream_sends_a_heartbeat_every_ten_seconds(

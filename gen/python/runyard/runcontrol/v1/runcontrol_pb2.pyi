@@ -163,7 +163,7 @@ class Thread(_message.Message):
     def __init__(self, thread_id: _Optional[str] = ..., state: _Optional[_Union[Thread.State, str]] = ..., epoch: _Optional[int] = ..., fence: _Optional[int] = ..., agent_id: _Optional[str] = ..., active_run_id: _Optional[str] = ..., open_run_id: _Optional[str] = ..., latest_run_id: _Optional[str] = ..., queued_dispatches: _Optional[int] = ..., head_seq: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("run_id", "thread_id", "agent_id", "state", "termination", "waiting_reasons", "dispatch_id", "step", "rounds", "usage", "output_text", "registry_version", "spec_digest", "pool", "deadline_time", "budget", "priority", "head_seq", "create_time", "start_time", "end_time", "traceparent", "parent_run_id", "parent_tool_call_id", "submitted_by", "labels", "executor", "not_before_time")
+    __slots__ = ("run_id", "thread_id", "agent_id", "state", "termination", "waiting_reasons", "dispatch_id", "step", "rounds", "usage", "output_text", "registry_version", "spec_digest", "pool", "deadline_time", "budget", "priority", "head_seq", "create_time", "start_time", "end_time", "traceparent", "parent_run_id", "parent_tool_call_id", "submitted_by", "labels", "executor", "not_before_time", "output_chars")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Run.State]
@@ -206,6 +206,7 @@ class Run(_message.Message):
     LABELS_FIELD_NUMBER: _ClassVar[int]
     EXECUTOR_FIELD_NUMBER: _ClassVar[int]
     NOT_BEFORE_TIME_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_CHARS_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     thread_id: str
     agent_id: str
@@ -234,7 +235,8 @@ class Run(_message.Message):
     labels: _containers.RepeatedCompositeFieldContainer[Label]
     executor: Executor
     not_before_time: _timestamp_pb2.Timestamp
-    def __init__(self, run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., state: _Optional[_Union[Run.State, str]] = ..., termination: _Optional[_Union[Termination, _Mapping]] = ..., waiting_reasons: _Optional[_Iterable[_Union[WaitingReason, _Mapping]]] = ..., dispatch_id: _Optional[str] = ..., step: _Optional[int] = ..., rounds: _Optional[int] = ..., usage: _Optional[_Union[_content_pb2.Usage, _Mapping]] = ..., output_text: _Optional[str] = ..., registry_version: _Optional[int] = ..., spec_digest: _Optional[bytes] = ..., pool: _Optional[_Union[PoolMembership, _Mapping]] = ..., deadline_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., head_seq: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., parent_run_id: _Optional[str] = ..., parent_tool_call_id: _Optional[str] = ..., submitted_by: _Optional[str] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ..., executor: _Optional[_Union[Executor, _Mapping]] = ..., not_before_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    output_chars: int
+    def __init__(self, run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., state: _Optional[_Union[Run.State, str]] = ..., termination: _Optional[_Union[Termination, _Mapping]] = ..., waiting_reasons: _Optional[_Iterable[_Union[WaitingReason, _Mapping]]] = ..., dispatch_id: _Optional[str] = ..., step: _Optional[int] = ..., rounds: _Optional[int] = ..., usage: _Optional[_Union[_content_pb2.Usage, _Mapping]] = ..., output_text: _Optional[str] = ..., registry_version: _Optional[int] = ..., spec_digest: _Optional[bytes] = ..., pool: _Optional[_Union[PoolMembership, _Mapping]] = ..., deadline_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., head_seq: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., parent_run_id: _Optional[str] = ..., parent_tool_call_id: _Optional[str] = ..., submitted_by: _Optional[str] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ..., executor: _Optional[_Union[Executor, _Mapping]] = ..., not_before_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., output_chars: _Optional[int] = ...) -> None: ...
 
 class Executor(_message.Message):
     __slots__ = ("instance_id", "fence", "lease_until_time")
@@ -751,16 +753,18 @@ class RunCancelling(_message.Message):
     def __init__(self, reason: _Optional[str] = ...) -> None: ...
 
 class RunFinished(_message.Message):
-    __slots__ = ("termination", "usage", "output_text", "unknown_tool_call_ids")
+    __slots__ = ("termination", "usage", "output_text", "unknown_tool_call_ids", "output_chars")
     TERMINATION_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_TEXT_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_TOOL_CALL_IDS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_CHARS_FIELD_NUMBER: _ClassVar[int]
     termination: Termination
     usage: _content_pb2.Usage
     output_text: str
     unknown_tool_call_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, termination: _Optional[_Union[Termination, _Mapping]] = ..., usage: _Optional[_Union[_content_pb2.Usage, _Mapping]] = ..., output_text: _Optional[str] = ..., unknown_tool_call_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    output_chars: int
+    def __init__(self, termination: _Optional[_Union[Termination, _Mapping]] = ..., usage: _Optional[_Union[_content_pb2.Usage, _Mapping]] = ..., output_text: _Optional[str] = ..., unknown_tool_call_ids: _Optional[_Iterable[str]] = ..., output_chars: _Optional[int] = ...) -> None: ...
 
 class StepStarted(_message.Message):
     __slots__ = ()
