@@ -17,7 +17,6 @@ from tests.arch.project import ROOT, SERVICES, functions, parsed, python_files
 
 # Served RPCs that no command makes, and why nobody types them.
 NOT_TYPED: Mapping[str, str] = {
-    "GetRun": "run follows instead",
     "GetTicket": "tickets lists instead",
     "DeliverWake": "the pool's outbox makes it",
     "GetPool": "the pool's own issue brings its commands",
