@@ -17,7 +17,6 @@ from tests.arch.project import ROOT, SERVICES, functions, parsed, python_files
 
 # Served RPCs that no command makes, and why nobody types them.
 NOT_TYPED: Mapping[str, str] = {
-    "GetRun": "run follows instead",
     "GetPool": "the pool's own issue brings its commands",
     "JoinPool": "run --pool joins",
     "ListMembers": "the pool's own issue brings its commands",

@@ -8,6 +8,7 @@ from typing import Any
 from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 
 def as_json(message: Message) -> dict[str, Any]:
@@ -39,3 +40,8 @@ def short_name(enum: EnumDescriptor, number: int) -> str:
 
 def _upper_snake(camel: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", camel).upper()
+
+
+def moment(time: Timestamp) -> str:
+    """``2026-01-31 12:00:00`` in UTC; empty when it is not known."""
+    return f"{time.ToDatetime():%Y-%m-%d %H:%M:%S}" if time.seconds else ""

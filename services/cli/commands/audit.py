@@ -10,11 +10,10 @@ import typer
 
 from runyard.registry.v1 import registry_service_pb2 as pb
 from services.cli.base.exits import EXIT_USAGE, CliError
-from services.cli.base.messages import as_json, short_name
+from services.cli.base.messages import as_json, moment, short_name
 from services.cli.base.terminal import Output, Terminal
 from services.cli.manifests.kinds import kind_and_ids, named
 from services.cli.registry.completion import complete_ids, complete_kinds
-from services.cli.registry.summaries import moment
 from services.cli.talk.command import clients, run
 from services.cli.talk.options import EndpointOption, LimitOption, OutputOption
 from services.cli.talk.paging import first, page_size, pages

@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service_pb
-from services.cli.base.messages import as_json
+from services.cli.base.messages import as_json, moment
 from services.cli.base.terminal import Output, Terminal
-from services.cli.registry.summaries import moment
 from services.cli.talk.command import clients, run
 from services.cli.talk.options import EndpointOption, OutputOption
 from services.cli.talk.paging import first, pages

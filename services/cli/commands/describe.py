@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from runyard.registry.v1 import registry_pb2 as pb
 from services.cli.base.exits import EXIT_USAGE, CliError
-from services.cli.base.messages import as_json
+from services.cli.base.messages import as_json, moment
 from services.cli.base.terminal import Form, Terminal
 from services.cli.manifests.kinds import id_of, kind_and_ids, kind_of
 from services.cli.manifests.writing import manifest_text
 from services.cli.registry.options import IdArguments, KindArgument
 from services.cli.registry.reading import by_ids, referrers
-from services.cli.registry.summaries import moment, summary
+from services.cli.registry.summaries import summary
+from services.cli.runs.deletion import ids_of
+from services.cli.runs.described import describe_runs, describe_threads
 from services.cli.talk.command import clients, run
 from services.cli.talk.options import EndpointOption, FormOption
 
@@ -21,14 +23,24 @@ def describe(
     endpoint: EndpointOption = None,
     form: FormOption = Form.TEXT,
 ) -> None:
-    """Show resources in full, with what the registry filled in, and who refers to them.
+    """Show resources in full, with what the registry filled in, and who refers to them; or where a
+    run or a thread stands.
 
     Examples: runyard describe pool narration
+
+    runyard describe run 4f0c…
 
     runyard describe agent scout -o yaml
     """
 
     async def work(terminal: Terminal) -> None:
+        runs = ids_of(kind, ids or (), "run", "runs")
+        threads = ids_of(kind, ids or (), "thread", "threads")
+        if runs or threads:
+            async with clients("describe", endpoint) as stubs:
+                await describe_runs(stubs, runs, terminal)
+                await describe_threads(stubs, threads, terminal)
+            return
         of, wanted = kind_and_ids(kind, ids or ())
         if not wanted:
             raise CliError(

@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from runyard.registry.v1 import registry_service_pb2 as service_pb
-from services.cli.base.messages import as_json
+from services.cli.base.messages import as_json, moment
 from services.cli.base.terminal import Output, Terminal
 from services.cli.manifests.kinds import Kind, id_of, kind_and_ids, kind_of
 from services.cli.registry.completion import complete_kinds
 from services.cli.registry.options import IdArguments, SetOption
 from services.cli.registry.reading import by_ids, listing
-from services.cli.registry.summaries import moment, summary
+from services.cli.registry.summaries import summary
 from services.cli.talk.clients import Clients
 from services.cli.talk.command import clients, run
 from services.cli.talk.options import EndpointOption, LimitOption, OutputOption

@@ -9,9 +9,8 @@ import typer
 from runyard.runcontrol.v1 import runcontrol_pb2 as pb
 from runyard.runcontrol.v1 import runcontrol_service_pb2 as service_pb
 from runyard.types.v1 import content_pb2 as content
-from services.cli.base.messages import as_json, short_name
+from services.cli.base.messages import as_json, moment, short_name
 from services.cli.base.terminal import Output, Terminal
-from services.cli.registry.summaries import moment
 from services.cli.talk.clients import Clients
 from services.cli.talk.command import clients, run
 from services.cli.talk.options import EndpointOption, OutputOption

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from runyard.registry.v1 import registry_service_pb2 as pb
-from services.cli.base.messages import as_json
+from services.cli.base.messages import as_json, moment
 from services.cli.base.terminal import Output, Terminal
 from services.cli.registry.history import newest
-from services.cli.registry.summaries import moment
 from services.cli.talk.command import clients, run
 from services.cli.talk.options import EndpointOption, LimitOption, OutputOption
 

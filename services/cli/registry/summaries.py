@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from runyard.registry.v1 import registry_pb2 as pb
 from runyard.types.v1 import content_pb2
 from services.cli.base.messages import short_name
@@ -26,11 +24,6 @@ def summary(resource: pb.Resource) -> str:
             return _tool(resource.tool)
         case _:
             return ""
-
-
-def moment(time: Timestamp) -> str:
-    """``2026-01-31 12:00:00`` in UTC; empty when it is not known."""
-    return f"{time.ToDatetime():%Y-%m-%d %H:%M:%S}" if time.seconds else ""
 
 
 def _provider(provider: pb.Provider) -> str:

@@ -14,10 +14,11 @@ from rich.console import Console
 from runyard.registry.v1 import registry_pb2
 from runyard.registry.v1 import registry_service_pb2 as pb
 from services.cli.base.exits import CliError
+from services.cli.base.messages import moment
 from services.cli.base.terminal import Output, Terminal
 from services.cli.commands.audit import moment_of
 from services.cli.registry.changes import counted, show_changes
-from services.cli.registry.summaries import moment, summary
+from services.cli.registry.summaries import summary
 from tests.support.registry_resources import agent, model, pool, provider, tool
 
 
