@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib import request
 
 import pytest
 
@@ -23,7 +24,7 @@ def lookup(schema: object, approval: Approval = Approval.ALLOW) -> ToolSpec:
     return ToolSpec("lookup", "", text, EffectClass.AT_MOST_ONCE, approval, None, "v1")
 
 
-def found(schema: object, arguments: object, steps: int = 100_000) -> tuple[str, ...]:
+def found(schema: object, arguments: object, steps: int = 50_000) -> tuple[str, ...]:
     return violations(lookup(schema), json.dumps(arguments), Budget(steps))
 
 
@@ -138,6 +139,19 @@ def test_a_schema_that_cannot_be_evaluated_refuses_every_call(schema: object, wh
         assert why in violation
 
 
+def test_nothing_is_fetched_for_a_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a schema that refers to another one
+    opened: list[object] = []
+    monkeypatch.setattr(request, "urlopen", lambda *args, **_: opened.append(args))
+
+    # when arguments are checked
+    (violation,) = found(of("a", {"$ref": "https://example.com/other"}), {"a": 1})
+
+    # then it is not looked for
+    assert violation.endswith("nothing is at https://example.com/other")
+    assert opened == []
+
+
 def test_a_schema_as_deep_as_no_reader_follows_is_not_evaluated() -> None:
     # given a schema of 300 levels
     text = '{"not": ' * 300 + "{}" + "}" * 300
@@ -172,8 +186,8 @@ def chain(levels: int) -> dict[str, Any]:
     [
         pytest.param(FORK, chain(60), id="branches that double with every level"),
         pytest.param({"$ref": "#"}, {}, id="a reference to itself"),
-        pytest.param(of("a", {"items": TEXT}), {"a": ["b"] * 120_000}, id="many items"),
-        pytest.param(of("a", {"uniqueItems": True}), {"a": [1] * 120_000}, id="many to compare"),
+        pytest.param(of("a", {"items": TEXT}), {"a": ["b"] * 60_000}, id="many items"),
+        pytest.param(of("a", {"uniqueItems": True}), {"a": [1] * 60_000}, id="many to compare"),
         pytest.param(
             of("a", {"items": {"enum": [str(i) for i in range(1_000)]}}),
             {"a": ["999"] * 101},
@@ -199,7 +213,7 @@ def test_no_pattern_takes_more_than_a_pass_over_the_text(pattern: str) -> None:
 def test_the_calls_of_an_answer_share_what_a_check_may_cost() -> None:
     # given a tool that takes lists, and an answer with two calls of half of what may be checked
     tools = agent(tools=(lookup(of("a", {"items": TEXT})),))
-    half = json.dumps({"a": ["b"] * 60_000})
+    half = json.dumps({"a": ["b"] * 30_000})
     calls = [ToolCall(f"m{i}", "lookup", half) for i in range(2)]
 
     # when both are checked

@@ -23,7 +23,13 @@ from services.runcontrol.core.commands import (
 )
 from services.runcontrol.core.errors import FencedError, NoOpenRunError
 from services.runcontrol.core.events import TextDelta, ToolCallDispatched
-from services.runcontrol.core.exchange import VerdictKind, WakeStatus
+from services.runcontrol.core.exchange import (
+    Ticket,
+    TicketKind,
+    TicketState,
+    VerdictKind,
+    WakeStatus,
+)
 from services.runcontrol.core.execution import Claim
 from services.runcontrol.core.model import (
     InputDisposition,
@@ -35,6 +41,7 @@ from services.runcontrol.core.model import (
 )
 from services.runcontrol.core.retrying import Failure, RetryClass
 from services.runcontrol.core.submission import BusyPolicy, StartedBy
+from services.runcontrol.core.tickets import DecisionOutcome
 from services.runcontrol.core.waking import FetchRequest
 from tests.support.runcontrol_invariants import check
 from tests.unit.runcontrol.in_memory_runcontrol import (
@@ -68,7 +75,7 @@ THREADS = st.sampled_from(["t1", "t2"])
 PICK = st.integers(0, 100)
 # An interrupt leaves little to do for the rules after it.
 MODES = [*InputMode, *(3 * [InputMode.LIVE_THEN_QUEUE, InputMode.RESUME_OPEN_RUN])]
-VERDICTS = [VerdictKind.APPROVE, VerdictKind.APPROVE, VerdictKind.APPROVE_EDITED, *VerdictKind]
+VERDICTS = [*(3 * [VerdictKind.APPROVE, VerdictKind.APPROVE_EDITED]), *VerdictKind]
 EDITED = '{"body": "as the approver wants it"}'
 
 
@@ -86,9 +93,12 @@ class RunControlMachine(RuleBasedStateMachine):
     def new_system(self) -> InMemoryRunControl:
         return InMemoryRunControl()
 
-    @initialize(calls=CALLS, thread=THREADS)
-    def submit_a_run_with_calls(self, calls: list[tuple[str, str]], thread: str) -> None:
+    @initialize(calls=CALLS, thread=THREADS, asks=st.sampled_from([[], [ASK_TOOL], [HASTY_TOOL]]))
+    def submit_a_run_with_calls(
+        self, calls: list[tuple[str, str]], thread: str, asks: list[str]
+    ) -> None:
         """Begin with a run whose model has asked for calls: most faults need one."""
+        calls = [*((tool_id, '{"body": "hi"}') for tool_id in asks), *calls]
         self.claims.append(self.system.in_pool(*calls, thread_id=thread))
         self.fences[thread] = self.claims[-1].fence
 
@@ -106,6 +116,9 @@ class RunControlMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.idle_threads())
     @rule(limit=st.integers(1, 2))
+    def claim_some(self, limit: int) -> None:
+        self.claim(limit)
+
     def claim(self, limit: int) -> None:
         for claimed in self.system.claim(limit):
             key = claimed.run.thread_id
@@ -228,6 +241,31 @@ class RunControlMachine(RuleBasedStateMachine):
             self.system.decide(kind, text, f"d{decision}", ticket_id=ticket.ticket_id)
         except DomainError:
             assert self.system.tables == before
+
+    def open_approvals(self) -> list[Ticket]:
+        kind, state = TicketKind.APPROVAL, TicketState.OPEN
+        tickets = self.system.tables.tickets.values()
+        return [each for each in tickets if (each.kind, each.state) == (kind, state)]
+
+    @precondition(lambda self: self.open_approvals())
+    @rule(
+        number=PICK,
+        kind=st.sampled_from([VerdictKind.APPROVE, VerdictKind.APPROVE_EDITED]),
+        waits_s=st.sampled_from([0.0, 0.0, 70.0]),
+    )
+    def approve(self, number: int, kind: VerdictKind, waits_s: float) -> None:
+        """A call is approved, in time or not, and its run goes on."""
+        ticket = self.pick(self.open_approvals(), number)
+        self.system.clock.advance(waits_s)
+        text = EDITED if kind is VerdictKind.APPROVE_EDITED else ""
+        decided = self.system.decide(kind, text, "go", ticket_id=ticket.ticket_id)
+        late = ticket.expires_at is not None and ticket.expires_at <= self.system.clock.now()
+        expected = DecisionOutcome.STALE if late else DecisionOutcome.ACCEPTED
+        assert decided.outcome is expected, "a decision after its time"
+        self.claim(2)
+        for claimed in self.owned():
+            if claimed.run.run_id == ticket.run_id:
+                self.act(claimed, [], "go")
 
     @rule(denied=st.sampled_from([(), (), (ASK_TOOL,), ("pool_send", ASK_TOOL, HASTY_TOOL)]))
     def registry(self, denied: tuple[str, ...]) -> None:

@@ -113,7 +113,7 @@ class WorkerMachine(RunControlMachine):
         lost: bool = False,
     ) -> None:
         """Begin with calls that a worker executes, or has lost: most faults need one."""
-        super().submit_a_run_with_calls(calls, thread)
+        super().submit_a_run_with_calls(calls, thread, [])
         self.take(WORKER, accepts=True)
         check(self.system.tables)
         if lost and self.taken:
