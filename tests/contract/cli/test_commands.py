@@ -190,7 +190,7 @@ async def test_tickets_are_listed_and_decided_once() -> None:
     [
         ("question", ("approve",), "answer, deny, cancel_call, cancel_run"),
         ("reconcile", ("answer", "--content", "yes"), "happened, did_not_happen, abandon"),
-        ("approval", ("did_not_happen",), "approve, approve_edited, deny, answer"),
+        ("approval", ("did_not_happen",), "approve, approve_edited, pass_to_tool, deny, answer"),
     ],
 )
 async def test_a_verdict_that_does_not_fit_the_ticket_is_not_sent(

@@ -283,5 +283,5 @@ def test_every_table_of_a_tenant_has_it_first_in_its_key() -> None:
     }
 
     # then each key begins with the tenant
-    assert len(keys) == 21
+    assert len(keys) == 22
     assert {key[0] for key in keys.values()} == {"tenant"}
