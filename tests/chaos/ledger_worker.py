@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from runyard_worker import Context, Worker
+from services.chassis.clock import SystemClock
 
 # Calls are under way when something dies.
 _TAKES_S = 0.2
@@ -18,7 +19,7 @@ worker = Worker("payer", room=32)
 async def pay(amount: int, context: Context) -> str:
     """Pays once."""
     await asyncio.to_thread(_write, f"{context.idempotency_key}\n")
-    await asyncio.sleep(_TAKES_S)
+    await SystemClock().sleep(_TAKES_S)
     return f"paid {amount}"
 
 

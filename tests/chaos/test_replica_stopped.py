@@ -20,6 +20,7 @@ import pytest
 
 from runyard.runcontrol.v1 import runcontrol_pb2 as runs
 from runyard_worker import Worker
+from services.chassis.clock import SystemClock
 from services.cli.manifests.resources import load
 from tests.chaos.test_replicas_killed import Replicas, replicas
 from tests.support import clients
@@ -198,7 +199,7 @@ async def test_a_replica_that_stood_still_writes_nothing_for_what_it_has_lost(
                 goes_on.set()
                 tool_told = await _followed(channel, tool_run)
                 before = _rows_of(urls["runcontrol"], {*thinking, tool_run})
-                await asyncio.sleep(max(0.0, STOPPED_S - (time.time() - stopped_at_s)))
+                await SystemClock().sleep(max(0.0, STOPPED_S - (time.time() - stopped_at_s)))
 
                 # and goes on, and has served another run
                 zombie.send_signal(signal.SIGCONT)
