@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import ClassVar, TypeVar, cast
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from services.chassis.startup import StartupRefusedError
 
@@ -175,6 +175,8 @@ def load_settings(settings: type[S]) -> S:
         )()  # pydantic reads missing arguments from the environment
     except ValidationError as error:
         raise StartupRefusedError(_problems(settings, error)) from None
+    except SettingsError as error:
+        raise StartupRefusedError(_not_json(settings, error)) from None
 
 
 def refuse_unknown(settings: type[ServiceSettings], environment: Mapping[str, str]) -> None:
@@ -208,6 +210,12 @@ def _problems(settings: type[ServiceSettings], error: ValidationError) -> str:
         text = "is not set" if missing else problem["msg"][:1].lower() + problem["msg"][1:]
         problems.append(f"{name}: {text}")
     return "; ".join(problems)
+
+
+def _not_json(settings: type[ServiceSettings], error: SettingsError) -> str:
+    """Name the variable that is to hold a JSON object, and does not hold JSON."""
+    named = (field for field in settings.model_fields if f'"{field}"' in str(error))
+    return f"{settings.variable(next(named, ''))}: must be a JSON object"
 
 
 def _shown(value: object) -> str:

@@ -22,6 +22,7 @@ class BridgeSettings(ServiceSettings):
     lanes: int = Field(default=2, ge=1)
     token: SecretStr = SecretStr("")
     relay_url: str = ""
+    widths: dict[str, int] = Field(default={})
 
 
 DATABASE = {"RUNYARD_BRIDGE_DATABASE_URL": "sqlite:///bridge.db"}
@@ -120,6 +121,7 @@ def test_effective_values_are_shown_with_secrets_masked() -> None:
         "RUNYARD_BRIDGE_LANES": "2",
         "RUNYARD_BRIDGE_TOKEN": "***",
         "RUNYARD_BRIDGE_RELAY_URL": "http://:***@relay:1/x",
+        "RUNYARD_BRIDGE_WIDTHS": "{}",
     }
 
 
@@ -174,3 +176,10 @@ def test_settings_do_not_change() -> None:
 def test_a_class_knows_its_service_and_its_variables() -> None:
     assert BridgeSettings.service() == "bridge"
     assert BridgeSettings.variable("listen") == "RUNYARD_BRIDGE_LISTEN"
+
+
+def test_an_object_is_json_and_anything_else_is_refused() -> None:
+    with exported({"RUNYARD_BRIDGE_WIDTHS": '{"a": 2}'}):
+        assert load_settings(BridgeSettings).widths == {"a": 2}
+
+    assert _refusal(RUNYARD_BRIDGE_WIDTHS="a=2") == ("RUNYARD_BRIDGE_WIDTHS: must be a JSON object")
