@@ -90,7 +90,7 @@ class Server:
         self.store = Powered(system.store)
         self.notifier = LocalNotifier(system.clock)
         ids = SequentialIds(f"life-{life}")
-        workers = ToolWorkers(self.store, system.clock, ids)  # type: ignore[arg-type]  # of tests
+        workers = ToolWorkers(self.store, system.catalogs, system.clock, ids)  # type: ignore[arg-type]  # of tests
         self._live = LiveSessions(workers, self.notifier, system.clock, ids, Drain())
         loops = (self._live.give_forever(), self._live.stop_forever(), self._live.sweep_forever())
         self._tasks = [asyncio.ensure_future(each) for each in loops]
