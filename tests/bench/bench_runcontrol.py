@@ -47,10 +47,9 @@ SHORT, LONG = 20, 2_000
 PARKED = 10_000
 _RUNS_PER_ROUND = 10
 _TARGETS = {
-    "submit_rate_vs_bare_16": 0.15,
-    "history_flatness_2e3": 0.2,
-    "history_cpu_flatness_2e3": 0.4,
-    "parked_flatness_1e4": 0.9,
+    "submit_rate_vs_bare_16": 0.25,
+    "history_flatness_2e3": 0.5,
+    "parked_flatness_1e4": 0.8,
 }
 
 

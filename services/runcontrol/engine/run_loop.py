@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -120,7 +121,7 @@ class RunLoop:
 
         The outcome is an attribute of the span. Failures are recorded, never raised.
         """
-        run = claimed.run
+        run, began_s = claimed.run, time.monotonic()
         attributes = {
             telemetry_names.OPERATION: "invoke_agent",
             telemetry_names.AGENT: run.agent_id,
@@ -140,6 +141,10 @@ class RunLoop:
             whom = OnBehalfOf(run.tenant, run.principal, run.run_id)
             with acting_for(whom), telemetry_names.ACTIVE.one_more():
                 outcome = await self._drive(claimed, control)
+            telemetry_names.INVOKED.record_since(
+                began_s,
+                {telemetry_names.OPERATION: "invoke_agent", telemetry_names.AGENT: run.agent_id},
+            )
             if outcome == FENCED:
                 telemetry_names.FENCED.add(1)
             current.set_attribute(telemetry_names.OUTCOME, outcome)

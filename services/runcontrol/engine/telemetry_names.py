@@ -29,6 +29,12 @@ FIRST_REQUEST = Histogram(
     "From the submission of a run to its first request to a model.",
 )
 
+INVOKED = Histogram(
+    "gen_ai.invoke_agent.duration",
+    "s",
+    "How long activations of runs took, until they park or end.",
+)
+
 
 def run_span(agent_id: str) -> str:
     """The name of the span around one activation of a run."""

@@ -8,7 +8,10 @@ from services.runcontrol.core.events import (
     AttemptFailed,
     RunFinished,
     RunParked,
+    TicketDecided,
+    TicketExpired,
     TicketOpened,
+    TicketVoided,
     ToolCallSettled,
 )
 from services.runcontrol.core.exchange import TicketKind
@@ -42,8 +45,24 @@ def _record_event(after: Work, kind: object) -> None:
             names.LOST.add(1)
     elif isinstance(kind, ToolCallSettled):
         _record_call(after, kind)
-    elif isinstance(kind, TicketOpened) and kind.ticket.kind is TicketKind.RECONCILE:
-        names.UNKNOWN.add(1)
+    elif isinstance(kind, TicketOpened):
+        names.OPENED.add(1, {names.TICKET_KIND: kind.ticket.kind.value})
+        if kind.ticket.kind is TicketKind.RECONCILE:
+            names.UNKNOWN.add(1)
+    elif isinstance(kind, TicketDecided | TicketExpired | TicketVoided):
+        _record_end(after, kind)
+
+
+def _record_end(after: Work, ended: TicketDecided | TicketExpired | TicketVoided) -> None:
+    ticket = next(each for each in after.tickets if each.ticket_id == ended.ticket_id)
+    if isinstance(ended, TicketVoided) and ticket.winner is not None:
+        return  # it was decided before, which ended it
+    outcome = "expired" if isinstance(ended, TicketExpired) else "void"
+    if isinstance(ended, TicketDecided):
+        outcome = ended.decision.verdict.kind.value
+    attributes = {names.TICKET_KIND: ticket.kind.value, names.TICKET_OUTCOME: outcome}
+    names.CLOSED.add(1, attributes)
+    names.DECIDED.record((after.now - ticket.created_at).total_seconds(), attributes)
 
 
 def _record_call(after: Work, settled: ToolCallSettled) -> None:

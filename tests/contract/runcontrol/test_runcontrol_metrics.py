@@ -13,6 +13,7 @@ from runyard.worker.v1 import worker_pb2 as worker
 from runyard.worker.v1 import worker_service_pb2 as worker_service
 from runyard.worker.v1.worker_service_pb2_grpc import ToolWorkerServiceStub
 from tests.contract.runcontrol.conftest import Suite
+from tests.contract.runcontrol.test_approvals_rpc import APPROVE, apply_asker, open_ticket
 from tests.contract.runcontrol.test_workers_rpc import apply_clerk, worker_tool
 from tests.support import clients as s
 from tests.support.metrics import Measured, measuring
@@ -90,6 +91,32 @@ async def test_a_lost_call_of_which_a_person_is_asked_is_measured(
         await suite.until_parked(run_id, pb.WAITING_KIND_RECONCILE)
     assert measured.total("runyard.calls.unknown") == 1
     assert measured.total("runyard.calls") == 0
+
+
+async def test_tickets_are_measured_from_their_opening_to_their_end(
+    measured: Measured, suite: Suite
+) -> None:
+    # given two runs that wait for approval
+    await apply_asker(suite)
+    approved = await open_ticket(suite, pool_id="room")
+    cancelled = await open_ticket(suite, pool_id="room")
+
+    # when one is approved, and the other's run is cancelled
+    await suite.decide(APPROVE, ticket_id=approved.ticket_id)
+    await suite.follow(approved.run_id)
+    await suite.cancel(run_id=cancelled.run_id)
+
+    # then each has ended once
+    kind = ("runyard.ticket.kind", "approval")
+    ended = {
+        (kind, ("runyard.ticket.outcome", "approve")): 1.0,
+        (kind, ("runyard.ticket.outcome", "void")): 1.0,
+    }
+    assert measured.values("runyard.tickets.opened") == {(kind,): 2.0}
+    assert measured.values("runyard.tickets.closed") == ended
+    assert measured.values("runyard.ticket.duration") == ended
+    # Each run was activated once before its ticket, and the approved one once behind it, at least.
+    assert measured.total("gen_ai.invoke_agent.duration") >= 3
 
 
 async def test_a_session_whose_beginning_fails_is_not_kept(
