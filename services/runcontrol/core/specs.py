@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Protocol
 
 from services.content.model import Approval, EffectClass
@@ -108,10 +109,29 @@ class Specs:
 
     def digest(self) -> bytes:
         """SHA-256 of the content."""
-        plain = json.dumps(
-            asdict(self), sort_keys=True, default=lambda e: e.value, separators=(",", ":")
-        )
-        return hashlib.sha256(plain.encode()).digest()
+        return _digest_of(_Same(self))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Same:
+    """Specifications by identity: comparing their content takes as long as the digest."""
+
+    specs: Specs
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.specs is self.specs
+
+    def __hash__(self) -> int:
+        return id(self.specs)
+
+
+# Every run of an agent has the same ones, until the registry changes.
+@lru_cache(maxsize=1_024)
+def _digest_of(same: _Same) -> bytes:
+    plain = json.dumps(
+        asdict(same.specs), sort_keys=True, default=lambda e: e.value, separators=(",", ":")
+    )
+    return hashlib.sha256(plain.encode()).digest()
 
 
 class Catalog(Protocol):

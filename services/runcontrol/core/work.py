@@ -7,9 +7,12 @@ when its thread has work to claim.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from services.chassis.errors import DomainError
 from services.content.model import Message
@@ -38,8 +41,30 @@ from services.runcontrol.core.model import (
 from services.runcontrol.core.specs import Specs
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     # Its methods take and return ``Work``: at run time the import would be circular.
     from services.runcontrol.core.ports import ThreadTx, Tombstones
+
+
+E = TypeVar("E", bound="DataclassInstance")
+
+
+@lru_cache
+def _fields_of(
+    kind: type[DataclassInstance],
+) -> tuple[Callable[[Any], tuple[Any, ...]], dict[str, int]]:
+    names = [each.name for each in fields(kind)]
+    return attrgetter(*names), {name: place for place, name in enumerate(names)}
+
+
+def _changed(value: E, **changes: Any) -> E:
+    """As ``dataclasses.replace`` in a third of its time: a decision makes dozens of copies."""
+    read, places = _fields_of(type(value))
+    values = list(read(value))
+    for name, new in changes.items():
+        values[places[name]] = new
+    return type(value)(*values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,30 +137,30 @@ class Work:
         return next((m for m in self.memberships if m.pool_id == pool_id), None)
 
     def on_run(self, **changes: Any) -> Work:  # the fields of Run
-        return replace(self, run=replace(self.run, **changes))
+        return _changed(self, run=_changed(self.run, **changes))
 
     def on_thread(self, **changes: Any) -> Work:  # the fields of Thread
-        return replace(self, thread=replace(self.thread, **changes))
+        return _changed(self, thread=_changed(self.thread, **changes))
 
     def with_dispatch(self, dispatch: Dispatch) -> Work:
         rest = tuple(d for d in self.dispatches if d.dispatch_id != dispatch.dispatch_id)
-        return replace(self, dispatches=(*rest, dispatch))
+        return _changed(self, dispatches=(*rest, dispatch))
 
     def with_call(self, call: Call) -> Work:
         calls = tuple(call if c.call_id == call.call_id else c for c in self.calls)
-        return replace(self, calls=calls)
+        return _changed(self, calls=calls)
 
     def with_ticket(self, ticket: Ticket) -> Work:
         rest = tuple(t for t in self.tickets if t.ticket_id != ticket.ticket_id)
-        return replace(self, tickets=(*rest, ticket))
+        return _changed(self, tickets=(*rest, ticket))
 
     def with_wake(self, wake: Wake) -> Work:
         rest = tuple(w for w in self.wakes if w.condition_id != wake.condition_id)
-        return replace(self, wakes=(*rest, wake))
+        return _changed(self, wakes=(*rest, wake))
 
     def with_membership(self, membership: Membership) -> Work:
         rest = tuple(m for m in self.memberships if m.pool_id != membership.pool_id)
-        return replace(self, memberships=(*rest, membership))
+        return _changed(self, memberships=(*rest, membership))
 
     def emit(self, kind: Kind) -> Work:
         """Append an event with the next sequence of the run and of the thread."""
@@ -151,7 +176,7 @@ class Work:
         )
         numbered = self.on_run(event_seq=run_seq)
         numbered = numbered.on_thread(event_seq=thread_seq, updated_at=self.now)
-        return replace(numbered, events=(*self.events, event))
+        return _changed(numbered, events=(*self.events, event))
 
     def append(
         self, origin: MessageOrigin, message: Message, covers: tuple[int, int] = (0, 0)
@@ -163,11 +188,11 @@ class Work:
         """
         seq = self.thread.message_seq + 1
         stored = StoredMessage(seq, self.run.run_id, origin, message, self.now)
-        appended = replace(self.on_thread(message_seq=seq), messages=(*self.messages, stored))
+        appended = _changed(self.on_thread(message_seq=seq), messages=(*self.messages, stored))
         return appended.emit(MessageCommitted(stored, *covers))
 
     def effect(self, effect: Effect) -> Work:
-        return replace(self, effects=(*self.effects, effect))
+        return _changed(self, effects=(*self.effects, effect))
 
     def require_owner(self, fence: int) -> Lease:
         """The lease under which the run executes.

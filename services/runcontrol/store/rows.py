@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from services.chassis.caller import in_tenant
@@ -26,7 +27,15 @@ def entity_of(kind: type[E], row: Row) -> E:
 
 
 def params_of(entity: DataclassInstance) -> dict[str, object]:
-    return {each.name: _storable(getattr(entity, each.name)) for each in fields(entity)}
+    names, read = _fields_of(type(entity))
+    values = zip(names, read(entity), strict=True)
+    return {name: _storable(each) if isinstance(each, str) else each for name, each in values}
+
+
+@lru_cache
+def _fields_of(kind: type[DataclassInstance]) -> tuple[tuple[str, ...], attrgetter[Any]]:
+    names = tuple(each.name for each in fields(kind))
+    return names, attrgetter(*names)
 
 
 class StoredMessages(Sequence[Message]):
@@ -104,6 +113,6 @@ def lane_of(tenant: str, thread_id: str) -> str:
     return in_tenant(tenant, thread_id)
 
 
-def _storable(value: Any) -> Any:
-    """``value``, with NUL replaced in texts: a model may send it, and no database stores it."""
-    return value.replace("\0", "\ufffd") if isinstance(value, str) else value
+def _storable(text: str) -> str:
+    """The text with NUL replaced: a model may send it, and no database stores it."""
+    return text.replace("\0", "\ufffd") if "\0" in text else text
