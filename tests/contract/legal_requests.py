@@ -195,9 +195,11 @@ async def _steering(suite: Suite) -> list[Message]:
     """Requests about a thread whose run waits, with two inputs that it cannot read yet."""
     thread_id = (await _ticket(suite)).thread_id
     said = [(await suite.inject(text, thread_id=thread_id)).input for text in ("one", "two")]
-    interrupted = await suite.submit_run("helper")
-    await suite.follow(interrupted.run_id)
+    interrupted, deleted = [await suite.submit_run("helper") for _ in range(2)]
+    for each in (interrupted, deleted):
+        await suite.follow(each.run_id)
     return [
+        runs.DeleteThreadRequest(thread_id=deleted.thread_id),
         runs.InterruptThreadRequest(
             thread_id=interrupted.thread_id, messages=[s.user_message("start over")]
         ),

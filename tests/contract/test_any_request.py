@@ -195,7 +195,7 @@ async def send_legal(servers: Servers) -> None:
         for rpc in rpcs()
     }
     assert {name for name, code in codes.items() if code is not grpc.StatusCode.OK} == set()
-    assert len(codes) == 64
+    assert len(codes) == 65
 
 
 @pytest.mark.parametrize("urls", ["sqlite", "postgresql"], indirect=True)

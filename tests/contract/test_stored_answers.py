@@ -160,7 +160,13 @@ def store_answers(service: str, file: Path) -> None:
     ]
     with sqlite3.connect(file) as database:
         if rows:
-            database.executemany("INSERT INTO request VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            # A service may have columns of its own beside these.
+            insert = (
+                "INSERT INTO request"
+                " (tenant, subject, acting_run, method, key, digest, body, expires_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+            )
+            database.executemany(insert, rows)
     database.close()
 
 

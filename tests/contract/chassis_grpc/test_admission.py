@@ -82,4 +82,4 @@ async def test_probes_need_no_credential() -> None:
 async def test_outside_a_handler_there_is_no_call() -> None:
     with pytest.raises(LookupError):
         current_call()
-    assert len(ANY_ROLE) == 6
+    assert len(ANY_ROLE) == 7
