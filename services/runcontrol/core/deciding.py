@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from services.chassis.caller import Caller, Replay, Role, once
+from services.chassis.caller import Caller, Replay, Role, once, replay
 from services.chassis.clock import Clock
 from services.chassis.errors import InvalidRequestError, Violation
 from services.chassis.ids import IdSource
@@ -77,20 +77,30 @@ class Decisions:
         """
         edited = command.verdict.kind is VerdictKind.APPROVE_EDITED
         digest = await self._digest_of_edit(caller, command) if edited else b""
+        if isinstance(digest, Replay):
+            return digest
         return await self._store.write(
             lambda tx: once(tx, caller, lambda: self._decide(tx, caller, command, digest))
         )
 
-    async def _digest_of_edit(self, caller: Caller, command: DecideCommand) -> bytes:
-        """The digest of a call with the arguments that an approver has written."""
-        tool_id, tool = await self._store.write(lambda tx: _tool_of(tx, caller, command))
+    async def _digest_of_edit(self, caller: Caller, command: DecideCommand) -> bytes | Replay:
+        """The digest of a call with the arguments that an approver has written.
+
+        A repeated request gets its stored answer, whatever has become of its ticket.
+        """
+        found = await self._store.write(
+            lambda tx: replay(tx, caller) or _tool_of(tx, caller, command)
+        )
+        if isinstance(found, Replay):
+            return found
+        tool_id, tool = found
         text = command.verdict.text
         if tool is not None:
             # In a thread of the store, and not in a transaction that others wait for.
-            found = await self._store.read(lambda _: violations(tool, text, Budget()))
-            if found:
+            wrong = await self._store.read(lambda _: violations(tool, text, Budget()))
+            if wrong:
                 field = "verdict.approve_edited.arguments_json"
-                raise InvalidRequestError.of(Violation(field, each) for each in found)
+                raise InvalidRequestError.of(Violation(field, each) for each in wrong)
         return argument_digest(tool_id, tool.version if tool else "", text)
 
     def _decide(
@@ -160,9 +170,16 @@ def _ticket_of_call(tx: Tx, tenant: str, command: DecideCommand) -> Ticket:
 
 
 def _locked(tx: Tx, tenant: str, ticket: Ticket) -> Ticket:
-    """Lock the ticket's thread and read the ticket again: it was found without the lock."""
+    """Lock the ticket's thread and read the ticket again: it was found without the lock.
+
+    Raises:
+        TicketNotFoundError: It was purged since.
+    """
     tx.thread(tenant, ticket.thread_id)
-    return tx.ticket(tenant, ticket.ticket_id) or ticket
+    found = tx.ticket(tenant, ticket.ticket_id)
+    if found is None:
+        raise TicketNotFoundError.of(ticket.ticket_id)
+    return found
 
 
 def _decision(command: DecideCommand, caller: Caller, now: datetime) -> Decision:

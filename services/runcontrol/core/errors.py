@@ -154,6 +154,20 @@ class VerdictNotApplicableError(DomainError):
             applicable=", ".join(APPLICABLE[kind.value]),
         )
 
+    @classmethod
+    def of_builtin(
+        cls, verdict: VerdictKind, kind: TicketKind, tool_id: str
+    ) -> VerdictNotApplicableError:
+        """Tools of other kinds accept the verdict."""
+        others = ", ".join(each for each in APPLICABLE[kind.value] if each != verdict.value)
+        return cls(
+            f"{verdict.value} does not decide a ticket of {tool_id}, a built-in tool, which takes "
+            f"nothing but its arguments; these do: {others}",
+            verdict=verdict.value,
+            kind=kind.value,
+            applicable=others,
+        )
+
 
 class OwnRunError(DomainError):
     """The caller, an approver, has submitted the run that the ticket is of."""

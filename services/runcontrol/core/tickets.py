@@ -181,7 +181,7 @@ def refuse_payload(ticket: Ticket, verdict: Verdict, specs: Specs | None) -> Non
     """
     tool = specs.tool(ticket.tool_id) if specs else None
     if verdict.kind is VerdictKind.PASS_TO_TOOL and tool is not None and tool.builtin is not None:
-        raise VerdictNotApplicableError.of(verdict.kind, ticket.kind)
+        raise VerdictNotApplicableError.of_builtin(verdict.kind, ticket.kind, ticket.tool_id)
 
 
 def accept(work: Work, ticket: Ticket, winner: Decision, ids: IdSource) -> Work:

@@ -16,12 +16,13 @@ from services.runcontrol.core.errors import (
 )
 from services.runcontrol.core.exchange import CallState, TicketKind, TicketState, VerdictKind
 from services.runcontrol.core.gating import argument_digest
-from services.runcontrol.core.model import RunState, TerminationReason, WaitingKind
+from services.runcontrol.core.model import RunState, TerminationReason, Thread, WaitingKind
 from services.runcontrol.core.ports import TicketFilter
 from services.runcontrol.core.specs import Builtin
 from services.runcontrol.core.stepping import Ended, Infer, Parked
 from services.runcontrol.core.tickets import DecisionOutcome
 from tests.support.callers import LOCAL
+from tests.support.memory_runcontrol import MemoryTx
 from tests.unit.runcontrol.in_memory_runcontrol import (
     ASK_TOOL,
     GUARDED_SEND,
@@ -371,3 +372,24 @@ def test_equal_arguments_have_one_digest_however_they_are_written() -> None:
     different = {one, other, argument_digest("t", "w", '{"a": 1, "b": 2}')}
     assert len(different | {argument_digest("t", "v", "{")}) == 4
     assert argument_digest("t", "v", "") == argument_digest("t", "v", "{}")
+
+
+def test_a_decision_that_waited_for_a_purge_finds_no_ticket(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # given a decided ticket that is purged while another decision waits for its thread
+    system = gated()
+    system.decide(VerdictKind.APPROVE, "", "d-1")
+    lock = MemoryTx.thread
+
+    def purged(tx: MemoryTx, tenant: str, thread_id: str) -> Thread | None:
+        tx.t.tickets.clear()
+        tx.t.decisions.clear()
+        return lock(tx, tenant, thread_id)
+
+    monkeypatch.setattr(MemoryTx, "thread", purged)
+
+    # when the other decision has the thread
+    # then there is no ticket that it could be stored for
+    with pytest.raises(TicketNotFoundError):
+        system.decide(VerdictKind.DENY, "", "d-2")

@@ -323,8 +323,18 @@ def test_a_built_in_tool_takes_no_payload() -> None:
     system.start(GUARDED_SEND)
 
     # when it is approved with a payload
-    with pytest.raises(VerdictNotApplicableError):
+    with pytest.raises(VerdictNotApplicableError) as refused:
         system.decide(VerdictKind.PASS_TO_TOOL, "{}", ticket_id=system.ticket().ticket_id)
 
-    # then that is refused, and the ticket is open
+    # then that is refused with what to do instead, and the ticket is open
+    others = "approve, approve_edited, deny, answer, cancel_call, cancel_run"
+    assert str(refused.value) == (
+        "pass_to_tool does not decide a ticket of guarded_send, a built-in tool, "
+        f"which takes nothing but its arguments; these do: {others}"
+    )
+    assert refused.value.metadata == {
+        "verdict": "pass_to_tool",
+        "kind": "approval",
+        "applicable": others,
+    }
     assert system.ticket().state is TicketState.OPEN
