@@ -206,8 +206,11 @@ def test_a_stale_decision_that_is_corrected_wins(decision_id: str) -> None:
     stale = system.decide(VerdictKind.APPROVE, decision_id="a", expected_digest=b"other")
 
     # when one is submitted for the ticket's digest, under its id or a new one, and repeated
-    corrected = {"decision_id": decision_id, "expected_digest": system.ticket().digest}
-    right, repeat = (system.decide(VerdictKind.APPROVE, **corrected) for _ in range(2))
+    digest = system.ticket().digest
+    right, repeat = (
+        system.decide(VerdictKind.APPROVE, decision_id=decision_id, expected_digest=digest)
+        for _ in range(2)
+    )
 
     # then the corrected one counts, and the repeat is a duplicate
     assert (stale.outcome, stale.why) == (DecisionOutcome.STALE, "digest_differs")
