@@ -294,21 +294,37 @@ class ToolWorkers:
         """Ask a person on behalf of a tool, whose attempt ends with it."""
 
         def fn(tx: Tx) -> ResultOutcome:
-            before = self._load(tx, tenant, ref)
-            stored = tx.call(tenant, ref.call_id)
-            if before is None or stored is None or not is_attempt(stored, ref):
-                return ResultOutcome.FENCED
-            if stored.worker_instance != worker.instance_id:
-                return ResultOutcome.FENCED
-            call = before.find_call(ref.call_id)
-            if call is None or call.settled or call.asked == ref.attempt:
-                return ResultOutcome.DUPLICATE
-            if not may_ask(before, call):
-                return ResultOutcome.FENCED
+            found = self._asker(tx, tenant, worker, ref)
+            if isinstance(found, ResultOutcome):
+                return found
+            before, call = found
             commit(tx, before, ask(before, call, question, sealed_state))
             return ResultOutcome.COMMITTED
 
         return await self._store.write(fn)
+
+    async def may_ask(self, tenant: str, worker: Worker, ref: CallRef) -> bool:
+        """Whether a question would end the attempt, also one that was lost."""
+
+        def fn(tx: Tx) -> bool:
+            return not isinstance(self._asker(tx, tenant, worker, ref), ResultOutcome)
+
+        return await self._store.write(fn)
+
+    def _asker(
+        self, tx: Tx, tenant: str, worker: Worker, ref: CallRef
+    ) -> tuple[Work, Call] | ResultOutcome:
+        """The call of an attempt that may ask; else what its worker is told."""
+        before = self._load(tx, tenant, ref)
+        stored = tx.call(tenant, ref.call_id)
+        if before is None or stored is None or not is_attempt(stored, ref):
+            return ResultOutcome.FENCED
+        if stored.worker_instance != worker.instance_id:
+            return ResultOutcome.FENCED
+        call = before.find_call(ref.call_id)
+        if call is None or call.settled or call.asked == ref.attempt:
+            return ResultOutcome.DUPLICATE
+        return (before, call) if may_ask(before, call) else ResultOutcome.FENCED
 
     async def hand_back(self, tenant: str, worker: Worker, ref: CallRef) -> None:
         """Let another worker have a call that this one has not started."""

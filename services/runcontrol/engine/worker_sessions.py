@@ -122,17 +122,29 @@ class LiveSessions:
         hello, times = session.hello, self._workers.times
         verdicts = await self._judge(session, hello.inflight)
         session.out.put_nowait(Welcome(self._ids.new_id(), session.epoch, times, verdicts))
+        kept = [ref for ref, verdict in verdicts if verdict is Verdict.KEEP]
+        lost = tuple((ref, None) for ref in kept if ref not in session.refs())
+        if lost:
+            # They may ask, and no more: one that still runs stops.
+            session.out.put_nowait(Leases(lost))
         for result in hello.undelivered:
             await self._take_result(session, result)
 
     async def _judge(
         self, session: Session, inflight: Iterable[CallRef]
     ) -> tuple[tuple[CallRef, Verdict], ...]:
-        """What becomes of the attempts that a worker brought along."""
-        refs = list(inflight)
-        held = await self._workers.held(session.tenant, session.hello.worker, refs)
+        """What becomes of the attempts that a worker brought along.
+
+        Also a lost one is kept as long as it may ask: it may have, and nobody heard it.
+        """
+        refs, tenant, worker = list(inflight), session.tenant, session.hello.worker
+        held = await self._workers.held(tenant, worker, refs)
         session.held.update((ref.call_id, (tool_id, ref)) for ref, tool_id in held.items())
-        return tuple((ref, Verdict.KEEP if ref in held else Verdict.ABANDON) for ref in refs)
+        verdicts = []
+        for ref in refs:
+            kept = ref in held or await self._workers.may_ask(tenant, worker, ref)
+            verdicts.append((ref, Verdict.KEEP if kept else Verdict.ABANDON))
+        return tuple(verdicts)
 
     async def _end(self, session: Session) -> None:
         if self._sessions.get(session.key) is session:

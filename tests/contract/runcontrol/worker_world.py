@@ -231,6 +231,18 @@ class World:
             connection.heard.put_nowait(None)
         await self._settle()
 
+    async def be_away(self, seconds: int) -> None:
+        """Let time pass without a connection."""
+        await self.lose_connection()
+        for _ in range(seconds):
+            self._pass_a_second()
+            await self._settle()
+
+    def ask(self, question: str) -> None:
+        """Let the tool that executes end its attempt with a question."""
+        _, call = self.worker.to_execute.pop()
+        self._do(self.worker.session.asked(pb.NeedInput(ref=call.ref, question=question)))
+
     async def kill_worker(self, *, noticed: bool = True) -> None:
         self.worker = self._new_worker()
         await self.lose_connection(noticed=noticed)

@@ -15,6 +15,7 @@ from services.runcontrol.core.worker_calls import (
     Effect,
     ResultOutcome,
     Succeeded,
+    Worker,
 )
 from tests.support.runcontrol_invariants import check
 from tests.unit.runcontrol.in_memory_runcontrol import (
@@ -26,6 +27,10 @@ from tests.unit.runcontrol.in_memory_runcontrol import (
 from tests.unit.runcontrol.worker_desk import LOOKUP, ONCE, OTHER, TWICE, WORKER, Desk, desk
 
 CLASSES = list(EffectClass)
+
+
+def may_ask(at: Desk, ref: CallRef, worker: Worker = WORKER) -> bool:
+    return now(at.system.workers.may_ask("default", worker, ref))
 
 
 def ask(at: Desk, ref: CallRef, question: str = "how much?") -> ResultOutcome:
@@ -205,6 +210,26 @@ def test_a_lost_worker_that_comes_back_with_a_question_is_heard(effect: EffectCl
     check(at.system.tables)
 
 
+@pytest.mark.parametrize("effect", CLASSES)
+def test_a_lost_attempt_may_ask_until_it_has_or_another_one_was_made(effect: EffectClass) -> None:
+    # given a lost attempt
+    at = desk(effect)
+    ref = at.accepted()
+    at.pass_time(16.0)
+    assert may_ask(at, ref)
+    assert not may_ask(at, ref, OTHER)
+
+    # when it asks, or the call is made again
+    if effect in TWICE:
+        at.system.clock.advance(1.0)
+        at.taken()
+    else:
+        ask(at, ref)
+
+    # then it may not any more
+    assert not may_ask(at, ref)
+
+
 def test_a_question_ends_the_search_for_what_became_of_a_lost_call() -> None:
     # given a lost call about which workers are asked
     at = desk(EffectClass.RECONCILABLE)
@@ -237,6 +262,7 @@ def test_a_question_comes_too_late_once_a_person_has_said_what_happened(
 
     # when its worker comes back, and its tool asks
     # then the person's word stands
+    assert not may_ask(at, ref)
     assert ask(at, ref) is ResultOutcome.FENCED
     go_on(at)
     assert (at.call.state, at.call.result) == (CallState.SUCCEEDED, "paid")
