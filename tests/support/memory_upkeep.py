@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.runcontrol.core import model
 from services.runcontrol.core.events import DELTAS, Covered
+from services.runcontrol.core.exchange import Ticket
 from services.runcontrol.core.ports import ThreadKey
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ class MemoryUpkeep:
 
     t: Tables
 
-    def _is_deleted(self, run: model.Run) -> bool:
-        return self.t.threads[run.tenant, run.thread_id].deleted_at is not None
+    def _is_deleted(self, of: model.Run | model.Dispatch | Ticket) -> bool:
+        return self.t.threads[of.tenant, of.thread_id].deleted_at is not None
 
     def deleted_thread_of(self, tenant: str, run_id: str) -> model.Thread | None:
         run = self.t.runs.get((tenant, run_id))

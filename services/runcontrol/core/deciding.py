@@ -162,7 +162,10 @@ def _ticket_of_call(tx: Tx, tenant: str, command: DecideCommand) -> Ticket:
 def _locked(tx: Tx, tenant: str, ticket: Ticket) -> Ticket:
     """Lock the ticket's thread and read the ticket again: it was found without the lock."""
     tx.thread(tenant, ticket.thread_id)
-    return tx.ticket(tenant, ticket.ticket_id) or ticket
+    found = tx.ticket(tenant, ticket.ticket_id)
+    if found is None:
+        raise TicketNotFoundError.of(ticket.ticket_id)
+    return found
 
 
 def _decision(command: DecideCommand, caller: Caller, now: datetime) -> Decision:

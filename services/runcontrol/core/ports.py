@@ -221,7 +221,8 @@ class ThreadTx(Tombstones, Protocol):
 class TicketTx(Protocol):
     """The part of a transaction for tickets, decisions and wakes."""
 
-    def ticket(self, tenant: str, ticket_id: str) -> Ticket | None: ...
+    def ticket(self, tenant: str, ticket_id: str) -> Ticket | None:
+        """The ticket, in any state; None when its thread is deleted."""
 
     def live_tickets(self, tenant: str, run_id: str, call: str) -> list[Ticket]:
         """Open and decided tickets of a run whose call has this id, the run's or the model's."""
@@ -367,7 +368,8 @@ class Reads(Lists, Tombstones, Protocol):
     def thread_events(self, tenant: str, thread_id: str, after: int, limit: int) -> Feed | None:
         """As ``events``, of all runs of a thread, in the thread's order."""
 
-    def ticket(self, tenant: str, ticket_id: str) -> Ticket | None: ...
+    def ticket(self, tenant: str, ticket_id: str) -> Ticket | None:
+        """The ticket, in any state; None when its thread is deleted."""
 
     def call_view(
         self, tenant: str, run_id: str, call_id: str, arguments_from: int, result_from: int
@@ -382,7 +384,10 @@ class Reads(Lists, Tombstones, Protocol):
         """The sequence of the newest change of a ticket; 0 when there was none."""
 
     def ticket_changes(self, tenant: str, after: int, limit: int) -> TicketFeed:
-        """Tickets whose newest change has a sequence after ``after``, in the order of these."""
+        """Tickets whose newest change has a sequence after ``after``, in the order of these.
+
+        Those of deleted threads are left out.
+        """
 
     def pending_inputs(self, tenant: str, thread_id: str, after: int, limit: int) -> InputPage:
         """Pending inputs after a sequence, in order, of at most 1 MiB but at least one.
@@ -407,7 +412,7 @@ class Store(Protocol):
         """Run ``fn`` on one snapshot; return its result."""
 
     async def list_tickets(self, tenant: str, wanted: TicketFilter) -> list[Ticket]:
-        """A page of tickets, oldest first."""
+        """A page of tickets, oldest first, without those of deleted threads."""
 
     async def scrub(self) -> bool:
         """Remove what was deleted from the files of the store; False if it is still in one."""

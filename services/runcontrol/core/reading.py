@@ -80,6 +80,8 @@ class Reading:
         """
 
         def read(reads: Reads) -> CallView:
+            if reads.deleted_thread_of(caller.tenant, query.run_id) is not None:
+                raise missing_run(reads, caller.tenant, query.run_id)
             found = reads.call_view(
                 caller.tenant,
                 query.run_id,
