@@ -345,8 +345,10 @@ class UpkeepTx(Protocol):
     def deleted_threads(self, limit: int) -> list[ThreadKey]:
         """Deleted threads of which there are rows left."""
 
-    def purge(self, thread: Thread, now: datetime, limit: int) -> bool:
-        """Delete rows of a thread's runs, up to ``limit`` of each kind; whether none is left.
+    def purge(self, thread: Thread, now: datetime, limit: int, runs: int) -> bool:
+        """Delete rows of a thread; whether none is left.
+
+        Up to ``limit`` rows of each kind, of the thread and of each of up to ``runs`` runs.
 
         The ids of the runs stay, and so do commands that tell others of the end of the runs.
         """
