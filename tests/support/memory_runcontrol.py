@@ -129,6 +129,7 @@ class MemoryTx(MemoryUpkeep, MemoryWorkers):
             run
             for run in self.t.runs.values()
             if run.tenant == tenant
+            and not self._is_deleted(run)
             and thread_id in ("", run.thread_id)
             and (run.created_at, run.run_id) < before
         ]
@@ -153,6 +154,7 @@ class MemoryTx(MemoryUpkeep, MemoryWorkers):
             if d.tenant == tenant
             and d.state is model.DispatchState.DEAD
             and not d.redriven_run_id
+            and not self._is_deleted(d)
             and thread_id in ("", d.thread_id)
             and (d.created_at, d.dispatch_id) > after
         ]
@@ -245,7 +247,8 @@ class MemoryTx(MemoryUpkeep, MemoryWorkers):
         return self.t.specs.get((tenant, digest))
 
     def ticket(self, tenant: str, ticket_id: str) -> exchange.Ticket | None:
-        return self.t.tickets.get((tenant, ticket_id))
+        found = self.t.tickets.get((tenant, ticket_id))
+        return None if found is None or self._is_deleted(found) else found
 
     def ticket_head(self, tenant: str) -> int:
         return self.t.ticket_heads.get(tenant, 0)
@@ -254,7 +257,7 @@ class MemoryTx(MemoryUpkeep, MemoryWorkers):
         found = [
             TicketChange(seq, self.t.tickets[key])
             for key, seq in sorted(self.t.ticket_changes.items(), key=lambda item: item[1])
-            if key[0] == tenant and seq > after
+            if key[0] == tenant and seq > after and not self._is_deleted(self.t.tickets[key])
         ]
         return TicketFeed(tuple(found[:limit]), self.ticket_head(tenant))
 
@@ -425,6 +428,7 @@ class MemoryStore:
             x
             for x in self.tables.tickets.values()
             if x.tenant == tenant
+            and self.tables.threads[tenant, x.thread_id].deleted_at is None
             and x.state in wanted.states
             and wanted.run_id in ("", x.run_id)
             and wanted.thread_id in ("", x.thread_id)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.runcontrol.core import model
 from services.runcontrol.core.events import DELTAS, Covered
+from services.runcontrol.core.exchange import Ticket
 from services.runcontrol.core.ports import ThreadKey
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ class MemoryUpkeep:
 
     t: Tables
 
-    def _is_deleted(self, run: model.Run) -> bool:
-        return self.t.threads[run.tenant, run.thread_id].deleted_at is not None
+    def _is_deleted(self, of: model.Run | model.Dispatch | Ticket) -> bool:
+        return self.t.threads[of.tenant, of.thread_id].deleted_at is not None
 
     def deleted_thread_of(self, tenant: str, run_id: str) -> model.Thread | None:
         run = self.t.runs.get((tenant, run_id))
@@ -60,26 +61,27 @@ class MemoryUpkeep:
         found.sort(key=lambda x: (x.deleted_at, x.tenant, x.thread_id))
         return [(x.tenant, x.thread_id) for x in found[:limit]]
 
-    def purge(self, thread: model.Thread, now: datetime, limit: int) -> bool:
-        """Deletes everything at once."""
+    def purge(self, thread: model.Thread, now: datetime, limit: int, runs: int) -> bool:
+        """Deletes the rows of the thread at once, and whole runs."""
         t, tenant = self.t, thread.tenant
         of = (tenant, thread.thread_id)
-        runs = {key for key, run in t.runs.items() if (run.tenant, run.thread_id) == of}
+        found = [key for key, run in t.runs.items() if (run.tenant, run.thread_id) == of]
+        gone = set(sorted(found)[:runs])
         tickets = {
-            (x.tenant, x.ticket_id) for x in t.tickets.values() if (tenant, x.run_id) in runs
+            (x.tenant, x.ticket_id) for x in t.tickets.values() if (tenant, x.run_id) in gone
         }
         for table in (t.calls, t.tickets, t.inputs, t.wakes, t.deliveries, t.memberships):
-            self._drop(table, lambda _, each: (each.tenant, each.run_id) in runs)
-        self._drop(t.checkpoints, lambda key, _: key[:2] in runs)
-        self._drop(t.covered, lambda key, _: key[:2] in runs)
+            self._drop(table, lambda _, each: (each.tenant, each.run_id) in gone)
+        self._drop(t.checkpoints, lambda key, _: key[:2] in gone)
+        self._drop(t.covered, lambda key, _: key[:2] in gone)
         self._drop(t.events, lambda key, _: key[:2] == of)
         self._drop(t.messages, lambda key, _: key[:2] == of)
         self._drop(t.decisions, lambda key, _: key[:2] in tickets)
         self._drop(t.ticket_changes, lambda key, _: key in tickets)
         self._drop(t.dispatches, lambda _, each: (each.tenant, each.thread_id) == of)
-        self._drop(t.runs, lambda key, _: key in runs)
-        t.deleted_runs |= dict.fromkeys(runs, thread.thread_id)
-        return True
+        self._drop(t.runs, lambda key, _: key in gone)
+        t.deleted_runs |= dict.fromkeys(gone, thread.thread_id)
+        return len(gone) < runs
 
     def _drop(self, table: dict[Any, Any], goes: Callable[[Any, Any], bool]) -> None:
         for key in [key for key, each in table.items() if goes(key, each)]:

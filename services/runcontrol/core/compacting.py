@@ -13,6 +13,8 @@ from services.runcontrol.core.ports import Store
 # Of one look, and of one transaction: others wait meanwhile.
 RANGES = 200
 DELTAS_AT_ONCE = 200
+# Of one round: other upkeep waits meanwhile.
+LOOKS = 50
 
 
 class Compaction:
@@ -28,10 +30,19 @@ class Compaction:
         self._keep = timedelta(seconds=keep_s)
 
     async def compact(self) -> int:
-        """Delete what is due, a bounded number in one transaction; return how many deltas."""
+        """Delete what is due, a bounded number in one transaction; return how many deltas.
+
+        After 50 looks the rest is left to the next round.
+        """
         until = self._clock.now() - self._keep
-        found = await self._store.write(lambda tx: tx.covered(until, RANGES))
-        return sum(await each_row(found, self._drop, _range_named))
+        dropped = 0
+        for _ in range(LOOKS):
+            found = await self._store.write(lambda tx: tx.covered(until, RANGES))
+            newly = sum(await each_row(found, self._drop, _range_named))
+            dropped += newly
+            if len(found) < RANGES or not newly:
+                break
+        return dropped
 
     async def _drop(self, of: Covered) -> int:
         dropped = 0

@@ -102,11 +102,9 @@ class Deletion:
             return True
         now = self._clock.now()
         unfinished = tx.unfinished(*key, RUNS_AT_ONCE)
-        for run_id in unfinished:
-            before = tx.load(key[0], run_id, now, True)
-            if before is not None:
-                commit(tx, before, end(before))
-        if unfinished or not tx.purge(thread, now, ROWS_AT_ONCE):
+        for before in filter(None, (tx.load(key[0], each, now, True) for each in unfinished)):
+            commit(tx, before, end(before))
+        if unfinished or not tx.purge(thread, now, ROWS_AT_ONCE, RUNS_AT_ONCE):
             return False
         # The runs that ended last have moved it on.
         left = tx.thread(*key) or thread

@@ -221,7 +221,8 @@ class ThreadTx(Tombstones, Protocol):
 class TicketTx(Protocol):
     """The part of a transaction for tickets, decisions and wakes."""
 
-    def ticket(self, tenant: str, ticket_id: str) -> Ticket | None: ...
+    def ticket(self, tenant: str, ticket_id: str) -> Ticket | None:
+        """The ticket, in any state; None when its thread is deleted."""
 
     def live_tickets(self, tenant: str, run_id: str, call: str) -> list[Ticket]:
         """Open and decided tickets of a run whose call has this id, the run's or the model's."""
@@ -344,8 +345,10 @@ class UpkeepTx(Protocol):
     def deleted_threads(self, limit: int) -> list[ThreadKey]:
         """Deleted threads of which there are rows left."""
 
-    def purge(self, thread: Thread, now: datetime, limit: int) -> bool:
-        """Delete rows of a thread's runs, up to ``limit`` of each kind; whether none is left.
+    def purge(self, thread: Thread, now: datetime, limit: int, runs: int) -> bool:
+        """Delete rows of a thread; whether none is left.
+
+        Up to ``limit`` rows of each kind, of the thread and of each of up to ``runs`` runs.
 
         The ids of the runs stay, and so do commands that tell others of the end of the runs.
         """
@@ -367,7 +370,8 @@ class Reads(Lists, Tombstones, Protocol):
     def thread_events(self, tenant: str, thread_id: str, after: int, limit: int) -> Feed | None:
         """As ``events``, of all runs of a thread, in the thread's order."""
 
-    def ticket(self, tenant: str, ticket_id: str) -> Ticket | None: ...
+    def ticket(self, tenant: str, ticket_id: str) -> Ticket | None:
+        """The ticket, in any state; None when its thread is deleted."""
 
     def call_view(
         self, tenant: str, run_id: str, call_id: str, arguments_from: int, result_from: int
@@ -382,7 +386,10 @@ class Reads(Lists, Tombstones, Protocol):
         """The sequence of the newest change of a ticket; 0 when there was none."""
 
     def ticket_changes(self, tenant: str, after: int, limit: int) -> TicketFeed:
-        """Tickets whose newest change has a sequence after ``after``, in the order of these."""
+        """Tickets whose newest change has a sequence after ``after``, in the order of these.
+
+        Those of deleted threads are left out.
+        """
 
     def pending_inputs(self, tenant: str, thread_id: str, after: int, limit: int) -> InputPage:
         """Pending inputs after a sequence, in order, of at most 1 MiB but at least one.
@@ -407,7 +414,7 @@ class Store(Protocol):
         """Run ``fn`` on one snapshot; return its result."""
 
     async def list_tickets(self, tenant: str, wanted: TicketFilter) -> list[Ticket]:
-        """A page of tickets, oldest first."""
+        """A page of tickets, oldest first, without those of deleted threads."""
 
     async def scrub(self) -> bool:
         """Remove what was deleted from the files of the store; False if it is still in one."""

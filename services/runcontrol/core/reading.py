@@ -6,7 +6,6 @@ from services.chassis.caller import Caller
 from services.runcontrol.core.errors import (
     CallNotFoundError,
     RunNotFoundError,
-    ThreadNotFoundError,
 )
 from services.runcontrol.core.listing import (
     CallQuery,
@@ -22,7 +21,7 @@ from services.runcontrol.core.listing import (
 )
 from services.runcontrol.core.model import Run, StoredMessage
 from services.runcontrol.core.ports import CallView, Feed, Reads, RunView, Store
-from services.runcontrol.core.work import living_thread, missing_run
+from services.runcontrol.core.work import missing_run, missing_thread
 
 
 class Reading:
@@ -64,8 +63,7 @@ class Reading:
         def read(reads: Reads) -> Feed:
             feed = reads.thread_events(caller.tenant, thread_id, after, limit)
             if feed is None:
-                _thread(reads, caller.tenant, thread_id)  # says why
-                raise ThreadNotFoundError.of(thread_id)
+                raise missing_thread(reads, caller.tenant, thread_id)
             return feed
 
         return await self._store.read(read)
@@ -80,6 +78,8 @@ class Reading:
         """
 
         def read(reads: Reads) -> CallView:
+            if reads.deleted_thread_of(caller.tenant, query.run_id) is not None:
+                raise missing_run(reads, caller.tenant, query.run_id)
             found = reads.call_view(
                 caller.tenant,
                 query.run_id,
@@ -124,7 +124,6 @@ class Reading:
 
 def _thread(reads: Reads, tenant: str, thread_id: str) -> ThreadView:
     found = reads.thread_view(tenant, thread_id)
-    if found is None:
-        raise ThreadNotFoundError.of(thread_id)
-    living_thread(found.thread, thread_id)
+    if found is None or found.thread.deleted_at is not None:
+        raise missing_thread(reads, tenant, thread_id)
     return found

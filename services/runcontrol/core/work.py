@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
     # Its methods take and return ``Work``: at run time the import would be circular.
-    from services.runcontrol.core.ports import ThreadTx, Tombstones
+    from services.runcontrol.core.ports import Reads, ThreadTx, Tombstones
 
 
 E = TypeVar("E", bound="DataclassInstance")
@@ -262,6 +262,12 @@ def missing_run(tx: Tombstones, tenant: str, run_id: str) -> DomainError:
     """Why there is no such run."""
     thread = tx.deleted_thread_of(tenant, run_id)
     return RunDeletedError.of(run_id, thread) if thread else RunNotFoundError.of(run_id)
+
+
+def missing_thread(reads: Reads, tenant: str, thread_id: str) -> DomainError:
+    """Why there is no such thread to read."""
+    found = reads.thread_view(tenant, thread_id)
+    return ThreadDeletedError.of(found.thread) if found else ThreadNotFoundError.of(thread_id)
 
 
 def open_thread(thread: Thread | None, thread_id: str) -> Thread:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Table, TextClause, bindparam, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Table, TextClause, bindparam, func, or_, select, tuple_
 
 from services.chassis.store.statement import statement
 from services.runcontrol.store import tables as t
-from services.runcontrol.store.statements import find, where
+from services.runcontrol.store.statements import find, on_living, where
 
 
 def _before(table: Table, at: str, name: str) -> Any:
@@ -20,20 +19,22 @@ def _before(table: Table, at: str, name: str) -> Any:
     return tuple_(table.c[at], table.c[name]) < place
 
 
-def _newest(table: Table, at: str, name: str, *keys: str, only: Sequence[TextClause] = ()) -> Any:
+def _newest(
+    table: Table, at: str, name: str, *keys: str, only: ColumnElement[bool] | TextClause
+) -> Any:
     return find(
         table,
         *where(table, "tenant", *keys),
-        *only,
+        only,
         _before(table, at, name),
         order_by=(table.c[at].desc(), table.c[name].desc()),
         limit=bindparam("limit"),
     )
 
 
-RUNS = _newest(t.run, "created_at", "run_id")
-RUNS_OF_THREAD = _newest(t.run, "created_at", "run_id", "thread_id")
-THREADS = _newest(t.thread, "updated_at", "thread_id", only=[t.LIVING])
+RUNS = _newest(t.run, "created_at", "run_id", only=on_living(t.run))
+RUNS_OF_THREAD = _newest(t.run, "created_at", "run_id", "thread_id", only=on_living(t.run))
+THREADS = _newest(t.thread, "updated_at", "thread_id", only=t.LIVING)
 
 THREAD = find(t.thread, *where(t.thread, "tenant", "thread_id"))
 
@@ -47,6 +48,7 @@ DEAD = find(
     t.dispatch,
     *where(t.dispatch, "tenant"),
     t.DEAD,
+    on_living(t.dispatch),
     t.dispatch.c.redriven_run_id == "",
     or_(bindparam("of_thread") == "", t.dispatch.c.thread_id == bindparam("of_thread")),
     tuple_(t.dispatch.c.created_at, t.dispatch.c.dispatch_id)

@@ -47,6 +47,13 @@ def find(table: Table, *conditions: ColumnElement[bool] | TextClause, **order: A
     return statement(query)
 
 
+def on_living(table: Table) -> ColumnElement[bool]:
+    """That the thread of a row is not deleted."""
+    thread = t.thread.alias("deleted")
+    same = (thread.c[name] == table.c[name] for name in ("tenant", "thread_id"))
+    return ~exists().where(*same, thread.c.deleted_at.is_not(None)).correlate(table)
+
+
 def put(table: Table) -> Statement:
     """Insert a row, or replace the one of its key."""
     keys = [column.name for column in table.primary_key.columns]
@@ -73,7 +80,7 @@ PUT = {
 
 FIND_RUN = find(t.run, *where(t.run, "tenant", "run_id"))
 
-FIND_TICKET = find(t.ticket, *where(t.ticket, "tenant", "ticket_id"))
+FIND_TICKET = find(t.ticket, *where(t.ticket, "tenant", "ticket_id"), on_living(t.ticket))
 
 OPEN_TICKETS_OF_RUN = find(
     t.ticket,
@@ -377,6 +384,7 @@ TICKETS = statement(
     t.ticket.select()
     .where(
         *where(t.ticket, "tenant", "state"),
+        on_living(t.ticket),
         or_(bindparam("run_id") == "", t.ticket.c.run_id == bindparam("run_id")),
         or_(bindparam("thread_id") == "", t.ticket.c.thread_id == bindparam("thread_id")),
         or_(

@@ -7,7 +7,7 @@ from sqlalchemy import and_, bindparam, select
 from services.chassis.store.statement import statement, upsert
 from services.runcontrol.store import tables as t
 from services.runcontrol.store import ticket_tables as c
-from services.runcontrol.store.statements import find, put, where
+from services.runcontrol.store.statements import find, on_living, put, where
 
 _insert = upsert(c.ticket_head)
 # Inserts the first head of a tenant, or raises the head by ``seq``.
@@ -32,7 +32,11 @@ CHANGES = statement(
             ),
         )
     )
-    .where(*where(c.ticket_change, "tenant"), c.ticket_change.c.seq > bindparam("after"))
+    .where(
+        *where(c.ticket_change, "tenant"),
+        c.ticket_change.c.seq > bindparam("after"),
+        on_living(t.ticket),
+    )
     .order_by(c.ticket_change.c.seq)
     .limit(bindparam("limit"))
 )

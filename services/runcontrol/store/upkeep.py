@@ -61,15 +61,15 @@ class SqlUpkeep(SqlTombstones):
     def deleted_threads(self, limit: int) -> list[ThreadKey]:
         return [tuple(row) for row in self._tx.all(sql.DELETED_THREADS, limit=limit)]
 
-    def purge(self, thread: Thread, now: datetime, limit: int) -> bool:
+    def purge(self, thread: Thread, now: datetime, limit: int, runs: int) -> bool:
         key = {"tenant": thread.tenant, "thread_id": thread.thread_id}
         lane = lane_of(thread.tenant, thread.thread_id)
         if forget(self._tx, sql.FORGET, lane=lane, limit=limit, now=now) == limit:
             return False
         if any(self._tx.changed(each, **key, limit=limit) == limit for each in sql.PURGE_THREAD):
             return False
-        runs = [row.run_id for row in self._tx.all(sql.RUNS_OF_THREAD, **key, limit=limit)]
-        return all(self._bury(thread, run_id, limit) for run_id in runs) and len(runs) < limit
+        found = [row.run_id for row in self._tx.all(sql.RUNS_OF_THREAD, **key, limit=runs)]
+        return all(self._bury(thread, run_id, limit) for run_id in found) and len(found) < runs
 
     def _bury(self, thread: Thread, run_id: str, limit: int) -> bool:
         """Delete a run and its rows, and keep its id; False if rows are left."""

@@ -127,7 +127,7 @@ IDLE_THREADS = statement(
     .limit(bindparam("limit"))
 )
 
-# What tells others that the runs have ended is still sent; it has nothing of what was said.
+# What tells others that the runs have ended is still sent; the end of a child has its output.
 FORGET = forget_for(
     t.outbox,
     AckCommand.kind,
