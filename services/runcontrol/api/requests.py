@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -247,7 +247,6 @@ def decision_from_pb(request: service.SubmitDecisionRequest) -> DecideCommand:
 
     Raises:
         InvalidRequestError: Lists every violation.
-        UnimplementedError: This version does not serve the verdict.
     """
     decoder = Decoder()
     selector = _id_of_arm(request, "selector", decoder)
@@ -269,50 +268,55 @@ def decision_from_pb(request: service.SubmitDecisionRequest) -> DecideCommand:
     return command
 
 
-# Those that say no more than their name.
-_PLAIN = {
-    "approve": VerdictKind.APPROVE,
-    "cancel_call": VerdictKind.CANCEL_CALL,
-    "cancel_run": VerdictKind.CANCEL_RUN,
-    "did_not_happen": VerdictKind.DID_NOT_HAPPEN,
-    "abandon": VerdictKind.ABANDON,
-    # A violation was found: any will do.
-    "": VerdictKind.DENY,
-}
-# Those that carry an answer, in this field.
-_TEXTS = {
-    "answer": (VerdictKind.ANSWER, "content"),
-    "happened": (VerdictKind.HAPPENED, "content"),
-}
+def _deny(verdict: pb.Verdict, decoder: Decoder) -> Verdict:
+    reason = decoder.text(verdict.deny.reason, "verdict.deny.reason", MAX_TEXT_CHARS)
+    return Verdict(VerdictKind.DENY, reason)
 
 
-def _payload(passed: pb.PassToTool, decoder: Decoder) -> str:
+def _approve_edited(verdict: pb.Verdict, decoder: Decoder) -> Verdict:
+    field, text = "verdict.approve_edited.arguments_json", verdict.approve_edited.arguments_json
+    decoder.not_empty(text, field)
+    return Verdict(VerdictKind.APPROVE_EDITED, decoder.sized_text(text, field, MAX_ANSWER_BYTES))
+
+
+def _answer(verdict: pb.Verdict, decoder: Decoder) -> Verdict:
+    content = decoder.sized_text(verdict.answer.content, "verdict.answer.content", MAX_ANSWER_BYTES)
+    return Verdict(VerdictKind.ANSWER, content)
+
+
+def _happened(verdict: pb.Verdict, decoder: Decoder) -> Verdict:
+    field = "verdict.happened.content"
+    content = decoder.sized_text(verdict.happened.content, field, MAX_ANSWER_BYTES)
+    return Verdict(VerdictKind.HAPPENED, content)
+
+
+def _pass_to_tool(verdict: pb.Verdict, decoder: Decoder) -> Verdict:
     field = "verdict.pass_to_tool.payload_json"
-    text = decoder.sized_text(passed.payload_json, field, MAX_ANSWER_BYTES)
+    text = decoder.sized_text(verdict.pass_to_tool.payload_json, field, MAX_ANSWER_BYTES)
     if not is_json(text):
         decoder.wrong(field, "is not a JSON value of at most 64 levels")
-    return text
+    return Verdict(VerdictKind.PASS_TO_TOOL, text)
+
+
+_VERDICTS: Mapping[str, Callable[[pb.Verdict, Decoder], Verdict]] = {
+    "approve": lambda *_: Verdict(VerdictKind.APPROVE),
+    "approve_edited": _approve_edited,
+    "deny": _deny,
+    "answer": _answer,
+    "pass_to_tool": _pass_to_tool,
+    "cancel_call": lambda *_: Verdict(VerdictKind.CANCEL_CALL),
+    "cancel_run": lambda *_: Verdict(VerdictKind.CANCEL_RUN),
+    "happened": _happened,
+    "did_not_happen": lambda *_: Verdict(VerdictKind.DID_NOT_HAPPEN),
+    "abandon": lambda *_: Verdict(VerdictKind.ABANDON),
+}
 
 
 def _verdict(verdict: pb.Verdict, decoder: Decoder) -> Verdict:
     arm = decoder.required_arm(verdict, "verdict", "")
-    if arm in _PLAIN:
-        return Verdict(_PLAIN[arm])
-    if arm == "deny":
-        reason = decoder.text(verdict.deny.reason, "verdict.deny.reason", MAX_TEXT_CHARS)
-        return Verdict(VerdictKind.DENY, reason)
-    if arm == "approve_edited":
-        field, text = "verdict.approve_edited.arguments_json", verdict.approve_edited.arguments_json
-        decoder.not_empty(text, field)
-        edited = decoder.sized_text(text, field, MAX_ANSWER_BYTES)
-        return Verdict(VerdictKind.APPROVE_EDITED, edited)
-    if arm in _TEXTS:
-        kind, name = _TEXTS[arm]
-        text = getattr(getattr(verdict, arm), name)
-        return Verdict(kind, decoder.sized_text(text, f"verdict.{arm}.{name}", MAX_ANSWER_BYTES))
-    if arm == "pass_to_tool":
-        return Verdict(VerdictKind.PASS_TO_TOOL, _payload(verdict.pass_to_tool, decoder))
-    raise UnimplementedError(f"verdict {arm} is not served by this version", verdict=arm)
+    if not arm:
+        return Verdict(VerdictKind.DENY)  # beside the violation
+    return _VERDICTS[arm](verdict, decoder)
 
 
 def ticket_filter_from_pb(request: service.ListTicketsRequest) -> TicketFilter:

@@ -7,7 +7,6 @@ from typing import Any
 
 from runyard.worker.v1 import worker_pb2 as pb
 from runyard.worker.v1 import worker_service_pb2 as service
-from services.chassis.errors import UnimplementedError
 from services.chassis.protobuf.decoder import Decoder, path
 from services.runcontrol.api import enums
 from services.runcontrol.core import worker_messages as m
@@ -33,7 +32,6 @@ from services.runcontrol.core.worker_calls import (
 def from_worker(request: service.SessionRequest) -> m.FromWorker:
     """Raises:
     InvalidRequestError: Lists every violation.
-    UnimplementedError: It says something that this version does not serve.
     """
     decoder = Decoder()
     message = _message(request, decoder)
@@ -55,8 +53,6 @@ def _message(request: service.SessionRequest, decoder: Decoder) -> m.FromWorker:
     arm = decoder.required_arm(request, "message", "")
     if not arm:
         return m.StopGiving()  # beside the violation
-    if arm not in _READERS:
-        raise UnimplementedError(f"{arm} is not served by this version")
     return _READERS[arm](getattr(request, arm), decoder)
 
 

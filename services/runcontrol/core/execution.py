@@ -26,6 +26,7 @@ from services.runcontrol.core.commands import (
 )
 from services.runcontrol.core.events import Kind
 from services.runcontrol.core.forbidding import in_force
+from services.runcontrol.core.limits import SWEEP_LIMIT
 from services.runcontrol.core.model import Cause, Lease, Run, RunState, StoredMessage
 from services.runcontrol.core.ports import (
     Catalogs,
@@ -50,8 +51,6 @@ from services.runcontrol.core.stepping import (
 from services.runcontrol.core.tickets import expire_ticket, has_expired
 from services.runcontrol.core.waking import Fetched, FetchRequest, take_wake
 from services.runcontrol.core.work import Work, commit, load_owned, pinned_specs
-
-SWEEP_LIMIT = 200
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,9 @@ MAX_CREDIT = 10_000
 MAX_RESULT_BYTES = 1024 * 1024
 MAX_NOTE_CHARS = 4096
 
+# Of a sweep: how many rows it takes at a time.
+SWEEP_LIMIT = 200
+
 # Of a model call: what the router reads. One message of gRPC has 16 MiB at most.
 MAX_PROMPT_BYTES = 16 << 20
 MAX_PROMPT_MESSAGES = 10_000

@@ -15,6 +15,7 @@ from services.runcontrol.core.errors import CallNotFoundError
 from services.runcontrol.core.exchange import REPEATS_ARE_EFFECTS, Call, CallState
 from services.runcontrol.core.forbidding import in_force
 from services.runcontrol.core.late_results import keep, late_result
+from services.runcontrol.core.limits import SWEEP_LIMIT
 from services.runcontrol.core.ports import CallKey, Catalogs, Store, Tx, Wanted
 from services.runcontrol.core.specs import Catalog, ToolSpec
 from services.runcontrol.core.work import Work, commit, pinned_specs
@@ -41,7 +42,6 @@ from services.runcontrol.core.worker_calls import (
     withhold,
 )
 
-SWEEP_LIMIT = 200
 # Of the calls of a tool that wait, how many are examined at a time for why they do.
 WITHHOLD_LIMIT = 50
 # Of a tenant's lost calls, how many are asked about at a time.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from services.chassis.caller import in_tenant
 from services.chassis.store.port import Tx
 from services.runcontrol.core.exchange import Call
 from services.runcontrol.core.ports import CallKey, Wanted
@@ -28,7 +29,7 @@ class SqlWorkers:
 
     def begin_session(self, tenant: str, worker: Worker, now: datetime) -> int:
         # Two sessions of an instance may begin at once, where there is no row to lock yet.
-        self._tx.lock(f"worker/{len(tenant)}:{tenant}/{worker.instance_id}")
+        self._tx.lock(f"worker/{in_tenant(tenant, worker.instance_id)}")
         epoch = self.session_epoch(tenant, worker.instance_id) + 1
         self._tx.run(
             sql.PUT_SESSION,

@@ -212,6 +212,20 @@ def test_a_cancel_needs_a_target() -> None:
         (pb.Verdict(answer=pb.Answer(content="42")), Verdict(VerdictKind.ANSWER, "42")),
         (pb.Verdict(cancel_call=pb.CancelCall()), Verdict(VerdictKind.CANCEL_CALL)),
         (pb.Verdict(cancel_run=pb.CancelWholeRun()), Verdict(VerdictKind.CANCEL_RUN)),
+        (
+            pb.Verdict(approve_edited=pb.ApproveEdited(arguments_json="{}")),
+            Verdict(VerdictKind.APPROVE_EDITED, "{}"),
+        ),
+        (
+            pb.Verdict(pass_to_tool=pb.PassToTool(payload_json="7")),
+            Verdict(VerdictKind.PASS_TO_TOOL, "7"),
+        ),
+        (
+            pb.Verdict(happened=pb.Happened(content="paid")),
+            Verdict(VerdictKind.HAPPENED, "paid"),
+        ),
+        (pb.Verdict(did_not_happen=pb.DidNotHappen()), Verdict(VerdictKind.DID_NOT_HAPPEN)),
+        (pb.Verdict(abandon=pb.Abandon()), Verdict(VerdictKind.ABANDON)),
     ],
 )
 def test_verdicts_are_encoded_as_they_were_decoded(verdict: pb.Verdict, expected: Verdict) -> None:
