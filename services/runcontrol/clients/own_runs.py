@@ -68,15 +68,15 @@ class OwnRuns:
             agent_id=command.agent_id,
             pool=PoolMembership(command.pool_id) if command.pool_id else None,
             deadline_s=command.deadline_s,
-            started_by=StartedBy(
-                child_run_id=command.child_run_id,
-                run_id=command.run_id,
-                call_id=command.call_id if command.wait else "",
-                depth=command.depth,
-            ),
         )
-        run = await self._runs.start_child(caller, submit, command.child_run_id)
-        return CommandResult(json.dumps({"run_id": run.run_id, "thread_id": run.thread_id}))
+        by = StartedBy(
+            child_run_id=command.child_run_id,
+            run_id=command.run_id,
+            call_id=command.call_id if command.wait else "",
+            depth=command.depth,
+        )
+        thread_id = await self._runs.start_child(caller, submit, by)
+        return CommandResult(json.dumps({"run_id": by.child_run_id, "thread_id": thread_id}))
 
 
 def _caller(command: Command, row: OutboxRow) -> Caller:

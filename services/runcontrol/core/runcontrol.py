@@ -11,6 +11,7 @@ from services.chassis.ids import IdSource
 from services.runcontrol.core.cancelling import CancelOutcome, cancel
 from services.runcontrol.core.errors import (
     DispatchNotFoundError,
+    RunDeletedError,
     TicketNotFoundError,
 )
 from services.runcontrol.core.exchange import Ticket, Wake
@@ -31,6 +32,7 @@ from services.runcontrol.core.ports import (
 from services.runcontrol.core.specs import Catalog
 from services.runcontrol.core.submission import (
     BusyPolicy,
+    StartedBy,
     SubmitCommand,
     Submitted,
     check_busy,
@@ -114,20 +116,27 @@ class RunControl:
             lambda tx: once(tx, caller, lambda: self._submit(tx, caller, command, catalog))
         )
 
-    async def start_child(self, caller: Caller, command: SubmitCommand, child_run_id: str) -> Run:
-        """Submit a run for another one, unless an earlier attempt has; return the new run.
+    async def start_child(self, caller: Caller, command: SubmitCommand, by: StartedBy) -> str:
+        """Submit a run for another one, unless an earlier attempt has; return its thread's id.
+
+        One that was started and then deleted is not started again: its end was told already.
 
         Raises:
+            RunDeletedError: The run that starts it was deleted.
             DomainError: As of ``submit``.
         """
         catalog = await self._catalogs.at_least(0, "")
+        tenant = caller.tenant
 
-        def effect(tx: Tx) -> Run:
-            found = tx.load(caller.tenant, child_run_id, self._clock.now())
-            if found is None:
-                self._submit(tx, caller, command, catalog)
-                found = load(tx, caller.tenant, child_run_id, self._clock.now())
-            return found.run
+        def effect(tx: Tx) -> str:
+            found = tx.load(tenant, by.child_run_id, self._clock.now())
+            thread = found.thread if found else tx.deleted_thread_of(tenant, by.child_run_id)
+            if thread is not None:
+                return thread.thread_id
+            gone = tx.deleted_thread_of(tenant, by.run_id)
+            if gone is not None:
+                raise RunDeletedError.of(by.run_id, gone)
+            return self._submit(tx, caller, replace(command, started_by=by), catalog).thread_id
 
         return await self._store.write(effect)
 

@@ -19,6 +19,8 @@ from services.runcontrol.core.commands import (
     decode_command,
     encode_command,
 )
+from services.runcontrol.core.deleting import Deletion
+from services.runcontrol.core.errors import RunDeletedError
 from services.runcontrol.core.exchange import CallState
 from services.runcontrol.core.model import RunState, TerminationReason, WaitingKind
 from services.runcontrol.core.stepping import Infer
@@ -259,13 +261,48 @@ def test_a_child_that_fails_for_good_says_why(system: InMemoryRunControl) -> Non
     assert system.termination(command.child_run_id).reason is TerminationReason.ERROR
 
 
+def deliver_start(system: InMemoryRunControl, command: StartRunCommand) -> str:
+    said = (Message(Role.USER, (Text(command.input),)),)
+    by = StartedBy(command.child_run_id, command.run_id, command.call_id, command.depth)
+    submit = SubmitCommand(said, agent_id=command.agent_id)
+    return now(system.runs.start_child(LOCAL, submit, by))
+
+
 def test_a_start_that_is_delivered_twice_submits_one_run(system: InMemoryRunControl) -> None:
     command, _ = parent_of_a_child(system)
-    said = (Message(Role.USER, (Text(command.input),)),)
-    ids = (command.child_run_id, command.run_id, command.call_id)
-    submit = SubmitCommand(said, agent_id="helper", started_by=StartedBy(*ids, command.depth))
-    first, second = (
-        now(system.runs.start_child(LOCAL, submit, command.child_run_id)) for _ in range(2)
-    )
+    first, second = (deliver_start(system, command) for _ in range(2))
     assert first == second
     assert len(system.tables.runs) == 2
+
+
+def delete(system: InMemoryRunControl, thread_id: str) -> None:
+    now(Deletion(system.store, system.clock).delete(LOCAL, thread_id))
+
+
+def test_a_run_that_was_started_and_deleted_is_not_started_again(
+    system: InMemoryRunControl,
+) -> None:
+    # given a child that was deleted
+    command, parent = parent_of_a_child(system)
+    thread_id = deliver_start(system, command)
+    delete(system, thread_id)
+
+    # when its start is delivered once more
+    again = deliver_start(system, command)
+
+    # then it is said to be where it was, and there is no run but its parent
+    assert again == thread_id
+    assert list(system.tables.runs) == [("default", parent)]
+
+
+def test_a_run_that_was_deleted_starts_none(system: InMemoryRunControl) -> None:
+    # given a run that starts another, and is deleted before that is delivered
+    command, parent = parent_of_a_child(system)
+    delete(system, system.run(parent).thread_id)
+
+    # when it is delivered
+    with pytest.raises(RunDeletedError, match=parent):
+        deliver_start(system, command)
+
+    # then there is no run
+    assert list(system.tables.runs) == []
