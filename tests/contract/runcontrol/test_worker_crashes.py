@@ -98,7 +98,7 @@ STEPS = (
 )
 # Run control notices a cut or a dead worker at once, or by its silence.
 WHATS = ("cut", "cut unnoticed", "worker", "worker unnoticed", "run control", "both")
-DRAWS = amount(gate=100, chaos=1_000)
+DRAWS = amount(gate=40, chaos=1_000)
 # At once, or late enough for heartbeats before it.
 EFFECT_AFTER_S = (0.0, 7.0)
 
